@@ -1,0 +1,159 @@
+"""Cases: finding them in a user's BraTS folder, and the table that lists a cohort."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from glioseg.labels import Scheme
+
+MODALITIES = ("t1", "t1ce", "t2", "flair")
+SEGMENTATION = "seg"
+ROLES = (*MODALITIES, SEGMENTATION)
+"""The files of a case: four images and, where known, the segmentation."""
+
+NAMINGS: dict[Scheme, dict[str, str]] = {
+    Scheme.BRATS2021: {f"_{role}": role for role in ROLES},
+    Scheme.BRATS2023: {"-t1n": "t1", "-t1c": "t1ce", "-t2w": "t2", "-t2f": "flair", "-seg": "seg"},
+}
+"""How each era of BraTS ends a file's name, and which role that is."""
+
+SUFFIX = re.compile(r"\.nii(\.gz)?$")
+COLUMNS = ("case", "patient", "scheme", "grade", "age", "survival_days", "source")
+
+
+class CohortError(ValueError):
+    """A folder or table of cases that glioseg cannot use; the message names it."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One examination of one patient.
+
+    `files` maps a role of `ROLES` to its file; a role that is missing is not there.
+    """
+
+    case: str
+    files: dict[str, Path]
+    scheme: Scheme
+    grade: str | None = None
+    age: float | None = None
+    survival_days: float | None = None
+    source: str = ""
+
+    @property
+    def patient(self) -> str:
+        """Whose examination it is: a BraTS 2023 name ends in the visit's number."""
+        return re.sub(r"^(BraTS-\w+-\d+)-\d+$", r"\1", self.case)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the case has a segmentation."""
+        return SEGMENTATION in self.files
+
+
+def find_cases(folder: Path) -> list[Case]:
+    """Find every case in a BraTS folder, however deep, sorted by name.
+
+    A case is a folder whose files end as one of `NAMINGS` says. Grade is read from an HGG or LGG
+    folder above it, age and survival from a `survival*.csv` of BraTS where there is one.
+
+    Raises:
+        CohortError: no folder, no case in it, or two cases of one name.
+    """
+    if not folder.is_dir():
+        raise CohortError(f"{folder}: expected a folder of BraTS cases, found none")
+    outcomes = _read_outcomes(folder)
+    cases = sorted(_scan(folder, outcomes), key=lambda case: case.case)
+    if not cases:
+        endings = ", ".join("*" + "{" + ",".join(names) + "}.nii.gz" for names in NAMINGS.values())
+        raise CohortError(f"{folder}: no case found; expected files named {endings}")
+    for one, other in zip(cases, cases[1:], strict=False):
+        if one.case == other.case:
+            raise CohortError(f"{one.case}: two cases have this name: {one.source}, {other.source}")
+    return cases
+
+
+def _scan(folder: Path, outcomes: dict[str, dict[str, float]]) -> Iterator[Case]:
+    for here in sorted({folder, *(path for path in folder.rglob("*") if path.is_dir())}):
+        found: dict[tuple[str, Scheme], dict[str, Path]] = {}
+        for file in sorted(here.iterdir()):
+            if match := match_name(file.name):
+                name, scheme, role = match
+                found.setdefault((name, scheme), {})[role] = file
+        for (name, scheme), files in found.items():
+            grade = next((part for part in here.parts[::-1] if part in ("HGG", "LGG")), None)
+            known = outcomes.get(name, {})
+            yield Case(name, files, scheme, grade, source=str(here), **known)
+
+
+def match_name(name: str) -> tuple[str, Scheme, str] | None:
+    """Split a file's name into case, scheme and role, or None where it is not a case's file.
+
+    >>> match_name("BraTS-GLI-00000-000-t1c.nii.gz")
+    ('BraTS-GLI-00000-000', <Scheme.BRATS2023: 'brats2023'>, 't1ce')
+    """
+    stem = SUFFIX.sub("", name)
+    if stem == name or name.startswith("."):
+        return None
+    for scheme, endings in NAMINGS.items():
+        for ending, role in endings.items():
+            if stem.endswith(ending) and stem != ending:
+                return stem.removesuffix(ending), scheme, role
+    return None
+
+
+def _read_outcomes(folder: Path) -> dict[str, dict[str, float]]:
+    """Age and survival by case, from `survival_data.csv` or `survival_info.csv` (BraTS 2017 on)."""
+    known: dict[str, dict[str, float]] = {}
+    for file in sorted(folder.rglob("survival*.csv")):
+        table = pd.read_csv(file, dtype=str)
+        names = {column.lower(): column for column in table.columns}
+        key = next((names[n] for n in ("brats20id", "brats19id", "brats18id", "brats17id", "id") if n in names), None)
+        for row in table.to_dict("records") if key else ():
+            values = {
+                field: pd.to_numeric(row.get(names.get(column, ""), None), errors="coerce")
+                for field, column in (("age", "age"), ("survival_days", "survival_days" if "survival_days" in names else "survival"))
+            }
+            known[str(row[key])] = {k: float(v) for k, v in values.items() if pd.notna(v)}
+    return known
+
+
+def write_cohort(path: Path, cases: list[Case]) -> None:
+    """Write cohort.csv: one row a case, files by name beside the table in a folder of the case."""
+    rows = [{column: getattr(case, column) for column in COLUMNS} for case in cases]
+    pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(path, index=False)
+
+
+def read_cohort(path: Path) -> list[Case]:
+    """Read cohort.csv and look up each case's files as they are now.
+
+    Raises:
+        CohortError: no table, or one without its columns.
+    """
+    try:
+        table = pd.read_csv(path, dtype={"case": str, "patient": str, "source": str})
+    except OSError as error:
+        raise CohortError(f"{path}: {error.strerror}") from None
+    missing = [column for column in COLUMNS if column not in table]
+    if missing:
+        raise CohortError(f"{path}: expected columns {list(COLUMNS)}, missing {missing}")
+    clean = table.astype(object).where(table.notna(), None)
+    return [_case_of_row(path.parent, row) for row in clean.to_dict("records")]
+
+
+def _case_of_row(folder: Path, row: dict[str, object]) -> Case:
+    name = str(row["case"])
+    here = [folder / name / f"{name}_{role}{end}" for role in ROLES for end in (".nii.gz", ".nii")]
+    files = {match[2]: file for file in here if file.exists() and (match := match_name(file.name))}
+    return Case(
+        case=name,
+        files=files,
+        scheme=Scheme(str(row["scheme"])),
+        grade=None if row["grade"] is None else str(row["grade"]),
+        age=None if row["age"] is None else float(str(row["age"])),
+        survival_days=None if row["survival_days"] is None else float(str(row["survival_days"])),
+        source=str(row["source"] or ""),
+    )

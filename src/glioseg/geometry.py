@@ -1,0 +1,147 @@
+"""Boxes, padding, orientation, resolution and tiles: pure NumPy, no files and no labels.
+
+Axes are those of the array, first to last; a volume is (D, H, W) and its channels come last.
+"""
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Shaped
+from numpy.typing import NDArray
+
+Shape3 = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Box:
+    """A half-open box of voxels: `start` inclusive, `stop` exclusive, both (3,) in voxels."""
+
+    start: Shape3
+    stop: Shape3
+
+    @property
+    def shape(self) -> Shape3:
+        """Voxels along each axis."""
+        d, h, w = (b - a for a, b in zip(self.start, self.stop, strict=True))
+        return (d, h, w)
+
+    @property
+    def slices(self) -> tuple[slice, slice, slice]:
+        """An index that selects the box from a (D, H, W, ...) array."""
+        d, h, w = (slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
+        return (d, h, w)
+
+
+def bounding_box(mask: Bool[NDArray, "d h w"], margin_vox: int = 0) -> Box:
+    """The smallest box that holds every true voxel, grown by a margin inside the grid.
+
+    Raises:
+        ValueError: no voxel is true.
+
+    >>> mask = np.zeros((5, 5, 5), bool); mask[1:3, 2, 2:5] = True
+    >>> bounding_box(mask)
+    Box(start=(1, 2, 2), stop=(3, 3, 5))
+    """
+    start, stop = [], []
+    for axis in range(3):
+        hit = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        if hit.size == 0:
+            raise ValueError("bounding box: expected a non-zero voxel, got none")
+        start.append(max(int(hit[0]) - margin_vox, 0))
+        stop.append(min(int(hit[-1]) + 1 + margin_vox, mask.shape[axis]))
+    return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
+
+
+def paste(patch: Shaped[NDArray, "d h w ..."], box: Box, shape: Shape3) -> Shaped[NDArray, "D H W ..."]:
+    """Put a box's content back into a grid of zeros: the inverse of `array[box.slices]`.
+
+    >>> paste(np.ones((1, 1, 1), int), Box((1, 0, 0), (2, 1, 1)), (3, 1, 1)).ravel().tolist()
+    [0, 1, 0]
+    """
+    if patch.shape[:3] != box.shape:
+        raise ValueError(f"paste: expected shape {box.shape}, got {patch.shape[:3]}")
+    out = np.zeros(shape + patch.shape[3:], patch.dtype)
+    out[box.slices] = patch
+    return out
+
+
+@dataclass(frozen=True)
+class Reorientation:
+    """Axes permuted, then flipped, to bring an array from one orientation to another.
+
+    `order[i]` is the source axis that becomes axis i; `flip[i]` says that axis i is then reversed.
+    """
+
+    order: Shape3
+    flip: tuple[bool, bool, bool]
+
+    def apply(self, array: Shaped[NDArray, "d h w ..."]) -> Shaped[NDArray, "e i x ..."]:
+        """Reorient the first three axes of an array."""
+        moved = array.transpose(*self.order, *range(3, array.ndim))
+        return moved[tuple(slice(None, None, -1 if f else 1) for f in self.flip)]
+
+    def undo(self, array: Shaped[NDArray, "e i x ..."]) -> Shaped[NDArray, "d h w ..."]:
+        """Bring an array back: `undo(apply(x))` equals x."""
+        flipped = array[tuple(slice(None, None, -1 if f else 1) for f in self.flip)]
+        return flipped.transpose(*np.argsort(self.order), *range(3, array.ndim))
+
+
+def pad_to_multiple(array: Shaped[NDArray, "d h w ..."], multiple: int) -> tuple[Shaped[NDArray, "D H W ..."], Box]:
+    """Zero-pad the first three axes on both sides to the next multiple; also say where the array lies.
+
+    >>> padded, box = pad_to_multiple(np.ones((3, 4, 5)), 4)
+    >>> padded.shape, box
+    ((4, 4, 8), Box(start=(0, 0, 1), stop=(3, 4, 6)))
+    """
+    d, h, w = (-(-n // multiple) * multiple for n in array.shape[:3])
+    return pad_to_shape(array, (d, h, w))
+
+
+def pad_to_shape(array: Shaped[NDArray, "d h w ..."], shape: Shape3) -> tuple[Shaped[NDArray, "D H W ..."], Box]:
+    """Zero-pad the first three axes to at least `shape`, centred; also say where the array lies.
+
+    An axis that is already longer stays as it is.
+    """
+    target = tuple(max(n, s) for n, s in zip(array.shape[:3], shape, strict=True))
+    before = [(t - n) // 2 for t, n in zip(target, array.shape[:3], strict=True)]
+    after = [t - n - b for t, n, b in zip(target, array.shape[:3], before, strict=True)]
+    start = (before[0], before[1], before[2])
+    d, h, w = (b + n for b, n in zip(before, array.shape[:3], strict=True))
+    if not any(before) and not any(after):
+        return array, Box(start, (d, h, w))
+    widths = [*zip(before, after, strict=True), *[(0, 0)] * (array.ndim - 3)]
+    return np.pad(array, widths), Box(start, (d, h, w))
+
+
+def downsample(array: Float[NDArray, "d h w c"], factor: int) -> Float32[NDArray, "e i x c"]:
+    """Average blocks of factor³ voxels; a grid that does not divide is zero-padded at its far ends.
+
+    >>> downsample(np.arange(8, dtype=np.float32).reshape(2, 2, 2, 1), 2).item()
+    3.5
+    """
+    pad = [(0, -n % factor) for n in array.shape[:3]]
+    full = np.pad(array.astype(np.float32, copy=False), [*pad, (0, 0)])
+    d, h, w = (n // factor for n in full.shape[:3])
+    blocks = full.reshape(d, factor, h, factor, w, factor, full.shape[3])
+    return blocks.mean(axis=(1, 3, 5), dtype=np.float32)
+
+
+def tile_starts(size: int, tile: int, step_fraction: float) -> list[int]:
+    """Where tiles start along one axis so that they cover it with even steps (Isensee et al. 2021).
+
+    >>> tile_starts(110, 64, 0.5)
+    [0, 23, 46]
+    """
+    if tile >= size:
+        return [0]
+    steps = int(np.ceil((size - tile) / (tile * step_fraction))) + 1
+    return [round(i * (size - tile) / (steps - 1)) for i in range(steps)]
+
+
+def tiles(shape: Shape3, tile: Shape3, step_fraction: float = 0.5) -> list[Box]:
+    """Every tile that covers a grid at least as large as the tile, in row-major order."""
+    starts = (tile_starts(n, t, step_fraction) for n, t in zip(shape, tile, strict=True))
+    return [
+        Box((d, h, w), (d + tile[0], h + tile[1], w + tile[2])) for d, h, w in product(*starts)
+    ]
