@@ -1,12 +1,53 @@
+# `make repro` and `make test` need Python 3.11 to 3.13, git and make; they set up the rest in .venv.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+STORE := sqlite:///$(CURDIR)/mlruns/mlflow.db
+
+# Stages run `python`: this one. TensorFlow says only what matters; no tool phones home.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export TF_CPP_MIN_LOG_LEVEL := 2
+export MLFLOW_DISABLE_TELEMETRY := true
+export MLFLOW_TRACKING_URI := $(STORE)
+export DVC_NO_ANALYTICS := true
+
+.PHONY: repro test check ui studies serve lock help
+
+help:  ## list what make can do
+	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
+
+repro: $(READY)  ## from scans to a registered model
+	dvc repro
+
+test: $(READY)  ## all tests
+	pytest
+
+check: $(READY)  ## format, lint, types, import layers, doctests
+	ruff format --check .
+	ruff check .
+	mypy
+	lint-imports
+	pytest --quiet --doctest-modules src/glioseg
+
+ui: $(READY)  ## MLflow on the runs, http://127.0.0.1:5000
+	mlflow ui --backend-store-uri $(STORE) --host 127.0.0.1 --port 5000
+
+studies: $(READY)  ## Optuna's dashboard on the studies, http://127.0.0.1:8080
+	optuna-dashboard sqlite:///$(CURDIR)/mlruns/optuna.db --host 127.0.0.1 --port 8080
+
+serve: $(READY)  ## MLflow's model server on the champion, http://127.0.0.1:5001
+	mlflow models serve -m models:/glioseg@champion --env-manager local --host 127.0.0.1 --port 5001
+
+lock: $(READY)  ## resolve requirements.lock anew from pyproject.toml
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
+	  --upgrade --no-emit-index-url --no-annotate --no-header --quiet --output-file requirements.lock
 
 # uv itself comes from the lock too; pip only has to fetch that one wheel.
 $(READY): requirements.lock pyproject.toml
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 13) else "glioseg needs Python 3.11 to 3.13; try make PYTHON=python3.12")'
+	$(PYTHON) -m venv --clear .venv
 	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > .venv/uv.lock
-	$(BIN)/python -m pip install --quiet --require-hashes -r .venv/uv.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.lock
 	UV_SYSTEM_CERTS=1 $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@

@@ -4,9 +4,15 @@ import multiprocessing
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from glioseg.progress import track
+
+
+class ClusterError(OSError):
+    """The machine failed the work, not the work itself."""
+
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -28,6 +34,7 @@ def map_cases(
 
     Raises:
         Whatever `work` raises first; items that have not started are dropped.
+        ClusterError: a worker process was killed.
     """
     count = min(workers or len(os.sched_getaffinity(0)), max(len(items), 1))
     # "spawn" gives the same clean workers everywhere; "fork" breaks once threads run.
@@ -36,6 +43,8 @@ def map_cases(
         try:
             for done in track(as_completed(futures), title=title, total=len(futures)):
                 done.result()
+        except BrokenProcessPool:
+            raise ClusterError(f"{title}: a worker process was killed; is the memory full?") from None
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

@@ -87,7 +87,9 @@ class Reorientation:
         return flipped.transpose(*np.argsort(self.order), *range(3, array.ndim))
 
 
-def pad_to_multiple(array: Shaped[NDArray, "d h w ..."], multiple: int) -> tuple[Shaped[NDArray, "D H W ..."], Box]:
+def pad_to_multiple(
+    array: Shaped[NDArray, "d h w ..."], multiple: int
+) -> tuple[Shaped[NDArray, "D H W ..."], Box]:
     """Zero-pad the first three axes on both sides to the next multiple; also say where the array lies.
 
     >>> padded, box = pad_to_multiple(np.ones((3, 4, 5)), 4)
@@ -98,7 +100,9 @@ def pad_to_multiple(array: Shaped[NDArray, "d h w ..."], multiple: int) -> tuple
     return pad_to_shape(array, (d, h, w))
 
 
-def pad_to_shape(array: Shaped[NDArray, "d h w ..."], shape: Shape3) -> tuple[Shaped[NDArray, "D H W ..."], Box]:
+def pad_to_shape(
+    array: Shaped[NDArray, "d h w ..."], shape: Shape3
+) -> tuple[Shaped[NDArray, "D H W ..."], Box]:
     """Zero-pad the first three axes to at least `shape`, centred; also say where the array lies.
 
     An axis that is already longer stays as it is.
@@ -124,7 +128,8 @@ def downsample(array: Float[NDArray, "d h w c"], factor: int) -> Float32[NDArray
     full = np.pad(array.astype(np.float32, copy=False), [*pad, (0, 0)])
     d, h, w = (n // factor for n in full.shape[:3])
     blocks = full.reshape(d, factor, h, factor, w, factor, full.shape[3])
-    return blocks.mean(axis=(1, 3, 5), dtype=np.float32)
+    means: NDArray[np.float32] = blocks.mean(axis=(1, 3, 5), dtype=np.float32)
+    return means
 
 
 def tile_starts(size: int, tile: int, step_fraction: float) -> list[int]:
@@ -142,6 +147,4 @@ def tile_starts(size: int, tile: int, step_fraction: float) -> list[int]:
 def tiles(shape: Shape3, tile: Shape3, step_fraction: float = 0.5) -> list[Box]:
     """Every tile that covers a grid at least as large as the tile, in row-major order."""
     starts = (tile_starts(n, t, step_fraction) for n, t in zip(shape, tile, strict=True))
-    return [
-        Box((d, h, w), (d + tile[0], h + tile[1], w + tile[2])) for d, h, w in product(*starts)
-    ]
+    return [Box((d, h, w), (d + tile[0], h + tile[1], w + tile[2])) for d, h, w in product(*starts)]

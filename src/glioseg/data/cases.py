@@ -1,8 +1,11 @@
 """Cases: finding them in a user's BraTS folder, and the table that lists a cohort."""
 
+import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -70,7 +73,7 @@ def find_cases(folder: Path) -> list[Case]:
     if not cases:
         endings = ", ".join("*" + "{" + ",".join(names) + "}.nii.gz" for names in NAMINGS.values())
         raise CohortError(f"{folder}: no case found; expected files named {endings}")
-    for one, other in zip(cases, cases[1:], strict=False):
+    for one, other in pairwise(cases):
         if one.case == other.case:
             raise CohortError(f"{one.case}: two cases have this name: {one.source}, {other.source}")
     return cases
@@ -106,19 +109,31 @@ def match_name(name: str) -> tuple[str, Scheme, str] | None:
 
 
 def _read_outcomes(folder: Path) -> dict[str, dict[str, float]]:
-    """Age and survival by case, from `survival_data.csv` or `survival_info.csv` (BraTS 2017 on)."""
+    """Age and survival by case, from a BraTS `survival_data.csv` or `survival_info.csv` (2017 on).
+
+    Columns differ by year (`Brats17ID`, `BraTS19ID`, …; `Survival`, `Survival_days`); a survival that
+    is no number ("ALIVE …") is not known.
+    """
     known: dict[str, dict[str, float]] = {}
     for file in sorted(folder.rglob("survival*.csv")):
-        table = pd.read_csv(file, dtype=str)
-        names = {column.lower(): column for column in table.columns}
-        key = next((names[n] for n in ("brats20id", "brats19id", "brats18id", "brats17id", "id") if n in names), None)
-        for row in table.to_dict("records") if key else ():
-            values = {
-                field: pd.to_numeric(row.get(names.get(column, ""), None), errors="coerce")
-                for field, column in (("age", "age"), ("survival_days", "survival_days" if "survival_days" in names else "survival"))
-            }
-            known[str(row[key])] = {k: float(v) for k, v in values.items() if pd.notna(v)}
+        for row in csv.DictReader(file.read_text(encoding="utf-8-sig").splitlines()):
+            for column, value in row.items():
+                if column and column.lower().endswith("id"):
+                    known[value] = _numbers(row)
     return known
+
+
+def _numbers(row: dict[str, str]) -> dict[str, float]:
+    fields = {"age": "age", "survival": "survival_days"}
+    found = {}
+    for column, value in row.items():
+        field = next(
+            (field for start, field in fields.items() if (column or "").lower().startswith(start)), None
+        )
+        with suppress(ValueError):
+            if field:
+                found[field] = float(value)
+    return found
 
 
 def write_cohort(path: Path, cases: list[Case]) -> None:
@@ -144,7 +159,7 @@ def read_cohort(path: Path) -> list[Case]:
     return [_case_of_row(path.parent, row) for row in clean.to_dict("records")]
 
 
-def _case_of_row(folder: Path, row: dict[str, object]) -> Case:
+def _case_of_row(folder: Path, row: Mapping[Hashable, object]) -> Case:
     name = str(row["case"])
     here = [folder / name / f"{name}_{role}{end}" for role in ROLES for end in (".nii.gz", ".nii")]
     files = {match[2]: file for file in here if file.exists() and (match := match_name(file.name))}

@@ -63,9 +63,7 @@ def uncrop(crop: Num[NDArray, "e i x *c"], placement: Placement) -> Num[NDArray,
     return np.ascontiguousarray(reorientation.undo(paste(crop, placement.box, (d, h, w))))
 
 
-def zscore(
-    image: Num[NDArray, "d h w"], brain: Bool[NDArray, "d h w"]
-) -> Float32[NDArray, "d h w"]:
+def zscore(image: Num[NDArray, "d h w"], brain: Bool[NDArray, "d h w"]) -> Float32[NDArray, "d h w"]:
     """Shift and scale to mean 0 and standard deviation 1 inside the brain; 0 outside.
 
     A constant image becomes 0 everywhere.

@@ -15,11 +15,13 @@ import numpy as np
 from jaxtyping import Float16, Float32, UInt8
 from numpy.typing import NDArray
 
-from glioseg.data.crop import Placement
-from glioseg.data.volumes import Grid
+from glioseg.data.cases import SEGMENTATION, Case
+from glioseg.data.crop import Placement, crop_images, crop_labels
+from glioseg.data.volumes import Grid, read_volume
 from glioseg.geometry import Box, downsample
-from glioseg.labels import labels_from_regions, regions_from_labels
+from glioseg.labels import LABEL_NAMES, Label, from_scheme, labels_from_regions, regions_from_labels
 
+MANIFEST = "manifest.csv"
 CHUNK_VOX = 48
 """Edge of a block in voxels: small enough that a 128³ patch reads little beside itself."""
 PACK = {"codec": blosc2.Codec.ZSTD, "clevel": 1}
@@ -84,6 +86,42 @@ def write_case(
     return StoredCase(folder)
 
 
+def store_case(
+    store: Path, case: Case, *, margin_vox: int, spacings_mm: tuple[int, ...]
+) -> dict[str, object]:
+    """Read, crop, normalise and store one labelled case; return its row of the manifest.
+
+    Args:
+        store: the folder of all cases.
+        case: with its four images and its segmentation.
+        margin_vox: voxels around the brain.
+        spacings_mm: resolutions to keep.
+    """
+    volumes = {role: read_volume(file) for role, file in case.files.items()}
+    image, placement = crop_images(volumes, margin_vox=margin_vox)
+    labels = from_scheme(np.rint(volumes[SEGMENTATION].data).astype(np.int16), case.scheme)
+    crop = crop_labels(labels, placement)
+    write_case(store / case.case, image, crop, placement, spacings_mm=spacings_mm)
+    depth, height, width = crop.shape
+    return {
+        "case": case.case,
+        "patient": case.patient,
+        "scheme": str(case.scheme),
+        "grade": case.grade,
+        "age": case.age,
+        "survival_days": case.survival_days,
+        "depth_vox": depth,
+        "height_vox": height,
+        "width_vox": width,
+        **_count(crop, "{}_vox"),
+        **_count(labels, "raw_{}_vox"),
+    }
+
+
+def _count(labels: UInt8[NDArray, "d h w"], column: str) -> dict[str, int]:
+    return {column.format(name.lower()): int((labels == Label[name]).sum()) for name in LABEL_NAMES}
+
+
 def coarse_image(image: Float32[NDArray, "d h w c"], factor: int) -> Float16[NDArray, "e i x c"]:
     """Average blocks of factor³ voxels, in the store's dtype."""
     return (downsample(image, factor) if factor > 1 else image).astype(np.float16)
@@ -98,6 +136,4 @@ def coarse_labels(label: UInt8[NDArray, "d h w"], factor: int) -> UInt8[NDArray,
 
 def _pack(path: Path, array: NDArray[np.generic]) -> None:
     blocks = tuple(min(CHUNK_VOX, n) for n in array.shape[:3]) + array.shape[3:]
-    blosc2.asarray(
-        np.ascontiguousarray(array), urlpath=str(path), mode="w", chunks=blocks, cparams=PACK
-    )
+    blosc2.asarray(np.ascontiguousarray(array), urlpath=str(path), mode="w", chunks=blocks, cparams=PACK)

@@ -11,7 +11,10 @@ import nibabel as nib
 import numpy as np
 from isal import igzip
 from jaxtyping import Shaped
+from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
+from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from glioseg.geometry import Reorientation, Shape3
@@ -108,7 +111,7 @@ def decode_volume(content: bytes, *, name: str) -> Volume:
         affine = np.asarray(image.affine, np.float64)
     except (EOFError, OSError, ValueError, zlib.error, igzip.BadGzipFile) as error:
         raise VolumeError(f"{name}: not a whole NIfTI file: {error}") from None
-    except (nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError) as error:
+    except (ImageFileError, HeaderDataError, WrapStructError) as error:
         raise VolumeError(f"{name}: not a NIfTI file: {error}") from None
     if data.ndim != 3:
         raise VolumeError(f"{name}: expected 3 axes, got shape {data.shape}")

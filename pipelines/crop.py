@@ -1,0 +1,31 @@
+"""Stage crop: crop the accepted, labelled cases to the brain, normalise and store them."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from _stage import run
+from glioseg.cluster import map_cases
+from glioseg.data.acquire import COHORT, replaced_whole
+from glioseg.data.cases import read_cohort
+from glioseg.data.store import MANIFEST, store_case
+from glioseg.params import load_params
+
+RAW, CROPPED, VERDICT = Path("data/raw"), Path("data/cropped"), Path("reports/validation/raw.json")
+
+
+def main() -> None:
+    params = load_params().crop
+    verdicts = json.loads(VERDICT.read_text())["cases"]
+    cases = [c for c in read_cohort(RAW / COHORT) if verdicts[c.case]["status"] == "accepted"]
+    with replaced_whole(CROPPED) as aside:
+        work = partial(store_case, aside, margin_vox=params.margin_vox, spacings_mm=params.spacings_mm)
+        rows = map_cases(work, cases, title="crop")
+        pd.DataFrame(rows).to_csv(aside / MANIFEST, index=False)
+    print(f"crop: {len(rows)} cases in {CROPPED}")
+
+
+if __name__ == "__main__":
+    run(main)

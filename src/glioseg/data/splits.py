@@ -1,0 +1,122 @@
+"""Seeded splits: grouped by patient, stratified by grade and tumour size."""
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedGroupKFold
+
+
+class SplitError(ValueError):
+    """A cohort that cannot be split, or a split that leaks."""
+
+
+class Fold(TypedDict):
+    """One fold of cross-validation: case names."""
+
+    train: list[str]
+    validation: list[str]
+
+
+class Splits(TypedDict):
+    """What data/splits.json holds: case names of each part, and folds over train + validation."""
+
+    seed: int
+    train: list[str]
+    validation: list[str]
+    test: list[str]
+    folds: list[Fold]
+
+
+def split_cases(
+    manifest: pd.DataFrame, *, seed: int, test_fraction: float, validation_fraction: float, folds: int
+) -> Splits:
+    """Divide the cases of a manifest.
+
+    Every patient is in one part only. Within each stratum (grade × tumour size above or below the
+    median) patients are drawn at random, so that the parts resemble each other.
+
+    Args:
+        manifest: columns case, patient, grade, ncr_vox, ed_vox, et_vox (data/cropped/manifest.csv).
+        seed: the same seed gives the same split.
+        test_fraction: share of patients to test on.
+        validation_fraction: share of patients to choose by.
+        folds: of cross-validation over all but the test cases; fewer where patients are fewer.
+
+    Raises:
+        SplitError: fewer than three patients.
+    """
+    strata = _strata(manifest)
+    patients = manifest.groupby("patient", sort=True)["case"].apply(list)
+    if len(patients) < 3:
+        raise SplitError(f"split: expected at least 3 labelled patients, got {len(patients)}")
+    stratum_of = dict(zip(manifest["patient"], strata, strict=True))
+    order = _interleave([stratum_of[patient] for patient in patients.index], seed)
+    tests = max(1, round(test_fraction * len(order)))
+    validations = max(1, round(validation_fraction * len(order)))
+    parts = {
+        "test": order[:tests],
+        "validation": order[tests : tests + validations],
+        "train": order[tests + validations :],
+    }
+    named = {part: sorted(case for i in rows for case in patients.iloc[i]) for part, rows in parts.items()}
+    result = Splits(
+        seed=seed,
+        train=named["train"],
+        validation=named["validation"],
+        test=named["test"],
+        folds=_folds(manifest, strata, named["train"] + named["validation"], seed, folds),
+    )
+    check_leakage(result, dict(zip(manifest["case"], manifest["patient"], strict=True)))
+    return result
+
+
+def _strata(manifest: pd.DataFrame) -> list[str]:
+    volume = manifest[["ncr_vox", "ed_vox", "et_vox"]].sum(axis=1)
+    large = np.where(volume > volume.median(), "large", "small")
+    grades = manifest["grade"].astype(object).where(manifest["grade"].notna(), "unknown")
+    return [f"{grade}/{size}" for grade, size in zip(grades, large, strict=True)]
+
+
+def _interleave(strata: Sequence[str], seed: int) -> list[int]:
+    """A random order in which every stretch holds the strata in their own proportions."""
+    rng = np.random.default_rng(seed)
+    keys: NDArray[np.float64] = np.zeros(len(strata))
+    for stratum in sorted(set(strata)):
+        rows = np.flatnonzero(np.array(strata) == stratum)
+        keys[rng.permutation(rows)] = (np.arange(len(rows)) + rng.random()) / len(rows)
+    return [int(i) for i in np.argsort(keys, kind="stable")]
+
+
+def _folds(manifest: pd.DataFrame, strata: list[str], cases: list[str], seed: int, folds: int) -> list[Fold]:
+    rows = manifest["case"].isin(cases).to_numpy()
+    table = manifest[rows]
+    count = min(folds, table["patient"].nunique())
+    if count < 2:
+        return []
+    chosen = [stratum for stratum, keep in zip(strata, rows, strict=True) if keep]
+    # A stratum smaller than the number of folds cannot be in each of them: then draw without strata.
+    smallest = min(chosen.count(stratum) for stratum in chosen)
+    target = chosen if smallest >= count else ["all"] * len(chosen)
+    cut = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    names = table["case"].to_numpy()
+    return [
+        Fold(train=sorted(names[train].tolist()), validation=sorted(names[held].tolist()))
+        for train, held in cut.split(names, target, table["patient"])
+    ]
+
+
+def check_leakage(splits: Splits, patient_of: dict[str, str]) -> None:
+    """Raise SplitError where a patient is in two parts, or in both sides of a fold."""
+    test = splits["test"]
+    groups = [{"train": splits["train"], "validation": splits["validation"], "test": test}]
+    groups += [{"train": f["train"], "validation": f["validation"], "test": test} for f in splits["folds"]]
+    for parts in groups:
+        home: dict[str, str] = {}
+        for part, cases in parts.items():
+            for case in cases:
+                patient = patient_of[case]
+                if home.setdefault(patient, part) != part:
+                    raise SplitError(f"{case}: patient {patient} is in {home[patient]} and in {part}")

@@ -1,0 +1,27 @@
+"""Shape annotations are checked while the tests run; real scans are used where they are given."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from jaxtyping import install_import_hook
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+install_import_hook(["glioseg.geometry", "glioseg.labels", "glioseg.data", "glioseg.eval"], "beartype.beartype")
+
+ROOT = Path(__file__).parents[1]
+
+# A busy machine makes an example slow, which says nothing about the code.
+settings.register_profile("glioseg", deadline=None, max_examples=50, derandomize=True)
+settings.load_profile("glioseg")
+
+
+@pytest.fixture(scope="session")
+def real_scans() -> Path:
+    """The folder of real BraTS scans, from GLIOSEG_REAL_SCANS or beside the repository."""
+    folder = Path(os.environ.get("GLIOSEG_REAL_SCANS", ROOT.parent / "shared" / "brats_sample"))
+    if not folder.is_dir():
+        pytest.skip("no real scans: set GLIOSEG_REAL_SCANS to a BraTS folder")
+    return folder

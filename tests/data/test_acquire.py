@@ -1,0 +1,74 @@
+import os
+import stat
+
+import numpy as np
+import pytest
+
+from glioseg.data.acquire import acquire_folder, acquire_phantoms, replaced_whole
+from glioseg.data.cases import MODALITIES, CohortError, read_cohort
+from glioseg.data.volumes import Grid, Volume, read_volume, write_volume
+from glioseg.labels import Scheme
+
+GRID = Grid((3, 3, 3), np.eye(4))
+NEW = {"t1": "-t1n", "t1ce": "-t1c", "t2": "-t2w", "flair": "-t2f", "seg": "-seg"}
+
+
+def write(folder, name, *, et, naming=None):
+    for role in (*MODALITIES, "seg"):
+        data = np.full(GRID.shape, et if role == "seg" else 5, np.int16)
+        ending = naming[role] if naming else f"_{role}"
+        write_volume(folder / name / f"{name}{ending}.nii.gz", Volume(data, GRID))
+
+
+def test_files_are_copied_byte_for_byte_under_one_naming(tmp_path):
+    source, raw = tmp_path / "mine", tmp_path / "raw"
+    write(source, "A", et=4)
+    write(source, "B", et=3, naming=NEW)
+    acquire_folder(raw, source=source)
+    a, b = read_cohort(raw / "cohort.csv")
+    assert (a.scheme, b.scheme) == (Scheme.BRATS2021, Scheme.BRATS2023)
+    assert b.source == str(source / "B")
+    assert b.files["flair"] == raw / "B" / "B_flair.nii.gz"
+    original = source / "B" / "B-t2f.nii.gz"
+    assert b.files["flair"].read_bytes() == original.read_bytes()
+    assert os.stat(original).st_nlink == 1
+    assert os.stat(original).st_mode & stat.S_IWUSR
+
+
+def test_scheme_is_what_the_cohort_shows_not_what_its_names_promise(tmp_path):
+    write(tmp_path / "mine", "A", et=3)
+    write(tmp_path / "mine", "B", et=1)
+    cases = acquire_folder(tmp_path / "raw", source=tmp_path / "mine")
+    assert [case.scheme for case in cases] == [Scheme.BRATS2023] * 2
+
+
+def test_both_schemes_under_one_naming_are_refused_and_nothing_is_left(tmp_path):
+    write(tmp_path / "mine", "A", et=3)
+    write(tmp_path / "mine", "B", et=4)
+    with pytest.raises(CohortError, match=r"one scheme.*B \(brats2021\), A \(brats2023\)"):
+        acquire_folder(tmp_path / "raw", source=tmp_path / "mine")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_an_unreadable_segmentation_is_left_to_the_contract(tmp_path):
+    write(tmp_path / "mine", "A", et=4)
+    (tmp_path / "mine" / "A" / "A_seg.nii.gz").write_bytes(b"broken")
+    (case,) = acquire_folder(tmp_path / "raw", source=tmp_path / "mine")
+    assert case.files["seg"].read_bytes() == b"broken"
+
+
+def test_phantoms_are_a_cohort(tmp_path):
+    acquire_phantoms(tmp_path / "raw", cases=1, seed=4)
+    (case,) = read_cohort(tmp_path / "raw" / "cohort.csv")
+    assert case.labelled
+    assert case.grade in ("HGG", "LGG")
+    assert {read_volume(file).grid.shape for file in case.files.values()} == {(240, 240, 155)}
+
+
+def test_an_interrupted_replacement_keeps_the_old(tmp_path):
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "old").touch()
+    with pytest.raises(KeyboardInterrupt), replaced_whole(tmp_path / "x") as aside:
+        (aside / "new").touch()
+        raise KeyboardInterrupt
+    assert [path.name for path in tmp_path.rglob("*")] == ["x", "old"]

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from glioseg.data.cases import MODALITIES, Case
+from glioseg.data.crop import Placement
+from glioseg.data.store import StoredCase, coarse_labels, store_case, write_case
+from glioseg.data.volumes import Grid, Volume, write_volume
+from glioseg.geometry import Box
+from glioseg.labels import Scheme
+
+GRID = Grid((6, 5, 7), np.diag([-1.0, -1, 1, 1]))
+BOX = Box((1, 0, 2), (5, 4, 6))
+
+
+@pytest.fixture
+def arrays():
+    rng = np.random.default_rng(0)
+    image = rng.normal(size=(4, 4, 4, 4)).astype(np.float32)
+    return image, rng.integers(0, 4, (4, 4, 4), dtype=np.uint8)
+
+
+def test_what_was_written_is_read(tmp_path, arrays):
+    image, label = arrays
+    write_case(tmp_path / "a", image, label, Placement(GRID, BOX), spacings_mm=(1, 2))
+    case = StoredCase(tmp_path / "a")
+    np.testing.assert_array_equal(case.image(1)[:], image.astype(np.float16))
+    np.testing.assert_array_equal(case.label(1)[1:3], label[1:3])
+    assert case.image(2).shape == (2, 2, 2, 4)
+    assert case.image(2)[0, 0, 0, 0] == pytest.approx(image[:2, :2, :2, 0].mean(), abs=1e-3)
+    assert case.placement.box == BOX
+    np.testing.assert_array_equal(case.placement.grid.affine, GRID.affine)
+
+
+def test_a_case_replaces_its_former_self_and_leaves_nothing_beside(tmp_path, arrays):
+    image, label = arrays
+    write_case(tmp_path / "a", image, label, Placement(GRID, BOX), spacings_mm=(1, 2))
+    write_case(tmp_path / "a", image, label, Placement(GRID, BOX), spacings_mm=(1,))
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert not (tmp_path / "a" / "image_2mm.b2nd").exists()
+
+
+@pytest.mark.parametrize(("tumour_vox", "expected"), [(4, 3), (3, 0)])
+def test_a_coarse_voxel_takes_the_regions_of_half_of_its_voxels(tumour_vox, expected):
+    label = np.zeros(8, np.uint8)
+    label[:tumour_vox] = 3
+    assert coarse_labels(label.reshape(2, 2, 2), 2).item() == expected
+
+
+def test_store_case_counts_labels_before_and_after(tmp_path):
+    brain = np.zeros(GRID.shape, np.int16)
+    brain[1:5, 1:4, 2:6] = np.arange(48).reshape(4, 3, 4) + 1
+    labels = np.zeros(GRID.shape, np.float32)
+    labels[2, 2, 2:5] = [1, 2, 4]
+    files = {name: tmp_path / "raw" / f"a_{name}.nii.gz" for name in (*MODALITIES, "seg")}
+    for name, file in files.items():
+        write_volume(file, Volume(labels if name == "seg" else brain, GRID))
+    case = Case("a", files, Scheme.BRATS2021, grade="HGG", age=60.0)
+    row = store_case(tmp_path / "store", case, margin_vox=1, spacings_mm=(1,))
+    assert [row[f"{kind}_vox"] for kind in ("ncr", "ed", "et")] == [1, 1, 1]
+    assert [row[f"raw_{kind}_vox"] for kind in ("ncr", "ed", "et")] == [1, 1, 1]
+    assert (row["depth_vox"], row["height_vox"], row["width_vox"]) == (6, 5, 6)
+    assert StoredCase(tmp_path / "store" / "a").label(1)[:].sum() == 1 + 2 + 3

@@ -1,0 +1,93 @@
+import gzip
+from itertools import permutations, product
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from glioseg.data.volumes import (
+    Grid,
+    Volume,
+    VolumeError,
+    decode_volume,
+    encode_volume,
+    read_volume,
+    write_volume,
+)
+
+LPS = np.array([[-1, 0, 0, 10], [0, -2, 0, 20], [0, 0, 3, 30], [0, 0, 0, 1]], float)
+
+
+@pytest.fixture
+def volume():
+    data = np.arange(2 * 3 * 4, dtype=np.int16).reshape(2, 3, 4)
+    return Volume(data, Grid((2, 3, 4), LPS))
+
+
+@pytest.mark.parametrize("name", ["x.nii", "x.nii.gz"])
+def test_round_trip_and_nibabel_agrees(tmp_path, volume, name):
+    write_volume(tmp_path / name, volume)
+    ours = read_volume(tmp_path / name)
+    theirs = nib.load(tmp_path / name)
+    np.testing.assert_array_equal(ours.data, volume.data)
+    np.testing.assert_array_equal(theirs.get_fdata(), volume.data)
+    np.testing.assert_array_equal(theirs.affine, LPS)
+    assert ours.data.dtype == np.int16
+    assert list(tmp_path.iterdir()) == [tmp_path / name]
+
+
+def test_same_volume_same_bytes(volume):
+    assert encode_volume(volume) == encode_volume(volume)
+
+
+def test_grid_tells_spacing_and_orientation(volume):
+    assert volume.grid.spacing_mm == (1, 2, 3)
+    assert volume.grid.orientation == "LPS"
+
+
+@pytest.mark.parametrize("order", permutations(range(3)))
+@pytest.mark.parametrize("signs", product([-1, 1], repeat=3))
+def test_every_orientation_comes_to_lps_as_nibabel_does_it(order, signs):
+    affine = np.zeros((4, 4))
+    affine[3, 3] = 1
+    for axis, (row, sign) in enumerate(zip(order, signs, strict=True)):
+        affine[row, axis] = sign * (axis + 1)
+    grid = Grid((2, 3, 4), affine)
+    data = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    image = nib.Nifti1Image(data, affine)
+    steps = nib.orientations.ornt_transform(
+        nib.io_orientation(affine), nib.orientations.axcodes2ornt("LPS")
+    )
+    expected = image.as_reoriented(steps)
+    np.testing.assert_array_equal(grid.to_lps.apply(data), np.asanyarray(expected.dataobj))
+    np.testing.assert_allclose(grid.lps_affine, expected.affine)
+
+
+def test_bad_files_are_named(tmp_path, volume):
+    good = encode_volume(volume)
+    bad = {
+        "truncated.nii.gz": good[: len(good) // 2],
+        "garbage.nii.gz": b"no volume at all",
+        "gzip_of_garbage.nii.gz": gzip.compress(b"no volume at all" * 100),
+        "short.nii": encode_volume(volume, compress=False)[:-8],
+        "empty.nii.gz": b"",
+    }
+    for name, content in bad.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(VolumeError, match=name):
+            read_volume(tmp_path / name)
+    with pytest.raises(VolumeError, match="missing.nii: No such file"):
+        read_volume(tmp_path / "missing.nii")
+
+
+def test_four_axes_are_refused():
+    content = nib.Nifti1Image(np.zeros((2, 2, 2, 2), np.int16), np.eye(4)).to_bytes()
+    with pytest.raises(VolumeError, match=r"x: expected 3 axes, got shape \(2, 2, 2, 2\)"):
+        decode_volume(content, name="x")
+
+
+def test_a_failed_write_leaves_nothing(tmp_path, volume):
+    (tmp_path / "x.nii").mkdir()
+    with pytest.raises(OSError, match="Is a directory"):
+        write_volume(tmp_path / "x.nii", volume)
+    assert list(tmp_path.iterdir()) == [tmp_path / "x.nii"]

@@ -1,0 +1,61 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from glioseg.params import ParamsError, load_params, with_best
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def write(tmp_path):
+    def _write(**changes):
+        content = yaml.safe_load((ROOT / "params.yaml").read_text())
+        for dotted, value in changes.items():
+            section, key = dotted.split("__")
+            content[section][key] = value
+        path = tmp_path / "params.yaml"
+        path.write_text(yaml.safe_dump(content))
+        return path
+
+    return _write
+
+
+def test_the_repository_s_own_file_is_sound():
+    assert load_params(ROOT / "params.yaml").data.source == "phantom"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train__epoch": 3}, "params.yaml: train.epoch: Extra inputs are not permitted"),
+        ({"train__epochs": 0}, "params.yaml: train.epochs: Input should be greater than or equal to 1"),
+        ({"data__source": "folder"}, "params.yaml: data: source: folder needs data.folder"),
+        ({"train__patch_shape": [81, 96, 80]}, "params.yaml: train.patch_shape: expected multiples of"),
+        ({"network__spacing_mm": 1, "crop__spacings_mm": [2]}, "network.spacing_mm: expected one of"),
+        ({"tune__space": {"colour": {"low": 0, "high": 1}}}, "expected names of network or train"),
+        ({"tune__space": {"dropout": {"low": 1, "high": 0}}}, "expected low <= high"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_that_names_it(write, changes, message):
+    with pytest.raises(ParamsError) as error:
+        load_params(write(**changes))
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_or_broken_file_is_named(tmp_path):
+    with pytest.raises(ParamsError, match="nowhere.yaml: No such file"):
+        load_params(tmp_path / "nowhere.yaml")
+    (tmp_path / "bad.yaml").write_text("a: [1")
+    with pytest.raises(ParamsError, match="bad.yaml: not YAML"):
+        load_params(tmp_path / "bad.yaml")
+
+
+def test_best_values_go_where_they_belong():
+    params = load_params(ROOT / "params.yaml")
+    best = with_best(params, {"learning_rate": 0.5, "depth": 3})
+    assert best.train.learning_rate == 0.5
+    assert best.network.depth == 3
+    assert best.train.epochs == params.train.epochs
