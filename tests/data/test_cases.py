@@ -78,3 +78,6 @@ def test_cohort_table_must_be_whole(tmp_path):
     (tmp_path / "cohort.csv").write_text("case,patient\nx,x\n")
     with pytest.raises(CohortError, match="missing"):
         read_cohort(tmp_path / "cohort.csv")
+    (tmp_path / "cohort.csv").write_text("case,patient,scheme,grade,age,survival_days,source\nx,x,no,,,,\n")
+    with pytest.raises(CohortError, match="line 2: 'no' is not a valid Scheme"):
+        read_cohort(tmp_path / "cohort.csv")

@@ -2,13 +2,11 @@
 
 import csv
 import re
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-
-import pandas as pd
 
 from glioseg.labels import Scheme
 
@@ -137,38 +135,41 @@ def _numbers(row: dict[str, str]) -> dict[str, float]:
 
 
 def write_cohort(path: Path, cases: list[Case]) -> None:
-    """Write cohort.csv: one row a case, files by name beside the table in a folder of the case."""
-    rows = [{column: getattr(case, column) for column in COLUMNS} for case in cases]
-    pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(path, index=False)
+    """Write cohort.csv: one row a case; what is not known stays empty."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows([getattr(case, column) for column in COLUMNS] for case in cases)
 
 
 def read_cohort(path: Path) -> list[Case]:
-    """Read cohort.csv and look up each case's files as they are now.
+    """Read cohort.csv and look up each case's files, in a folder of its name beside the table.
 
     Raises:
-        CohortError: no table, or one without its columns.
+        CohortError: no table, one without its columns, or a value that does not fit.
     """
     try:
-        table = pd.read_csv(path, dtype={"case": str, "patient": str, "source": str})
+        reader = csv.DictReader(path.read_text().splitlines())
     except OSError as error:
         raise CohortError(f"{path}: {error.strerror}") from None
-    missing = [column for column in COLUMNS if column not in table]
+    missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
     if missing:
         raise CohortError(f"{path}: expected columns {list(COLUMNS)}, missing {missing}")
-    clean = table.astype(object).where(table.notna(), None)
-    return [_case_of_row(path.parent, row) for row in clean.to_dict("records")]
+    try:
+        return [_case_of_row(path.parent, row) for row in reader]
+    except ValueError as error:
+        raise CohortError(f"{path}: line {reader.line_num}: {error}") from None
 
 
-def _case_of_row(folder: Path, row: Mapping[Hashable, object]) -> Case:
-    name = str(row["case"])
+def _case_of_row(folder: Path, row: dict[str, str]) -> Case:
+    name = row["case"]
     here = [folder / name / f"{name}_{role}{end}" for role in ROLES for end in (".nii.gz", ".nii")]
-    files = {match[2]: file for file in here if file.exists() and (match := match_name(file.name))}
     return Case(
         case=name,
-        files=files,
-        scheme=Scheme(str(row["scheme"])),
-        grade=None if row["grade"] is None else str(row["grade"]),
-        age=None if row["age"] is None else float(str(row["age"])),
-        survival_days=None if row["survival_days"] is None else float(str(row["survival_days"])),
-        source=str(row["source"] or ""),
+        files={match[2]: file for file in here if file.exists() and (match := match_name(file.name))},
+        scheme=Scheme(row["scheme"]),
+        grade=row["grade"] or None,
+        age=float(row["age"]) if row["age"] else None,
+        survival_days=float(row["survival_days"]) if row["survival_days"] else None,
+        source=row["source"],
     )

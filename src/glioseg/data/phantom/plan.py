@@ -113,8 +113,8 @@ def draw_plan(rng: np.random.Generator) -> CasePlan:
 def draw_head(rng: np.random.Generator, age: float) -> HeadPlan:
     """Draw the shape of a head; older brains have wider sulci, ventricles and more lesions."""
     old = float(np.clip((age - 25) / 55 + rng.normal(0, 0.15), 0, 1))
-    size = 0.94 * rng.normal(1, 0.02)
-    scale = size * np.clip(rng.normal(1, 0.025, 3), 0.95, 1.05)
+    size = 0.935 * np.clip(rng.normal(1, 0.02), 0.95, 1.04)
+    scale = size * np.clip(rng.normal(1, 0.02, 3), 0.96, 1.04)
     angles = np.deg2rad(np.clip(rng.normal(0, [4.0, 2.0, 2.0]), -9, 9))
     centre = np.array([117.5, 124.0, 71.0]) + rng.uniform([-3, -3, -5], [3, 3, 5])
     return HeadPlan(
