@@ -8,9 +8,9 @@ import pandas as pd
 
 from _stage import run
 from glioseg.cluster import map_cases
-from glioseg.data.acquire import COHORT, replaced_whole
-from glioseg.data.cases import read_cohort
+from glioseg.data.cases import COHORT, read_cohort
 from glioseg.data.store import MANIFEST, store_case
+from glioseg.files import replaced_whole
 from glioseg.params import load_params
 
 RAW, CROPPED, VERDICT = Path("data/raw"), Path("data/cropped"), Path("reports/validation/raw.json")

@@ -8,7 +8,7 @@ import pandas as pd
 from _stage import run
 from glioseg.data.splits import split_cases
 from glioseg.data.store import MANIFEST
-from glioseg.data.volumes import write_whole
+from glioseg.files import write_whole
 from glioseg.params import load_params
 
 CROPPED, SPLITS = Path("data/cropped"), Path("data/splits.json")

@@ -58,7 +58,9 @@ def test_reorientation_undoes_itself(order, flip):
 def test_pad_to_multiple(shape, multiple):
     array = np.ones((*shape, 2), np.float32)
     padded, box = pad_to_multiple(array, multiple)
-    assert all(n % multiple == 0 and n - size < multiple for n, size in zip(padded.shape, shape, strict=False))
+    assert all(
+        n % multiple == 0 and n - size < multiple for n, size in zip(padded.shape, shape, strict=False)
+    )
     np.testing.assert_array_equal(padded[box.slices], array)
     assert padded.sum() == array.sum()
 

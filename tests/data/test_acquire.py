@@ -4,7 +4,7 @@ import stat
 import numpy as np
 import pytest
 
-from glioseg.data.acquire import acquire_folder, acquire_phantoms, replaced_whole
+from glioseg.data.acquire import acquire_folder, acquire_phantoms
 from glioseg.data.cases import MODALITIES, CohortError, read_cohort
 from glioseg.data.volumes import Grid, Volume, read_volume, write_volume
 from glioseg.labels import Scheme
@@ -63,12 +63,3 @@ def test_phantoms_are_a_cohort(tmp_path):
     assert case.labelled
     assert case.grade in ("HGG", "LGG")
     assert {read_volume(file).grid.shape for file in case.files.values()} == {(240, 240, 155)}
-
-
-def test_an_interrupted_replacement_keeps_the_old(tmp_path):
-    (tmp_path / "x").mkdir()
-    (tmp_path / "x" / "old").touch()
-    with pytest.raises(KeyboardInterrupt), replaced_whole(tmp_path / "x") as aside:
-        (aside / "new").touch()
-        raise KeyboardInterrupt
-    assert [path.name for path in tmp_path.rglob("*")] == ["x", "old"]

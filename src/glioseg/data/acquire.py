@@ -1,8 +1,7 @@
 """Bring a cohort into data/raw: phantoms made here, or a user's files copied byte for byte."""
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,11 +10,20 @@ from typing import TypeVar
 import numpy as np
 
 from glioseg.cluster import map_cases
-from glioseg.data.cases import SEGMENTATION, SUFFIX, Case, CohortError, find_cases, read_cohort, write_cohort
+from glioseg.data.cases import (
+    COHORT,
+    SEGMENTATION,
+    SUFFIX,
+    Case,
+    CohortError,
+    find_cases,
+    read_cohort,
+    write_cohort,
+)
 from glioseg.data.volumes import Grid, Volume, VolumeError, read_volume, write_volume
+from glioseg.files import replaced_whole
 from glioseg.labels import Scheme, detect_scheme
 
-COHORT = "cohort.csv"
 Item = TypeVar("Item")
 
 
@@ -52,21 +60,6 @@ def _acquire(
         cases = map_cases(partial(work, aside), items, title=title)
         write_cohort(aside / COHORT, cases)
     return read_cohort(folder / COHORT)
-
-
-@contextmanager
-def replaced_whole(folder: Path) -> Iterator[Path]:
-    """Give a folder to write aside, which takes the place of `folder` only if all went well."""
-    aside = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    try:
-        yield aside
-    except BaseException:
-        shutil.rmtree(aside)
-        raise
-    shutil.rmtree(folder, ignore_errors=True)
-    aside.rename(folder)
 
 
 def _write_phantom(folder: Path, index: int, *, seed: int) -> Case:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from glioseg.labels import Scheme
 
+COHORT = "cohort.csv"
+"""The table that lists the cases of data/raw."""
+
 MODALITIES = ("t1", "t1ce", "t2", "flair")
 SEGMENTATION = "seg"
 ROLES = (*MODALITIES, SEGMENTATION)

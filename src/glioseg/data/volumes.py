@@ -1,7 +1,5 @@
 """NIfTI volumes in and out. The one module that knows nibabel."""
 
-import os
-import tempfile
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +15,7 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
+from glioseg.files import write_whole
 from glioseg.geometry import Reorientation, Shape3
 
 ORIENTATION = "LPS"
@@ -130,23 +129,3 @@ def encode_volume(volume: Volume, *, compress: bool = True) -> bytes:
 def write_volume(path: Path, volume: Volume) -> None:
     """Write a .nii or .nii.gz file whole or not at all."""
     write_whole(path, encode_volume(volume, compress=path.name.endswith(".gz")))
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file aside and rename it, so that a reader never sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(aside, 0o666 & ~_umask())
-        os.replace(aside, path)
-    except BaseException:
-        os.unlink(aside)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -11,7 +11,8 @@ from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
 from glioseg.data.crop import crop_images, uncrop
-from glioseg.data.volumes import Volume, write_whole
+from glioseg.data.volumes import Volume
+from glioseg.files import write_whole
 from glioseg.geometry import Shape3, downsample, pad_to_multiple
 from glioseg.labels import labels_from_regions
 

@@ -1,0 +1,65 @@
+"""dvc.yaml is true: each stage depends on the modules that it really imports, and on the params it reads."""
+
+import ast
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+
+
+def file_of(module: str) -> Path | None:
+    """The file of a module of this repository, or None."""
+    for folder, name in ((ROOT / "src", module), (ROOT / "pipelines", module)):
+        path = folder.joinpath(*name.split("."))
+        for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+            if candidate.is_file():
+                return candidate
+    return None
+
+
+def imports_of(file: Path) -> set[Path]:
+    """Files of this repository that a file imports, at its top or inside a function."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        found |= {path for name in names if (path := file_of(name))}
+    return found
+
+
+def closure(file: Path) -> set[Path]:
+    """A file and all that it imports, directly or not, without packages that hold a docstring only."""
+    todo, seen = [file], set()
+    while todo:
+        here = todo.pop()
+        if here not in seen:
+            seen.add(here)
+            todo += imports_of(here)
+    return {path for path in seen if path.name != "__init__.py" or len(ast.parse(path.read_text()).body) > 1}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_deps_are_the_modules_that_the_stage_imports(stage):
+    script = ROOT / STAGES[stage]["cmd"].split()[1]
+    used = {str(path.relative_to(ROOT)) for path in closure(script)}
+    named = {dep for dep in STAGES[stage]["deps"] if dep.startswith(("src/", "pipelines/"))}
+    assert named == used, f"{stage}: missing {sorted(used - named)}, not needed {sorted(named - used)}"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_params_are_the_sections_that_the_stage_reads(stage):
+    script = (ROOT / STAGES[stage]["cmd"].split()[1]).read_text()
+    sections = yaml.safe_load((ROOT / "params.yaml").read_text())
+    read = {
+        node.attr.rstrip("_")
+        for node in ast.walk(ast.parse(script))
+        if isinstance(node, ast.Attribute) and node.attr.rstrip("_") in sections
+    }
+    assert set(STAGES[stage]["params"]) >= read
