@@ -1,0 +1,129 @@
+"""The whole road on a tiny cohort of one's own: `dvc repro`, the registry, and `glioseg predict`."""
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from glioseg.data.cases import MODALITIES
+from glioseg.data.volumes import Grid, Volume, read_volume, write_volume
+
+ROOT = Path(__file__).parents[2]
+SHAPE = (40, 36, 32)
+GRID = Grid(SHAPE, np.array([[-1, 0, 0, 0], [0, -1, 0, 35], [0, 0, 1, 0], [0, 0, 0, 1]], float))
+CASES = 8
+TINY = {
+    "validate": {"shape": list(SHAPE), "max_brain_fraction": 1.0},
+    "network": {"base_filters": 2, "depth": 3},
+    "train": {"epochs": 2, "steps_per_epoch": 3, "patch_shape": [16, 16, 16], "precision": "float32"},
+    "tune": {"trials": 2, "epochs": 1, "steps_per_epoch": 2, "space": {"dropout": {"low": 0.0, "high": 0.3}}},
+    "evaluate": {"bootstrap_samples": 50},
+}
+
+pytestmark = pytest.mark.timeout(600)
+
+
+def write_patient(folder: Path, index: int) -> None:
+    """A ball of brain with a ball of tumour in it: oedema around enhancement around necrosis."""
+    rng = np.random.default_rng(index)
+    place = np.stack(np.indices(SHAPE), axis=-1)
+    brain = np.linalg.norm(place - np.array(SHAPE) / 2, axis=-1) < 14
+    from_tumour = np.linalg.norm(place - np.array(SHAPE) / 2 - rng.integers(-4, 5, 3), axis=-1)
+    labels = np.select([from_tumour < 2, from_tumour < 4, from_tumour < 6], [1, 4, 2], 0).astype(np.uint8)
+    name = f"Patient {index}"
+    for modality in MODALITIES:
+        image = 100 + 40 * labels + rng.normal(0, 5, SHAPE)
+        image = np.where(brain, np.maximum(image, 1), 0).astype(np.int16)
+        write_volume(folder / name / f"{name}_{modality}.nii.gz", Volume(image, GRID))
+    write_volume(folder / name / f"{name}_seg.nii.gz", Volume(labels, GRID))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A clone of the project with a tiny cohort and a tiny network, reproduced once."""
+    home = tmp_path_factory.mktemp("a project")
+    for name in ("src", "pipelines"):
+        shutil.copytree(ROOT / name, home / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("dvc.yaml", "requirements.lock", ".dvcignore", ".dvc/config", ".dvc/.gitignore", ".gitignore"):
+        (home / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, home / name)
+    for index in range(CASES):
+        write_patient(home / "scans", index)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["data"] = {"source": "folder", "folder": "scans"}
+    for section, values in TINY.items():
+        params[section] |= values
+    (home / "params.yaml").write_text(yaml.safe_dump(params))
+    subprocess.run(["git", "init", "-q"], cwd=home, check=True)
+    result = command(home, "dvc", "repro")
+    assert result.returncode == 0, result.stdout + result.stderr
+    return home
+
+
+def command(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    env = {"PATH": path, "HOME": str(home), "PYTHONPATH": str(home / "src"), "MLFLOW_DISABLE_TELEMETRY": "true"}
+    return subprocess.run(words, cwd=home, env=env, capture_output=True, text=True, check=False)
+
+
+def test_a_champion_is_registered(project):
+    with sqlite3.connect(project / "mlruns" / "mlflow.db") as database:
+        aliases = database.execute("select name, alias, version from registered_model_aliases").fetchall()
+    assert aliases == [("glioseg", "champion", 1)]
+
+
+def test_every_test_case_is_scored_and_pictured(project):
+    splits = json.loads((project / "data" / "splits.json").read_text())
+    table = (project / "reports" / "per_case.csv").read_text()
+    for case in splits["test"]:
+        assert case in table
+        assert (project / "reports" / "predictions" / f"{case}.nii.gz").is_file()
+        assert (project / "reports" / "pictures" / f"{case}.png").is_file()
+    assert (project / "reports" / "report.html").is_file()
+
+
+def test_running_it_again_runs_only_register_and_registers_nothing(project):
+    again = command(project, "dvc", "repro")
+    assert again.returncode == 0, again.stderr
+    assert [line for line in again.stdout.splitlines() if line.startswith("Running stage")] == [
+        "Running stage 'register':"
+    ]
+    with sqlite3.connect(project / "mlruns" / "mlflow.db") as database:
+        assert database.execute("select count(*) from model_versions").fetchone() == (1,)
+
+
+def test_nothing_half_written_is_left(project):
+    assert sorted(path.name for path in (project / "data").iterdir() if path.name != ".gitignore") == [
+        "cropped",
+        "raw",
+        "splits.json",
+    ]
+
+
+def test_predict_writes_labels_on_the_scan_s_own_grid(project):
+    (project / "scans" / "Patient 3" / "Patient 3_seg.nii.gz").unlink()
+    one = command(project, "glioseg", "predict", "scans/Patient 3", "-o", "out/seg.nii.gz")
+    assert one.returncode == 0, one.stderr
+    volume = read_volume(project / "out" / "seg.nii.gz")
+    assert volume.data.dtype == np.uint8
+    assert set(np.unique(volume.data)) <= {0, 1, 2, 4}
+    assert volume.grid.shape == SHAPE
+    np.testing.assert_array_equal(volume.grid.affine, GRID.affine)
+    many = command(project, "glioseg", "predict", "scans", "-o", "out/all", "--model", "models")
+    assert many.returncode == 0, many.stderr
+    assert len(list((project / "out" / "all").iterdir())) == CASES
+
+
+def test_predict_names_what_is_missing(project):
+    (project / "scans" / "Patient 4" / "Patient 4_t2.nii.gz").unlink()
+    result = command(project, "glioseg", "predict", "scans/Patient 4", "-o", "out/none.nii.gz")
+    assert result.returncode == 1
+    assert result.stderr.strip() == "glioseg predict: Patient 4: expected t1, t1ce, t2, flair, missing t2"
+    assert not (project / "out" / "none.nii.gz").exists()
