@@ -9,7 +9,9 @@ from jaxtyping import install_import_hook
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-install_import_hook(["glioseg.geometry", "glioseg.labels", "glioseg.data", "glioseg.eval"], "beartype.beartype")
+install_import_hook(
+    ["glioseg.geometry", "glioseg.labels", "glioseg.data", "glioseg.eval"], "beartype.beartype"
+)
 
 ROOT = Path(__file__).parents[1]
 

@@ -55,9 +55,7 @@ def test_every_orientation_comes_to_lps_as_nibabel_does_it(order, signs):
     grid = Grid((2, 3, 4), affine)
     data = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
     image = nib.Nifti1Image(data, affine)
-    steps = nib.orientations.ornt_transform(
-        nib.io_orientation(affine), nib.orientations.axcodes2ornt("LPS")
-    )
+    steps = nib.orientations.ornt_transform(nib.io_orientation(affine), nib.orientations.axcodes2ornt("LPS"))
     expected = image.as_reoriented(steps)
     np.testing.assert_array_equal(grid.to_lps.apply(data), np.asanyarray(expected.dataobj))
     np.testing.assert_allclose(grid.lps_affine, expected.affine)

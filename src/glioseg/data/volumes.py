@@ -4,10 +4,11 @@ import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import nibabel as nib
 import numpy as np
-from isal import igzip
+from isal import igzip, igzip_lib
 from jaxtyping import Shaped
 from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
@@ -22,6 +23,10 @@ ORIENTATION = "LPS"
 """BraTS's own: axes grow to the patient's left, back and head. The store and the network use it."""
 
 GZIP_MAGIC = b"\x1f\x8b"
+
+ISAL_ERROR = cast(type[Exception], igzip_lib.IsalError)  # its stub calls the class an instance
+BROKEN = (EOFError, OSError, OverflowError, ValueError, zlib.error, ISAL_ERROR)
+"""What isal and nibabel raise for bytes that were cut or changed."""
 
 
 class VolumeError(ValueError):
@@ -108,7 +113,7 @@ def decode_volume(content: bytes, *, name: str) -> Volume:
         image = nib.Nifti1Image.from_bytes(content)
         data = np.asanyarray(image.dataobj)
         affine = np.asarray(image.affine, np.float64)
-    except (EOFError, OSError, ValueError, zlib.error, igzip.BadGzipFile) as error:
+    except BROKEN as error:
         raise VolumeError(f"{name}: not a whole NIfTI file: {error}") from None
     except (ImageFileError, HeaderDataError, WrapStructError) as error:
         raise VolumeError(f"{name}: not a NIfTI file: {error}") from None

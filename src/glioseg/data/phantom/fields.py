@@ -38,27 +38,30 @@ def spline_matrix(size: int, spacing: float) -> Float32[NDArray, "n k"]:
 def along(
     array: Float32[NDArray, "a b c"], matrix: Float32[NDArray, "n m"], axis: int
 ) -> Float32[NDArray, "d h w"]:
-    """Apply a matrix to every line of a volume along one axis (0, 1 or 2)."""
-    if axis == 2:
-        return array @ matrix.T
-    if axis == 1:
-        return np.matmul(matrix, array)
-    flat = matrix @ array.reshape(array.shape[0], -1)
-    return flat.reshape(len(matrix), *array.shape[1:])
+    """Apply a matrix to every line of a volume along one axis (0, 1 or 2).
+
+    The sums run in double precision: rounded to single, they come out the same whichever kernels
+    the BLAS picks for a CPU, and so do the phantoms.
+    """
+    wide, matrix = array.astype(np.float64), matrix.astype(np.float64)
+    a, b, c = array.shape
+    if axis == 0:
+        out = (matrix @ wide.reshape(a, b * c)).reshape(len(matrix), b, c)
+    elif axis == 1:
+        out = np.matmul(matrix, wide)
+    else:
+        out = (wide.reshape(a * b, c) @ matrix.T).reshape(a, b, len(matrix))
+    return np.asarray(out, np.float32)
 
 
-def upsample(
-    control: Float32[NDArray, "a b c"], shape: Shape3, spacing: float
-) -> Float32[NDArray, "d h w"]:
+def upsample(control: Float32[NDArray, "a b c"], shape: Shape3, spacing: float) -> Float32[NDArray, "d h w"]:
     """Evaluate a cubic spline with `knots(n, spacing)` control points an axis on a voxel grid."""
     for axis in range(3):
         control = along(control, spline_matrix(shape[axis], spacing), axis)
     return control
 
 
-def smooth_noise(
-    rng: np.random.Generator, shape: Shape3, spacing: float
-) -> Float32[NDArray, "d h w"]:
+def smooth_noise(rng: np.random.Generator, shape: Shape3, spacing: float) -> Float32[NDArray, "d h w"]:
     """Gaussian noise of unit variance whose correlation length is about `spacing` voxels.
 
     >>> field = smooth_noise(np.random.default_rng(0), (40, 40, 40), 4.0)
@@ -74,7 +77,7 @@ def blur_matrix(size: int, sigma_vox: float) -> Float32[NDArray, "n n"]:
     """Gaussian smoothing along one axis; each row sums to 1, also at the ends."""
     gap = np.subtract.outer(np.arange(size), np.arange(size))
     weights = np.exp(-0.5 * (gap / max(sigma_vox, 1e-3)) ** 2)
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
 
 
 def slicing_matrices(
@@ -87,9 +90,11 @@ def slicing_matrices(
 
     Args:
         size: voxels along the axis.
-        thickness_vox: slice thickness; 1 or less means one slice a voxel.
+        thickness_vox: slice thickness; 1 or less means one slice a voxel, and no averaging.
     """
-    count = max(int(np.ceil(size / max(thickness_vox, 1.0))), 2)
+    if thickness_vox <= 1:
+        return np.eye(size, dtype=np.float32), np.eye(size, dtype=np.float32)
+    count = max(int(np.ceil(size / thickness_vox)), 2)
     centre = np.linspace(0, size - 1, count)
     step = centre[1] - centre[0]
     voxel = np.arange(size)

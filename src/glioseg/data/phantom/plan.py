@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from glioseg.data.cases import MODALITIES
+from glioseg.data.phantom.looks import Look, draw_look
+
 # (probability, |x|, y, z in MNI mm): white matter of each lobe, where gliomas mostly sit
 # (Larjavaara et al. 2007: frontal, then temporal, parietal, insular, occipital).
 _SITES_MM = (
@@ -92,28 +95,31 @@ class HeadPlan:
 
 @dataclass(frozen=True)
 class CasePlan:
-    """Everything drawn for one case except its pixels."""
+    """Everything drawn for one case except its voxels; `looks` has an entry a modality."""
 
     grade: str
     age: float
     survival_days: float | None
     head: HeadPlan
     tumour: TumourPlan
+    looks: dict[str, Look]
 
 
 def draw_plan(rng: np.random.Generator) -> CasePlan:
     """Draw a patient: grade, age, head, tumour, and a survival that depends on them."""
-    grade = "HGG" if rng.random() < 0.74 else "LGG"
+    grade = "HGG" if rng.random() < 0.77 else "LGG"
     mean_age, spread = (60.0, 11.0) if grade == "HGG" else (43.0, 12.0)
     age = round(float(np.clip(rng.normal(mean_age, spread), 19, 87)), 1)
     head, tumour = draw_head(rng, age), draw_tumour(rng, grade)
-    return CasePlan(grade, age, draw_survival(rng, grade, age, tumour), head, tumour)
+    survival_days = draw_survival(rng, grade, age, tumour)
+    looks = {name: draw_look(name, enhancing=tumour.enhancing, rng=rng) for name in MODALITIES}
+    return CasePlan(grade, age, survival_days, head, tumour, looks)
 
 
 def draw_head(rng: np.random.Generator, age: float) -> HeadPlan:
     """Draw the shape of a head; older brains have wider sulci, ventricles and more lesions."""
     old = float(np.clip((age - 25) / 55 + rng.normal(0, 0.15), 0, 1))
-    size = 0.935 * np.clip(rng.normal(1, 0.02), 0.95, 1.04)
+    size = 0.93 * np.clip(rng.normal(1, 0.016), 0.95, 1.04)
     scale = size * np.clip(rng.normal(1, 0.02, 3), 0.96, 1.04)
     angles = np.deg2rad(np.clip(rng.normal(0, [4.0, 2.0, 2.0]), -9, 9))
     centre = np.array([117.5, 124.0, 71.0]) + rng.uniform([-3, -3, -5], [3, 3, 5])
@@ -124,14 +130,14 @@ def draw_head(rng: np.random.Generator, age: float) -> HeadPlan:
         elastic_mm=_triple(rng.uniform([2.2, 1.0, 0.5], [3.8, 1.7, 0.9])),
         ventricles=float(np.clip(rng.normal(0.5 * old - 0.15, 0.12), -0.3, 0.5)),
         atrophy=old,
-        lesion_load=float(np.clip(old * rng.gamma(2.0, 0.5), 0, 2.0)),
+        lesion_load=float(np.clip(old * rng.gamma(2.0, 0.5), 0, 1.4)),
     )
 
 
 def draw_tumour(rng: np.random.Generator, grade: str) -> TumourPlan:
     """Draw the foci and their texture; LGG seldom enhances and swells little."""
     high = grade == "HGG"
-    enhancing = bool(rng.random() < (0.97 if high else 0.15))
+    enhancing = bool(rng.random() < (0.97 if high else 0.18))
     count = 1 + (int(rng.integers(1, 4)) if rng.random() < (0.16 if high else 0.04) else 0)
     main = _draw_focus(rng, high, enhancing)
     others = [_draw_satellite(rng, main) for _ in range(count - 1)]
@@ -155,7 +161,7 @@ def _draw_focus(rng: np.random.Generator, high: bool, enhancing: bool) -> Focus:
     else:
         core = np.clip(rng.lognormal(np.log(28.0), 0.7), 4.0, 95.0)
         oedema = np.clip(rng.lognormal(np.log(48.0 if high else 16.0), 0.6), 4.0, 140.0)
-    rim = np.clip(rng.lognormal(np.log(3.0 if high else 2.2), 0.35), 1.4, 6.0)
+    rim = np.clip(rng.lognormal(np.log(2.8 if high else 2.2), 0.3), 1.4, 4.5)
     return Focus(_triple(site), float(core), float(oedema), float(rim) if enhancing else 0.0)
 
 
@@ -174,9 +180,7 @@ def _draw_satellite(rng: np.random.Generator, main: Focus) -> Focus:
     )
 
 
-def draw_survival(
-    rng: np.random.Generator, grade: str, age: float, tumour: TumourPlan
-) -> float | None:
+def draw_survival(rng: np.random.Generator, grade: str, age: float, tumour: TumourPlan) -> float | None:
     """Days from diagnosis, known for most HGG and few LGG.
 
     A log-linear model with the signs that are known from patients: shorter with age, core volume,

@@ -1,0 +1,138 @@
+"""Patches drawn from the store of cropped cases, in an order that a seed and a step number fix."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from typing import TypeVar
+
+import blosc2
+import numpy as np
+from jaxtyping import Float32, UInt8
+from numpy.typing import NDArray
+
+from glioseg.data.augment import Augmentation
+from glioseg.data.store import StoredCase
+from glioseg.geometry import Shape3
+from glioseg.params import Train
+
+T = TypeVar("T")
+Patch = tuple[Float32[NDArray, "d h w 4"], UInt8[NDArray, "d h w"]]
+Batch = tuple[Float32[NDArray, "b d h w 4"], UInt8[NDArray, "b d h w"]]
+
+
+def sample_patch(
+    rng: np.random.Generator,
+    case: StoredCase,
+    *,
+    spacing_mm: int,
+    shape: Shape3,
+    tumour_fraction: float,
+) -> Patch:
+    """Draw one patch and read only its voxels of the image.
+
+    A share of the patches is centred on a tumour voxel, as far as the volume's edges allow; the rest
+    lie anywhere. Along an axis where the patch is at least as long as the volume, the volume is
+    centred in it, with zeros around.
+
+    Args:
+        rng: source of the draw.
+        case: a stored case.
+        spacing_mm: which resolution to read.
+        shape: of the patch, in voxels at that resolution.
+        tumour_fraction: chance that the patch is centred on tumour, if the case has any.
+
+    Returns:
+        The image (D, H, W, 4) float32 and its dense labels (D, H, W) uint8.
+    """
+    labels = case.label(spacing_mm)
+    centre = _tumour_voxel(rng, labels) if rng.random() < tumour_fraction else None
+    d, h, w = (
+        _start(rng, n, size, None if centre is None else int(centre[axis]))
+        for axis, (n, size) in enumerate(zip(labels.shape, shape, strict=True))
+    )
+    image = read_window(case.image(spacing_mm), (d, h, w), shape)
+    return image.astype(np.float32), read_window(labels, (d, h, w), shape)
+
+
+def _tumour_voxel(rng: np.random.Generator, labels: blosc2.NDArray) -> NDArray[np.intp] | None:
+    """One tumour voxel's indices, each as likely as the other; None where there is no tumour."""
+    whole = labels[:]
+    hits = np.flatnonzero(whole)
+    return np.array(np.unravel_index(rng.choice(hits), whole.shape)) if hits.size else None
+
+
+def _start(rng: np.random.Generator, length: int, size: int, centre: int | None) -> int:
+    """Where a patch starts along one axis; negative where it is longer than the volume."""
+    if size >= length:
+        return -((size - length) // 2)
+    if centre is None:
+        return int(rng.integers(length - size + 1))
+    return min(max(centre - size // 2, 0), length - size)
+
+
+def read_window(array: blosc2.NDArray, start: Shape3, shape: Shape3) -> NDArray[np.generic]:
+    """Read a box of voxels that may reach beyond the volume, where it holds zeros."""
+    inner = [(max(a, 0), min(a + size, n)) for a, size, n in zip(start, shape, array.shape, strict=False)]
+    content: NDArray[np.generic] = array[tuple(slice(a, b) for a, b in inner)]
+    if content.shape[:3] == tuple(shape):
+        return content
+    out = np.zeros((*shape, *array.shape[3:]), array.dtype)
+    out[tuple(slice(a - s, b - s) for (a, b), s in zip(inner, start, strict=True))] = content
+    return out
+
+
+def sample_batch(step: int, cases: Sequence[StoredCase], *, train: Train, spacing_mm: int) -> Batch:
+    """The batch of one training step, the same whenever it is asked for.
+
+    Every case comes once before any comes again, in an order that changes with each round. Because
+    a step depends on nothing before it, training that was killed goes on with the same stream.
+
+    Args:
+        step: training step, counted over all epochs.
+        cases: the training cases.
+        train: seed, batch size, patch shape, tumour fraction and augmentation strength.
+        spacing_mm: which resolution to read.
+
+    Returns:
+        Images (B, D, H, W, 4) float32 and dense labels (B, D, H, W) uint8.
+    """
+    rng = np.random.default_rng([train.seed, step])
+    images, labels = [], []
+    for number in range(step * train.batch_size, (step + 1) * train.batch_size):
+        image, label = sample_patch(
+            rng,
+            _case_in_turn(number, cases, train.seed),
+            spacing_mm=spacing_mm,
+            shape=train.patch_shape,
+            tumour_fraction=train.tumour_fraction,
+        )
+        augmentation = Augmentation.draw(rng, strength=train.augmentation_strength)
+        image, label = augmentation.apply(image, label)
+        images.append(image)
+        labels.append(label)
+    return np.stack(images), np.stack(labels)
+
+
+def _case_in_turn(number: int, cases: Sequence[StoredCase], seed: int) -> StoredCase:
+    """The case of the patch with this number, counted from the start of training."""
+    round_, place = divmod(number, len(cases))
+    order = np.random.default_rng([seed, round_, 1]).permutation(len(cases))
+    return cases[int(order[place])]
+
+
+def prefetch(make: Callable[[int], T], *, start: int) -> Iterator[T]:
+    """Yield make(start), make(start + 1), … for ever, made ahead of need in threads.
+
+    NumPy and Blosc2 release the interpreter's lock, so this keeps reading off the training's path.
+    """
+    workers = max(1, len(os.sched_getaffinity(0)) // 2)
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="patches")
+    try:
+        ahead = deque(pool.submit(make, step) for step in range(start, start + workers))
+        for step in count(start + workers):
+            ahead.append(pool.submit(make, step))
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

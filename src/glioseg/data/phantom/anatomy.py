@@ -1,0 +1,199 @@
+"""A patient's brain, warped from the MNI152 template.
+
+The template is an average of 152 brains, so its maps are blurry. Sharpening them with a noisy
+softmax draws one plausible brain from the atlas: where the average is unsure, the noise decides.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float32
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from glioseg.data.phantom import fields
+from glioseg.data.phantom.plan import HeadPlan
+from glioseg.data.phantom.template import LPS, ORIGIN_VOX, Template, load_template
+from glioseg.geometry import Box, Shape3
+
+GRID: Shape3 = (240, 240, 155)
+WORK = Box((42, 28, 0), (194, 220, 152))
+"""Where brains lie in the BraTS grid; the work happens in this box only."""
+
+_WARP_SPACING_VOX = 8.0
+_BRAIN_CENTRE_MM = np.array([0.0, -17.0, 5.0])
+_VENTRICLE_CENTRE_MM = np.array([0.0, -16.0, 12.0])
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """One brain in the working box, every map (D, H, W).
+
+    Attributes:
+        brain: the skull-stripped mask.
+        csf, grey, white: tissue fractions that sum to 1 inside the brain.
+        edge: 1 at the brain's surface, 0 some 4 mm inside.
+        lining, chamber, plexus, cerebrum, iron: the template's maps, 0 to 1.
+        midline_mm: distance from the mid-sagittal plane.
+    """
+
+    brain: Bool[NDArray, "d h w"]
+    csf: Float32[NDArray, "d h w"]
+    grey: Float32[NDArray, "d h w"]
+    white: Float32[NDArray, "d h w"]
+    edge: Float32[NDArray, "d h w"]
+    lining: Float32[NDArray, "d h w"]
+    chamber: Float32[NDArray, "d h w"]
+    plexus: Float32[NDArray, "d h w"]
+    cerebrum: Float32[NDArray, "d h w"]
+    iron: Float32[NDArray, "d h w"]
+    midline_mm: Float32[NDArray, "d h w"]
+
+
+def build_anatomy(
+    head: HeadPlan,
+    *,
+    pushes: list[tuple[NDArray[np.float64], float, float]],
+    rng: np.random.Generator,
+) -> Anatomy:
+    """Warp the template to one patient and draw its fine tissue borders.
+
+    Args:
+        head: shape of the head.
+        pushes: mass effect, one (centre in voxels of the box, radius in mm, shift in mm) a focus.
+        rng: source of the warp and of the tissue noise.
+    """
+    template = load_template()
+    where = warp_coordinates(head, pushes=pushes, rng=rng)
+    index = _flat_index(where, template.shell.shape)
+    shell = template.shell.ravel()[index] / np.float32(255)
+    for axis in range(3):
+        shell = fields.along(shell, fields.blur_matrix(shell.shape[axis], 1.5), axis)
+    # A skull-strip wavers: here it leaves a film of CSF, there it shaves the cortex.
+    ragged = 0.03 * fields.smooth_noise(rng, WORK.shape, 3.0)
+    ragged += 0.10 * fields.smooth_noise(rng, WORK.shape, 10.0)
+    brain = _solid(shell + ragged > 0.58 - 0.14 * head.atrophy)
+    tissue = _sharpen(template, where, index, brain, head, rng)
+    looked_up = {
+        name: (getattr(template, name).ravel()[index] / np.float32(255)) * brain
+        for name in ("lining", "chamber", "cerebrum", "iron")
+    }
+    plexus = np.abs(looked_up["chamber"] - 0.5) < 0.1
+    return Anatomy(
+        brain=brain,
+        csf=tissue[0],
+        grey=tissue[1],
+        white=tissue[2],
+        edge=np.clip(2 - 2 * shell, 0, 1) * brain,
+        lining=looked_up["lining"],
+        chamber=(looked_up["chamber"] > 0.2).astype(np.float32),
+        plexus=plexus.astype(np.float32),
+        cerebrum=looked_up["cerebrum"],
+        iron=looked_up["iron"],
+        midline_mm=np.abs(where[0] - np.float32(ORIGIN_VOX[0])),
+    )
+
+
+def to_work_vox(head: HeadPlan, site_mm: tuple[float, float, float]) -> NDArray[np.float64]:
+    """Where an MNI position lies in the working box, before any elastic warp: (3,) voxels."""
+    offset = (np.array(site_mm) - _BRAIN_CENTRE_MM) * LPS
+    return np.asarray(np.linalg.inv(_affine(head)) @ offset + np.array(head.centre_vox) - WORK.start)
+
+
+def warp_coordinates(
+    head: HeadPlan,
+    *,
+    pushes: list[tuple[NDArray[np.float64], float, float]],
+    rng: np.random.Generator,
+) -> list[Float32[NDArray, "d h w"]]:
+    """For every voxel of the box, the template voxel that it shows: three (D, H, W) arrays."""
+    axes = [fields.knot_positions(n, _WARP_SPACING_VOX) for n in WORK.shape]
+    knots = np.stack(np.meshgrid(*axes, indexing="ij"))
+    for centre, radius_mm, shift_mm in pushes:
+        gap = knots - centre[:, None, None, None]
+        far = np.linalg.norm(gap, axis=0) + 1e-6
+        # Tissue just outside the tumour moves outward by `shift`, fading with the distance.
+        knots = knots - gap / far * shift_mm * (far / radius_mm) * np.exp(1 - far / radius_mm)
+    centre = np.array(head.centre_vox) - WORK.start
+    moved = np.einsum("ij,j...->i...", _affine(head), knots - centre[:, None, None, None])
+    moved += ((_BRAIN_CENTRE_MM * LPS) + ORIGIN_VOX)[:, None, None, None]
+    moved = _widen(moved, (_VENTRICLE_CENTRE_MM * LPS) + ORIGIN_VOX, head.ventricles)
+    return [_add_elastic(axis.astype(np.float32), head, rng) for axis in moved]
+
+
+def _widen(moved: NDArray[np.float64], centre: NDArray[np.float64], growth: float) -> NDArray[np.float64]:
+    """Magnify what lies around a centre, fading over 24 mm."""
+    gap = moved - centre[:, None, None, None]
+    near = np.exp(-np.sum(gap**2, axis=0) / (2 * 24.0**2))
+    return np.asarray(moved - gap * (growth * near))
+
+
+def _add_elastic(
+    control: Float32[NDArray, "a b c"], head: HeadPlan, rng: np.random.Generator
+) -> Float32[NDArray, "d h w"]:
+    """Evaluate the warp of one axis and add noise at three scales."""
+    field = fields.upsample(control, WORK.shape, _WARP_SPACING_VOX)
+    for size_mm, spacing in zip(head.elastic_mm, (40.0, 16.0, 8.0), strict=True):
+        field += np.float32(size_mm) * fields.smooth_noise(rng, WORK.shape, spacing)
+    return field
+
+
+def _affine(head: HeadPlan) -> NDArray[np.float64]:
+    """Rotation about the three axes and division by the scale: patient to template, (3, 3)."""
+    (a, b, c), matrix = head.angles_rad, np.eye(3)
+    for axis, angle in ((0, a), (1, b), (2, c)):
+        i, j = [k for k in range(3) if k != axis]
+        turn = np.eye(3)
+        turn[i, i] = turn[j, j] = np.cos(angle)
+        turn[i, j], turn[j, i] = -np.sin(angle), np.sin(angle)
+        matrix = matrix @ turn
+    return np.diag(1 / np.array(head.scale)) @ matrix
+
+
+def _flat_index(where: list[Float32[NDArray, "d h w"]], shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Nearest template voxel of every voxel, as an index into the flattened template."""
+    rows = [np.clip(np.rint(axis), 0, n - 1).astype(np.int64) for axis, n in zip(where, shape, strict=True)]
+    return np.asarray((rows[0] * shape[1] + rows[1]) * shape[2] + rows[2])
+
+
+def _sharpen(
+    template: Template,
+    where: list[Float32[NDArray, "d h w"]],
+    index: NDArray[np.int64],
+    brain: Bool[NDArray, "d h w"],
+    head: HeadPlan,
+    rng: np.random.Generator,
+) -> list[Float32[NDArray, "d h w"]]:
+    """CSF, grey and white fractions: a softmax of the log probabilities plus smooth noise."""
+    points = np.stack([axis[brain] for axis in where])
+    grey, white = (
+        ndimage.map_coordinates(volume, points, order=1, prefilter=False)
+        for volume in (template.grey, template.white)
+    )
+    csf = np.clip(1 - grey - white, 0, 1)
+    crisp = template.crisp.ravel()[index[brain]] / np.float32(255)
+    gain = 1.0 + 3.0 * crisp
+    logits = []
+    bias = (-0.5 + 2.0 * head.atrophy, 0.0, 0.5)
+    for part, more in zip((csf, grey, white), bias, strict=True):
+        wobble = 1.3 * fields.smooth_noise(rng, WORK.shape, 3.0)[brain]
+        wobble += 0.9 * fields.smooth_noise(rng, WORK.shape, 7.0)[brain]
+        logits.append(gain * np.log(part + 0.01) + crisp * (wobble + np.float32(more)))
+    top = np.maximum(np.maximum(logits[0], logits[1]), logits[2])
+    powers = [np.exp(one - top) for one in logits]
+    total = powers[0] + powers[1] + powers[2]
+    return [_scatter(power / total, brain) for power in powers]
+
+
+def _scatter(values: Float32[NDArray, " n"], mask: Bool[NDArray, "d h w"]) -> Float32[NDArray, "d h w"]:
+    out = np.zeros(mask.shape, np.float32)
+    out[mask] = values
+    return out
+
+
+def _solid(mask: Bool[NDArray, "d h w"]) -> Bool[NDArray, "d h w"]:
+    """The largest connected part: skull-stripping leaves one piece."""
+    parts, count = ndimage.label(mask)
+    if count < 2:
+        return mask
+    return np.asarray(parts == np.bincount(parts.ravel())[1:].argmax() + 1)

@@ -1,0 +1,135 @@
+"""Turn a labelled brain into T1, T1ce, T2 and FLAIR scans.
+
+Tissue gets its signal; the scanner then blurs, averages into slices, adds Rician noise (Gudbjartsson
+and Patz 1995) and shades.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Int16, UInt8
+from numpy.typing import NDArray
+
+from glioseg.data.phantom import fields
+from glioseg.data.phantom.anatomy import WORK, Anatomy
+from glioseg.data.phantom.looks import Look
+from glioseg.data.phantom.plan import HeadPlan, TumourPlan
+from glioseg.data.phantom.tumour import ED, ET, NCR
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What every modality of a case shares, each map (D, H, W).
+
+    Attributes:
+        anatomy, labels: the brain and the tumour in it.
+        dura: what skull-stripping left outside the CSF, 0 to 1.
+        vessels: 1 on the centre line of a vessel.
+        uptake: where contrast agent brightens healthy tissue: vessels and choroid plexus.
+        lesions: white-matter hyperintensities, 0 to 1.
+        texture, patches: unit-variance noise, fine and coarse, that makes tissue look uneven.
+        blood: blood products, 0 to 1.
+    """
+
+    anatomy: Anatomy
+    labels: UInt8[NDArray, "d h w"]
+    dura: Float32[NDArray, "d h w"]
+    vessels: Float32[NDArray, "d h w"]
+    uptake: Float32[NDArray, "d h w"]
+    lesions: Float32[NDArray, "d h w"]
+    blood: Float32[NDArray, "d h w"]
+    texture: Float32[NDArray, "d h w"]
+    patches: Float32[NDArray, "d h w"]
+
+
+def build_scene(
+    anatomy: Anatomy,
+    labels: UInt8[NDArray, "d h w"],
+    *,
+    head: HeadPlan,
+    tumour: TumourPlan,
+    rng: np.random.Generator,
+) -> Scene:
+    """Draw what looks like tumour but is not, and the textures that all modalities share."""
+    shape = WORK.shape
+    grain = [fields.smooth_noise(rng, shape, spacing) for spacing in (2.0, 4.0, 8.0)]
+    texture = (grain[0] + grain[1] + grain[2]) / np.float32(np.sqrt(3))
+    healthy = (labels == 0) & anatomy.brain
+    spots = fields.smooth_noise(rng, shape, 4.0) + np.float32(3.2) * anatomy.lining
+    lesions = np.clip(2 * (spots - 3.3 + 0.9 * head.lesion_load), 0, 1) * anatomy.white * healthy
+    core = np.isin(labels, (NCR, ET))
+    blood = np.clip(fields.smooth_noise(rng, shape, 6.0) - 1.0, 0, 1) * (core & tumour.bleeding)
+    vessels = _vessels(anatomy, rng) * ~core
+    plexus = anatomy.plexus * (texture > -0.4) * (labels == 0)
+    return Scene(
+        anatomy=anatomy,
+        labels=labels,
+        dura=np.clip(4 * anatomy.edge - 2.6 + 0.7 * grain[2], 0, 1) * (labels == 0),
+        vessels=vessels,
+        uptake=vessels + np.float32(0.6) * plexus,
+        lesions=lesions,
+        blood=blood,
+        texture=texture,
+        patches=grain[2],
+    )
+
+
+def _vessels(anatomy: Anatomy, rng: np.random.Generator) -> Float32[NDArray, "d h w"]:
+    """Thin tubes where two noise fields are zero at once, dense in the sulci; and the sagittal sinus."""
+    shape = WORK.shape
+    one, two = (fields.smooth_noise(rng, shape, 7.0) for _ in range(2))
+    tubes = np.exp(-(one**2 + two**2) / np.float32(2 * 0.13**2))
+    tubes *= np.clip(anatomy.csf + anatomy.grey * 0.5 + 0.04 + 0.8 * anatomy.edge, 0, 1)
+    tubes *= 1 - anatomy.chamber
+    tubes *= np.clip(0.6 + 0.4 * fields.smooth_noise(rng, shape, 14.0), 0, 1)
+    sinus = np.exp(-(anatomy.midline_mm**2) / 5) * np.clip(2.5 * anatomy.edge - 0.6, 0, 1)
+    return np.asarray(np.clip(tubes + sinus, 0, 1) * anatomy.brain)
+
+
+def render(look: Look, scene: Scene, rng: np.random.Generator) -> Int16[NDArray, "d h w"]:
+    """One scan of the scene, 0 outside the brain and at least 1 inside it."""
+    scan = _acquire(_signal(look, scene), look, rng)
+    scan *= np.exp(np.float32(look.shading) * fields.smooth_noise(rng, WORK.shape, 55.0))
+    level = np.clip(np.rint(scan * np.float32(look.level)), 1, np.iinfo(np.int16).max)
+    return np.where(scene.anatomy.brain, level, 0).astype(np.int16)
+
+
+def _signal(look: Look, scene: Scene) -> Float32[NDArray, "d h w"]:
+    """Noise-free signal relative to white matter."""
+    s = look.signal
+    healthy = _healthy(look, scene)
+    mottled = 1 + 0.14 * scene.patches
+    # Oedema keeps a trace of the tissue that it soaks.
+    oedema = (0.75 * s["ed"] + 0.25 * healthy * s["ed"] ** 0.5) * mottled
+    tissue = np.where(scene.labels == ED, oedema, healthy)
+    for value, name, rough in ((NCR, "ncr", 0.08), (ET, "et", 0.12)):
+        inside = scene.labels == value
+        tissue[inside] = s[name] * (1 + rough * scene.texture[inside])
+    tissue *= (1 + look.blood * scene.blood) * (1 + look.flow * scene.vessels)
+    tissue += look.uptake * scene.uptake
+    return np.asarray(tissue * scene.anatomy.brain)
+
+
+def _healthy(look: Look, scene: Scene) -> Float32[NDArray, "d h w"]:
+    """Signal as if there were no tumour."""
+    brain, s = scene.anatomy, look.signal
+    grey = s["grey"] * (1 + 0.05 * scene.patches)
+    tissue = brain.white + grey * brain.grey + s["csf"] * brain.csf
+    tissue *= (1 + 0.025 * scene.texture) * (1 + look.iron * brain.iron)
+    tissue += scene.dura * (s["dura"] - tissue)
+    return np.asarray(tissue + look.lesion * scene.lesions)
+
+
+def _acquire(
+    tissue: Float32[NDArray, "d h w"], look: Look, rng: np.random.Generator
+) -> Float32[NDArray, "d h w"]:
+    """Blur, average into slices, add Rician noise, interpolate back to 1 mm."""
+    into, back = fields.slicing_matrices(tissue.shape[look.slice_axis], look.thickness_mm)
+    for axis in range(3):
+        blur = fields.blur_matrix(tissue.shape[axis], look.blur_mm)
+        tissue = fields.along(tissue, into @ blur if axis == look.slice_axis else blur, axis)
+    real, imaginary = (
+        np.float32(look.noise) * rng.standard_normal(tissue.shape, dtype=np.float32) for _ in range(2)
+    )
+    scan = np.sqrt((tissue + real) ** 2 + imaginary**2)
+    return scan if len(into) == len(back) else fields.along(scan, back, look.slice_axis)

@@ -1,0 +1,131 @@
+"""What a validation concluded: the status of every case, and each violation with its cause."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from glioseg.files import write_whole
+
+ACCEPTED, PREDICTION_ONLY, REFUSED = "accepted", "prediction_only", "refused"
+OnFailure = Literal["stop", "quarantine"]
+
+
+class ContractError(ValueError):
+    """Data that the pipeline must not go on with; the message says how many cases and where to read more."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One expectation that one file of one case does not meet.
+
+    `warning`: it limits what the case is good for, and does not refuse it.
+    """
+
+    case: str
+    role: str
+    file: str
+    expectation: str
+    expected: str
+    observed: str
+    warning: bool = False
+
+    def __str__(self) -> str:
+        where = f"{self.case}/{self.role}" if self.role else self.case
+        return f"{where} ({self.file}): {self.expectation}: expected {self.expected}, got {self.observed}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of one validation. `cases` maps a case to its status; `volumes` is the measured table."""
+
+    stage: str
+    on_failure: OnFailure
+    cases: dict[str, str]
+    violations: list[Finding]
+    warnings: list[Finding]
+    volumes: list[dict[str, object]]
+
+    @property
+    def outcome(self) -> Literal["passed", "failed", "quarantined"]:
+        """Whether the pipeline goes on: with all cases, not at all, or without the refused ones."""
+        if ACCEPTED not in self.cases.values():
+            return "failed"
+        if not self.violations:
+            return "passed"
+        return "quarantined" if self.on_failure == "quarantine" else "failed"
+
+    def named(self, status: str) -> list[str]:
+        """The cases of one status."""
+        return [case for case, its in self.cases.items() if its == status]
+
+    def save(self, path: Path) -> None:
+        """Write the verdict as JSON; the same data always gives the same bytes."""
+        record = {
+            "stage": self.stage,
+            "verdict": self.outcome,
+            "on_failure": self.on_failure,
+            "cases": {case: {"status": status} for case, status in self.cases.items()},
+            "violations": [_record(finding) for finding in self.violations],
+            "warnings": [_record(finding) for finding in self.warnings],
+            "volumes": self.volumes,
+        }
+        write_whole(path, json.dumps(record, indent=1, allow_nan=False).encode() + b"\n")
+
+    def require(self, read_more: Path) -> None:
+        """Let the pipeline go on, or stop it.
+
+        Args:
+            read_more: the page that an error points to.
+
+        Raises:
+            ContractError: the outcome is "failed".
+        """
+        if self.outcome != "failed":
+            return
+        refused = len(self.named(REFUSED))
+        if not refused:
+            raise ContractError(
+                f"expected a case with a segmentation, got none among {len(self.cases)} cases"
+            )
+        left = "" if self.named(ACCEPTED) else "no case with a segmentation is left: "
+        raise ContractError(f"{left}{refused} of {len(self.cases)} cases refused; read {read_more}")
+
+
+def judge(
+    stage: str,
+    *,
+    cases: Iterable[str],
+    findings: Iterable[Finding],
+    volumes: list[dict[str, object]],
+    on_failure: OnFailure,
+) -> Verdict:
+    """Give every case its status.
+
+    Args:
+        stage: what was validated: "raw" or "cropped".
+        cases: every case's name, in the order of the report.
+        findings: what was found wrong, in any order; one that is found twice counts once.
+        volumes: the measured table, one record a row.
+        on_failure: whether the pipeline stops, or goes on without the bad cases.
+    """
+    names = list(dict.fromkeys(cases))
+    order = {name: index for index, name in enumerate(names)}
+    found = sorted(dict.fromkeys(findings), key=lambda f: (order[f.case], f.file))
+    violations = [finding for finding in found if not finding.warning]
+    warnings = [finding for finding in found if finding.warning]
+    statuses = {name: _status(name, violations, warnings) for name in names}
+    return Verdict(stage, on_failure, statuses, violations, warnings, volumes)
+
+
+def _status(case: str, violations: Sequence[Finding], warnings: Sequence[Finding]) -> str:
+    if any(finding.case == case for finding in violations):
+        return REFUSED
+    return PREDICTION_ONLY if any(finding.case == case for finding in warnings) else ACCEPTED
+
+
+def _record(finding: Finding) -> dict[str, object]:
+    record = asdict(finding)
+    del record["warning"]
+    return record

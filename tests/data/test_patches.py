@@ -1,0 +1,128 @@
+"""Patches hold tumour as often as asked, pad with zeros, and depend on seed and step alone."""
+
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from glioseg.data.crop import Placement
+from glioseg.data.patches import prefetch, sample_batch, sample_patch
+from glioseg.data.store import StoredCase, write_case
+from glioseg.data.volumes import Grid
+from glioseg.geometry import Box
+from glioseg.params import Train
+
+SHAPE = (20, 10, 12)
+
+
+def write_numbered(folder: Path, label: np.ndarray, *, offset: int = 0) -> StoredCase:
+    """A case whose first modality numbers its voxels from 1, so that a patch shows where it lies."""
+    image = np.zeros((*SHAPE, 4), np.float32)
+    image[..., 0] = 1 + np.arange(np.prod(SHAPE)).reshape(SHAPE) % 2000
+    image[..., 1] = offset
+    placement = Placement(Grid(SHAPE, np.eye(4)), Box((0, 0, 0), SHAPE))
+    return write_case(folder, image, label, placement, spacings_mm=(1,))
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> StoredCase:
+    label = np.zeros(SHAPE, np.uint8)
+    label[17, 2, 6] = 3
+    return write_numbered(tmp_path / "case", label)
+
+
+def draw(case: StoredCase, shape: tuple[int, int, int], fraction: float, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    return sample_patch(rng, case, spacing_mm=1, shape=shape, tumour_fraction=fraction)
+
+
+def position(image: np.ndarray) -> tuple[int, ...]:
+    return tuple(int(n) for n in np.unravel_index(int(image[0, 0, 0, 0]) - 1, SHAPE))
+
+
+def test_a_tumour_patch_is_centred_as_far_as_the_edges_allow(case: StoredCase) -> None:
+    image, label = draw(case, (4, 4, 4), 1.0)
+    # Centre 17, 2, 6 less half a patch is 15, 0, 4; all of it lies inside.
+    assert position(image) == (15, 0, 4)
+    assert label[2, 2, 2] == 3
+    image, label = draw(case, (8, 8, 8), 1.0)
+    # 13 is cut to 20 - 8 = 12, -2 to 0, 2 stays.
+    assert position(image) == (12, 0, 2)
+    assert label[5, 2, 4] == 3
+
+
+def test_a_uniform_patch_lies_anywhere_inside(case: StoredCase) -> None:
+    places = np.array([position(draw(case, (18, 4, 12), 0.0, seed)[0]) for seed in range(60)])
+    assert set(places[:, 0]) == {0, 1, 2}
+    assert set(places[:, 1]) == set(range(7))
+    assert set(places[:, 2]) == {0}
+
+
+def test_the_share_of_tumour_patches_is_as_asked(case: StoredCase) -> None:
+    hits = [draw(case, (1, 1, 1), 0.3, seed)[1].any() for seed in range(300)]
+    # A uniform voxel is tumour with chance 1/2400; 3 standard deviations of 300 draws are 0.08.
+    assert np.mean(hits) == pytest.approx(0.3, abs=0.08)
+
+
+def test_a_case_without_tumour_gives_uniform_patches(tmp_path: Path) -> None:
+    case = write_numbered(tmp_path / "healthy", np.zeros(SHAPE, np.uint8))
+    assert not draw(case, (4, 4, 4), 1.0)[1].any()
+
+
+def test_a_patch_larger_than_the_volume_is_the_volume_centred_in_zeros(case: StoredCase) -> None:
+    image, label = draw(case, (24, 13, 8), 1.0)
+    assert image.shape == (24, 13, 8, 4)
+    # 4 voxels too many: 2 before and 2 after; 3 too many: 1 before and 2 after; 6 - 4 = 2 is where w starts.
+    inner = image[2:22, 1:11, :, 0]
+    np.testing.assert_array_equal(inner, case.image(1)[:, :, 2:10, 0])
+    assert np.count_nonzero(image[..., 0]) == np.count_nonzero(inner)
+    assert label[17 + 2, 2 + 1, 6 - 2] == 3
+
+
+def make_train(**changes: object) -> Train:
+    settings = {
+        "seed": 5,
+        "epochs": 1,
+        "steps_per_epoch": 1,
+        "batch_size": 2,
+        "patch_shape": (8, 8, 8),
+        "tumour_fraction": 0.5,
+        "learning_rate": 0.1,
+        "cross_entropy_weight": 1.0,
+        "augmentation_strength": 0.5,
+        "patience": 1,
+        "precision": "float32",
+    }
+    return Train.model_validate(settings | changes)
+
+
+def test_a_step_gives_the_same_batch_whenever_it_is_asked_for(case: StoredCase) -> None:
+    one, two, other = (sample_batch(step, [case], train=make_train(), spacing_mm=1) for step in (3, 3, 4))
+    np.testing.assert_array_equal(one[0], two[0])
+    np.testing.assert_array_equal(one[1], two[1])
+    assert (one[0] != other[0]).any()
+    reseeded = sample_batch(3, [case], train=make_train(seed=6), spacing_mm=1)
+    assert (one[0] != reseeded[0]).any()
+
+
+def test_every_case_comes_once_a_round(tmp_path: Path) -> None:
+    empty = np.zeros(SHAPE, np.uint8)
+    cases = [write_numbered(tmp_path / str(i), empty, offset=i) for i in range(5)]
+    train = make_train(augmentation_strength=0.0)
+    batches = [sample_batch(step, cases, train=train, spacing_mm=1)[0] for step in range(5)]
+    came = np.concatenate([batch[:, 0, 0, 0, 1] for batch in batches]).astype(int).tolist()
+    assert sorted(came[:5]) == sorted(came[5:]) == [0, 1, 2, 3, 4]
+    assert came[:5] != came[5:]
+
+
+def test_prefetching_keeps_the_order_and_starts_where_asked() -> None:
+    assert list(islice(prefetch(lambda step: step**2, start=3), 5)) == [9, 16, 25, 36, 49]
+
+
+def test_an_error_while_prefetching_reaches_the_caller() -> None:
+    def fail(step: int) -> int:
+        raise OSError(f"step {step}")
+
+    with pytest.raises(OSError, match="step 0"):
+        next(prefetch(fail, start=0))

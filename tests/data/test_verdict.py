@@ -1,0 +1,85 @@
+"""Statuses, outcomes and the JSON, from findings that are given."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from glioseg.data.verdict import ContractError, Finding, OnFailure, Verdict, judge
+
+BAD = Finding("two", "t2", "two_t2.nii.gz", "shape", "(2, 2, 2)", "(2, 2, 1)")
+ALSO_BAD = Finding("one", "t1", "one_t1.nii.gz", "NaN", "0 voxels", "1 voxels")
+UNLABELLED = Finding(
+    "three", "seg", "three_seg.nii.gz", "segmentation", "a file for seg", "none", warning=True
+)
+CASES = ("one", "two", "three")
+
+
+def given(*findings: Finding, on_failure: OnFailure = "stop", cases: tuple[str, ...] = CASES) -> Verdict:
+    return judge("raw", cases=cases, findings=findings, volumes=[], on_failure=on_failure)
+
+
+def test_a_violation_refuses_and_a_warning_limits() -> None:
+    assert given(BAD, UNLABELLED).cases == {"one": "accepted", "two": "refused", "three": "prediction_only"}
+
+
+@pytest.mark.parametrize(
+    ("findings", "on_failure", "outcome"),
+    [
+        ((), "stop", "passed"),
+        ((), "quarantine", "passed"),
+        ((UNLABELLED,), "stop", "passed"),
+        ((BAD,), "stop", "failed"),
+        ((BAD,), "quarantine", "quarantined"),
+        ((BAD, ALSO_BAD, UNLABELLED), "quarantine", "failed"),
+    ],
+)
+def test_outcomes(findings: tuple[Finding, ...], on_failure: OnFailure, outcome: str) -> None:
+    assert given(*findings, on_failure=on_failure).outcome == outcome
+
+
+def test_only_a_failure_raises_and_it_says_where_to_read_on() -> None:
+    given(BAD, on_failure="quarantine").require(Path("pages"))
+    with pytest.raises(ContractError, match=r"^1 of 3 cases refused; read pages$"):
+        given(BAD).require(Path("pages"))
+
+
+def test_quarantine_that_leaves_no_labelled_case_raises() -> None:
+    verdict = given(BAD, ALSO_BAD, UNLABELLED, on_failure="quarantine")
+    with pytest.raises(ContractError, match=r"^no case with a segmentation is left: 2 of 3 cases refused"):
+        verdict.require(Path("pages"))
+
+
+def test_a_cohort_for_prediction_alone_raises() -> None:
+    with pytest.raises(ContractError, match="expected a case with a segmentation, got none among 1 cases"):
+        given(UNLABELLED, cases=("three",)).require(Path("pages"))
+
+
+def test_findings_follow_the_cases_and_count_once() -> None:
+    assert given(BAD, ALSO_BAD, BAD).violations == [ALSO_BAD, BAD]
+
+
+def test_a_finding_is_one_line() -> None:
+    assert str(BAD) == "two/t2 (two_t2.nii.gz): shape: expected (2, 2, 2), got (2, 2, 1)"
+
+
+def test_the_json(tmp_path: Path) -> None:
+    given(BAD, cases=("one", "two")).save(tmp_path / "raw.json")
+    assert json.loads((tmp_path / "raw.json").read_text()) == {
+        "stage": "raw",
+        "verdict": "failed",
+        "on_failure": "stop",
+        "cases": {"one": {"status": "accepted"}, "two": {"status": "refused"}},
+        "violations": [
+            {
+                "case": "two",
+                "role": "t2",
+                "file": "two_t2.nii.gz",
+                "expectation": "shape",
+                "expected": "(2, 2, 2)",
+                "observed": "(2, 2, 1)",
+            }
+        ],
+        "warnings": [],
+        "volumes": [],
+    }

@@ -1,0 +1,126 @@
+"""Stage validate from its command line to its exit, on a cohort of small volumes."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+import validate
+from _stage import run
+from glioseg.data.cases import MODALITIES, Case, read_cohort, write_cohort
+from glioseg.data.store import MANIFEST, store_case
+from glioseg.data.volumes import Grid, Volume, write_volume
+from glioseg.labels import Scheme
+
+ROOT = Path(__file__).parents[2]
+SHAPE = (20, 18, 14)
+RAW = Path("data/raw")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project of two healthy cases, whose params.yaml expects their shape."""
+    monkeypatch.chdir(tmp_path)
+    configure("stop")
+    rng = np.random.default_rng(5)
+    brain = np.zeros(SHAPE, bool)
+    brain[5:15, 4:14, 3:11] = True
+    seg = np.zeros(SHAPE, np.uint8)
+    seg[7:11, 6:10, 4:8], seg[8:10, 7:9, 5:7] = 2, 4
+    names = ("one", "two")
+    for name in names:
+        for role in MODALITIES:
+            scan(name, role, (rng.integers(100, 900, SHAPE) * brain).astype(np.int16))
+        scan(name, "seg", seg)
+    write_cohort(RAW / "cohort.csv", [Case(name, {}, Scheme.BRATS2021) for name in names])
+    return tmp_path
+
+
+def configure(on_failure: str) -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["validate"] |= {"shape": list(SHAPE), "on_failure": on_failure}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+
+
+def scan(case: str, role: str, data: np.ndarray) -> None:
+    grid = Grid(data.shape, np.diag([-1.0, -1.0, 1.0, 1.0]))
+    write_volume(RAW / case / f"{case}_{role}.nii.gz", Volume(data, grid))
+
+
+def spoil(case: str) -> None:
+    scan(case, "t2", np.ones((20, 18, 13), np.int16))
+
+
+def stage(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["validate.py", *arguments])
+    run(validate.main)
+
+
+def record(name: str) -> dict[str, object]:
+    return json.loads(Path(f"reports/validation/{name}.json").read_text())
+
+
+def test_a_good_cohort_passes(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage(monkeypatch, "raw")
+    assert record("raw")["verdict"] == "passed"
+    assert record("raw")["cases"] == {"one": {"status": "accepted"}, "two": {"status": "accepted"}}
+    assert (project / "reports/data_docs/raw/index.html").is_file()
+
+
+def test_stop_ends_with_one_line_a_violation_and_still_reports(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoil("two")
+    with pytest.raises(SystemExit) as stopped:
+        stage(monkeypatch, "raw")
+    assert stopped.value.code == ("validate.py: 1 of 2 cases refused; read reports/data_docs/raw/index.html")
+    assert capsys.readouterr().err.splitlines() == [
+        "two/t2 (two_t2.nii.gz): shape: expected (20, 18, 14), got (20, 18, 13)",
+        "two/t2 (two_t2.nii.gz): brain fraction: expected 0.05 to 0.6 of the voxels not 0, got 1",
+        "two/t2 (two_t2.nii.gz): contrast: expected brightness that varies in the brain, got one value",
+    ]
+    assert record("raw")["verdict"] == "failed"
+    assert record("raw")["cases"] == {"one": {"status": "accepted"}, "two": {"status": "refused"}}
+
+
+def test_quarantine_goes_on_without_the_bad_case(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    configure("quarantine")
+    spoil("two")
+    stage(monkeypatch, "raw")
+    assert record("raw")["verdict"] == "quarantined"
+    assert record("raw")["cases"] == {"one": {"status": "accepted"}, "two": {"status": "refused"}}
+
+
+def test_quarantine_ends_where_nothing_is_left(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    configure("quarantine")
+    spoil("one")
+    spoil("two")
+    with pytest.raises(SystemExit, match="no case with a segmentation is left: 2 of 2 cases refused"):
+        stage(monkeypatch, "raw")
+
+
+def test_crops_whose_count_changed_stop(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, cases = Path("data/cropped"), read_cohort(RAW / "cohort.csv")
+    rows = [store_case(store, case, margin_vox=1, spacings_mm=(1, 2)) for case in cases]
+    rows[1]["et_vox"] = 7  # of 2·2·2
+    pd.DataFrame(rows).to_csv(store / MANIFEST, index=False)
+    with pytest.raises(SystemExit, match=r"1 of 2 cases refused; read reports/data_docs/cropped/index\.html"):
+        stage(monkeypatch, "cropped")
+    assert record("cropped")["cases"] == {"one": {"status": "accepted"}, "two": {"status": "refused"}}
+
+
+@pytest.mark.parametrize("arguments", [(), ("raw", "cropped"), ("training",)])
+def test_a_wrong_argument_is_one_line(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SystemExit, match=r"expected one argument of \['raw', 'cropped'\], got"):
+        stage(monkeypatch, *arguments)
+
+
+def test_no_cohort_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    configure("stop")
+    with pytest.raises(SystemExit, match=r"data/raw/cohort\.csv: No such file"):
+        stage(monkeypatch, "raw")
