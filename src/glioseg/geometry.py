@@ -126,9 +126,11 @@ def downsample(array: Float[NDArray, "d h w c"], factor: int) -> Float32[NDArray
     """
     pad = [(0, -n % factor) for n in array.shape[:3]]
     full = np.pad(array.astype(np.float32, copy=False), [*pad, (0, 0)])
-    d, h, w = (n // factor for n in full.shape[:3])
-    blocks = full.reshape(d, factor, h, factor, w, factor, full.shape[3])
-    means: NDArray[np.float32] = blocks.mean(axis=(1, 3, 5), dtype=np.float32)
+    # Adding strided views is several times faster than NumPy's mean over the axes of blocks.
+    total = np.zeros([n // factor for n in full.shape[:3]] + [full.shape[3]], np.float32)
+    for d, h, w in product(range(factor), repeat=3):
+        total += full[d::factor, h::factor, w::factor]
+    means: NDArray[np.float32] = total / np.float32(factor**3)
     return means
 
 

@@ -1,6 +1,8 @@
-"""Experiments: tracking, studies, the registry, and how each model came to be."""
+"""The laboratory book: tracking, studies, the registry and lineage."""
 
 import os
 
-# MLflow decides while it is imported whether it reports usage to its makers: by then this must stand.
+# MLflow reads these while it is imported: it must not report usage to its makers, nor draw a bar for
+# every file that it copies.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

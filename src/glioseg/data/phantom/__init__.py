@@ -23,7 +23,7 @@ from glioseg.geometry import paste
 
 __all__ = ["PhantomCase", "make_case", "name_of", "plan_case", "render_plan"]
 
-_PUSH = 0.25  # how far a core's surface displaces its surroundings, as a share of its radius
+_PUSH = 0.3  # how far a core's surface displaces its surroundings, as a share of its radius
 
 _AFFINE = np.array([[-1.0, 0, 0, 0], [0, -1, 0, 239], [0, 0, 1, 0], [0, 0, 0, 1]])
 """Voxel to world of every BraTS scan: axes run to the left, posterior and superior, 1 mm a voxel."""

@@ -72,7 +72,7 @@ def build_anatomy(
     # A skull-strip wavers: here it leaves a film of CSF, there it shaves the cortex.
     ragged = 0.03 * fields.smooth_noise(rng, WORK.shape, 3.0)
     ragged += 0.10 * fields.smooth_noise(rng, WORK.shape, 10.0)
-    brain = _solid(shell + ragged > 0.58 - 0.14 * head.atrophy)
+    brain = _solid(shell + ragged > 0.60 - 0.14 * head.atrophy)
     tissue = _sharpen(template, where, index, brain, head, rng)
     looked_up = {
         name: (getattr(template, name).ravel()[index] / np.float32(255)) * brain
@@ -174,7 +174,7 @@ def _sharpen(
     crisp = template.crisp.ravel()[index[brain]] / np.float32(255)
     gain = 1.0 + 3.0 * crisp
     logits = []
-    bias = (-0.5 + 2.0 * head.atrophy, 0.0, 0.5)
+    bias = (-1.0 + 2.2 * head.atrophy, 0.0, 0.5)
     for part, more in zip((csf, grey, white), bias, strict=True):
         wobble = 1.3 * fields.smooth_noise(rng, WORK.shape, 3.0)[brain]
         wobble += 0.9 * fields.smooth_noise(rng, WORK.shape, 7.0)[brain]

@@ -12,28 +12,28 @@ import numpy as np
 _SIGNALS: dict[str, dict[str, tuple[float, float]]] = {
     "t1": {
         "csf": (0.34, 0.12), "grey": (0.81, 0.04), "dura": (0.30, 0.3),
-        "ncr": (0.77, 0.10), "ed": (0.85, 0.05), "et": (0.88, 0.08),
+        "ncr": (0.72, 0.10), "ed": (0.87, 0.05), "et": (0.88, 0.08),
     },
     "t1ce": {
         "csf": (0.38, 0.12), "grey": (0.80, 0.05), "dura": (1.60, 0.4),
-        "ncr": (0.68, 0.14), "ed": (0.85, 0.05), "et": (2.0, 0.14),
+        "ncr": (0.68, 0.14), "ed": (0.85, 0.05), "et": (2.1, 0.12),
     },
     "t2": {
         "csf": (4.7, 0.12), "grey": (1.30, 0.06), "dura": (0.25, 0.4),
-        "ncr": (2.6, 0.16), "ed": (2.1, 0.12), "et": (1.85, 0.14),
+        "ncr": (2.7, 0.14), "ed": (2.0, 0.10), "et": (1.85, 0.14),
     },
     "flair": {
         "csf": (0.25, 0.20), "grey": (1.36, 0.06), "dura": (0.25, 0.4),
-        "ncr": (1.9, 0.28), "ed": (2.2, 0.12), "et": (2.0, 0.13),
+        "ncr": (1.9, 0.28), "ed": (2.35, 0.10), "et": (2.0, 0.13),
     },
 }  # fmt: skip
-# A core without enhancement is solid tumour: darker on T1, even brighter on T2 and FLAIR.
-_SOLID_CORE = {"t1": 0.70, "t1ce": 0.72, "t2": 2.7, "flair": 2.3}
+# A core without enhancement is solid tumour: darker on T1, even brighter on T2.
+_SOLID_CORE = {"t1": 0.62, "t1ce": 0.64, "t2": 3.1, "flair": 1.9}
 _EFFECTS = {
     "t1": {"lesion": -0.12, "flow": 0.0, "blood": 0.6, "iron": 0.0},
     "t1ce": {"lesion": -0.10, "flow": 0.0, "blood": 0.2, "iron": 0.0},
-    "t2": {"lesion": 0.80, "flow": -0.5, "blood": -0.6, "iron": -0.25},
-    "flair": {"lesion": 0.85, "flow": 0.0, "blood": -0.4, "iron": -0.25},
+    "t2": {"lesion": 0.60, "flow": -0.5, "blood": -0.6, "iron": -0.25},
+    "flair": {"lesion": 0.70, "flow": 0.0, "blood": -0.4, "iron": -0.25},
 }
 _LEVEL = {"t1": 700.0, "t1ce": 1100.0, "t2": 550.0, "flair": 650.0}
 _THICK_CHANCE = {"t1": 0.5, "t1ce": 0.2, "t2": 0.5, "flair": 0.5}

@@ -143,9 +143,9 @@ def draw_tumour(rng: np.random.Generator, grade: str) -> TumourPlan:
     others = [_draw_satellite(rng, main) for _ in range(count - 1)]
     return TumourPlan(
         foci=(main, *others),
-        lobulation=float(rng.uniform(0.25, 1.0)),
-        rim_variation=float(rng.uniform(0.25, 0.6)),
-        gaps=float(rng.uniform(0.0, 0.2) if high else rng.uniform(0.3, 0.7)),
+        lobulation=float(rng.uniform(0.1, 0.8)),
+        rim_variation=float(rng.uniform(0.2, 0.5)),
+        gaps=float(rng.uniform(0.0, 0.12) if high else rng.uniform(0.1, 0.4)),
         bleeding=bool(rng.random() < (0.25 if high else 0.04)),
     )
 
@@ -160,8 +160,10 @@ def _draw_focus(rng: np.random.Generator, high: bool, enhancing: bool) -> Focus:
         core, oedema = rng.uniform(1.5, 4.0), rng.uniform(2.0, 20.0)
     else:
         core = np.clip(rng.lognormal(np.log(28.0), 0.7), 4.0, 95.0)
-        oedema = np.clip(rng.lognormal(np.log(48.0 if high else 16.0), 0.6), 4.0, 140.0)
-    rim = np.clip(rng.lognormal(np.log(2.8 if high else 2.2), 0.3), 1.4, 4.5)
+        oedema = np.clip(rng.lognormal(np.log(48.0 if high else 18.0), 0.6), 5.0, 140.0)
+    # Larger cores carry thicker rims; enhancing tumour is about half of a core in BraTS.
+    typical_mm = (4.0 if high else 3.0) * (core / 28.0) ** (1 / 6)
+    rim = np.clip(typical_mm * rng.lognormal(0, 0.25), 1.8, 6.0)
     return Focus(_triple(site), float(core), float(oedema), float(rim) if enhancing else 0.0)
 
 

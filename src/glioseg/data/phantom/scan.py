@@ -56,7 +56,7 @@ def build_scene(
     texture = (grain[0] + grain[1] + grain[2]) / np.float32(np.sqrt(3))
     healthy = (labels == 0) & anatomy.brain
     spots = fields.smooth_noise(rng, shape, 4.0) + np.float32(3.2) * anatomy.lining
-    lesions = np.clip(2 * (spots - 3.3 + 0.9 * head.lesion_load), 0, 1) * anatomy.white * healthy
+    lesions = np.clip(2 * (spots - 3.6 + 0.9 * head.lesion_load), 0, 1) * anatomy.white * healthy
     core = np.isin(labels, (NCR, ET))
     blood = np.clip(fields.smooth_noise(rng, shape, 6.0) - 1.0, 0, 1) * (core & tumour.bleeding)
     vessels = _vessels(anatomy, rng) * ~core
@@ -66,7 +66,7 @@ def build_scene(
         labels=labels,
         dura=np.clip(4 * anatomy.edge - 2.6 + 0.7 * grain[2], 0, 1) * (labels == 0),
         vessels=vessels,
-        uptake=vessels + np.float32(0.6) * plexus,
+        uptake=vessels + np.float32(0.4) * plexus,
         lesions=lesions,
         blood=blood,
         texture=texture,
@@ -127,7 +127,8 @@ def _acquire(
     into, back = fields.slicing_matrices(tissue.shape[look.slice_axis], look.thickness_mm)
     for axis in range(3):
         blur = fields.blur_matrix(tissue.shape[axis], look.blur_mm)
-        tissue = fields.along(tissue, into @ blur if axis == look.slice_axis else blur, axis)
+        matrix = into.astype(float) @ blur if axis == look.slice_axis else blur
+        tissue = fields.along(tissue, matrix.astype(np.float32), axis)
     real, imaginary = (
         np.float32(look.noise) * rng.standard_normal(tissue.shape, dtype=np.float32) for _ in range(2)
     )

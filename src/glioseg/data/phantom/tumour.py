@@ -31,7 +31,7 @@ class Tissue:
     csf: float
 
 
-_CORE = Tissue(grey=0.85, csf=0.25)
+_CORE = Tissue(grey=0.9, csf=0.4)
 _OEDEMA = Tissue(grey=0.13, csf=0.004)
 
 

@@ -1,0 +1,81 @@
+"""Stage evaluate: measure the model on the test cases, draw them, and report."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from _stage import run
+from glioseg.data.cases import COHORT, Case, read_cohort
+from glioseg.eval.cases import judge_cases, predict_cases
+from glioseg.eval.summary import summarise
+from glioseg.files import replaced_whole, write_whole
+from glioseg.lab.lineage import data_version, sha256_files
+from glioseg.labels import REGIONS
+from glioseg.nets.inference import load_model
+from glioseg.params import Params, load_params, with_best
+
+RAW, SPLITS, BEST = Path("data/raw"), Path("data/splits.json"), Path("reports/tune/best_params.json")
+MODELS, RUN, REPORTS = Path("models"), Path("reports/train/run.json"), Path("reports")
+METRICS, PER_CASE, PAGE = REPORTS / "metrics.json", REPORTS / "per_case.csv", REPORTS / "report.html"
+SHOWN = {"network", "train", "crop", "split", "evaluate"}
+
+
+def main() -> None:
+    # Worker processes import this file too: what they do not need is imported here.
+    from glioseg.eval.report import write_report
+    from glioseg.lab.tracking import flatten, log_evaluation
+
+    params, trained, cases = load_params(), json.loads(RUN.read_text()), test_cases()
+    with replaced_whole(REPORTS / "predictions") as masks, replaced_whole(REPORTS / "pictures") as pictures:
+        predict_cases(load_model(MODELS).segment, cases, masks)
+        table = judge_cases(cases, predictions=masks, pictures=pictures)
+        metrics = summarise(table, samples=params.evaluate.bootstrap_samples, seed=params.evaluate.seed)
+        settings = flatten(tuned(params).model_dump(mode="json", include=SHOWN))
+        page = write_report(table, metrics, pictures=pictures, origin=origin(cases, trained), params=settings)
+    write_whole(PER_CASE, table.to_csv(index=False).encode())
+    write_whole(PAGE, page.encode())
+    write_whole(METRICS, json.dumps(metrics, indent=2).encode() + b"\n")
+    files = [METRICS, PER_CASE, PAGE, *sorted((REPORTS / "pictures").iterdir())]
+    log_evaluation(run=trained, metrics=metrics, files=files)
+    show(metrics)
+
+
+def test_cases() -> list[Case]:
+    known = {case.case: case for case in read_cohort(RAW / COHORT)}
+    names = json.loads(SPLITS.read_text())["test"]
+    if missing := sorted(set(names) - known.keys()):
+        raise ValueError(f"{RAW / COHORT}: expected the test cases of {SPLITS}, missing {', '.join(missing)}")
+    return [known[name] for name in names]
+
+
+def tuned(params: Params) -> Params:
+    return with_best(params, json.loads(BEST.read_text()))
+
+
+def origin(cases: list[Case], trained: dict[str, str]) -> dict[str, str]:
+    return {
+        "DVC's hash of data/cropped": data_version(),
+        "SHA-256 of the test cases' files": sha256_files(
+            file for case in cases for file in case.files.values()
+        ),
+        "MLflow run that trained the model": trained["run_id"],
+        "MLflow's name of the model": trained["model_id"],
+    }
+
+
+def show(metrics: dict[str, Any]) -> None:
+    table = Table("region", "Dice", "95 % interval", "median", "HD95, mm", title="Test Dice")
+    for region in REGIONS:
+        dice, distance = metrics["dice"][region], metrics["hd95_mm"][region]
+        interval = f"{dice['low']:.3f} to {dice['high']:.3f}"
+        numbers = f"{dice['mean']:.3f}", interval, f"{dice['median']:.3f}", f"{distance['mean']:.1f}"
+        table.add_row(region, *numbers)
+    Console().print(table)
+    print(f"evaluate: {metrics['cases']} test cases, pictures and all numbers in {PAGE}")
+
+
+if __name__ == "__main__":
+    run(main)

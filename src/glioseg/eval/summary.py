@@ -1,0 +1,74 @@
+"""A cohort's metrics in a few numbers: mean, median and the bootstrap interval of the mean."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from glioseg.eval.metrics import CASE_METRICS, METRICS, STRUCTURES, column
+
+COVERAGE_PERCENT = 95.0
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One metric over cases; `low` and `high` bound the 95 % bootstrap interval of the mean."""
+
+    mean: float
+    median: float
+    low: float
+    high: float
+
+
+def bootstrap(values: Float[NDArray, "cases columns"], *, samples: int, seed: int) -> list[Summary]:
+    """Summarise each column by the percentile bootstrap of its mean (Efron 1979).
+
+    Whole cases are drawn with replacement, so that all columns see the same draws. With few cases
+    the interval is narrower than it should be: it cannot know of cases that were not seen.
+
+    Args:
+        values: one row a case; finite.
+        samples: how many cohorts to draw.
+        seed: of the draws; the same seed gives the same interval.
+
+    Raises:
+        ValueError: no case, or a value that is not finite.
+
+    >>> bootstrap(np.full((5, 1), 0.5), samples=100, seed=0)
+    [Summary(mean=0.5, median=0.5, low=0.5, high=0.5)]
+    """
+    if len(values) == 0:
+        raise ValueError("bootstrap: expected at least one case, got none")
+    if not np.isfinite(values).all():
+        raise ValueError("bootstrap: expected finite values, got NaN or infinity")
+    draws = np.random.default_rng(seed).integers(len(values), size=(samples, len(values)))
+    means = values[draws].mean(axis=1)
+    tail = (100 - COVERAGE_PERCENT) / 2
+    low, high = np.percentile(means, [tail, 100 - tail], axis=0)
+    columns = zip(values.mean(axis=0), np.median(values, axis=0), low, high, strict=True)
+    return [Summary(*(float(number) for number in numbers)) for numbers in columns]
+
+
+def summarise(table: pd.DataFrame, *, samples: int, seed: int) -> dict[str, Any]:
+    """Summarise a table of cases as `metrics.json` keeps it.
+
+    Args:
+        table: one row a case, with every column of `metrics.case_metrics`.
+        samples: how many cohorts the bootstrap draws.
+        seed: of the bootstrap.
+
+    Returns:
+        `cases`, how many; `<metric>` → `<structure>` → the numbers of a `Summary`; and each of
+        `CASE_METRICS` → the same numbers.
+    """
+    names = [column(metric, structure) for metric in METRICS for structure in STRUCTURES]
+    names += CASE_METRICS
+    values = table[names].to_numpy(np.float64)
+    numbers = dict(zip(names, map(asdict, bootstrap(values, samples=samples, seed=seed)), strict=True))
+    summary: dict[str, Any] = {"cases": len(table)}
+    for metric in METRICS:
+        summary[metric] = {name: numbers[column(metric, name)] for name in STRUCTURES}
+    return summary | {name: numbers[name] for name in CASE_METRICS}

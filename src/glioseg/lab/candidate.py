@@ -1,0 +1,58 @@
+"""What is offered to the registry. Light: hashes alone, so that "nothing new" is found at once."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from glioseg.lab.lineage import data_version, sha256, sha256_files
+
+CONTENT = "content_sha256"
+"""The tag that says what a version is made of: two versions of a model never share it."""
+
+ENTRY = "serving/model.py"
+"""Inside the package: the file that MLflow runs to answer."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a version is made from.
+
+    `files`: the network and its settings; `package`: glioseg's own folder, of which the version
+    carries a copy.
+    """
+
+    files: Sequence[Path]
+    package: Path
+
+    @property
+    def entry(self) -> Path:
+        """The models-from-code file."""
+        return self.package / ENTRY
+
+    @property
+    def content(self) -> str:
+        """The hash of what decides the version's answers: network, settings, and what calls them."""
+        return sha256_files([*self.files, self.entry])
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How a model did: `per_case` is the table of the test cases, `cases` are their names."""
+
+    per_case: Path
+    cases: Sequence[str]
+
+    @property
+    def marks(self) -> dict[str, str]:
+        """Tags that say which table it is, and of which test cases of which data."""
+        test_set = json.dumps([data_version(), sorted(self.cases)])
+        return {
+            "per_case_sha256": sha256(self.per_case.read_bytes()),
+            "test_set_sha256": sha256(test_set.encode()),
+        }
+
+
+def marks(source: Source, evaluation: Evaluation) -> dict[str, str]:
+    """The tags by which a version that is registered and judged already is recognised."""
+    return {CONTENT: source.content} | evaluation.marks

@@ -1,0 +1,195 @@
+"""MLflow's registry: versions of the model that a person can call, and the champion among them."""
+
+import warnings
+from collections.abc import Callable, Mapping
+from importlib.metadata import version as installed
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import mlflow
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+from glioseg.data.cases import MODALITIES
+from glioseg.lab.addresses import Lab
+from glioseg.lab.candidate import CONTENT, Evaluation, Source
+from glioseg.lab.gate import Verdict, judge
+from glioseg.lab.lineage import tags
+from glioseg.lab.tracking import connect, experiment_id, known_model, known_run
+from glioseg.labels import REGIONS, Scheme
+from glioseg.params import Register
+
+CHAMPION = "champion"
+PER_CASE = "per_case.csv"
+VERDICT = "verdict"
+"""The tag that is written last: a version without it was interrupted."""
+
+NEEDED = (
+    "isal",
+    "jaxtyping",
+    "keras",
+    "mlflow",
+    "nibabel",
+    "numpy",
+    "pandas",
+    "pydantic",
+    "scipy",
+    "tensorflow",
+)
+"""Packages that a registered model imports to predict; it asks for the versions that made it."""
+
+Score = Callable[[Path], pd.DataFrame]
+"""Evaluates a model folder on the present test cases: a table as `gate.judge` takes it."""
+
+
+class RegistryError(ValueError):
+    """A registered model that is not there; the message names it."""
+
+
+def signature() -> ModelSignature:
+    """Four NIfTI files a row in, a label map as NIfTI and volumes out; `scheme` chooses ET = 4 or 3."""
+    volumes = [ColSpec(DataType.double, f"{region.lower()}_ml") for region in REGIONS]
+    return ModelSignature(
+        inputs=Schema([ColSpec(DataType.binary, name) for name in MODALITIES]),
+        outputs=Schema([ColSpec(DataType.binary, "segmentation"), *volumes]),
+        params=ParamSchema([ParamSpec("scheme", DataType.string, Scheme.BRATS2021.value)]),
+    )
+
+
+def publish(source: Source, *, model_id: str) -> None:
+    """Fill a logged model, so that it carries all that predicting takes.
+
+    The model is code and a Keras file: no pickle is written, and none is read.
+    """
+    with warnings.catch_warnings():
+        # MLflow asks for an example input; a real one would add 19 MB to every version.
+        warnings.filterwarnings("ignore", message=".*input example")
+        mlflow.pyfunc.log_model(
+            model_id=model_id,
+            python_model=str(source.entry),
+            artifacts={path.name: str(path) for path in source.files},
+            code_paths=[str(source.package)],
+            pip_requirements=[f"{name}=={installed(name)}" for name in NEEDED],
+            signature=signature(),
+        )
+    MlflowClient().set_logged_model_tags(model_id, {CONTENT: source.content})
+
+
+def register(
+    client: MlflowClient,
+    *,
+    params: Register,
+    source: Source,
+    run: Mapping[str, str],
+    evaluation: Evaluation,
+    score: Score,
+) -> str:
+    """Register a model once, and let it become champion if the gate says so.
+
+    Killed at any point and started again, it goes on: the verdict is the last thing written.
+
+    Args:
+        client: as from `tracking.connect`.
+        params: the registered model's name, and the gate's margin.
+        source: what the version is made from.
+        run: content of reports/train/run.json.
+        evaluation: of this model on the test cases.
+        score: asked only where the champion's own table is of other test cases.
+
+    Returns:
+        One line that says what was done.
+    """
+    name = params.name
+    version = _version_of(client, name, source.content) or _create(client, name, source, run)
+    marks = client.get_model_version(name, version).tags
+    if VERDICT in marks and evaluation.marks.items() <= marks.items():
+        return f"version {version} is this model already"
+    _attach(client, name, version, evaluation)
+    standing = _standing(client, name)
+    if standing in (None, version):
+        verdict = Verdict(True, 0.0, "the first champion" if standing is None else "it is the champion")
+    else:
+        table = _table(client, name, str(standing), evaluation, score)
+        verdict = judge(pd.read_csv(evaluation.per_case, dtype={"case": str}), table, margin=params.margin)
+    return _decide(client, name, version, standing, verdict)
+
+
+def _version_of(client: MlflowClient, name: str, content: str) -> str | None:
+    found = client.search_model_versions(f"name = '{name}' AND tags.{CONTENT} = '{content}'")
+    return str(max(int(version.version) for version in found)) if found else None
+
+
+def _create(client: MlflowClient, name: str, source: Source, run: Mapping[str, str]) -> str:
+    """Create a version; where the training's own logged model is not this content, make another."""
+    run_id = run["run_id"] if known_run(client, run["run_id"]) else None
+    model_id = run["model_id"]
+    if not (
+        known_model(client, model_id)
+        and client.get_logged_model(model_id).tags.get(CONTENT) == source.content
+    ):
+        experiment = experiment_id(client, "train")
+        model_id = client.create_logged_model(experiment, name=name, source_run_id=run_id).model_id
+        publish(source, model_id=model_id)
+    marks = tags("register") | {CONTENT: source.content, "trained_run": run["run_id"]}
+    return str(mlflow.register_model(f"models:/{model_id}", name, tags=marks).version)
+
+
+def _attach(client: MlflowClient, name: str, version: str, evaluation: Evaluation) -> None:
+    """Keep the table of test cases with the version, and say which it is."""
+    model_id = client.get_model_version(name, version).source.removeprefix("models:/")
+    client.log_model_artifact(model_id, str(evaluation.per_case))
+    for key, value in evaluation.marks.items():
+        client.set_model_version_tag(name, version, key, value)
+
+
+def _standing(client: MlflowClient, name: str) -> str | None:
+    try:
+        return str(client.get_model_version_by_alias(name, CHAMPION).version)
+    except MlflowException:
+        return None
+
+
+def _table(
+    client: MlflowClient, name: str, version: str, evaluation: Evaluation, score: Score
+) -> pd.DataFrame:
+    """The champion's Dice by case, on the present test cases."""
+    champion = client.get_model_version(name, version)
+    with TemporaryDirectory() as folder:
+        address = f"models:/{name}/{version}"
+        files = Path(mlflow.artifacts.download_artifacts(address, dst_path=folder))
+        same = champion.tags.get("test_set_sha256") == evaluation.marks["test_set_sha256"]
+        if same and (files / PER_CASE).exists():
+            return pd.read_csv(files / PER_CASE, dtype={"case": str})
+        return score(files / "artifacts")
+
+
+def _decide(client: MlflowClient, name: str, version: str, standing: str | None, verdict: Verdict) -> str:
+    if verdict.promoted:
+        client.set_registered_model_alias(name, CHAMPION, version)
+        line = f"version {version} is the champion: {verdict.reason}"
+    else:
+        line = f"version {version} is registered, version {standing} stays champion: {verdict.reason}"
+    client.set_model_version_tag(name, version, "mean_dice_difference", f"{verdict.difference:.6f}")
+    client.set_model_version_tag(name, version, VERDICT, line)
+    return line
+
+
+def model_folder(model: str) -> Path:
+    """Find the folder that holds `model.keras` and `settings.json`.
+
+    Args:
+        model: such a folder, or the address of a registered model, e.g. `models:/glioseg@champion`.
+
+    Raises:
+        RegistryError: the registry has no such model.
+    """
+    if not model.startswith("models:/"):
+        return Path(model)
+    connect(Lab.here())
+    try:
+        return Path(mlflow.artifacts.download_artifacts(model)) / "artifacts"
+    except MlflowException as error:
+        raise RegistryError(f"{model}: not in the registry: {error.message}") from None

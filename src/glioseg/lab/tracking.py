@@ -1,0 +1,145 @@
+"""MLflow: connecting to the lab's database, and what every kind of run has in common."""
+
+import logging
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, Metric, Param
+from mlflow.exceptions import MlflowException
+
+from glioseg.lab.addresses import Lab, alone
+from glioseg.lab.lineage import CROPPED, data_version, tags
+
+EXPERIMENTS = ("tune", "train", "evaluate")
+"""One experiment a purpose: runs in one are worth comparing."""
+
+PARENT_TAG = "mlflow.parentRunId"
+
+
+def connect(lab: Lab) -> MlflowClient:
+    """Open the lab's MLflow database for this process; create it and its experiments where new.
+
+    Processes that create the database at the same time would crash, so one does and others wait.
+    """
+    lab.folder.mkdir(parents=True, exist_ok=True)
+    for chatter in ("mlflow.store.db.utils", "mlflow.system_metrics.system_metrics_monitor"):
+        logging.getLogger(chatter).setLevel(logging.WARNING)
+    mlflow.set_tracking_uri(lab.tracking_uri)
+    mlflow.set_registry_uri(lab.tracking_uri)
+    with alone(lab.lock("mlflow.db")):
+        client = MlflowClient(lab.tracking_uri, lab.tracking_uri)
+        for name in EXPERIMENTS:
+            if client.get_experiment_by_name(name) is None:
+                kind = {
+                    "mlflow.experimentKind": "custom_model_development"
+                }  # MLflow's page opens on the runs
+                client.create_experiment(name, lab.artifacts_uri(name), tags=kind)
+    return client
+
+
+def experiment_id(client: MlflowClient, name: str) -> str:
+    """The identity of one of `EXPERIMENTS`."""
+    found: str = client.get_experiment_by_name(name).experiment_id
+    return found
+
+
+def flatten(tree: Mapping[str, object], separator: str = ".") -> dict[str, object]:
+    """Bring a tree to one level, its keys joined.
+
+    >>> flatten({"network": {"depth": 5}, "seed": 1})
+    {'network.depth': 5, 'seed': 1}
+    """
+    flat: dict[str, object] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{key}{separator}{inner}": leaf for inner, leaf in flatten(value, separator).items()}
+        else:
+            flat[key] = value
+    return flat
+
+
+def log_params(client: MlflowClient, run_id: str, params: Mapping[str, object]) -> None:
+    """Log settings, however deep they are nested, under joined names."""
+    flat = flatten(params)
+    client.log_batch(run_id, params=[Param(key, str(value)) for key, value in flat.items()])
+
+
+def log_metrics(
+    client: MlflowClient,
+    run_id: str,
+    metrics: Mapping[str, float],
+    *,
+    step: int = 0,
+    model_id: str | None = None,
+) -> None:
+    """Log numbers at once, to a run and, where it is named, to the model that they belong to."""
+    now = mlflow.utils.time.get_current_time_millis()
+    rows = [
+        Metric(key, float(value), now, step, model_id=model_id, run_id=run_id if model_id else None)
+        for key, value in metrics.items()
+    ]
+    client.log_batch(run_id, metrics=rows)
+
+
+def log_dataset(client: MlflowClient, run_id: str, *, cases: Mapping[str, int]) -> None:
+    """Record the cohort as a run's input; its digest is DVC's hash.
+
+    Args:
+        client: as from `connect`.
+        run_id: the run that reads the cohort.
+        cases: how many cases it uses for what, e.g. {"train": 40}.
+    """
+    digest = data_version()[:36]
+    profile = ", ".join(f"{count} {use}" for use, count in cases.items())
+    dataset = Dataset("cohort", digest, source_type="dvc", source=f'"{CROPPED}"', profile=f'"{profile}"')
+    client.log_inputs(run_id, [DatasetInput(dataset)])
+
+
+def known_model(client: MlflowClient, model_id: str | None) -> bool:
+    """Whether the database has this logged model: files that DVC restored may come from another."""
+    try:
+        return bool(model_id and client.get_logged_model(model_id))
+    except MlflowException:
+        return False
+
+
+def known_run(client: MlflowClient, run_id: str | None) -> bool:
+    """Whether the database has this run."""
+    try:
+        return bool(run_id and client.get_run(run_id))
+    except MlflowException:
+        return False
+
+
+def log_evaluation(*, run: Mapping[str, str], metrics: Mapping[str, object], files: Sequence[Path]) -> None:
+    """Log an evaluation to MLflow: a run of its own, its numbers linked to the model.
+
+    Where the training is not in this database (DVC restored its outs from another machine), the
+    evaluation is logged without the link.
+
+    Args:
+        run: content of reports/train/run.json: `run_id` and `model_id` of the training.
+        metrics: numbers, however deep they are nested; names are joined by `/`, which groups MLflow's charts.
+        files: pictures, tables and pages; those in a folder of their own keep it.
+    """
+    client = connect(Lab.here())
+    trained = run.get("run_id") if known_run(client, run.get("run_id")) else None
+    model_id = run.get("model_id") if known_model(client, run.get("model_id")) else None
+    name = client.get_run(trained).info.run_name if trained else "a model trained elsewhere"
+    marks = tags("evaluate") | {"trained_run": run.get("run_id", ""), "model_id": run.get("model_id", "")}
+    with mlflow.start_run(experiment_id=experiment_id(client, "evaluate"), run_name=name, tags=marks) as now:
+        log_metrics(client, now.info.run_id, dict(_numbers(metrics)), model_id=model_id)
+        top = os.path.commonpath([path.resolve().parent for path in files]) if files else ""
+        for path in files:
+            inside = path.resolve().parent.relative_to(top).as_posix()
+            client.log_artifact(now.info.run_id, str(path), None if inside == "." else inside)
+
+
+def _numbers(metrics: Mapping[str, object]) -> Iterator[tuple[str, float]]:
+    for key, value in flatten(metrics, "/").items():
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            yield key, float(value)

@@ -1,0 +1,107 @@
+"""What training needs to go on after a kill, in one file that is written whole or not at all."""
+
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import keras
+import numpy as np
+from jaxtyping import Shaped
+from numpy.typing import NDArray
+
+from glioseg.files import write_whole
+
+FILE = "state.npz"
+Arrays = list[Shaped[NDArray, "..."]]
+
+
+@dataclass
+class Progression:
+    """How far training has come.
+
+    `fingerprint` stands for the set-up; `history` has one record an epoch; `best_epoch` is the epoch
+    (from 0) with the best validation Dice, and `best` the network's weights after it.
+    """
+
+    fingerprint: str
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = -1
+    best: Arrays = field(default_factory=list)
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done."""
+        return len(self.history)
+
+    @property
+    def best_dice(self) -> float:
+        """The best validation Dice so far; below every Dice before the first epoch."""
+        return self.history[self.best_epoch]["val_dice"] if self.best_epoch >= 0 else -1.0
+
+    def stale(self, patience: int) -> bool:
+        """Whether so many epochs brought no better validation Dice."""
+        return self.epoch - 1 - self.best_epoch >= patience
+
+    def record(self, logs: dict[str, float], weights: Arrays) -> None:
+        """Add an epoch, and keep its weights if its validation Dice is the best."""
+        better = logs["val_dice"] > self.best_dice
+        self.history.append(logs)
+        if better:
+            self.best_epoch, self.best = self.epoch - 1, weights
+
+
+def values(variables: Sequence[keras.Variable]) -> Arrays:
+    """Copies of variables' values."""
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+
+
+def assign(variables: Sequence[keras.Variable], arrays: Arrays) -> None:
+    """Put values into variables, in order."""
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+
+
+def running_variables(model: keras.Model) -> list[keras.Variable]:
+    """Everything that a training step changes: weights, dropout's random state, the optimizer."""
+    model.optimizer.build(model.trainable_variables)
+    return [*model.variables, *model.optimizer.variables]
+
+
+def save(folder: Path, model: keras.Model, progression: Progression) -> None:
+    """Write the state of a compiled model's training."""
+    record = {
+        "fingerprint": progression.fingerprint,
+        "history": progression.history,
+        "best_epoch": progression.best_epoch,
+    }
+    arrays = {f"running{i}": a for i, a in enumerate(values(running_variables(model)))}
+    arrays |= {f"best{i}": a for i, a in enumerate(progression.best)}
+    content = io.BytesIO()
+    np.savez(content, record=np.array(json.dumps(record)), allow_pickle=False, **arrays)
+    write_whole(folder / FILE, content.getvalue())
+
+
+def restore(folder: Path, model: keras.Model, fingerprint: str) -> Progression:
+    """Bring a compiled model back to where training was killed.
+
+    Returns:
+        How far it had come: a fresh start where there is no state, or one of another set-up.
+    """
+    try:
+        with np.load(folder / FILE, allow_pickle=False) as stored:
+            record = json.loads(stored["record"].item())
+            if record["fingerprint"] != fingerprint:
+                return Progression(fingerprint)
+            running, best = _numbered(stored, "running"), _numbered(stored, "best")
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+        return Progression(fingerprint)
+    assign(running_variables(model), running)
+    return Progression(fingerprint, record["history"], record["best_epoch"], best)
+
+
+def _numbered(stored: np.lib.npyio.NpzFile, prefix: str) -> Arrays:
+    count = sum(name.startswith(prefix) for name in stored.files)
+    return [stored[f"{prefix}{i}"] for i in range(count)]

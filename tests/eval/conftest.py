@@ -1,0 +1,57 @@
+"""A small head with a tumour on the patient's right, towards the face and the top."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from glioseg.data.cases import MODALITIES, Case
+from glioseg.data.volumes import Grid, Volume, write_volume
+from glioseg.eval.figures import Scan
+from glioseg.labels import Label, Scheme, to_scheme
+
+SHAPE = (40, 48, 36)
+CENTRE = (11, 15, 26)
+
+
+def ball(radius_vox, centre=CENTRE, shape=SHAPE):
+    places = np.indices(shape)
+    return ((places - np.reshape(centre, (3, 1, 1, 1))) ** 2).sum(axis=0) <= radius_vox**2
+
+
+def tumour(grow=0):
+    labels = np.zeros(SHAPE, np.uint8)
+    for radius, label in ((7, Label.ED), (5, Label.ET), (3, Label.NCR)):
+        labels[ball(radius + grow)] = label
+    return labels
+
+
+def brain():
+    places = (np.indices(SHAPE) + 0.5) / np.reshape(SHAPE, (3, 1, 1, 1)) - 0.5
+    return (places**2).sum(axis=0) < 0.45**2
+
+
+@pytest.fixture
+def scan():
+    rng = np.random.default_rng(0)
+    image = np.where(brain(), 100 + 60 * tumour() + rng.normal(0, 4, SHAPE), 0).astype(np.int16)
+    return Scan({"flair": image, "t1ce": image}, tumour(), tumour(1), (1.0, 1.0, 1.0))
+
+
+@pytest.fixture
+def write_case(tmp_path):
+    """Writes a case of a scheme and orientation to disk: dense truth and the case."""
+
+    def write(name, scheme=Scheme.BRATS2021, labels=None, affine=None):
+        truth = tumour() if labels is None else labels
+        grid = Grid(SHAPE, np.diag([-1.0, -1, 1, 1]) if affine is None else affine)
+        image = np.where(brain(), 100 + 60 * tumour(), 0).astype(np.int16)
+        files: dict[str, Path] = {}
+        for role in MODALITIES:
+            files[role] = tmp_path / name / f"{name}_{role}.nii.gz"
+            write_volume(files[role], Volume(image, grid))
+        files["seg"] = tmp_path / name / f"{name}_seg.nii.gz"
+        write_volume(files["seg"], Volume(to_scheme(truth, scheme).astype(np.float32), grid))
+        return Case(name, files, scheme)
+
+    return write

@@ -1,0 +1,101 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from glioseg.data.volumes import Grid, read_volume
+from glioseg.eval.cases import (
+    EvaluationError,
+    evaluate_cases,
+    judge_case,
+    judge_cases,
+    predict_cases,
+    scan_in_lps,
+)
+from glioseg.labels import Scheme
+
+RAS = np.diag([1.0, 1, 1, 1])
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch):
+    """No worker processes: starting them costs more than these cases do."""
+    monkeypatch.setattr(
+        "glioseg.eval.cases.map_cases", lambda work, items, title: [work(item) for item in items]
+    )
+
+
+def test_a_perfect_prediction_scores_1_in_both_schemes(write_case, scan):
+    cases = [write_case("old"), write_case("new", Scheme.BRATS2023)]
+    table = evaluate_cases(lambda _: scan.truth, cases)
+    assert sorted(table["case"]) == ["new", "old"]
+    assert (table["mean_dice"] == 1).all()
+    assert (table["hd95_wt_mm"] == 0).all()
+
+
+@pytest.mark.parametrize(("scheme", "et"), [(Scheme.BRATS2021, 4), (Scheme.BRATS2023, 3)])
+def test_predictions_are_kept_in_the_cases_own_scheme_and_grid(write_case, tmp_path, scan, scheme, et):
+    case = write_case("one", scheme, affine=RAS)
+    predict_cases(lambda _: scan.prediction, [case], tmp_path / "out")
+    kept = read_volume(tmp_path / "out" / "one.nii.gz")
+    assert set(np.unique(kept.data)) == {0, 1, 2, et}
+    np.testing.assert_array_equal(kept.grid.affine, RAS)
+
+
+def test_segment_gets_the_four_images(write_case, tmp_path, scan):
+    seen = []
+    predict_cases(lambda images: seen.append(sorted(images)) or scan.truth, [write_case("one")], tmp_path)
+    assert seen == [["flair", "t1", "t1ce", "t2"]]
+
+
+def test_the_worst_case_comes_first(write_case, tmp_path, scan):
+    cases = [write_case(name) for name in ("good", "missed", "poor")]
+    answers = iter([scan.truth, scan.truth * 0, scan.prediction])
+    predict_cases(lambda _: next(answers), cases, tmp_path / "out")
+    table = judge_cases(cases, predictions=tmp_path / "out", pictures=None)
+    assert table["case"].tolist() == ["missed", "poor", "good"]
+    assert table["mean_dice"].is_monotonic_increasing
+    assert table.drop(columns="case").notna().all(axis=None)
+
+
+def test_a_case_is_drawn(write_case, tmp_path, scan):
+    case = write_case("one")
+    predict_cases(lambda _: scan.prediction, [case], tmp_path / "out")
+    judge_case(case, predictions=tmp_path / "out", pictures=tmp_path / "pictures")
+    names = {path.name: path.stat().st_size for path in (tmp_path / "pictures").iterdir()}
+    assert set(names) == {"one.png", "one_truth.gif", "one_prediction.gif"}
+    for name in names:
+        with Image.open(tmp_path / "pictures" / name) as picture:
+            assert min(picture.size) > 100
+            assert picture.convert("L").getextrema()[1] > 100
+
+
+def test_pictures_do_not_depend_on_how_the_scan_is_stored(write_case):
+    lps, ras = write_case("lps"), write_case("ras", affine=RAS)
+    scans = []
+    for case in (lps, ras):
+        volume = read_volume(case.files["seg"])
+        labels = volume.data.astype(np.uint8)
+        scans.append(scan_in_lps({"flair": volume.data}, labels, labels, volume.grid))
+    np.testing.assert_array_equal(scans[0].truth, scans[1].truth[::-1, ::-1])
+
+
+def test_spacing_follows_its_axis(scan):
+    grid = Grid((40, 48, 36), np.array([[0, 0, 3.0, 0], [1, 0, 0, 0], [0, 2, 0, 0], [0, 0, 0, 1]]))
+    turned = scan_in_lps({}, scan.truth, scan.truth, grid)
+    # The file's axes go forward (1 mm), up (2 mm) and right (3 mm); LPS asks for left, back, up.
+    assert turned.spacing_mm == (3.0, 1.0, 2.0)
+    assert turned.truth.shape == (36, 40, 48)
+
+
+def test_no_case_is_an_error(tmp_path):
+    with pytest.raises(EvaluationError, match="expected at least one case, got none"):
+        predict_cases(lambda _: None, [], tmp_path)
+
+
+def test_a_case_without_truth_is_named(write_case, tmp_path):
+    case = write_case("one")
+    bare = replace(case, files={role: file for role, file in case.files.items() if role != "seg"})
+    with pytest.raises(EvaluationError, match="one: expected a file for each role, missing seg"):
+        predict_cases(lambda _: None, [bare], tmp_path)

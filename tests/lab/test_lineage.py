@@ -1,0 +1,87 @@
+import hashlib
+import subprocess
+
+import pytest
+
+from glioseg.lab import lineage
+
+LOCK = """
+schema: '2.0'
+stages:
+  crop:
+    cmd: python pipelines/crop.py
+    outs:
+    - {path: data/cropped, hash: md5, md5: 0123456789abcdef0123456789abcdef.dir, nfiles: 3}
+  split:
+    cmd: python pipelines/split.py
+    outs:
+    - {path: data/splits.json, hash: md5, md5: fedcba9876543210fedcba9876543210}
+"""
+
+
+@pytest.fixture
+def repository(tmp_path):
+    def git(*words):
+        who = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
+        done = subprocess.run(
+            ["git", "-C", str(tmp_path), *who, *words], check=True, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    git("init", "--quiet")
+    (tmp_path / "a").write_text("1")
+    git("add", "a")
+    git("commit", "--quiet", "-m", "first")
+    return tmp_path, git("rev-parse", "HEAD")
+
+
+def test_the_commit_and_whether_files_differ_from_it(repository):
+    root, sha = repository
+    (root / "new").touch()  # what git does not track says nothing about the code that ran
+    assert lineage.commit(root) == lineage.Commit(sha, dirty=False)
+    (root / "a").write_text("2")
+    assert lineage.commit(root) == lineage.Commit(sha, dirty=True)
+
+
+def test_no_repository_is_unknown(tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert lineage.commit(tmp_path).sha == "unknown"
+
+
+def test_no_git_is_unknown(repository, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert lineage.commit(repository[0]).sha == "unknown"
+
+
+def test_hashes_of_dvc_lock(tmp_path):
+    (tmp_path / "dvc.lock").write_text(LOCK)
+    assert lineage.locked_hashes(tmp_path) == {
+        "data/cropped": "0123456789abcdef0123456789abcdef.dir",
+        "data/splits.json": "fedcba9876543210fedcba9876543210",
+    }
+    assert lineage.data_version(tmp_path) == "0123456789abcdef0123456789abcdef.dir"
+
+
+def test_no_dvc_lock_is_unknown(tmp_path):
+    assert lineage.data_version(tmp_path) == "unknown"
+
+
+def test_a_hash_of_files_changes_with_name_and_content_but_not_with_order(tmp_path):
+    a, b = tmp_path / "a", tmp_path / "b"
+    a.write_text("1")
+    b.write_text("2")
+    whole = lineage.sha256_files([a, b])
+    assert lineage.sha256_files([b, a]) == whole
+    b.write_text("3")
+    assert lineage.sha256_files([a, b]) != whole
+    assert lineage.sha256_files([a]) != lineage.sha256_files([a.rename(tmp_path / "c")])
+
+
+def test_tags_name_the_environment_and_the_experiment(tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_EXP_NAME", "witty-mole")
+    (tmp_path / "requirements.lock").write_bytes(b"x")
+    tags = lineage.tags("train", tmp_path)
+    assert tags["stage"] == "train"
+    assert tags["dvc_experiment"] == "witty-mole"
+    assert tags["environment"] == lineage.sha256_files([tmp_path / "requirements.lock"])
+    assert len(tags["environment"]) == len(hashlib.sha256().hexdigest())

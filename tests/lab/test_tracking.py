@@ -1,0 +1,120 @@
+import json
+import multiprocessing
+
+import pytest
+from mlflow.entities import Metric
+
+from glioseg.lab.tracking import EXPERIMENTS, connect, experiment_id, flatten, log_evaluation
+from glioseg.lab.training_run import training_run
+
+PARAMS = {"network": {"depth": 4}, "train": {"learning_rate": 0.01}}
+CASES = {"train": 6, "validation": 2}
+
+
+def connect_and_count(lab):
+    return len(connect(lab).search_experiments())
+
+
+def test_two_processes_may_create_the_database_at_once(lab):
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        counts = pool.map(connect_and_count, [lab, lab], chunksize=1)
+    assert counts == [1 + len(EXPERIMENTS)] * 2  # MLflow's own "Default" beside them
+
+
+def test_artifacts_lie_in_the_lab_and_not_where_the_stage_runs(common_lab, tmp_path):
+    client = connect(common_lab)
+    run = client.create_run(experiment_id(client, "tune"))
+    (tmp_path / "x.txt").write_text("hello")
+    client.log_artifact(run.info.run_id, str(tmp_path / "x.txt"))
+    found = list((common_lab.folder / "artifacts" / "tune").rglob("x.txt"))
+    assert [path.read_text() for path in found] == ["hello"]
+
+
+def test_flatten_joins_names():
+    assert flatten({"a": {"b": {"c": 1}, "d": 2}, "e": []}, "/") == {"a/b/c": 1, "a/d": 2, "e": []}
+
+
+def train(lab, epochs, *, key, stop=False):
+    """One training of some epochs; `stop` ends it as a kill between two epochs does."""
+    client = connect(lab)
+    with training_run(client, state=lab.state(key), name="unet", params=PARAMS, cases=CASES) as log:
+        for epoch in epochs:
+            log.epoch(epoch, {"loss": 0.5**epoch, "val_dice": 0.1 * epoch})
+        if stop:
+            raise KeyboardInterrupt
+    return log
+
+
+def test_a_training_run_holds_what_makes_it_comparable(common_lab, tmp_path):
+    (tmp_path / "dvc.lock").write_text(
+        "stages: {crop: {outs: [{path: data/cropped, md5: 0123456789abcdef0123456789abcdef.dir}]}}"
+    )
+    log = train(common_lab, range(3), key="a")
+    run = log.client.get_run(log.run_id)
+    assert run.data.params == {"network.depth": "4", "train.learning_rate": "0.01"}
+    assert run.data.tags["stage"] == "train"
+    assert run.data.tags["data_version"] == "0123456789abcdef0123456789abcdef.dir"
+    assert {"git_commit", "git_dirty", "environment"} <= run.data.tags.keys()
+    curve = log.client.get_metric_history(log.run_id, "loss")
+    assert [(m.step, m.value) for m in curve] == [(0, 1.0), (1, 0.5), (2, 0.25)]
+    (dataset,) = run.inputs.dataset_inputs
+    assert dataset.dataset.digest == "0123456789abcdef0123456789abcdef.dir"
+    model = log.client.get_logged_model(log.model_id)
+    assert model.source_run_id == log.run_id
+    assert model.params["network.depth"] == "4"
+    assert {m.key for m in model.metrics} == {"loss", "val_dice"}
+
+
+def test_a_killed_training_goes_on_in_its_own_run(common_lab):
+    client = connect(common_lab)
+    experiment = [experiment_id(client, "train")]
+    runs, models = len(client.search_runs(experiment)), len(client.search_logged_models(experiment))
+    with pytest.raises(KeyboardInterrupt):
+        train(common_lab, [0, 1], key="b", stop=True)
+    log = train(common_lab, [2], key="b")
+    assert client.get_run(log.run_id).info.status == "FINISHED"
+    assert [m.step for m in client.get_metric_history(log.run_id, "loss")] == [0, 1, 2]
+    assert len(client.search_runs(experiment)) == runs + 1
+    assert len(client.search_logged_models(experiment)) == models + 1
+
+
+def test_the_state_of_a_run_that_the_database_does_not_have_starts_another(common_lab):
+    state = common_lab.state("c")
+    state.mkdir(parents=True)
+    (state / "run.json").write_text(json.dumps({"run_id": "0" * 32, "model_id": "m-" + "0" * 32}))
+    log = train(common_lab, [1], key="c")
+    assert [m.step for m in log.client.get_metric_history(log.run_id, "loss")] == [1]
+
+
+@pytest.fixture
+def report(tmp_path):
+    """A picture in a folder, and a table."""
+    (tmp_path / "reports" / "pictures" / "a").mkdir(parents=True)
+    (tmp_path / "reports" / "pictures" / "a" / "x.png").write_bytes(b"png")
+    (tmp_path / "reports" / "per_case.csv").write_text("case\n")
+    return [tmp_path / "reports" / "per_case.csv", tmp_path / "reports" / "pictures" / "a"]
+
+
+METRICS = {"cases": 3, "dice": {"WT": {"mean": 0.9, "low": float("nan")}}, "note": "text"}
+
+
+def test_an_evaluation_is_linked_to_the_model(common_lab, report):
+    log = train(common_lab, [0], key="d")
+    log_evaluation(run={"run_id": log.run_id, "model_id": log.model_id}, metrics=METRICS, files=report)
+    run = log.client.search_runs([experiment_id(log.client, "evaluate")])[0]
+    assert run.data.metrics == {"cases": 3, "dice/WT/mean": 0.9}
+    assert run.info.run_name == "unet"
+    linked: list[Metric] = log.client.get_logged_model(log.model_id).metrics
+    assert {m.key: m.value for m in linked}["dice/WT/mean"] == 0.9
+    names = [file.path for file in log.client.list_artifacts(run.info.run_id)]
+    assert names == ["per_case.csv", "pictures"]
+    assert [f.path for f in log.client.list_artifacts(run.info.run_id, "pictures/a")] == ["pictures/a/x.png"]
+
+
+def test_an_evaluation_of_a_model_trained_elsewhere_is_logged_without_the_link(common_lab, report):
+    log_evaluation(run={"run_id": "0" * 32, "model_id": "m-" + "0" * 32}, metrics=METRICS, files=report)
+    client = connect(common_lab)
+    run = client.search_runs([experiment_id(client, "evaluate")])[0]
+    assert run.data.tags["trained_run"] == "0" * 32
+    assert run.data.metrics["dice/WT/mean"] == 0.9
+    assert run.info.status == "FINISHED"

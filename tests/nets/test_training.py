@@ -1,0 +1,169 @@
+"""Training learns, stops early, repeats itself, and goes on after a kill as if nothing had happened."""
+
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from glioseg.data.store import StoredCase
+from glioseg.nets.training import Fitted, fingerprint, fit
+from glioseg.params import Network, Train
+
+LOGS = {
+    "loss",
+    "val_loss",
+    "val_dice",
+    "val_dice_wt",
+    "val_dice_tc",
+    "val_dice_et",
+    "learning_rate",
+    "seconds",
+}
+MakeTrain = Callable[..., Train]
+
+
+class KilledError(Exception):
+    """Stands for whatever ends a training from outside."""
+
+
+def run(
+    network: Network, train: Train, toys: list[StoredCase], state: Path, kill_after: int | None = None
+) -> Fitted:
+    def on_epoch(epoch: int, logs: dict[str, float]) -> None:
+        assert set(logs) == LOGS
+        if epoch == kill_after:
+            raise KilledError
+
+    return fit(
+        network=network,
+        train=train,
+        cases=toys[:3],
+        validation=toys[3:],
+        state=state,
+        on_epoch=on_epoch,
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(
+    toys: list[StoredCase],
+    tiny_network: Network,
+    tiny_train: MakeTrain,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Fitted, str]:
+    """A training that nothing ended, and what it printed."""
+    state = tmp_path_factory.mktemp("whole") / "state"
+    with redirect_stdout(StringIO()) as printed:
+        fitted = run(tiny_network, tiny_train(), toys, state)
+    assert not state.exists()
+    return fitted, printed.getvalue()
+
+
+def test_training_goes_on_after_a_kill_as_if_nothing_had_happened(
+    whole: tuple[Fitted, str],
+    toys: list[StoredCase],
+    tiny_network: Network,
+    tiny_train: MakeTrain,
+    tmp_path: Path,
+) -> None:
+    for after in (0, 2):
+        with pytest.raises(KilledError):
+            run(tiny_network, tiny_train(), toys, tmp_path / "state", kill_after=after)
+    resumed = run(tiny_network, tiny_train(), toys, tmp_path / "state")
+    assert len(resumed.history) == tiny_train().epochs
+    for one, two in zip(whole[0].history, resumed.history, strict=True):
+        assert one | {"seconds": 0} == pytest.approx(two | {"seconds": 0}, rel=1e-4, abs=1e-6)
+    for a, b in zip(whole[0].model.get_weights(), resumed.model.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_the_weights_are_those_of_the_epoch_with_the_best_dice(
+    whole: tuple[Fitted, str], toys: list[StoredCase]
+) -> None:
+    fitted, _ = whole
+    best = max(logs["val_dice"] for logs in fitted.history)
+    assert mean_dice(fitted.model, toys[3:]) == pytest.approx(best, abs=1e-6)
+
+
+def mean_dice(model: keras.Model, cases: list[StoredCase]) -> float:
+    """Mean Dice of the three nested regions, written apart from the library's."""
+    scores = []
+    for case in cases:
+        image = np.zeros((14, 16, 12, 4), np.float32)  # a toy is (13, 16, 11): the missing voxels come after
+        image[:13, :, :11] = case.image(1)[:]
+        answer = np.asarray(model(image[np.newaxis]))[0, :13, :, :11] >= 0.5
+        label = case.label(1)[:]
+        truth = np.stack([label > 0, (label == 1) | (label == 3), label == 3], axis=-1)
+        for region in range(3):
+            total = truth[..., region].sum() + answer[..., region].sum()
+            scores.append(2 * (truth & answer)[..., region].sum() / total if total else 1.0)
+    return float(np.mean(scores))
+
+
+def test_progress_has_one_line_an_epoch(whole: tuple[Fitted, str]) -> None:
+    lines = whole[1].splitlines()
+    assert [line.split(":")[0] for line in lines] == [f"epoch {n}/4" for n in (1, 2, 3, 4)]
+    assert all("val_dice" in line for line in lines)
+    assert lines[-1].endswith("about 0 s left")
+
+
+def test_the_learning_rate_ends_at_zero(whole: tuple[Fitted, str]) -> None:
+    rates = [logs["learning_rate"] for logs in whole[0].history]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] == pytest.approx(0, abs=1e-9)
+
+
+def test_it_stops_when_no_better_dice_comes(
+    toys: list[StoredCase], tiny_network: Network, tiny_train: MakeTrain, tmp_path: Path
+) -> None:
+    # So small a rate changes no answer: only the first epoch is better than none.
+    train = tiny_train(learning_rate=1e-12, patience=2)
+    assert len(run(tiny_network, train, toys, tmp_path).history) == 3
+
+
+def test_it_learns_in_mixed_precision_and_leaves_no_policy_behind(
+    toys: list[StoredCase], tiny_network: Network, tiny_train: MakeTrain, tmp_path: Path
+) -> None:
+    before = keras.config.dtype_policy().name
+    train = tiny_train(
+        epochs=3,
+        steps_per_epoch=20,
+        learning_rate=0.03,
+        augmentation_strength=0.0,
+        precision="bfloat16",
+    )
+    fitted = run(tiny_network, train, toys, tmp_path)
+    assert fitted.history[-1]["loss"] < 0.7 * fitted.history[0]["loss"]
+    assert fitted.model.get_layer("enc0").compute_dtype == "bfloat16"
+    assert keras.config.dtype_policy().name == before
+
+
+def test_a_patch_that_cannot_be_halved_is_refused_before_training(
+    toys: list[StoredCase], tiny_network: Network, tiny_train: MakeTrain, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=r"train\.patch_shape: expected multiples of 2"):
+        run(tiny_network, tiny_train(patch_shape=(8, 9, 8)), toys, tmp_path)
+
+
+def test_training_without_cases_is_refused(
+    toys: list[StoredCase], tiny_network: Network, tiny_train: MakeTrain, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="got 3 and 0"):
+        run(tiny_network, tiny_train(), toys[:3], tmp_path)
+
+
+def test_the_fingerprint_tells_settings_and_cases_apart(
+    toys: list[StoredCase], tiny_network: Network, tiny_train: MakeTrain
+) -> None:
+    marks = {
+        fingerprint(tiny_network, tiny_train(), toys),
+        fingerprint(tiny_network, tiny_train(), toys[:2]),
+        fingerprint(tiny_network, tiny_train(seed=6), toys),
+        fingerprint(tiny_network.model_copy(update={"dropout": 0.0}), tiny_train(), toys),
+    }
+    assert len(marks) == 4
+    assert fingerprint(tiny_network, tiny_train(), toys) in marks

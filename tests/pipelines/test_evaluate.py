@@ -1,0 +1,123 @@
+"""The stage itself, with a made-up cohort and a network that answers by heart."""
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import evaluate
+from glioseg.data.cases import MODALITIES, Case, write_cohort
+from glioseg.data.volumes import Grid, Volume, read_volume, write_volume
+from glioseg.labels import REGIONS, Scheme
+
+ROOT = Path(__file__).parents[2]
+SHAPE = (30, 34, 28)
+GRID = Grid(SHAPE, np.diag([-1.0, -1, 1, 1]))
+RUN = {"run_id": "run-1", "model_id": "model-1"}
+FILES = {"metrics.json", "per_case.csv", "report.html"}
+OUTS = FILES | {"pictures", "predictions"}
+
+
+def labels(radius_vox):
+    distance = np.linalg.norm(np.stack(np.indices(SHAPE), axis=-1) - np.array([12, 14, 16]), axis=-1)
+    reach = [distance <= radius_vox - step for step in (2, 1, 0)]
+    return np.select(reach, [1, 3, 2], 0).astype(np.uint8)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """Two test cases: the answer misses one and fits the other. Returns what is logged."""
+    cases = []
+    for name in ("fits", "missed", "for training"):
+        files = {
+            role: tmp_path / "data" / "raw" / name / f"{name}_{role}.nii.gz" for role in (*MODALITIES, "seg")
+        }
+        for role, file in files.items():
+            truth = np.where(labels(6) == 3, 4, labels(6)).astype(np.uint8)
+            image = np.full(SHAPE, 90 if name == "missed" else 80, np.int16) + truth
+            write_volume(file, Volume(truth if role == "seg" else image, GRID))
+        cases.append(Case(name, files, Scheme.BRATS2021))
+    write_cohort(tmp_path / "data" / "raw" / "cohort.csv", cases)
+    (tmp_path / "data" / "splits.json").write_text(json.dumps({"test": ["fits", "missed"]}))
+    for place, content in (("tune/best_params.json", {"learning_rate": 0.01}), ("train/run.json", RUN)):
+        (tmp_path / "reports" / place).parent.mkdir(parents=True)
+        (tmp_path / "reports" / place).write_text(json.dumps(content))
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.setattr(evaluate, "load_model", lambda folder: SimpleNamespace(segment=segment))
+    logged = []
+    monkeypatch.setattr("glioseg.lab.tracking.log_evaluation", lambda **given: logged.append(given))
+    return logged
+
+
+def segment(images):
+    return labels(6) * np.uint8(images["t1"].data.min() == 80)
+
+
+def outs():
+    return {path.name for path in Path("reports").iterdir()} - {"tune", "train"}
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """No worker processes: one test that starts them is enough."""
+    monkeypatch.setattr(
+        "glioseg.eval.cases.map_cases", lambda work, items, title: [work(item) for item in items]
+    )
+
+
+def test_everything_is_left_where_the_next_stage_looks_for_it(project, capsys):
+    evaluate.main()
+    assert outs() == OUTS
+    metrics = json.loads(Path("reports/metrics.json").read_text())
+    assert metrics["cases"] == 2
+    for region in REGIONS:
+        assert metrics["dice"][region]["mean"] == 0.5
+        assert (metrics["dice"][region]["low"], metrics["dice"][region]["high"]) == (0, 1)
+    table = pd.read_csv("reports/per_case.csv")
+    assert table["case"].tolist() == ["missed", "fits"]
+    assert table["dice_wt"].tolist() == [0, 1]
+    assert table["hd95_wt_mm"].tolist() == [pytest.approx(np.linalg.norm(SHAPE)), 0]
+    assert {path.name for path in Path("reports/pictures").iterdir()} == {
+        f"{case}{end}" for case in ("fits", "missed") for end in (".png", "_truth.gif", "_prediction.gif")
+    }
+    kept = read_volume(Path("reports/predictions/fits.nii.gz"))
+    assert set(np.unique(kept.data)) == {0, 1, 2, 4}
+    assert "0.01" in Path("reports/report.html").read_text()
+    printed = capsys.readouterr().out
+    assert "0.500" in printed
+    assert "reports/report.html" in printed
+
+
+def test_it_is_logged_and_the_same_when_run_again(project, here):
+    evaluate.main()
+    first = {name: Path("reports", name).read_bytes() for name in FILES}
+    evaluate.main()
+    assert {name: Path("reports", name).read_bytes() for name in FILES} == first
+    assert len(project) == 2
+    assert project[0] == project[1]
+    assert project[0]["run"] == RUN
+    assert project[0]["metrics"] == json.loads(first["metrics.json"])
+    assert {Path("reports/report.html"), Path("reports/pictures/fits.png")} <= set(project[0]["files"])
+
+
+def test_a_test_case_that_is_gone_is_named(project):
+    Path("data/splits.json").write_text(json.dumps({"test": ["fits", "gone"]}))
+    with pytest.raises(ValueError, match=r"cohort\.csv: expected the test cases of .*, missing gone"):
+        evaluate.main()
+    assert outs() == set()
+
+
+def test_a_failure_leaves_nothing_half_written(project, monkeypatch):
+    def fail(images):
+        raise ValueError("out of memory")
+
+    monkeypatch.setattr(evaluate, "load_model", lambda folder: SimpleNamespace(segment=fail))
+    with pytest.raises(ValueError, match="out of memory"):
+        evaluate.main()
+    assert outs() == set()

@@ -1,0 +1,187 @@
+"""The stages that talk to MLflow and Optuna, on a cohort of a few voxels."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+import register
+import train
+import tune
+from glioseg.data.cases import MODALITIES, Case, write_cohort
+from glioseg.data.crop import Placement
+from glioseg.data.store import write_case
+from glioseg.data.volumes import Grid, Volume, write_volume
+from glioseg.geometry import Box
+from glioseg.lab.addresses import Lab
+from glioseg.lab.tracking import connect, experiment_id
+from glioseg.labels import REGIONS, Scheme
+from glioseg.nets.inference import Settings
+
+ROOT = Path(__file__).parents[2]
+SHAPE = (12, 14, 10)
+GRID = Grid(SHAPE, np.diag([-1.0, -1, 1, 1]))
+SPLITS = {"train": ["a", "b"], "validation": ["c"], "test": ["d"], "folds": []}
+TINY = {
+    "network": {"base_filters": 2, "depth": 2, "spacing_mm": 1},
+    "train": {"epochs": 2, "steps_per_epoch": 1, "patch_shape": [8, 8, 8], "precision": "float32"},
+    "tune": {"trials": 2, "epochs": 1, "steps_per_epoch": 1, "space": {"dropout": {"low": 0.0, "high": 0.3}}},
+}
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    """Cases whose tumour is a bright block, as `acquire` and `crop` leave them."""
+    home, cases = tmp_path_factory.mktemp("cohort"), []
+    for index, name in enumerate("abcd"):
+        rng = np.random.default_rng(index)
+        labels = np.zeros(SHAPE, np.uint8)
+        labels[3:9, 3:9, 3:8], labels[4:8, 4:8, 4:7], labels[5:7, 5:7, 5:6] = 2, 3, 1
+        image = (100 + 50 * labels + rng.integers(0, 5, SHAPE)).astype(np.int16)
+        stacked = np.repeat(image[..., np.newaxis], 4, axis=-1).astype(np.float32) / 100 - 1
+        place = Placement(GRID, Box((0, 0, 0), SHAPE))
+        write_case(home / "data" / "cropped" / name, stacked, labels, place, spacings_mm=(1,))
+        files = {role: home / "data/raw" / name / f"{name}_{role}.nii.gz" for role in (*MODALITIES, "seg")}
+        for role, file in files.items():
+            seg = np.where(labels == 3, 4, labels).astype(np.uint8)
+            write_volume(file, Volume(seg if role == "seg" else image, GRID))
+        cases.append(Case(name, files, Scheme.BRATS2021))
+    write_cohort(home / "data" / "raw" / "cohort.csv", cases)
+    (home / "data" / "splits.json").write_text(json.dumps(SPLITS))
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for section, values in TINY.items():
+        params[section] |= values
+    (home / "params.yaml").write_text(yaml.safe_dump(params))
+    return home
+
+
+@pytest.fixture
+def project(cohort, tmp_path, monkeypatch):
+    shutil.copytree(cohort, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    write_json(Path("reports/tune/best_params.json"), {"dropout": 0.2})
+    return tmp_path
+
+
+def write_json(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
+def test_tune_searches_and_goes_on_where_it_stopped(project, capsys):
+    tune.main()
+    best = json.loads(Path("reports/tune/best_params.json").read_text())
+    assert best.keys() == {"dropout"}
+    assert 0 <= best["dropout"] <= 0.3
+    assert {path.name for path in Path("reports/tune").iterdir()} == {
+        "best_params.json", "trials.csv", "study.html",
+    }  # fmt: skip
+    client = connect(Lab.here())
+    runs = client.search_runs([experiment_id(client, "tune")])
+    assert sorted(run.info.run_name for run in runs)[1:] == ["trial 0", "trial 1"]
+    default = next(run for run in runs if run.info.run_name == "trial 0")
+    assert default.data.params["network.dropout"] == "0.1"  # what params.yaml says
+    assert default.data.params["train.epochs"] == "1"
+    capsys.readouterr()
+    tune.main()
+    assert "1/2" not in capsys.readouterr().out
+    assert len(client.search_runs([experiment_id(client, "tune")])) == len(runs)
+
+
+def test_a_stopped_training_goes_on_in_its_own_run(project, monkeypatch):
+    import glioseg.nets.training as training
+
+    def stop(**given):
+        given["on_epoch"](0, {"loss": 1.0, "val_dice": 0.1})
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "fit", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train.main()
+    train.main()
+    client = connect(Lab.here())
+    (run,) = client.search_runs([experiment_id(client, "train")])
+    identity = json.loads(Path("reports/train/run.json").read_text())
+    assert identity["run_id"] == run.info.run_id
+    assert run.info.status == "FINISHED"
+    assert client.get_logged_model(identity["model_id"]).status == "READY"
+    assert run.data.params["network.dropout"] == "0.2"  # the study's, not that of params.yaml
+    assert Settings.load(Path("models")) == Settings(spacing_mm=1, multiple=2, margin_vox=1)
+    history = pd.read_csv("reports/train/history.csv")
+    assert history["epoch"].tolist() == [0, 1]
+    assert {"loss", "val_loss", "val_dice", "val_dice_wt", "learning_rate", "seconds"} <= set(history)
+    assert not list(Path("mlruns/state").iterdir())
+
+
+def evaluated(model, case, dice):
+    """What train and evaluate leave, for a model of which some bytes are all that is."""
+    write_json(Path("reports/train/run.json"), {"run_id": "0" * 32, "model_id": "m-" + "0" * 32})
+    summary = {"mean": dice, "low": dice, "high": dice}
+    write_json(Path("reports/metrics.json"), {"dice": dict.fromkeys(REGIONS, summary)})
+    write_json(Path("data/splits.json"), SPLITS | {"test": [case]})
+    row = {"case": case, "dice_wt": dice, "dice_tc": dice, "dice_et": dice}
+    pd.DataFrame([row]).to_csv("reports/per_case.csv", index=False)
+    Path("models").mkdir(exist_ok=True)
+    Path("models/model.keras").write_text(model)
+    Settings(spacing_mm=1, multiple=2, margin_vox=1).save(Path("models"))
+
+
+def champion():
+    return connect(Lab.here()).get_model_version_by_alias("glioseg", "champion").version
+
+
+def test_register_ends_with_the_table_and_what_to_do_next(project, capsys):
+    evaluated("x", "d", 0.81)
+    register.main()
+    out = capsys.readouterr().out
+    assert "register: glioseg version 1 is the champion: the first champion" in out
+    for region in REGIONS:
+        assert f"{region}          0.810   0.810 to 0.810" in out
+    for command in ("make ui", "make serve", "glioseg predict", "reports/pictures"):
+        assert command in out
+
+
+def test_registering_again_does_not_even_import_mlflow(project):
+    evaluated("x", "d", 0.8)
+    register.main()
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import register; register.main()"
+    code += "; sys.exit('mlflow' in sys.modules or 'pandas' in sys.modules)"
+    again = subprocess.run(
+        [sys.executable, "-c", code, ROOT / "pipelines"], capture_output=True, text=True, check=False
+    )
+    assert again.returncode == 0, again.stderr
+    assert "register: glioseg version 1 is this model already; the champion is version 1" in again.stdout
+    assert len(connect(Lab.here()).search_model_versions("name = 'glioseg'")) == 1
+
+
+@pytest.mark.parametrize(("dice", "moves"), [(0.6, True), (0.4, False)])
+def test_a_champion_of_another_test_split_is_scored_on_the_present_one(project, monkeypatch, dice, moves):
+    """The standing champion reaches 0.5 there."""
+    evaluated("standing", "d", 0.99)
+    register.main()
+    evaluated("new", "c", dice)
+
+    def load(folder):
+        assert (folder / "model.keras").read_text() == "standing"
+        return SimpleNamespace(segment=lambda images: np.zeros(SHAPE, np.uint8))
+
+    scored = []
+
+    def score(segment, cases):
+        scored.extend(case.case for case in cases)
+        return pd.DataFrame([{"case": "c", "dice_wt": 0.5, "dice_tc": 0.5, "dice_et": 0.5}])
+
+    monkeypatch.setattr("glioseg.nets.inference.load_model", load)
+    monkeypatch.setattr("glioseg.eval.cases.evaluate_cases", score)
+    register.main()
+    assert scored == ["c"]
+    assert int(champion()) == (2 if moves else 1)

@@ -1,0 +1,29 @@
+"""Metrics and pictures of real scans, their truth taken for the prediction."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from glioseg.data.cases import find_cases
+from glioseg.data.volumes import Volume, read_volume, write_volume
+from glioseg.eval.cases import judge_case
+from glioseg.eval.metrics import METRICS, STRUCTURES, column
+
+
+@pytest.fixture
+def labelled(real_scans):
+    return [case for case in find_cases(real_scans) if case.labelled]
+
+
+def test_truth_against_itself_is_perfect_and_can_be_drawn(labelled, tmp_path):
+    for case in labelled:
+        volume = read_volume(case.files["seg"])
+        whole = Volume(np.rint(volume.data).astype(np.uint8), volume.grid)
+        write_volume(tmp_path / f"{case.case}.nii.gz", whole)
+        row = judge_case(case, predictions=tmp_path, pictures=tmp_path / "pictures")
+        for metric in METRICS:
+            assert {row[column(metric, structure)] for structure in STRUCTURES} == {
+                0 if metric == "hd95_mm" else 1
+            }
+        with Image.open(tmp_path / "pictures" / f"{case.case}.png") as picture:
+            assert picture.width > 1000

@@ -1,0 +1,55 @@
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import glioseg
+from glioseg.data.volumes import Grid, Volume
+from glioseg.lab.addresses import Lab
+from glioseg.lab.candidate import Evaluation, Source
+from glioseg.lab.registry import register
+from glioseg.lab.tracking import connect
+from glioseg.nets.inference import MODEL_FILE, SETTINGS_FILE, Settings
+from glioseg.params import Register
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for servers.py
+
+
+@pytest.fixture(scope="session")
+def registered(tmp_path_factory):
+    """A lab whose champion tells tissues by their brightness."""
+    import keras
+
+    root = tmp_path_factory.mktemp("serving")
+    folder = root / "models"
+    folder.mkdir()
+    network = keras.Sequential(
+        [keras.Input((None, None, None, 4)), keras.layers.Conv3D(3, 1, activation="sigmoid")]
+    )
+    # Every modality is the same here: WT, TC and ET are where its z-score exceeds -0.1, 0 and 0.1.
+    network.set_weights([np.full((1, 1, 1, 4, 3), 1.0), np.array([0.4, 0.0, -0.4])])
+    network.save(folder / MODEL_FILE)
+    Settings(spacing_mm=2, multiple=2, margin_vox=1).save(folder)
+    (root / "per_case.csv").write_text("case,dice_wt,dice_tc,dice_et\na,1,1,1\n")
+    lab = Lab(root)
+    register(
+        connect(lab),
+        params=Register(name="glioseg", margin=0.0),
+        source=Source([folder / MODEL_FILE, folder / SETTINGS_FILE], Path(glioseg.__file__).parent),
+        run={"run_id": "0" * 32, "model_id": "m-" + "0" * 32},
+        evaluation=Evaluation(root / "per_case.csv", ["a"]),
+        score=lambda folder: pytest.fail("there is no champion to score"),
+    )
+    return lab
+
+
+@pytest.fixture(scope="session")
+def scan():
+    """A small scan, the same for each modality; RAS and not LPS, 1 x 1 x 2 mm."""
+    rng = np.random.default_rng(0)
+    data = np.zeros((20, 24, 18), np.int16)
+    data[4:16, 3:20, 2:15] = rng.integers(1, 500, (12, 17, 13))
+    affine = np.diag([1.0, 1.0, 2.0, 1.0])
+    affine[:3, 3] = [5, -6, 7]
+    return Volume(data, Grid((20, 24, 18), affine))
