@@ -30,7 +30,7 @@ check: $(READY)  ## format, lint, types, import layers, doctests
 	pytest --quiet --doctest-modules src/glioseg
 
 ui: $(READY)  ## MLflow on the runs, http://127.0.0.1:5000
-	mlflow ui --backend-store-uri $(STORE) --host 127.0.0.1 --port 5000
+	mlflow ui --backend-store-uri $(STORE) --host 127.0.0.1 --port 5000 --workers 1
 
 studies: $(READY)  ## Optuna's dashboard on the studies, http://127.0.0.1:8080
 	optuna-dashboard sqlite:///$(CURDIR)/mlruns/optuna.db --host 127.0.0.1 --port 8080

@@ -15,7 +15,7 @@ from glioseg.lab.curves import draw_curves
 from glioseg.lab.lineage import data_version, sha256
 from glioseg.lab.tracking import connect
 from glioseg.lab.training_run import training_run
-from glioseg.nets.inference import MODEL_FILE, SETTINGS_FILE, Settings
+from glioseg.nets.inference import MODEL_FILE, SETTINGS_FILE, Segmenter, Settings, settle
 from glioseg.params import load_params, with_best
 
 CROPPED, SPLITS, BEST = Path("data/cropped"), Path("data/splits.json"), Path("reports/tune/best_params.json")
@@ -43,8 +43,9 @@ def main() -> None:
         )
         MODELS.mkdir(exist_ok=True)
         fitted.model.save(MODELS / MODEL_FILE)
-        multiple = 2 ** (network.depth - 1)
-        Settings(network.spacing_mm, multiple, params.crop.margin_vox).save(MODELS)
+        raw = Settings(network.spacing_mm, 2 ** (network.depth - 1), params.crop.margin_vox, min_et_ml=0.0)
+        segmenter = Segmenter(fitted.model, raw)
+        settle(segmenter, parts["validation"], choices=params.train.min_et_ml).settings.save(MODELS)
         history = pd.DataFrame(fitted.history).rename_axis("epoch").reset_index()
         write_whole(REPORTS / "history.csv", history.to_csv(index=False).encode())
         draw_curves(history, REPORTS / "curves.png")

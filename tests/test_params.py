@@ -46,10 +46,10 @@ def test_a_wrong_setting_is_one_line_that_names_it(write, changes, message):
 
 
 def test_a_missing_or_broken_file_is_named(tmp_path):
-    with pytest.raises(ParamsError, match="nowhere.yaml: No such file"):
+    with pytest.raises(ParamsError, match=r"nowhere\.yaml: No such file"):
         load_params(tmp_path / "nowhere.yaml")
     (tmp_path / "bad.yaml").write_text("a: [1")
-    with pytest.raises(ParamsError, match="bad.yaml: not YAML"):
+    with pytest.raises(ParamsError, match=r"bad\.yaml: not YAML"):
         load_params(tmp_path / "bad.yaml")
 
 

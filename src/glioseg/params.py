@@ -94,6 +94,7 @@ class Train(Section):
     augmentation_strength: Fraction
     patience: Count
     precision: Literal["auto", "float32", "bfloat16"]
+    min_et_ml: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)]
 
 
 class Range(Section):

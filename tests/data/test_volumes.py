@@ -74,7 +74,7 @@ def test_bad_files_are_named(tmp_path, volume):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(VolumeError, match=name):
             read_volume(tmp_path / name)
-    with pytest.raises(VolumeError, match="missing.nii: No such file"):
+    with pytest.raises(VolumeError, match=r"missing\.nii: No such file"):
         read_volume(tmp_path / "missing.nii")
 
 

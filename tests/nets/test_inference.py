@@ -26,7 +26,7 @@ def test_labels_come_back_on_the_scan_s_own_grid(affine):
     scan[2:8, 1:7, 1:6] = 10
     scan[4:6, 3:5, 2:4] = 100
     images = {name: Volume(scan, Grid(scan.shape, affine)) for name in MODALITIES}
-    labels = Segmenter(bright_is_tumour, Settings(spacing_mm=1, multiple=4, margin_vox=1)).segment(images)
+    labels = Segmenter(bright_is_tumour, Settings(1, 4, 1, 0.0)).segment(images)
     # 8 bright voxels of 180: z = sqrt(172 / 8) = 4.6, so they are WT, TC and ET.
     np.testing.assert_array_equal(labels, np.where(scan == 100, 3, 0))
 
@@ -35,15 +35,26 @@ def test_nothing_is_tumour_outside_the_brain():
     scan = np.zeros((6, 6, 6), np.int16)
     scan[1:5, 1:5, 1:5] = np.arange(64).reshape(4, 4, 4) + 1
     images = {name: Volume(scan, Grid(scan.shape, np.eye(4))) for name in MODALITIES}
-    everywhere = Segmenter(lambda x, training: np.ones((*x.shape[:-1], 3)), Settings(2, 2, 1))
+    everywhere = Segmenter(lambda x, training: np.ones((*x.shape[:-1], 3)), Settings(2, 2, 1, 0.0))
     np.testing.assert_array_equal(everywhere.segment(images) > 0, scan > 0)
 
 
 def test_settings_round_trip_and_errors(tmp_path):
-    settings = Settings(spacing_mm=2, multiple=16, margin_vox=1)
+    settings = Settings(spacing_mm=2, multiple=16, margin_vox=1, min_et_ml=0.1)
     settings.save(tmp_path)
     assert Settings.load(tmp_path) == settings
     with pytest.raises(ModelError, match=r"settings.json: not a model's settings"):
         load_model(tmp_path / "nowhere")
     with pytest.raises(ModelError, match=r"model.keras: not a Keras model"):
         load_model(tmp_path)
+
+
+def test_an_enhancing_speck_is_taken_for_core():
+    scan = np.zeros((9, 8, 7), np.int16)
+    scan[2:8, 1:7, 1:6] = 10
+    scan[4:6, 3:5, 2:4] = 100
+    images = {name: Volume(scan, Grid(scan.shape, np.diag([2.0, 2, 2, 1]))) for name in MODALITIES}
+    # 8 voxels of 8 mm³ are 0.064 ml.
+    for min_et_ml, label in ((0.064, 3), (0.065, 1)):
+        labels = Segmenter(bright_is_tumour, Settings(1, 4, 1, min_et_ml)).segment(images)
+        np.testing.assert_array_equal(labels, np.where(scan == 100, label, 0))

@@ -115,7 +115,9 @@ def test_a_stopped_training_goes_on_in_its_own_run(project, monkeypatch):
     assert run.info.status == "FINISHED"
     assert client.get_logged_model(identity["model_id"]).status == "READY"
     assert run.data.params["network.dropout"] == "0.2"  # the study's, not that of params.yaml
-    assert Settings.load(Path("models")) == Settings(spacing_mm=1, multiple=2, margin_vox=1)
+    settings = Settings.load(Path("models"))
+    assert (settings.spacing_mm, settings.multiple, settings.margin_vox) == (1, 2, 1)
+    assert settings.min_et_ml in yaml.safe_load((ROOT / "params.yaml").read_text())["train"]["min_et_ml"]
     history = pd.read_csv("reports/train/history.csv")
     assert history["epoch"].tolist() == [0, 1]
     assert {"loss", "val_loss", "val_dice", "val_dice_wt", "learning_rate", "seconds"} <= set(history)
@@ -132,7 +134,7 @@ def evaluated(model, case, dice):
     pd.DataFrame([row]).to_csv("reports/per_case.csv", index=False)
     Path("models").mkdir(exist_ok=True)
     Path("models/model.keras").write_text(model)
-    Settings(spacing_mm=1, multiple=2, margin_vox=1).save(Path("models"))
+    Settings(spacing_mm=1, multiple=2, margin_vox=1, min_et_ml=0.0).save(Path("models"))
 
 
 def champion():

@@ -51,7 +51,14 @@ def project(tmp_path_factory):
     home = tmp_path_factory.mktemp("a project")
     for name in ("src", "pipelines"):
         shutil.copytree(ROOT / name, home / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dvc.yaml", "requirements.lock", ".dvcignore", ".dvc/config", ".dvc/.gitignore", ".gitignore"):
+    for name in (
+        "dvc.yaml",
+        "requirements.lock",
+        ".dvcignore",
+        ".dvc/config",
+        ".dvc/.gitignore",
+        ".gitignore",
+    ):
         (home / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, home / name)
     for index in range(CASES):
@@ -69,7 +76,12 @@ def project(tmp_path_factory):
 
 def command(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    env = {"PATH": path, "HOME": str(home), "PYTHONPATH": str(home / "src"), "MLFLOW_DISABLE_TELEMETRY": "true"}
+    env = {
+        "PATH": path,
+        "HOME": str(home),
+        "PYTHONPATH": str(home / "src"),
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
     return subprocess.run(words, cwd=home, env=env, capture_output=True, text=True, check=False)
 
 

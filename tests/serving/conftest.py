@@ -30,7 +30,7 @@ def registered(tmp_path_factory):
     # Every modality is the same here: WT, TC and ET are where its z-score exceeds -0.1, 0 and 0.1.
     network.set_weights([np.full((1, 1, 1, 4, 3), 1.0), np.array([0.4, 0.0, -0.4])])
     network.save(folder / MODEL_FILE)
-    Settings(spacing_mm=2, multiple=2, margin_vox=1).save(folder)
+    Settings(spacing_mm=2, multiple=2, margin_vox=1, min_et_ml=0.0).save(folder)
     (root / "per_case.csv").write_text("case,dice_wt,dice_tc,dice_et\na,1,1,1\n")
     lab = Lab(root)
     register(

@@ -1,8 +1,8 @@
 """From raw volumes to a label map on the scan's own grid: what predict, evaluate and serving share."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +11,12 @@ from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
 from glioseg.data.crop import crop_images, uncrop
+from glioseg.data.store import StoredCase
 from glioseg.data.volumes import Volume
 from glioseg.files import write_whole
 from glioseg.geometry import Shape3, downsample, pad_to_multiple
 from glioseg.labels import labels_from_regions
+from glioseg.nets.postprocess import choose_min_et_ml, drop_small_et
 
 if TYPE_CHECKING:
     import keras
@@ -32,12 +34,14 @@ class Settings:
     """What a network needs beside its weights.
 
     `spacing_mm`: resolution that it was trained at; `multiple`: grids must be multiples of this many
-    voxels; `margin_vox`: margin of the brain box at 1 mm.
+    voxels; `margin_vox`: margin of the brain box at 1 mm; `min_et_ml`: smallest enhancing volume of a
+    case that counts.
     """
 
     spacing_mm: int
     multiple: int
     margin_vox: int
+    min_et_ml: float
 
     def save(self, folder: Path) -> None:
         """Write the settings beside the model file."""
@@ -65,11 +69,17 @@ class Segmenter:
         The crop is brought to the network's spacing, zero-padded to a grid that it can halve often
         enough, and the answer is brought back by linear interpolation.
         """
-        coarse = downsample(image, self.settings.spacing_mm)
-        padded, box = pad_to_multiple(coarse, self.settings.multiple)
-        answer = np.asarray(self.model(padded[np.newaxis], training=False), np.float32)[0]
+        answer = self.coarse_probabilities(downsample(image, self.settings.spacing_mm))
         d, h, w = image.shape[:3]
-        return upsample(answer[box.slices], self.settings.spacing_mm, (d, h, w))
+        return upsample(answer, self.settings.spacing_mm, (d, h, w))
+
+    def coarse_probabilities(self, image: Float32[NDArray, "d h w 4"]) -> Float32[NDArray, "d h w 3"]:
+        """The same for a crop that is at the network's spacing already, on its own grid."""
+        padded, box = pad_to_multiple(image, self.settings.multiple)
+        answer: NDArray[np.float32] = np.asarray(
+            self.model(padded[np.newaxis], training=False)[0], np.float32
+        )
+        return answer[box.slices]
 
     def segment(self, images: Mapping[str, Volume]) -> UInt8[NDArray, "d h w"]:
         """Dense labels on the scan's own grid, 0 outside the brain.
@@ -80,7 +90,27 @@ class Segmenter:
         image, placement = crop_images(images, margin_vox=self.settings.margin_vox)
         labels = labels_from_regions(self.probabilities(image))
         labels[~image.any(axis=-1)] = 0
+        voxel_ml = float(np.prod(placement.grid.spacing_mm)) / 1000
+        labels = drop_small_et(labels, min_et_ml=self.settings.min_et_ml, voxel_ml=voxel_ml)
         return uncrop(labels, placement)
+
+
+def settle(segmenter: Segmenter, cases: Sequence[StoredCase], *, choices: Sequence[float]) -> Segmenter:
+    """Choose on validation cases the smallest enhancing volume that counts.
+
+    Args:
+        segmenter: a trained network; its `min_et_ml` does not matter.
+        cases: the validation cases, stored at the network's spacing.
+        choices: volumes to choose from, in ml.
+    """
+    spacing = segmenter.settings.spacing_mm
+
+    def pair(case: StoredCase) -> tuple[UInt8[NDArray, "d h w"], UInt8[NDArray, "d h w"]]:
+        image = case.image(spacing)[:].astype(np.float32)
+        return case.label(spacing)[:], labels_from_regions(segmenter.coarse_probabilities(image))
+
+    best = choose_min_et_ml(map(pair, cases), choices=choices, voxel_ml=spacing**3 / 1000)
+    return replace(segmenter, settings=replace(segmenter.settings, min_et_ml=best))
 
 
 def upsample(array: Float32[NDArray, "e i x c"], factor: int, shape: Shape3) -> Float32[NDArray, "d h w c"]:
