@@ -93,6 +93,7 @@ def make_train(**changes: object) -> Train:
         "augmentation_strength": 0.5,
         "patience": 1,
         "precision": "float32",
+        "min_et_ml": (0.0,),
     }
     return Train.model_validate(settings | changes)
 

@@ -57,6 +57,7 @@ def tiny_train() -> Callable[..., Train]:
             "augmentation_strength": 0.5,
             "patience": 10,
             "precision": "float32",
+            "min_et_ml": (0.0,),
         }
         return Train.model_validate(settings | changes)
 
