@@ -88,7 +88,9 @@ def test_tune_searches_and_goes_on_where_it_stopped(project, capsys):
     runs = client.search_runs([experiment_id(client, "tune")])
     assert sorted(run.info.run_name for run in runs)[1:] == ["trial 0", "trial 1"]
     default = next(run for run in runs if run.info.run_name == "trial 0")
-    assert default.data.params["network.dropout"] == "0.1"  # what params.yaml says
+    assert default.data.params["network.dropout"] == str(
+        yaml.safe_load((ROOT / "params.yaml").read_text())["network"]["dropout"]
+    )
     assert default.data.params["train.epochs"] == "1"
     capsys.readouterr()
     tune.main()
