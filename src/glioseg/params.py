@@ -170,8 +170,17 @@ class Params(Section):
                 f"network.spacing_mm: expected one of crop.spacings_mm {list(self.crop.spacings_mm)},"
                 f" got {self.network.spacing_mm}"
             )
-        check_patch(self.train.patch_shape, self.network.depth)
+        check_patch(self.train.patch_shape, max(self.network.depth, self._deepest_trial()))
         return self
+
+    def _deepest_trial(self) -> int:
+        match self.tune.space.get("depth"):
+            case Range(high=high):
+                return int(high)
+            case Choices(choices=choices):
+                return int(max(choices))
+            case _:
+                return self.network.depth
 
 
 def check_patch(patch_shape: Shape3, depth: int) -> None:
@@ -179,8 +188,7 @@ def check_patch(patch_shape: Shape3, depth: int) -> None:
     multiple = 2 ** (depth - 1)
     if any(n % multiple for n in patch_shape):
         raise ValueError(
-            f"train.patch_shape: expected multiples of {multiple} (network.depth {depth}),"
-            f" got {list(patch_shape)}"
+            f"train.patch_shape: expected multiples of {multiple} (depth {depth}), got {list(patch_shape)}"
         )
 
 
