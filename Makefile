@@ -4,9 +4,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 STORE := sqlite:///$(CURDIR)/mlruns/mlflow.db
 
-# Stages run `python`: this one. TensorFlow says only what matters; no tool phones home.
+# Stages run `python`: this one. No tool phones home.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-export TF_CPP_MIN_LOG_LEVEL := 3
 export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_TRACKING_URI := $(STORE)
 export DVC_NO_ANALYTICS := true

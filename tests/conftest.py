@@ -7,7 +7,6 @@ import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 install_import_hook(
     ["glioseg.geometry", "glioseg.labels", "glioseg.data", "glioseg.eval"], "beartype.beartype"
