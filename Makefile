@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+UI := http://127.0.0.1:5000
 STORE := sqlite:///$(CURDIR)/mlruns/mlflow.db
 
 # Stages run `python`: this one. No tool phones home.
@@ -29,7 +30,11 @@ check: $(READY)  ## format, lint, types, import layers, doctests
 	pytest --quiet --doctest-modules src/glioseg
 
 ui: $(READY)  ## MLflow on the runs, http://127.0.0.1:5000
-	mlflow ui --backend-store-uri $(STORE) --host 127.0.0.1 --port 5000 --workers 1
+	@echo "MLflow opens in its GenAI view: choose 'Model training' at the top left, or go straight to"
+	@echo "  trials     $(UI)/#/experiments/1/runs?workflowType=machine_learning"
+	@echo "  trainings  $(UI)/#/experiments/2/runs?workflowType=machine_learning"
+	@echo "  models     $(UI)/#/models?workflowType=machine_learning"
+	@mlflow ui --backend-store-uri $(STORE) --host 127.0.0.1 --port 5000 --workers 1
 
 studies: $(READY)  ## Optuna's dashboard on the studies, http://127.0.0.1:8080
 	optuna-dashboard sqlite:///$(CURDIR)/mlruns/optuna.db --host 127.0.0.1 --port 8080
