@@ -2,18 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console
-from rich.table import Table
 
 from _stage import run
 from glioseg.data.cases import COHORT, Case, read_cohort
 from glioseg.eval.cases import judge_cases, predict_cases
 from glioseg.eval.summary import summarise
+from glioseg.eval.table import dice_table
 from glioseg.files import replaced_whole, write_whole
 from glioseg.lab.lineage import data_version, sha256_files
-from glioseg.labels import REGIONS
 from glioseg.nets.inference import load_model
 from glioseg.params import Params, load_params, with_best
 
@@ -40,7 +36,7 @@ def main() -> None:
     write_whole(METRICS, json.dumps(metrics, indent=2).encode() + b"\n")
     files = [METRICS, PER_CASE, PAGE, *sorted((REPORTS / "pictures").iterdir())]
     log_evaluation(run=trained, metrics=metrics, files=files)
-    show(metrics)
+    print(f"evaluate: {len(cases)} test cases, pictures and all numbers in {PAGE}\n\n{dice_table(metrics)}")
 
 
 def test_cases() -> list[Case]:
@@ -64,17 +60,6 @@ def origin(cases: list[Case], trained: dict[str, str]) -> dict[str, str]:
         "MLflow run that trained the model": trained["run_id"],
         "MLflow's name of the model": trained["model_id"],
     }
-
-
-def show(metrics: dict[str, Any]) -> None:
-    table = Table("region", "Dice", "95 % interval", "median", "HD95, mm", title="Test Dice")
-    for region in REGIONS:
-        dice, distance = metrics["dice"][region], metrics["hd95_mm"][region]
-        interval = f"{dice['low']:.3f} to {dice['high']:.3f}"
-        numbers = f"{dice['mean']:.3f}", interval, f"{dice['median']:.3f}", f"{distance['mean']:.1f}"
-        table.add_row(region, *numbers)
-    Console().print(table)
-    print(f"evaluate: {metrics['cases']} test cases, pictures and all numbers in {PAGE}")
 
 
 if __name__ == "__main__":

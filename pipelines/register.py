@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import glioseg
 from _stage import run
+from glioseg.eval.table import dice_table
 from glioseg.lab.addresses import Lab
 from glioseg.lab.candidate import Evaluation, Source, marks
 from glioseg.lab.known import champion_version, known_version
-from glioseg.labels import REGIONS
 from glioseg.params import load_params
 
 if TYPE_CHECKING:
@@ -39,10 +39,8 @@ def main() -> None:
         line = register(
             connect(lab), params=params, source=source, run=trained, evaluation=evaluation, score=score
         )
-    print(f"register: {params.name} {line}\n\ntest Dice   mean   95 % interval")
-    means = json.loads((REPORTS / "metrics.json").read_text())["dice"]
-    for region in REGIONS:
-        print("{:10} {mean:6.3f}   {low:.3f} to {high:.3f}".format(region, **means[region]))
+    metrics = json.loads((REPORTS / "metrics.json").read_text())
+    print(f"register: {params.name} {line}\n\n{dice_table(metrics)}")
     print(NEXT)
 
 

@@ -129,8 +129,11 @@ def test_a_stopped_training_goes_on_in_its_own_run(project, monkeypatch):
 def evaluated(model, case, dice):
     """What train and evaluate leave, for a model of which some bytes are all that is."""
     write_json(Path("reports/train/run.json"), {"run_id": "0" * 32, "model_id": "m-" + "0" * 32})
-    summary = {"mean": dice, "low": dice, "high": dice}
-    write_json(Path("reports/metrics.json"), {"dice": dict.fromkeys(REGIONS, summary)})
+    summary = {"mean": dice, "low": dice, "high": dice, "median": dice}
+    write_json(
+        Path("reports/metrics.json"),
+        {"dice": dict.fromkeys(REGIONS, summary), "hd95_mm": dict.fromkeys(REGIONS, summary)},
+    )
     write_json(Path("data/splits.json"), SPLITS | {"test": [case]})
     row = {"case": case, "dice_wt": dice, "dice_tc": dice, "dice_et": dice}
     pd.DataFrame([row]).to_csv("reports/per_case.csv", index=False)

@@ -1,0 +1,21 @@
+"""The table of test Dice that a terminal shows."""
+
+from typing import Any
+
+from glioseg.labels import REGIONS
+
+
+def dice_table(metrics: dict[str, Any]) -> str:
+    """One line a region: mean, 95 % interval and median of Dice, mean HD95.
+
+    Args:
+        metrics: what reports/metrics.json holds.
+    """
+    lines = [f"{'test':6}{'Dice':>7}{'95 % interval':>18}{'median':>9}{'HD95, mm':>11}"]
+    for region in REGIONS:
+        dice, distance_mm = metrics["dice"][region], metrics["hd95_mm"][region]
+        interval = f"{dice['low']:.3f} to {dice['high']:.3f}"
+        lines.append(
+            f"{region:6}{dice['mean']:7.3f}{interval:>18}{dice['median']:9.3f}{distance_mm['mean']:11.1f}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,15 @@
+from glioseg.eval.table import dice_table
+
+
+def test_one_line_a_region():
+    dice = {"mean": 0.9, "low": 0.85, "high": 0.95, "median": 0.91}
+    metrics = {
+        "dice": dict.fromkeys(("WT", "TC", "ET"), dice),
+        "hd95_mm": {region: {"mean": 4.5} for region in ("WT", "TC", "ET")},
+    }
+    header, *lines = dice_table(metrics).splitlines()
+    assert header.split() == ["test", "Dice", "95", "%", "interval", "median", "HD95,", "mm"]
+    assert [line.split() for line in lines] == [
+        [region, "0.900", "0.850", "to", "0.950", "0.910", "4.5"] for region in ("WT", "TC", "ET")
+    ]
+    assert len({len(line) for line in [header, *lines]}) == 1
