@@ -14,8 +14,6 @@ from glioseg.geometry import (
     pad_to_multiple,
     pad_to_shape,
     paste,
-    tile_starts,
-    tiles,
 )
 
 SHAPES = st.tuples(*[st.integers(1, 7)] * 3)
@@ -75,21 +73,3 @@ def test_downsample_averages_and_pads_the_far_end():
     column = np.array([1, 3, 5], np.float32).reshape(3, 1, 1, 1)
     # Blocks of 2³: one voxel of eight holds 1, one 3; then one holds 5 and the rest is padding.
     np.testing.assert_allclose(downsample(column, 2).ravel(), [4 / 8, 5 / 8])
-
-
-@given(st.integers(1, 40), st.integers(1, 20), st.sampled_from([0.25, 0.5, 1.0]))
-def test_tiles_cover_the_axis(size, tile, step_fraction):
-    starts = tile_starts(size, tile, step_fraction)
-    covered = np.zeros(max(size, tile), bool)
-    for start in starts:
-        covered[start : start + tile] = True
-    assert covered.all()
-    assert starts[-1] + tile == max(size, tile)
-
-
-def test_tile_starts_are_those_of_nnunet():
-    assert tile_starts(110, 64, 0.5) == [0, 23, 46]
-
-
-def test_tiles_in_row_major_order():
-    assert [box.start for box in tiles((4, 2, 2), (2, 2, 2), 1.0)] == [(0, 0, 0), (2, 0, 0)]

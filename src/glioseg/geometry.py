@@ -1,4 +1,4 @@
-"""Boxes, padding, orientation, resolution and tiles: pure NumPy, no files and no labels.
+"""Boxes, padding, orientation and resolution: pure NumPy, no files and no labels.
 
 Axes are those of the array, first to last; a volume is (D, H, W) and its channels come last.
 """
@@ -132,21 +132,3 @@ def downsample(array: Float[NDArray, "d h w c"], factor: int) -> Float32[NDArray
         total += full[d::factor, h::factor, w::factor]
     means: NDArray[np.float32] = total / np.float32(factor**3)
     return means
-
-
-def tile_starts(size: int, tile: int, step_fraction: float) -> list[int]:
-    """Where tiles start along one axis so that they cover it with even steps (Isensee et al. 2021).
-
-    >>> tile_starts(110, 64, 0.5)
-    [0, 23, 46]
-    """
-    if tile >= size:
-        return [0]
-    steps = int(np.ceil((size - tile) / (tile * step_fraction))) + 1
-    return [round(i * (size - tile) / (steps - 1)) for i in range(steps)]
-
-
-def tiles(shape: Shape3, tile: Shape3, step_fraction: float = 0.5) -> list[Box]:
-    """Every tile that covers a grid at least as large as the tile, in row-major order."""
-    starts = (tile_starts(n, t, step_fraction) for n, t in zip(shape, tile, strict=True))
-    return [Box((d, h, w), (d + tile[0], h + tile[1], w + tile[2])) for d, h, w in product(*starts)]

@@ -11,7 +11,7 @@ import numpy as np
 from isal import igzip, igzip_lib
 from jaxtyping import Shaped
 from nibabel.filebasedimages import ImageFileError
-from nibabel.orientations import axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
+from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
@@ -59,12 +59,6 @@ class Grid:
         d, h, w = (int(i) for i in order)
         a, b, c = (bool(steps[i, 1] < 0) for i in order)
         return Reorientation((d, h, w), (a, b, c))
-
-    @property
-    def lps_affine(self) -> NDArray[np.float64]:
-        """The affine (4, 4) of this grid's voxels after `to_lps`."""
-        affine: NDArray[np.float64] = self.affine @ inv_ornt_aff(self._steps, self.shape)
-        return affine
 
     @property
     def _steps(self) -> NDArray[np.float64]:

@@ -139,8 +139,6 @@ def load_model(folder: Path) -> Segmenter:
     settings = Settings.load(folder)
     import keras  # imported here: TensorFlow takes 12 s and not every caller of this module needs it
 
-    import glioseg.nets.unet  # noqa: F401  registers the layers that the file may name
-
     try:
         model = keras.saving.load_model(folder / MODEL_FILE, compile=False, safe_mode=True)
     except (OSError, ValueError, TypeError) as error:
