@@ -20,7 +20,7 @@ def validate_raw() -> Verdict:
     rows = measure_cohort(cases)
     from glioseg.data.contracts import check_raw  # Great Expectations loads for eight seconds
 
-    return check_raw(cases, rows, docs=DOCS / "raw", **dict(params))
+    return check_raw(cases, rows, params, docs=DOCS / "raw")
 
 
 def validate_cropped() -> Verdict:

@@ -16,15 +16,17 @@ from glioseg.data.survey import measure_cohort
 from glioseg.data.verdict import ContractError, Verdict
 from glioseg.data.volumes import Grid, Volume, write_volume
 from glioseg.labels import Scheme
+from glioseg.params import Validate
 
 SHAPE = (24, 20, 16)
 BRATS_AFFINE = np.array([[-1, 0, 0, 0], [0, -1, 0, 239], [0, 0, 1, 0], [0, 0, 0, 1]], np.float64)
-EXPECTED = {
-    "shape": SHAPE,
-    "spacing_mm": (1.0, 1.0, 1.0),
-    "min_brain_fraction": 0.05,
-    "max_brain_fraction": 0.6,
-}
+EXPECTED = Validate(
+    on_failure="quarantine",
+    shape=SHAPE,
+    spacing_mm=(1.0, 1.0, 1.0),
+    min_brain_fraction=0.05,
+    max_brain_fraction=0.6,
+)
 Volumes = dict[str, Volume]
 Found = set[tuple[str, str, str, str]]
 
@@ -194,7 +196,7 @@ def write_cohort_of(samples: dict[str, Sample], raw: Path) -> list[Case]:
 
 
 def judged(cases: list[Case], docs: Path) -> Verdict:
-    return contracts.check_raw(cases, measure_cohort(cases), on_failure="quarantine", docs=docs, **EXPECTED)
+    return contracts.check_raw(cases, measure_cohort(cases), EXPECTED, docs=docs)
 
 
 @pytest.fixture(scope="session")
@@ -281,7 +283,7 @@ def test_a_name_that_occurs_twice_is_refused(cohort: list[Case], tmp_path: Path)
 
 def test_a_cohort_of_no_case_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match="at least one case"):
-        contracts.check_raw([], [], on_failure="stop", docs=tmp_path / "docs", **EXPECTED)
+        contracts.check_raw([], [], EXPECTED, docs=tmp_path / "docs")
 
 
 def test_real_scans_keep_the_contract(real_scans: Path, tmp_path: Path) -> None:
@@ -292,8 +294,7 @@ def test_real_scans_keep_the_contract(real_scans: Path, tmp_path: Path) -> None:
             (tmp_path / "raw" / case.case / f"{case.case}_{role}.nii.gz").symlink_to(file)
     write_cohort(tmp_path / "raw" / "cohort.csv", found)
     cases = read_cohort(tmp_path / "raw" / "cohort.csv")
-    expected = EXPECTED | {"shape": (240, 240, 155)}
-    rows = measure_cohort(cases)
-    verdict = contracts.check_raw(cases, rows, on_failure="stop", docs=tmp_path / "docs", **expected)
+    expected = EXPECTED.model_copy(update={"shape": (240, 240, 155), "on_failure": "stop"})
+    verdict = contracts.check_raw(cases, measure_cohort(cases), expected, docs=tmp_path / "docs")
     assert [str(violation) for violation in verdict.violations] == []
     assert verdict.cases == {case.case: "accepted" if case.labelled else "prediction_only" for case in cases}

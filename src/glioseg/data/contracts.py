@@ -29,7 +29,7 @@ from glioseg.data.store_survey import CropRow
 from glioseg.data.survey import VolumeRow
 from glioseg.data.verdict import ContractError, Finding, OnFailure, Verdict, judge
 from glioseg.files import replaced_whole
-from glioseg.geometry import Shape3
+from glioseg.params import Validate
 
 INDEX = ["case", "role", "file"]
 """The columns by which a violation is found again."""
@@ -38,17 +38,7 @@ WORDING = ("name", "expected", "observed", "role", "file", "warning")
 """The fields of a rule that travel through Great Expectations into its results."""
 
 
-def check_raw(
-    cases: Sequence[Case],
-    rows: Sequence[VolumeRow],
-    *,
-    shape: Shape3,
-    spacing_mm: tuple[float, float, float],
-    min_brain_fraction: float,
-    max_brain_fraction: float,
-    on_failure: OnFailure,
-    docs: Path,
-) -> Verdict:
+def check_raw(cases: Sequence[Case], rows: Sequence[VolumeRow], expected: Validate, *, docs: Path) -> Verdict:
     """Hold a raw cohort to its contract and write its Data Docs.
 
     A case without a segmentation is for prediction only; of two cases with the same bytes the later
@@ -57,11 +47,7 @@ def check_raw(
     Args:
         cases: the cohort.
         rows: its measured volumes, as from `survey.measure_cohort`.
-        shape: expected voxels along each axis as stored.
-        spacing_mm: expected spacing along each axis.
-        min_brain_fraction: least share of an image's voxels that are not 0.
-        max_brain_fraction: greatest share.
-        on_failure: whether a violation stops the pipeline.
+        expected: what a volume must be, and whether a violation stops the pipeline.
         docs: folder of the pages; what it held before is replaced.
 
     Raises:
@@ -69,16 +55,9 @@ def check_raw(
     """
     if not cases:
         raise ContractError("cohort: expected at least one case, got none")
-    tables = raw_tables(
-        cases,
-        rows,
-        shape=shape,
-        spacing_mm=spacing_mm,
-        min_brain_fraction=min_brain_fraction,
-        max_brain_fraction=max_brain_fraction,
-    )
     names = [case.case for case in cases]
-    return _conclude("raw", names, tables, [asdict(row) for row in rows], on_failure, docs)
+    tables = raw_tables(cases, rows, expected)
+    return _conclude("raw", names, tables, [asdict(row) for row in rows], expected.on_failure, docs)
 
 
 def check_cropped(rows: Sequence[CropRow], *, docs: Path) -> Verdict:

@@ -19,6 +19,7 @@ from glioseg.data.rules import (
 from glioseg.data.survey import VolumeRow, round_spacing
 from glioseg.geometry import Shape3
 from glioseg.labels import Scheme
+from glioseg.params import Validate
 
 AFFINE_TOLERANCE = 1e-3
 """How far entries of the affines of one case may differ: headers hold float32."""
@@ -26,29 +27,18 @@ AFFINE_TOLERANCE = 1e-3
 NUMBERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")
 
 
-def raw_tables(
-    cases: Sequence[Case],
-    rows: Sequence[VolumeRow],
-    *,
-    shape: Shape3,
-    spacing_mm: tuple[float, float, float],
-    min_brain_fraction: float,
-    max_brain_fraction: float,
-) -> list[Table]:
+def raw_tables(cases: Sequence[Case], rows: Sequence[VolumeRow], expected: Validate) -> list[Table]:
     """The volume table and the cohort table with their rules.
 
     Args:
         cases: the cohort.
         rows: its measured volumes, as from `survey.measure_cohort`.
-        shape: expected voxels along each axis as stored.
-        spacing_mm: expected spacing along each axis.
-        min_brain_fraction: least share of an image's voxels that are not 0.
-        max_brain_fraction: greatest share.
+        expected: shape, spacing and brain fractions of a volume.
     """
     rules = [
         *_file_rules(),
-        *_grid_rules(shape, spacing_mm),
-        *_brightness_rules(min_brain_fraction, max_brain_fraction),
+        *_grid_rules(expected.shape, expected.spacing_mm),
+        *_brightness_rules(expected.min_brain_fraction, expected.max_brain_fraction),
         *_label_rules(),
     ]
     return [
