@@ -1,5 +1,6 @@
 """Patches hold tumour as often as asked, pad with zeros, and depend on seed and step alone."""
 
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from glioseg.data.volumes import Grid
 from glioseg.geometry import Box
 from glioseg.params import Train
 
+MakeTrain = Callable[..., Train]
 SHAPE = (20, 10, 12)
 
 
@@ -80,37 +82,21 @@ def test_a_patch_larger_than_the_volume_is_the_volume_centred_in_zeros(case: Sto
     assert label[17 + 2, 2 + 1, 6 - 2] == 3
 
 
-def make_train(**changes: object) -> Train:
-    settings = {
-        "seed": 5,
-        "epochs": 1,
-        "steps_per_epoch": 1,
-        "batch_size": 2,
-        "patch_shape": (8, 8, 8),
-        "tumour_fraction": 0.5,
-        "learning_rate": 0.1,
-        "cross_entropy_weight": 1.0,
-        "augmentation_strength": 0.5,
-        "patience": 1,
-        "precision": "float32",
-        "min_et_ml": (0.0,),
-    }
-    return Train.model_validate(settings | changes)
-
-
-def test_a_step_gives_the_same_batch_whenever_it_is_asked_for(case: StoredCase) -> None:
-    one, two, other = (sample_batch(step, [case], train=make_train(), spacing_mm=1) for step in (3, 3, 4))
+def test_a_step_gives_the_same_batch_whenever_it_is_asked_for(
+    case: StoredCase, tiny_train: MakeTrain
+) -> None:
+    one, two, other = (sample_batch(step, [case], train=tiny_train(), spacing_mm=1) for step in (3, 3, 4))
     np.testing.assert_array_equal(one[0], two[0])
     np.testing.assert_array_equal(one[1], two[1])
     assert (one[0] != other[0]).any()
-    reseeded = sample_batch(3, [case], train=make_train(seed=6), spacing_mm=1)
+    reseeded = sample_batch(3, [case], train=tiny_train(seed=6), spacing_mm=1)
     assert (one[0] != reseeded[0]).any()
 
 
-def test_every_case_comes_once_a_round(tmp_path: Path) -> None:
+def test_every_case_comes_once_a_round(tmp_path: Path, tiny_train: MakeTrain) -> None:
     empty = np.zeros(SHAPE, np.uint8)
     cases = [write_numbered(tmp_path / str(i), empty, offset=i) for i in range(5)]
-    train = make_train(augmentation_strength=0.0)
+    train = tiny_train(augmentation_strength=0.0)
     batches = [sample_batch(step, cases, train=train, spacing_mm=1)[0] for step in range(5)]
     came = np.concatenate([batch[:, 0, 0, 0, 1] for batch in batches]).astype(int).tolist()
     assert sorted(came[:5]) == sorted(came[5:]) == [0, 1, 2, 3, 4]

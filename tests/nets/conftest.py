@@ -1,6 +1,5 @@
 """Small stored cases that a network learns in seconds, and settings to match."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from glioseg.data.store import StoredCase, write_case
 from glioseg.data.volumes import Grid
 from glioseg.geometry import Box
 from glioseg.labels import Label
-from glioseg.params import Network, Train
+from glioseg.params import Network
 
 SHAPE = (13, 16, 11)
 
@@ -38,27 +37,3 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> list[StoredCase]:
 @pytest.fixture(scope="session")
 def tiny_network() -> Network:
     return Network(spacing_mm=1, base_filters=2, depth=2, dropout=0.2)
-
-
-@pytest.fixture(scope="session")
-def tiny_train() -> Callable[..., Train]:
-    """Settings of a training of seconds; keyword arguments change them."""
-
-    def make(**changes: object) -> Train:
-        settings = {
-            "seed": 5,
-            "epochs": 4,
-            "steps_per_epoch": 3,
-            "batch_size": 2,
-            "patch_shape": (8, 8, 8),
-            "tumour_fraction": 0.5,
-            "learning_rate": 0.01,
-            "cross_entropy_weight": 1.0,
-            "augmentation_strength": 0.5,
-            "patience": 10,
-            "precision": "float32",
-            "min_et_ml": (0.0,),
-        }
-        return Train.model_validate(settings | changes)
-
-    return make

@@ -1,5 +1,8 @@
 """Training learns, stops early, repeats itself, and goes on after a kill as if nothing had happened."""
 
+import multiprocessing
+import os
+import signal
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from io import StringIO
@@ -26,17 +29,13 @@ LOGS = {
 MakeTrain = Callable[..., Train]
 
 
-class KilledError(Exception):
-    """Stands for whatever ends a training from outside."""
-
-
 def run(
-    network: Network, train: Train, toys: list[StoredCase], state: Path, kill_after: int | None = None
+    network: Network, train: Train, toys: list[StoredCase], state: Path, kill_in: int | None = None
 ) -> Fitted:
     def on_epoch(epoch: int, logs: dict[str, float]) -> None:
         assert set(logs) == LOGS
-        if epoch == kill_after:
-            raise KilledError
+        if epoch == kill_in:
+            os.kill(os.getpid(), signal.SIGKILL)
 
     return fit(
         network=network,
@@ -54,25 +53,27 @@ def whole(
     tiny_network: Network,
     tiny_train: MakeTrain,
     tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[Fitted, str]:
-    """A training that nothing ended, and what it printed."""
+) -> tuple[Fitted, str, Path]:
+    """A training that nothing ended, what it printed and its state."""
     state = tmp_path_factory.mktemp("whole") / "state"
     with redirect_stdout(StringIO()) as printed:
         fitted = run(tiny_network, tiny_train(), toys, state)
-    assert not state.exists()
-    return fitted, printed.getvalue()
+    return fitted, printed.getvalue(), state
 
 
 def test_training_goes_on_after_a_kill_as_if_nothing_had_happened(
-    whole: tuple[Fitted, str],
+    whole: tuple[Fitted, str, Path],
     toys: list[StoredCase],
     tiny_network: Network,
     tiny_train: MakeTrain,
     tmp_path: Path,
 ) -> None:
-    for after in (0, 2):
-        with pytest.raises(KilledError):
-            run(tiny_network, tiny_train(), toys, tmp_path / "state", kill_after=after)
+    for epoch in (1, 3):
+        arguments = (tiny_network, tiny_train(), toys, tmp_path / "state", epoch)
+        process = multiprocessing.get_context("spawn").Process(target=run, args=arguments)
+        process.start()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
     resumed = run(tiny_network, tiny_train(), toys, tmp_path / "state")
     assert len(resumed.history) == tiny_train().epochs
     for one, two in zip(whole[0].history, resumed.history, strict=True):
@@ -81,10 +82,20 @@ def test_training_goes_on_after_a_kill_as_if_nothing_had_happened(
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
-def test_the_weights_are_those_of_the_epoch_with_the_best_dice(
-    whole: tuple[Fitted, str], toys: list[StoredCase]
+def test_a_kill_after_the_last_epoch_costs_no_training(
+    whole: tuple[Fitted, str, Path], toys: list[StoredCase], tiny_network: Network, tiny_train: MakeTrain
 ) -> None:
-    fitted, _ = whole
+    fitted, _, state = whole
+    again = run(tiny_network, tiny_train(), toys, state, kill_in=0)  # a single epoch would end this process
+    assert again.history == fitted.history
+    for a, b in zip(fitted.model.get_weights(), again.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_weights_are_those_of_the_epoch_with_the_best_dice(
+    whole: tuple[Fitted, str, Path], toys: list[StoredCase]
+) -> None:
+    fitted, _, _ = whole
     best = max(logs["val_dice"] for logs in fitted.history)
     assert mean_dice(fitted.model, toys[3:]) == pytest.approx(best, abs=1e-6)
 
@@ -104,14 +115,14 @@ def mean_dice(model: keras.Model, cases: list[StoredCase]) -> float:
     return float(np.mean(scores))
 
 
-def test_progress_has_one_line_an_epoch(whole: tuple[Fitted, str]) -> None:
+def test_progress_has_one_line_an_epoch(whole: tuple[Fitted, str, Path]) -> None:
     lines = whole[1].splitlines()
     assert [line.split(":")[0] for line in lines] == [f"epoch {n}/4" for n in (1, 2, 3, 4)]
     assert all("val_dice" in line for line in lines)
     assert lines[-1].endswith("about 0 s left")
 
 
-def test_the_learning_rate_ends_at_zero(whole: tuple[Fitted, str]) -> None:
+def test_the_learning_rate_ends_at_zero(whole: tuple[Fitted, str, Path]) -> None:
     rates = [logs["learning_rate"] for logs in whole[0].history]
     assert rates == sorted(rates, reverse=True)
     assert rates[-1] == pytest.approx(0, abs=1e-9)

@@ -20,7 +20,7 @@ class Bookkeeping(keras.callbacks.Callback):  # type: ignore[misc]
         progression: how far training has come; updated.
         state: folder of the state.
         patience: epochs without a better validation Dice before training stops.
-        on_epoch: told each epoch (from 0) and its logs, after the state is saved; may raise.
+        on_epoch: told each epoch (from 0) and its logs, before the state is saved; may raise.
     """
 
     def __init__(
@@ -35,12 +35,12 @@ class Bookkeeping(keras.callbacks.Callback):  # type: ignore[misc]
         self._begun = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        """Record, save, tell."""
+        """Record, tell, save: a kill between the last two tells an epoch twice, and loses none."""
         logs["learning_rate"] = float(self.model.optimizer.learning_rate)
         logs["seconds"] = time.monotonic() - self._begun
         self.progression.record(dict(logs), checkpoint.values(self.model.weights))
-        checkpoint.save(self.state, self.model, self.progression)
         self.on_epoch(epoch, dict(logs))
+        checkpoint.save(self.state, self.model, self.progression)
         self.model.stop_training = self.progression.stale(self.patience)
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -56,7 +55,7 @@ def fit(
         train: how to train.
         cases: the training cases.
         validation: the cases whose mean Dice chooses the best epoch.
-        state: a folder of this training's own; removed at the end.
+        state: a folder of this training's own; the caller removes it once the model is safe.
         on_epoch: told each epoch (from 0) and its logs: loss, val_loss, val_dice, val_dice_wt, _tc,
             _et, learning_rate, seconds. What it raises ends training, and the state stays.
 
@@ -82,7 +81,6 @@ def fit(
     if not progression.stale(train.patience):
         _run(model, network, train, cases, callbacks, progression.epoch)
     checkpoint.assign(model.weights, progression.best)
-    shutil.rmtree(state, ignore_errors=True)
     return Fitted(model, progression.history)
 
 
