@@ -87,21 +87,12 @@ def test_values_do_not_depend_on_an_interruption(lab, tmp_path):
     assert values == [trial.params for trial in whole.get_trials(states=FINISHED)]
 
 
-def test_an_interrupted_default_is_run_again(lab):
-    def stop(values, report):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run(lab, stop)
-    first = run(lab).get_trials(states=FINISHED)[0]
-    assert first.params["learning_rate"] == 0.003
-
-
-def test_a_default_that_failed_is_run_again(lab):
+@pytest.mark.parametrize("cause", [KeyboardInterrupt, MemoryError])
+def test_a_default_that_did_not_finish_is_run_again(lab, cause):
     def fail(values, report):
-        raise MemoryError
+        raise cause
 
-    with pytest.raises(MemoryError):
+    with pytest.raises(cause):
         run(lab, fail)
     first = run(lab).get_trials(states=FINISHED)[0]
     assert first.params["learning_rate"] == 0.003
