@@ -44,6 +44,16 @@ def test_the_repository_s_own_file_is_sound():
             "expected multiples of 64 (depth 7), got [72, 96, 72]",
         ),
         ({"tune__space": {"dropout": {"low": 1, "high": 0}}}, "expected low <= high"),
+        ({"tune__space": {"dropout": {"low": 0.0, "high": 1.0}}}, "tune.space.dropout: Input should be less"),
+        ({"tune__space": {"loss": {"choices": ["dice", "best"]}}}, "tune.space.loss: Input should be 'dice'"),
+        (
+            {"train__outputs": ["grade"]},
+            "train: outputs: expected segmentation, and each once, got",
+        ),
+        ({"train__outputs": ["segmentation", "sex"]}, "train.outputs.1: Input should be 'segmentation'"),
+        ({"train__folds": 3}, "train.folds: expected 1 or split.folds 5, got 3"),
+        ({"inference__memory_gb": 0.1}, "inference.memory_gb: expected at least "),
+        ({"inference__min_et_ml": []}, "inference.min_et_ml: Tuple should have at least 1 item"),
     ],
 )
 def test_a_wrong_setting_is_one_line_that_names_it(write, changes, message):

@@ -1,5 +1,7 @@
 """params.yaml as frozen, checked objects. Only pipelines/ and cli.py read it."""
 
+from collections.abc import Iterator, Mapping
+from math import ceil
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -7,12 +9,21 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from glioseg.geometry import Shape3
+from glioseg.memory import peak_gb
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 Voxels3 = tuple[Count, Count, Count]
+Volumes = Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)]
 Spacing = Literal[1, 2]
+Architecture = Literal["seed", "isensee", "nnunet"]
+Heads = Literal["plain", "normalised"]
+DeepSupervision = Literal["sum", "loss", "none"]
+Target = Literal["regions", "labels"]
+Output = Literal["segmentation", "grade", "survival"]
+LossName = Literal["dice", "dice_ce", "focal_tversky", "seed"]
+Monitor = Literal["val_dice", "val_loss"]
 
 
 class ParamsError(ValueError):
@@ -60,6 +71,7 @@ class Crop(Section):
 
     margin_vox: Annotated[int, Field(ge=0)]
     spacings_mm: tuple[Spacing, ...]
+    on_the_fly: bool
 
 
 class Split(Section):
@@ -72,29 +84,57 @@ class Split(Section):
 
 
 class Network(Section):
-    """The 3D U-Net's shape."""
+    """The 3D U-Net's shape, and what its channels stand for."""
 
     spacing_mm: Spacing
+    architecture: Architecture
     base_filters: Count
     depth: Annotated[int, Field(ge=2, le=7)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
+    heads: Heads
+    deep_supervision: DeepSupervision
+    target: Target
 
 
 class Train(Section):
     """How the network is trained."""
 
     seed: int
+    outputs: tuple[Output, ...]
     epochs: Count
-    steps_per_epoch: Count
+    steps_per_epoch: Count | None
     batch_size: Count
     patch_shape: Voxels3
     tumour_fraction: Fraction
-    learning_rate: Positive
+    loss: LossName
+    batch_dice: bool
     cross_entropy_weight: Annotated[float, Field(ge=0)]
+    learning_rate: Positive
+    schedule: Literal["cosine", "constant"]
     augmentation_strength: Fraction
+    modality_dropout: Fraction
+    monitor: Monitor
     patience: Count
+    folds: Count
+    init_from: str | None
+    tensorboard: bool
     precision: Literal["auto", "float32", "bfloat16"]
-    min_et_ml: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _segments(self) -> "Train":
+        if "segmentation" not in self.outputs or len(set(self.outputs)) < len(self.outputs):
+            raise ValueError(f"outputs: expected segmentation, and each once, got {list(self.outputs)}")
+        return self
+
+
+class Inference(Section):
+    """How a trained network segments a case, and what its validation cases choose from."""
+
+    memory_gb: Positive
+    overlap: Annotated[float, Field(ge=0, lt=1)]
+    mirror: bool
+    min_et_ml: Volumes
+    min_component_ml: Volumes
 
 
 class Range(Section):
@@ -118,11 +158,11 @@ class Choices(Section):
 
 
 class Tune(Section):
-    """The study, and the space that it searches."""
+    """The study, and the space that it searches; without trials the defaults are taken."""
 
-    trials: Count
+    trials: Annotated[int, Field(ge=0)]
     epochs: Count
-    steps_per_epoch: Count
+    steps_per_epoch: Count | None
     seed: int
     space: dict[str, Range | Choices]
 
@@ -136,10 +176,12 @@ class Tune(Section):
 
 
 class Evaluate(Section):
-    """How the test metrics are summarised."""
+    """How the test metrics are summarised, and what is made beside them."""
 
     bootstrap_samples: Count
     seed: int
+    modality_subsets: bool
+    imagej: bool
 
 
 class Register(Section):
@@ -159,6 +201,7 @@ class Params(Section):
     split: Split
     network: Network
     train: Train
+    inference: Inference
     tune: Tune
     evaluate: Evaluate
     register_: Annotated[Register, Field(alias="register")]
@@ -170,17 +213,36 @@ class Params(Section):
                 f"network.spacing_mm: expected one of crop.spacings_mm {list(self.crop.spacings_mm)},"
                 f" got {self.network.spacing_mm}"
             )
-        check_patch(self.train.patch_shape, max(self.network.depth, self._deepest_trial()))
+        if self.train.folds not in (1, self.split.folds):
+            raise ValueError(
+                f"train.folds: expected 1 or split.folds {self.split.folds}, got {self.train.folds}"
+            )
+        for params in (self, *self._extreme_trials()):
+            check_patch(params.train.patch_shape, params.network.depth)
+            check_memory(params.network, params.train, params.inference)
         return self
 
-    def _deepest_trial(self) -> int:
-        match self.tune.space.get("depth"):
-            case Range(high=high):
-                return int(high)
-            case Choices(choices=choices):
-                return int(max(choices))
-            case _:
-                return self.network.depth
+    def _extreme_trials(self) -> Iterator["Params"]:
+        """These settings with each value at the ends of the space, and with each choice."""
+        for name, domain in self.tune.space.items():
+            values = domain.choices if isinstance(domain, Choices) else (domain.low, domain.high)
+            for value in values:
+                try:
+                    yield with_best(self, {name: value})
+                except ValidationError as error:
+                    message = error.errors()[0]["msg"]
+                    raise ValueError(f"tune.space.{name}: {message}, got {value!r}") from None
+
+
+def check_memory(network: Network, train: Train, inference: Inference) -> None:
+    """Raise ValueError where not even one window of the patch's size fits the memory budget."""
+    # Without bfloat16, which not every machine that predicts has.
+    need_gb = peak_gb(train.patch_shape, base_filters=network.base_filters, bytes_per_value=4)
+    if need_gb > inference.memory_gb:
+        raise ValueError(
+            f"inference.memory_gb: expected at least {ceil(need_gb * 10) / 10} for a window of"
+            f" {list(train.patch_shape)} voxels, got {inference.memory_gb:g}"
+        )
 
 
 def check_patch(patch_shape: Shape3, depth: int) -> None:
@@ -199,9 +261,16 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
         ParamsError: one line that names the file and the field.
     """
     try:
-        return Params.model_validate(yaml.safe_load(path.read_text()))
+        text = path.read_text()
     except OSError as error:
         raise ParamsError(f"{path}: {error.strerror}") from None
+    return parse_params(text, path)
+
+
+def parse_params(text: str, path: Path) -> Params:
+    """Check the content of params.yaml; see `load_params`."""
+    try:
+        return Params.model_validate(yaml.safe_load(text))
     except yaml.YAMLError as error:
         raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
@@ -211,7 +280,7 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
         raise ParamsError(f"{path}: {field}: {message}".replace(": : ", ": ")) from None
 
 
-def with_best(params: Params, best: dict[str, float | int | str]) -> Params:
+def with_best(params: Params, best: Mapping[str, object]) -> Params:
     """Put a study's best values in the place of those in `network` and `train`.
 
     Args:
