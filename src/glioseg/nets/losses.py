@@ -1,53 +1,80 @@
-"""Losses over nested regions, in `keras.ops` alone."""
+"""Which loss each output of a network is trained with, and how much it weighs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from keras import KerasTensor, ops
 
-SMOOTH_VOX = 1.0
-"""Voxels added above and below the fraction: an empty region then scores 1 for an empty answer."""
+from glioseg.nets.outcome_losses import grade_loss, survival_loss
+from glioseg.nets.region_losses import dice_ce_loss, dice_loss, focal_tversky_loss
+from glioseg.nets.seed import seed_loss
+from glioseg.params import Train
 
 Loss = Callable[[KerasTensor, KerasTensor], KerasTensor]
+"""From truth and answer to one number."""
+
+OUTCOME_WEIGHT = 0.2
+"""Weight of grade and of survival, as in the seed; the segmentation's weights sum to 1."""
+OUTCOMES: dict[str, Loss] = {"grade": grade_loss, "survival": survival_loss}
 
 
-def soft_dice(
-    truth: KerasTensor, probabilities: KerasTensor, *, smooth_vox: float = SMOOTH_VOX
-) -> KerasTensor:
-    """Soft Dice of each region, over all voxels of the batch at once.
+def compile_losses(outputs: Iterable[str], train: Train) -> tuple[dict[str, Loss], dict[str, float]]:
+    """The losses and weights for `keras.Model.compile`.
 
-    (2 Σ p·g + s) / (Σ p + Σ g + s): Milletari et al. 2016 (V-Net) with plain sums below, as in
-    Drozdzal et al. 2016. Summing over the batch keeps the gradient useful where one case lacks a
-    region; where the whole batch lacks it, s lets the score rise towards 1 as the answer empties.
-
-    Args:
-        truth: (batch, D, H, W, regions), 0 or 1.
-        probabilities: the same shape, 0 to 1.
-        smooth_vox: s above.
-
-    Returns:
-        (regions,) float32, 0 to 1.
-    """
-    truth, probabilities = ops.cast(truth, "float32"), ops.cast(probabilities, "float32")
-    voxels = tuple(range(len(probabilities.shape) - 1))
-    overlap = ops.sum(truth * probabilities, axis=voxels)
-    size = ops.sum(truth, axis=voxels) + ops.sum(probabilities, axis=voxels)
-    return (2 * overlap + smooth_vox) / (size + smooth_vox)
-
-
-def region_loss(*, cross_entropy_weight: float) -> Loss:
-    """Soft Dice loss, averaged over the regions, plus weighted binary cross-entropy.
+    Each scale of the segmentation weighs half of the next finer one, as in nnU-Net (Isensee et al. 2021).
 
     Args:
-        cross_entropy_weight: weight of the cross-entropy, averaged over voxels and regions; the
-            Dice loss has weight 1.
+        outputs: the network's outputs, as `unet.build_unet` names them.
+        train: which loss, and how it is summed.
 
     Returns:
-        A loss of (truth, probabilities), both (batch, D, H, W, regions).
-    """
+        A loss and a weight for each output. The truth of "segmentation_2" and "segmentation_4" is that
+        of "segmentation", at full resolution.
 
-    def loss(truth: KerasTensor, probabilities: KerasTensor) -> KerasTensor:
-        dice = 1 - ops.mean(soft_dice(truth, probabilities))
-        entropy = ops.mean(ops.binary_crossentropy(ops.cast(truth, "float32"), probabilities))
-        return dice + cross_entropy_weight * entropy
+    Raises:
+        ValueError: an output that no network has.
+    """
+    names = list(outputs)
+    scales = {name: _scale(name) for name in names if name not in OUTCOMES}
+    total = sum(1 / scale for scale in scales.values())
+    at_full = segmentation_loss(train)
+    losses = {name: OUTCOMES[name] if name in OUTCOMES else at_scale(at_full, scales[name]) for name in names}
+    weights = {name: OUTCOME_WEIGHT if name in OUTCOMES else 1 / scales[name] / total for name in names}
+    return losses, weights
+
+
+def segmentation_loss(train: Train) -> Loss:
+    """The loss that `train.loss` names."""
+    batch = train.batch_dice
+    losses: dict[str, Loss] = {
+        "dice": partial(dice_loss, batch=batch),
+        "dice_ce": partial(dice_ce_loss, batch=batch, cross_entropy_weight=train.cross_entropy_weight),
+        "focal_tversky": partial(focal_tversky_loss, batch=batch),
+        "seed": partial(seed_loss, batch=batch),
+    }
+    named = losses[train.loss]
+
+    def loss(truth: KerasTensor, answer: KerasTensor) -> KerasTensor:  # Keras cannot save a partial
+        return named(truth, answer)
 
     return loss
+
+
+def at_scale(loss: Loss, scale: int) -> Loss:
+    """The same loss for an answer on a coarser grid: the truth is averaged over blocks of `scale`³ voxels."""
+    if scale == 1:
+        return loss
+
+    def coarse(truth: KerasTensor, answer: KerasTensor) -> KerasTensor:
+        truth = ops.cast(truth, "float32")
+        return loss(ops.average_pool(truth, scale, scale, "valid", data_format="channels_last"), answer)
+
+    return coarse
+
+
+def _scale(output: str) -> int:
+    """How many voxels along each axis one voxel of a segmentation output stands for."""
+    name, _, scale = output.partition("_")
+    if name != "segmentation" or not (scale or "1").isdigit():
+        raise ValueError(f"outputs: expected segmentation, segmentation_N, grade or survival, got {output}")
+    return int(scale or 1)

@@ -1,144 +1,142 @@
-"""The 3D U-Net of Isensee et al. 2017, in Keras layers alone, so that any Keras backend runs it.
+"""The 3D U-Nets: one skeleton for every architecture, with the outputs that are asked for."""
 
-Isensee F, Kickingereder P, Wick W, Bendszus M, Maier-Hein KH: Brain Tumor Segmentation and Radiomics
-Survival Prediction: Contribution to the BRATS 2017 Challenge. arXiv:1802.10508.
-"""
-
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
 
 import keras
+from keras import KerasTensor as Tensor
 from keras import layers
 
-LEAK = 0.01
-"""Negative slope of every LeakyReLU, as in the paper."""
+from glioseg.nets.blocks import ARCHITECTURES, Layers, Levels
+from glioseg.params import Architecture, DeepSupervision, Heads, Output
+
+CHANNELS = 3
+"""Channels of the segmentation: three regions, or three labels."""
 HEADS = 3
-"""Decoder levels, finest first, that have a segmentation head."""
-
-Heads = Literal["plain", "normalised"]
-
-
-@dataclass(frozen=True)
-class _Blocks:
-    """The building blocks, all in one dtype policy; every layer is named after its place."""
-
-    dtype: str
-
-    def conv(
-        self, x: keras.KerasTensor, filters: int, name: str, *, size: int = 3, stride: int = 1
-    ) -> keras.KerasTensor:
-        """Convolution, instance norm, LeakyReLU."""
-        x = layers.Conv3D(
-            filters, size, stride, "same", kernel_initializer="he_normal", dtype=self.dtype, name=name
-        )(x)
-        x = layers.GroupNormalization(-1, epsilon=1e-5, dtype=self.dtype, name=f"{name}_norm")(x)
-        return layers.LeakyReLU(LEAK, dtype=self.dtype, name=f"{name}_act")(x)
-
-    def context(self, x: keras.KerasTensor, filters: int, dropout: float, name: str) -> keras.KerasTensor:
-        """Convolution, spatial dropout, convolution, and the residual sum."""
-        y = self.conv(x, filters, f"{name}_conv1")
-        y = layers.SpatialDropout3D(dropout, dtype=self.dtype, name=f"{name}_dropout")(y)
-        y = self.conv(y, filters, f"{name}_conv2")
-        return layers.Add(dtype=self.dtype, name=f"{name}_sum")([x, y])
-
-    def up(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-        """Nearest-neighbour upsampling by two."""
-        return layers.UpSampling3D(2, dtype=self.dtype, name=name)(x)
-
-    def localise(
-        self, x: keras.KerasTensor, skip: keras.KerasTensor, filters: int, name: str
-    ) -> keras.KerasTensor:
-        """Upsample and convolve, join the skip connection, then 3³ and 1³ convolutions."""
-        x = self.conv(self.up(x, f"{name}_up"), filters, f"{name}_up_conv")
-        x = layers.Concatenate(dtype=self.dtype, name=f"{name}_join")([skip, x])
-        x = self.conv(x, filters, f"{name}_conv1")
-        return self.conv(x, filters, f"{name}_conv2", size=1)
-
-    def head(self, x: keras.KerasTensor, outputs: int, kind: Heads, name: str) -> keras.KerasTensor:
-        """One logit a voxel and output channel."""
-        if kind == "normalised":
-            return self.conv(x, outputs, name, size=1)
-        return layers.Conv3D(outputs, 1, dtype=self.dtype, name=name)(x)
+"""Decoder levels, finest first, that have a segmentation head under deep supervision."""
+OUTCOMES: dict[Output, str] = {"grade": "sigmoid", "survival": "linear"}
+"""Activation of each output that is one number a case."""
 
 
 def build_unet(
     *,
+    architecture: Architecture,
     base_filters: int,
     depth: int,
     dropout: float,
+    heads: Heads,
+    deep_supervision: DeepSupervision,
+    outputs: Sequence[Output] = ("segmentation",),
     channels: int = 4,
-    outputs: int = 3,
-    heads: Heads = "plain",
     dtype: str = "float32",
 ) -> keras.Model:
-    """Build the network.
+    """Build a network.
 
-    Each level halves the grid with a stride-2 convolution and doubles the filters. The three finest
-    levels of the decoder have segmentation heads, whose logits are upsampled and summed: deep
-    supervision without extra losses.
+    Each level halves the grid and doubles the filters. Deep supervision trains the decoder's three
+    finest levels: Lee et al. 2015, Deeply-supervised nets, arXiv:1409.5185; its sum of logits is that of
+    Isensee et al. 2017, its loss at each scale that of nnU-Net.
 
     Args:
+        architecture: a name of `blocks.ARCHITECTURES`.
         base_filters: filters at full resolution.
         depth: resolutions; the grid must be a multiple of 2^(depth - 1) voxels.
-        dropout: share of feature maps that each context module drops in training.
+        dropout: share of feature maps that each encoder level drops in training.
+        heads: `plain` 1³ convolutions, or `normalised` ones (instance norm and LeakyReLU follow).
+        deep_supervision: `sum`: the heads' logits are upsampled and summed; `loss`: each head is an
+            output of its own; `none`: one head, at full resolution.
+        outputs: "segmentation", and "grade" or "survival" from the deepest level.
         channels: input channels.
-        outputs: output channels, each with a sigmoid of its own.
-        heads: `plain` 1³ convolutions, or `normalised` ones (instance norm and LeakyReLU before the
-            sum, as some published versions have it).
-        dtype: Keras dtype policy of the layers, e.g. "mixed_bfloat16"; the output stays float32.
+        dtype: Keras dtype policy of the layers, e.g. "mixed_bfloat16"; every output stays float32.
 
     Returns:
-        A model from (batch, D, H, W, channels) float32 to (batch, D, H, W, outputs) probabilities.
+        A model from (batch, D, H, W, channels) float32 to a dictionary: "segmentation" (batch, D, H, W,
+        3), independent probabilities; with `loss`, "segmentation_2" and "segmentation_4", the same on
+        grids of a half and a quarter, as far as the depth allows; "grade" (batch, 1), the probability
+        of a low-grade glioma; "survival" (batch, 1), years.
 
     Raises:
-        ValueError: depth below 2.
+        ValueError: depth below 2, or outputs without segmentation.
 
-    >>> build_unet(base_filters=12, depth=5, dropout=0.3).count_params()
+    >>> seed = dict(architecture="seed", base_filters=12, depth=5, dropout=0.3, deep_supervision="sum")
+    >>> build_unet(**seed, heads="normalised").count_params()
+    4653279
+    >>> build_unet(**seed, heads="plain").count_params()
     4653261
     """
     if depth < 2:
         raise ValueError(f"network.depth: expected at least 2, got {depth}")
-    blocks = _Blocks(dtype)
+    if "segmentation" not in outputs:
+        raise ValueError(f"train.outputs: expected segmentation among them, got {list(outputs)}")
+    on, levels = Layers(dtype, dropout), ARCHITECTURES[architecture]
     image = keras.Input((None, None, None, channels), name="image")
-    levels = _encode(blocks, image, base_filters, depth, dropout)
-    decoded = _decode(blocks, levels, base_filters)
-    logits = _sum_heads(blocks, decoded[:HEADS], outputs, heads)
-    output = layers.Activation("sigmoid", dtype="float32", name="probabilities")(logits)
-    return keras.Model(image, output, name="isensee2017")
+    encoded = _encode(on, levels, image, _filters(levels, base_filters, depth))
+    logits = _logits(on, _decode(on, levels, encoded), heads, deep_supervision)
+    answers = {name: _probabilities(x, name) for name, x in logits.items()}
+    answers |= {name: _outcome(on, encoded[-1], name) for name in OUTCOMES if name in outputs}
+    return keras.Model(image, answers, name=architecture)
 
 
-def _encode(
-    blocks: _Blocks, x: keras.KerasTensor, base_filters: int, depth: int, dropout: float
-) -> list[keras.KerasTensor]:
+def without_deep_supervision(model: keras.Model) -> keras.Model:
+    """The same network, sharing its weights, without the outputs that serve training alone."""
+    main = ("segmentation", *OUTCOMES)
+    answers = {name: x for name, x in model.output.items() if name in main}
+    return keras.Model(model.input, answers, name=model.name)
+
+
+def _filters(levels: Levels, base_filters: int, depth: int) -> list[int]:
+    """Filters of each level, finest first."""
+    doubled = [base_filters * 2**level for level in range(depth)]
+    return [min(n, levels.most_filters or n) for n in doubled]
+
+
+def _encode(on: Layers, levels: Levels, x: Tensor, filters: Sequence[int]) -> list[Tensor]:
     """Feature maps of each level, finest first."""
-    levels = []
-    for level in range(depth):
-        filters, name = base_filters * 2**level, f"enc{level}"
-        x = blocks.conv(x, filters, name, stride=1 if level == 0 else 2)
-        x = blocks.context(x, filters, dropout, name)
-        levels.append(x)
-    return levels
+    encoded = []
+    for level, count in enumerate(filters):
+        x = levels.encode(on, x, count, 1 if level == 0 else 2, f"enc{level}")
+        encoded.append(x)
+    return encoded
 
 
-def _decode(blocks: _Blocks, levels: list[keras.KerasTensor], base_filters: int) -> list[keras.KerasTensor]:
+def _decode(on: Layers, levels: Levels, encoded: list[Tensor]) -> list[Tensor]:
     """Feature maps of each decoder level, finest first."""
-    x = levels[-1]
-    decoded: list[keras.KerasTensor] = []
-    for level in reversed(range(len(levels) - 1)):
-        x = blocks.localise(x, levels[level], base_filters * 2**level, f"dec{level}")
+    x = encoded[-1]
+    decoded: list[Tensor] = []
+    for level in reversed(range(len(encoded) - 1)):
+        skip = encoded[level]
+        x = levels.decode(on, x, skip, skip.shape[-1], f"dec{level}")
         decoded.insert(0, x)
     return decoded
 
 
-def _sum_heads(
-    blocks: _Blocks, decoded: list[keras.KerasTensor], outputs: int, kind: Heads
-) -> keras.KerasTensor:
-    """Sum the heads' logits from coarse to fine, upsampling on the way."""
-    total: keras.KerasTensor | None = None
-    for level in reversed(range(len(decoded))):
-        logits = blocks.head(decoded[level], outputs, kind, f"head{level}")
-        if total is not None:
-            total = blocks.up(total, f"head{level}_up")
-            logits = layers.Add(dtype=blocks.dtype, name=f"head{level}_sum")([logits, total])
-        total = logits
+def _logits(
+    on: Layers, decoded: list[Tensor], heads: Heads, deep_supervision: DeepSupervision
+) -> dict[str, Tensor]:
+    """The logits of each segmentation output, finest first."""
+    count = min(1 if deep_supervision == "none" else HEADS, len(decoded))
+    each = {
+        level: on.head(decoded[level], CHANNELS, heads, f"head{level}") for level in reversed(range(count))
+    }
+    if deep_supervision == "sum":
+        each = {0: _sum(on, each)}
+    return {f"segmentation_{2**level}" if level else "segmentation": x for level, x in sorted(each.items())}
+
+
+def _sum(on: Layers, logits: dict[int, Tensor]) -> Tensor:
+    """The sum at full resolution of logits by level, given from coarse to fine."""
+    (_, total), *finer = logits.items()
+    for level, x in finer:
+        total = on.add(x, on.up(total, f"head{level}"), f"head{level}")
     return total
+
+
+def _probabilities(logits: Tensor, output: str) -> Tensor:
+    name = output.replace("segmentation", "probabilities")
+    return layers.Activation("sigmoid", dtype="float32", name=name)(logits)
+
+
+def _outcome(on: Layers, x: Tensor, name: Output) -> Tensor:
+    """One number a case: three convolutions, the mean of each feature map, one unit."""
+    for i in range(1, 4):
+        x = on.conv_norm_act(x, x.shape[-1], f"{name}_conv{i}")
+    x = layers.GlobalAveragePooling3D(dtype="float32", name=f"{name}_pool")(x)
+    return layers.Dense(1, OUTCOMES[name], dtype="float32", name=name)(x)
