@@ -1,4 +1,4 @@
-"""Stage crop: crop the accepted, labelled cases to the brain, normalise and store them."""
+"""Stage crop: crop the accepted, labelled cases to the brain and store them, or only where they lie."""
 
 import json
 from functools import partial
@@ -20,11 +20,15 @@ def main() -> None:
     params = load_params().crop
     verdicts = json.loads(VERDICT.read_text())["cases"]
     cases = [c for c in read_cohort(RAW / COHORT) if verdicts[c.case]["status"] == "accepted"]
+    kept = () if params.on_the_fly else params.spacings_mm
     with replaced_whole(CROPPED) as aside:
-        work = partial(store_case, aside, margin_vox=params.margin_vox, spacings_mm=params.spacings_mm)
+        work = partial(store_case, aside, margin_vox=params.margin_vox, spacings_mm=kept)
         rows = map_cases(work, cases, title="crop")
         pd.DataFrame(rows).to_csv(aside / MANIFEST, index=False)
-    print(f"crop: {len(rows)} cases in {CROPPED}")
+    what = (
+        f"stored at {' and '.join(f'{n} mm' for n in kept)}" if kept else "placed, to be cropped on the fly"
+    )
+    print(f"crop: {len(rows)} cases {what} in {CROPPED}")
 
 
 if __name__ == "__main__":

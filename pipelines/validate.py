@@ -24,7 +24,8 @@ def validate_raw() -> Verdict:
 
 
 def validate_cropped() -> Verdict:
-    rows = measure_store(CROPPED, spacings_mm=load_params().crop.spacings_mm)
+    crop = load_params().crop
+    rows = measure_store(CROPPED, spacings_mm=crop.spacings_mm, raw=RAW if crop.on_the_fly else None)
     from glioseg.data.contracts import check_cropped
 
     return check_cropped(rows, docs=DOCS / "cropped")

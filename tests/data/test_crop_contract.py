@@ -11,8 +11,8 @@ import pytest
 from glioseg.data import contracts
 from glioseg.data.cases import MODALITIES, Case
 from glioseg.data.rules import Table, one_of
-from glioseg.data.store import MANIFEST, StoredCase, store_case, write_case
-from glioseg.data.store_survey import StoreError, measure_store
+from glioseg.data.store import MANIFEST, StoredCase, StoreError, store_case, write_case
+from glioseg.data.store_survey import measure_store
 from glioseg.data.verdict import ContractError, Verdict
 from glioseg.data.volumes import Grid, Volume, write_volume
 from glioseg.labels import Scheme
@@ -116,7 +116,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def verdict(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Verdict:
-    rows = measure_store(store, spacings_mm=(1, 2))
+    rows = measure_store(store, spacings_mm=(1, 2), raw=None)
     return contracts.check_cropped(rows, docs=tmp_path_factory.mktemp("docs") / "cropped")
 
 
@@ -138,7 +138,7 @@ def test_a_good_crop_is_accepted_and_a_bad_one_stops_the_pipeline(verdict: Verdi
 
 def test_a_store_without_manifest_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"manifest\.csv: not readable"):
-        measure_store(tmp_path, spacings_mm=(1,))
+        measure_store(tmp_path, spacings_mm=(1,), raw=None)
 
 
 def test_a_rule_that_cannot_be_evaluated_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -86,21 +86,33 @@ def test_a_step_gives_the_same_batch_whenever_it_is_asked_for(
     case: StoredCase, tiny_train: MakeTrain
 ) -> None:
     one, two, other = (sample_batch(step, [case], train=tiny_train(), spacing_mm=1) for step in (3, 3, 4))
-    np.testing.assert_array_equal(one[0], two[0])
-    np.testing.assert_array_equal(one[1], two[1])
-    assert (one[0] != other[0]).any()
+    np.testing.assert_array_equal(one.images, two.images)
+    np.testing.assert_array_equal(one.labels, two.labels)
+    assert (one.images != other.images).any()
     reseeded = sample_batch(3, [case], train=tiny_train(seed=6), spacing_mm=1)
-    assert (one[0] != reseeded[0]).any()
+    assert (one.images != reseeded.images).any()
 
 
 def test_every_case_comes_once_a_round(tmp_path: Path, tiny_train: MakeTrain) -> None:
     empty = np.zeros(SHAPE, np.uint8)
     cases = [write_numbered(tmp_path / str(i), empty, offset=i) for i in range(5)]
     train = tiny_train(augmentation_strength=0.0)
-    batches = [sample_batch(step, cases, train=train, spacing_mm=1)[0] for step in range(5)]
-    came = np.concatenate([batch[:, 0, 0, 0, 1] for batch in batches]).astype(int).tolist()
+    batches = [sample_batch(step, cases, train=train, spacing_mm=1) for step in range(5)]
+    came = np.concatenate([batch.images[:, 0, 0, 0, 1] for batch in batches]).astype(int).tolist()
+    assert came == [int(case.name) for batch in batches for case in batch.cases]
     assert sorted(came[:5]) == sorted(came[5:]) == [0, 1, 2, 3, 4]
     assert came[:5] != came[5:]
+
+
+def test_modalities_are_dropped_as_often_as_asked(case: StoredCase, tiny_train: MakeTrain) -> None:
+    def lacks(chance: float) -> list[bool]:
+        train = tiny_train(augmentation_strength=0.0, modality_dropout=chance, batch_size=8)
+        images = sample_batch(0, [case], train=train, spacing_mm=1).images
+        # Of this case, modality 0 is the one that holds anything.
+        return (~images[..., 0].any(axis=(1, 2, 3))).tolist()
+
+    assert not any(lacks(0.0))
+    assert any(lacks(1.0))
 
 
 def test_prefetching_keeps_the_order_and_starts_where_asked() -> None:

@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from glioseg.data.cases import MODALITIES, Case
+from glioseg.data.coarse import coarse_labels
 from glioseg.data.crop import Placement
-from glioseg.data.store import StoredCase, coarse_labels, store_case, write_case
+from glioseg.data.store import StoredCase, StoreError, open_cases, store_case, write_case
 from glioseg.data.volumes import Grid, Volume, write_volume
 from glioseg.geometry import Box
 from glioseg.labels import Scheme
@@ -60,3 +63,39 @@ def test_store_case_counts_labels_before_and_after(tmp_path):
     assert [row[f"raw_{kind}_vox"] for kind in ("ncr", "ed", "et")] == [1, 1, 1]
     assert (row["depth_vox"], row["height_vox"], row["width_vox"]) == (6, 5, 6)
     assert StoredCase(tmp_path / "store" / "a").label(1)[:].sum() == 1 + 2 + 3
+
+
+def write_manifest(store: Path, *rows: str) -> None:
+    (store / "manifest.csv").write_text("\n".join(["case,grade,survival_days", *rows]) + "\n")
+
+
+def test_cases_are_opened_in_the_order_asked_with_their_outcomes(tmp_path, arrays):
+    for name in ("a", "007"):
+        write_case(tmp_path / name, *arrays, Placement(GRID, BOX), spacings_mm=(1,))
+    write_manifest(tmp_path, "a,HGG,300.5", "007,,")
+    one, two = open_cases(tmp_path, ["007", "a"], raw=None)
+    assert (one.name, one.grade, one.survival_days) == ("007", None, None)
+    assert (two.name, two.grade, two.survival_days) == ("a", "HGG", 300.5)
+    image, label = two.open(1)
+    assert (image.shape, label.shape) == ((4, 4, 4, 4), (4, 4, 4))
+    np.testing.assert_array_equal(label[:2], arrays[1][:2])
+
+
+def test_to_open_a_stored_case_reads_no_voxel(tmp_path, arrays):
+    write_case(tmp_path / "a", *arrays, Placement(GRID, BOX), spacings_mm=(1,))
+    arrays_on_disk = StoredCase(tmp_path / "a").open(1)
+    assert not any(isinstance(array, np.ndarray) for array in arrays_on_disk)
+    assert all(isinstance(array[:1], np.ndarray) for array in arrays_on_disk)
+
+
+def test_a_case_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(StoreError, match=r"manifest\.csv: not readable: No such file"):
+        open_cases(tmp_path, ["a"], raw=None)
+    write_manifest(tmp_path, "a,,")
+    with pytest.raises(StoreError, match=r"manifest\.csv: expected a row of b, got none"):
+        open_cases(tmp_path, ["b"], raw=None)
+    with pytest.raises(StoreError, match="a: expected the folder of a cropped case, got none"):
+        open_cases(tmp_path, ["a"], raw=None)
+    (tmp_path / "manifest.csv").write_text("case\na\n")
+    with pytest.raises(StoreError, match=r"missing \['grade', 'survival_days'\]"):
+        open_cases(tmp_path, ["a"], raw=None)

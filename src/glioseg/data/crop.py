@@ -1,7 +1,9 @@
 """Crop to the brain, normalise, and the exact way back to the scan's own grid."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float32, Num, UInt8
@@ -11,6 +13,11 @@ from glioseg.data.cases import MODALITIES
 from glioseg.data.volumes import Grid, Volume
 from glioseg.geometry import Box, bounding_box, paste
 
+PLACEMENT = "placement.json"
+
+AFFINE_TOLERANCE = 1e-3
+"""How far entries of the affines of one case may differ: headers hold float32."""
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -19,36 +26,81 @@ class Placement:
     grid: Grid
     box: Box
 
+    @classmethod
+    def load(cls, folder: Path) -> "Placement":
+        """Read what `save` wrote in a stored case's folder."""
+        record = json.loads((folder / PLACEMENT).read_text())
+        grid = Grid(tuple(record["shape"]), np.array(record["affine"], np.float64))
+        return cls(grid, Box(tuple(record["start"]), tuple(record["stop"])))
+
+    def save(self, folder: Path) -> None:
+        """Write placement.json."""
+        record = {"shape": self.grid.shape, "affine": self.grid.affine.tolist(), **asdict(self.box)}
+        (folder / PLACEMENT).write_text(json.dumps(record))
+
 
 def crop_images(
     images: Mapping[str, Volume], *, margin_vox: int
 ) -> tuple[Float32[NDArray, "d h w 4"], Placement]:
-    """Crop the four images of a case to the brain and normalise them.
+    """Crop the images of a case to the brain and normalise them.
 
     The box is that of the non-zero voxels over the images, never of the segmentation: at prediction
     time there is none.
 
     Args:
-        images: a volume for each of `MODALITIES`, all on one grid.
+        images: a volume for each of `MODALITIES`, or for some of them, all on one grid.
         margin_vox: voxels added around the brain, inside the grid.
 
     Returns:
         (D, H, W, 4) float32 in LPS, channels in the order of `MODALITIES`: each has mean 0 and
-        standard deviation 1 inside the brain and is 0 outside; and where the crop lies.
+        standard deviation 1 inside the brain and is 0 outside; that of a missing modality is 0
+        everywhere; and where the crop lies.
 
     Raises:
-        ValueError: grids differ, or no voxel is non-zero.
+        ValueError: no modality, grids differ, or no voxel is non-zero.
     """
-    grid = images[MODALITIES[0]].grid
-    for name in MODALITIES:
-        if images[name].grid.shape != grid.shape:
-            raise ValueError(f"{name}: expected shape {grid.shape}, got {images[name].grid.shape}")
-    arrays = [grid.to_lps.apply(images[name].data) for name in MODALITIES]
-    brain = np.logical_or.reduce([array != 0 for array in arrays])
-    box = bounding_box(brain, margin_vox)
-    inside = brain[box.slices]
-    normal = [zscore(array[box.slices], inside) for array in arrays]
-    return np.stack(normal, axis=-1), Placement(grid, box)
+    grid = _common_grid(images)
+    arrays = {name: grid.to_lps.apply(images[name].data) for name in MODALITIES if name in images}
+    box = bounding_box(_any(list(arrays.values())), margin_vox)
+    image = np.zeros((*box.shape, len(MODALITIES)), np.float32)
+    channels = [MODALITIES.index(name) for name in arrays]
+    image[..., channels] = normalised([array[box.slices] for array in arrays.values()])
+    return image, Placement(grid, box)
+
+
+def normalised(crops: Sequence[Num[NDArray, "d h w"]]) -> Float32[NDArray, "d h w c"]:
+    """Stack the images of a crop, each with mean 0 and standard deviation 1 inside the brain, 0 outside."""
+    brain = _any(crops)
+    return np.stack([zscore(crop, brain) for crop in crops], axis=-1)
+
+
+def crop_brain(images: Mapping[str, Volume], placement: Placement) -> Bool[NDArray, "e i x"]:
+    """Mark the voxels of a crop that are not background: those where some image is not 0."""
+    turn, here = placement.grid.to_lps, placement.box.slices
+    return _any([turn.apply(images[name].data)[here] for name in MODALITIES if name in images])
+
+
+def _any(arrays: Sequence[Num[NDArray, "d h w"]]) -> Bool[NDArray, "d h w"]:
+    """Where some array is not 0."""
+    marked: NDArray[np.bool_] = np.logical_or.reduce([array != 0 for array in arrays])
+    return marked
+
+
+def _common_grid(images: Mapping[str, Volume]) -> Grid:
+    """The grid that all images of a case share."""
+    present = [name for name in MODALITIES if name in images]
+    if not present:
+        raise ValueError(f"no modality: expected at least one of {', '.join(MODALITIES)}")
+    first = images[present[0]].grid
+    for name in present[1:]:
+        grid = images[name].grid
+        if grid.shape != first.shape:
+            raise ValueError(f"{name}: expected shape {first.shape}, got {grid.shape}")
+        if (away := np.abs(grid.affine - first.affine).max()) > AFFINE_TOLERANCE:
+            raise ValueError(
+                f"{name}: expected the affine of {present[0]}, got one that differs by up to {away:.3g} mm"
+            )
+    return first
 
 
 def crop_labels(labels: UInt8[NDArray, "d h w"], placement: Placement) -> UInt8[NDArray, "e i x"]:

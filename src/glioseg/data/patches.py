@@ -1,30 +1,38 @@
-"""Patches drawn from the store of cropped cases, in an order that a seed and a step number fix."""
+"""Patches drawn from cropped cases, in an order that a seed and a step number fix."""
 
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import count
 from typing import TypeVar
 
-import blosc2
 import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
 from glioseg.data.augment import Augmentation
-from glioseg.data.store import StoredCase
+from glioseg.data.store import CroppedCase, Voxels
 from glioseg.geometry import Shape3
 from glioseg.params import Train
 
 T = TypeVar("T")
 Patch = tuple[Float32[NDArray, "d h w 4"], UInt8[NDArray, "d h w"]]
-Batch = tuple[Float32[NDArray, "b d h w 4"], UInt8[NDArray, "b d h w"]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The patches of one training step, and the case that each comes from."""
+
+    images: Float32[NDArray, "b d h w 4"]
+    labels: UInt8[NDArray, "b d h w"]
+    cases: tuple[CroppedCase, ...]
 
 
 def sample_patch(
     rng: np.random.Generator,
-    case: StoredCase,
+    case: CroppedCase,
     *,
     spacing_mm: int,
     shape: Shape3,
@@ -38,7 +46,7 @@ def sample_patch(
 
     Args:
         rng: source of the draw.
-        case: a stored case.
+        case: a cropped case.
         spacing_mm: which resolution to read.
         shape: of the patch, in voxels at that resolution.
         tumour_fraction: chance that the patch is centred on tumour, if the case has any.
@@ -46,17 +54,17 @@ def sample_patch(
     Returns:
         The image (D, H, W, 4) float32 and its dense labels (D, H, W) uint8.
     """
-    labels = case.label(spacing_mm)
+    volume, labels = case.open(spacing_mm)
     centre = _tumour_voxel(rng, labels) if rng.random() < tumour_fraction else None
     d, h, w = (
         _start(rng, n, size, None if centre is None else int(centre[axis]))
         for axis, (n, size) in enumerate(zip(labels.shape, shape, strict=True))
     )
-    image = read_window(case.image(spacing_mm), (d, h, w), shape)
+    image = read_window(volume, (d, h, w), shape)
     return image.astype(np.float32), read_window(labels, (d, h, w), shape)
 
 
-def _tumour_voxel(rng: np.random.Generator, labels: blosc2.NDArray) -> NDArray[np.intp] | None:
+def _tumour_voxel(rng: np.random.Generator, labels: Voxels) -> NDArray[np.intp] | None:
     """One tumour voxel's indices, each as likely as the other; None where there is no tumour."""
     whole = labels[:]
     hits = np.flatnonzero(whole)
@@ -72,18 +80,18 @@ def _start(rng: np.random.Generator, length: int, size: int, centre: int | None)
     return min(max(centre - size // 2, 0), length - size)
 
 
-def read_window(array: blosc2.NDArray, start: Shape3, shape: Shape3) -> NDArray[np.generic]:
+def read_window(array: Voxels, start: Shape3, shape: Shape3) -> NDArray[np.generic]:
     """Read a box of voxels that may reach beyond the volume, where it holds zeros."""
     inner = [(max(a, 0), min(a + size, n)) for a, size, n in zip(start, shape, array.shape, strict=False)]
     content: NDArray[np.generic] = array[tuple(slice(a, b) for a, b in inner)]
     if content.shape[:3] == tuple(shape):
         return content
-    out = np.zeros((*shape, *array.shape[3:]), array.dtype)
+    out = np.zeros((*shape, *array.shape[3:]), content.dtype)
     out[tuple(slice(a - s, b - s) for (a, b), s in zip(inner, start, strict=True))] = content
     return out
 
 
-def sample_batch(step: int, cases: Sequence[StoredCase], *, train: Train, spacing_mm: int) -> Batch:
+def sample_batch(step: int, cases: Sequence[CroppedCase], *, train: Train, spacing_mm: int) -> Batch:
     """The batch of one training step, the same whenever it is asked for.
 
     Every case comes once before any comes again, in an order that changes with each round. Because
@@ -92,30 +100,32 @@ def sample_batch(step: int, cases: Sequence[StoredCase], *, train: Train, spacin
     Args:
         step: training step, counted over all epochs.
         cases: the training cases.
-        train: seed, batch size, patch shape, tumour fraction and augmentation strength.
+        train: seed, batch size, patch shape, tumour fraction, augmentation strength and modality dropout.
         spacing_mm: which resolution to read.
 
-    Returns:
-        Images (B, D, H, W, 4) float32 and dense labels (B, D, H, W) uint8.
     """
     rng = np.random.default_rng([train.seed, step])
-    images, labels = [], []
-    for number in range(step * train.batch_size, (step + 1) * train.batch_size):
-        image, label = sample_patch(
-            rng,
-            _case_in_turn(number, cases, train.seed),
-            spacing_mm=spacing_mm,
-            shape=train.patch_shape,
-            tumour_fraction=train.tumour_fraction,
-        )
-        augmentation = Augmentation.draw(rng, strength=train.augmentation_strength)
-        image, label = augmentation.apply(image, label)
-        images.append(image)
-        labels.append(label)
-    return np.stack(images), np.stack(labels)
+    numbers = range(step * train.batch_size, (step + 1) * train.batch_size)
+    chosen = tuple(_case_in_turn(number, cases, train.seed) for number in numbers)
+    images, labels = zip(*(_augmented(rng, case, train, spacing_mm) for case in chosen), strict=True)
+    return Batch(np.stack(images), np.stack(labels), chosen)
 
 
-def _case_in_turn(number: int, cases: Sequence[StoredCase], seed: int) -> StoredCase:
+def _augmented(rng: np.random.Generator, case: CroppedCase, train: Train, spacing_mm: int) -> Patch:
+    image, label = sample_patch(
+        rng,
+        case,
+        spacing_mm=spacing_mm,
+        shape=train.patch_shape,
+        tumour_fraction=train.tumour_fraction,
+    )
+    augmentation = Augmentation.draw(
+        rng, strength=train.augmentation_strength, modality_dropout=train.modality_dropout
+    )
+    return augmentation.apply(image, label)
+
+
+def _case_in_turn(number: int, cases: Sequence[CroppedCase], seed: int) -> CroppedCase:
     """The case of the patch with this number, counted from the start of training."""
     round_, place = divmod(number, len(cases))
     order = np.random.default_rng([seed, round_, 1]).permutation(len(cases))

@@ -73,6 +73,23 @@ def split_cases(
     return result
 
 
+def training_parts(splits: Splits, *, folds: int) -> list[Fold]:
+    """What to train on, and what to choose by: once, or for each fold of cross-validation.
+
+    Args:
+        splits: what data/splits.json holds.
+        folds: 1, or as many as `splits` has.
+
+    Raises:
+        SplitError: the split has another number of folds.
+    """
+    if folds == 1:
+        return [Fold(train=splits["train"], validation=splits["validation"])]
+    if folds != len(splits["folds"]):
+        raise SplitError(f"train.folds: expected 1 or {len(splits['folds'])}, got {folds}")
+    return splits["folds"]
+
+
 def _strata(manifest: pd.DataFrame) -> list[str]:
     volume = manifest[["ncr_vox", "ed_vox", "et_vox"]].sum(axis=1)
     large = np.where(volume > volume.median(), "large", "small")

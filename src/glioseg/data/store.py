@@ -2,24 +2,28 @@
 
 `<folder>/<case>/` holds, for each resolution, `image_<n>mm.b2nd` (D, H, W, 4) float16 and
 `label_<n>mm.b2nd` (D, H, W) uint8, in blocks that Blosc2 packs one by one; `placement.json` says where
-the crop lies in the scan. `<folder>/manifest.csv` lists the cases.
+the crop lies in the scan. `<folder>/manifest.csv` lists the cases. Where crops are made on the fly, the
+store holds no voxels: `glioseg.data.raw_case` reads the scans.
 """
 
-import json
+import csv
 import shutil
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import blosc2
 import numpy as np
-from jaxtyping import Float16, Float32, UInt8
+from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
-from glioseg.data.cases import SEGMENTATION, Case
+from glioseg.data.cases import COHORT, SEGMENTATION, Case, read_cohort
+from glioseg.data.coarse import coarse_image, coarse_labels
 from glioseg.data.crop import Placement, crop_images, crop_labels
-from glioseg.data.volumes import Grid, read_volume
-from glioseg.geometry import Box, downsample
-from glioseg.labels import LABEL_NAMES, Label, from_scheme, labels_from_regions, regions_from_labels
+from glioseg.data.raw_case import RawCase
+from glioseg.data.volumes import read_volume
+from glioseg.labels import LABEL_NAMES, Label, from_scheme
 
 MANIFEST = "manifest.csv"
 CHUNK_VOX = 48
@@ -27,11 +31,57 @@ CHUNK_VOX = 48
 PACK = {"codec": blosc2.Codec.ZSTD, "clevel": 1}
 
 
+class StoreError(ValueError):
+    """A store that lacks what it should hold; the message names it."""
+
+
+@runtime_checkable
+class Voxels(Protocol):
+    """An array on disk or in memory, of which a slice gives NumPy values."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Voxels along each axis, and channels where there are any."""
+
+    def __getitem__(self, index: Any, /) -> Any: ...
+
+
+@runtime_checkable
+class CroppedCase(Protocol):
+    """A cropped case that training and validation can read, wherever its voxels come from."""
+
+    @property
+    def name(self) -> str:
+        """The case's name."""
+
+    @property
+    def grade(self) -> str | None:
+        """HGG or LGG, where known."""
+
+    @property
+    def survival_days(self) -> float | None:
+        """Overall survival, where known."""
+
+    def open(self, spacing_mm: int) -> tuple[Voxels, Voxels]:
+        """The image (D, H, W, 4) float16 and its dense labels (D, H, W) uint8 at this spacing."""
+
+
 @dataclass(frozen=True)
 class StoredCase:
     """One cropped case on disk."""
 
     folder: Path
+    grade: str | None = None
+    survival_days: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The case's name: that of its folder."""
+        return self.folder.name
+
+    def open(self, spacing_mm: int) -> tuple[Voxels, Voxels]:
+        """Image and label; see `image` and `label`."""
+        return self.image(spacing_mm), self.label(spacing_mm)
 
     def image(self, spacing_mm: int) -> "blosc2.NDArray":
         """(D, H, W, 4) float16 at this spacing, read where it is sliced."""
@@ -44,12 +94,59 @@ class StoredCase:
     @property
     def placement(self) -> Placement:
         """Where the crop lies in the scan."""
-        record = json.loads((self.folder / "placement.json").read_text())
-        grid = Grid(tuple(record["shape"]), np.array(record["affine"], np.float64))
-        return Placement(grid, Box(tuple(record["start"]), tuple(record["stop"])))
+        return Placement.load(self.folder)
 
     def _file(self, kind: str, spacing_mm: int) -> Path:
         return self.folder / f"{kind}_{spacing_mm}mm.b2nd"
+
+
+def open_cases(store: Path, names: Sequence[str], *, raw: Path | None) -> list[CroppedCase]:
+    """Give the named cases of a store, in the order of the names; nothing is read of their voxels.
+
+    Args:
+        store: the folder of all cases.
+        names: which cases.
+        raw: the folder of the raw cohort, where crops are made on the fly, or None.
+
+    Raises:
+        StoreError: no manifest, or a case that manifest, store or raw cohort lacks.
+    """
+    known = listed_cases(store, raw=raw)
+    for name in names:
+        if name not in known:
+            raise StoreError(f"{store / MANIFEST}: expected a row of {name}, got none")
+        if not (store / name).is_dir():
+            raise StoreError(f"{store / name}: expected the folder of a cropped case, got none")
+    return [known[name] for name in names]
+
+
+def listed_cases(store: Path, *, raw: Path | None) -> dict[str, CroppedCase]:
+    """Every case of the manifest by name, whether or not its voxels are there; see `open_cases`."""
+    rows = _read_manifest(store / MANIFEST)
+    if raw is None:
+        return {row["case"]: _stored(store, row) for row in rows}
+    cohort = {case.case: case for case in read_cohort(raw / COHORT)}
+    missing = [row["case"] for row in rows if row["case"] not in cohort]
+    if missing:
+        raise StoreError(f"{raw / COHORT}: expected every case of {store / MANIFEST}, missing {missing}")
+    return {row["case"]: RawCase(cohort[row["case"]], store / row["case"]) for row in rows}
+
+
+def _read_manifest(path: Path) -> list[dict[str, str]]:
+    try:
+        reader = csv.DictReader(path.read_text().splitlines())
+    except OSError as error:
+        raise StoreError(f"{path}: not readable: {error.strerror}") from None
+    needed = ("case", "grade", "survival_days")
+    missing = [column for column in needed if column not in (reader.fieldnames or ())]
+    if missing:
+        raise StoreError(f"{path}: expected columns {list(needed)}, missing {missing}")
+    return list(reader)
+
+
+def _stored(store: Path, row: dict[str, str]) -> StoredCase:
+    days = float(row["survival_days"]) if row["survival_days"] else None
+    return StoredCase(store / row["case"], row["grade"] or None, days)
 
 
 def write_case(
@@ -67,7 +164,7 @@ def write_case(
         image: normalised crop at 1 mm, as from `crop_images`.
         label: dense labels on the same voxels.
         placement: where the crop lies.
-        spacings_mm: resolutions to keep; n stands for blocks of n³ voxels averaged.
+        spacings_mm: resolutions to keep; none leaves the placement alone.
     """
     aside = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(aside, ignore_errors=True)
@@ -75,12 +172,7 @@ def write_case(
     for spacing in spacings_mm:
         _pack(aside / f"image_{spacing}mm.b2nd", coarse_image(image, spacing))
         _pack(aside / f"label_{spacing}mm.b2nd", coarse_labels(label, spacing))
-    record = {
-        "shape": placement.grid.shape,
-        "affine": placement.grid.affine.tolist(),
-        **asdict(placement.box),
-    }
-    (aside / "placement.json").write_text(json.dumps(record))
+    placement.save(aside)
     shutil.rmtree(folder, ignore_errors=True)
     aside.rename(folder)
     return StoredCase(folder)
@@ -95,7 +187,7 @@ def store_case(
         store: the folder of all cases.
         case: with its four images and its segmentation.
         margin_vox: voxels around the brain.
-        spacings_mm: resolutions to keep.
+        spacings_mm: resolutions to keep; none where crops are made on the fly.
     """
     volumes = {role: read_volume(file) for role, file in case.files.items()}
     image, placement = crop_images(volumes, margin_vox=margin_vox)
@@ -120,18 +212,6 @@ def store_case(
 
 def _count(labels: UInt8[NDArray, "d h w"], column: str) -> dict[str, int]:
     return {column.format(name.lower()): int((labels == Label[name]).sum()) for name in LABEL_NAMES}
-
-
-def coarse_image(image: Float32[NDArray, "d h w c"], factor: int) -> Float16[NDArray, "e i x c"]:
-    """Average blocks of factor³ voxels, in the store's dtype."""
-    return (downsample(image, factor) if factor > 1 else image).astype(np.float16)
-
-
-def coarse_labels(label: UInt8[NDArray, "d h w"], factor: int) -> UInt8[NDArray, "e i x"]:
-    """Give each block of factor³ voxels the regions that at least half of its voxels have."""
-    if factor == 1:
-        return label
-    return labels_from_regions(downsample(regions_from_labels(label).astype(np.float32), factor))
 
 
 def _pack(path: Path, array: NDArray[np.generic]) -> None:

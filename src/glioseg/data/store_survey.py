@@ -1,4 +1,6 @@
-"""The measured table of the cropped store: one row a case and resolution. It states facts and judges nothing.
+"""The measured table of the crops: one row a case and resolution. It states facts and judges nothing.
+
+Where crops are made on the fly, it measures what training would see.
 
 `glioseg.data.contracts` holds the table to its expectations.
 """
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 
 from glioseg.cluster import map_cases
 from glioseg.data.cases import MODALITIES
-from glioseg.data.store import MANIFEST, StoredCase
+from glioseg.data.store import MANIFEST, CroppedCase, StoreError, listed_cases
 from glioseg.labels import LABEL_NAMES, Label
 
 COUNTS = tuple(name.lower() for name in LABEL_NAMES)
@@ -27,18 +29,14 @@ Facts = dict[str, Any]
 """Fields of `CropRow` by name."""
 
 
-class StoreError(ValueError):
-    """A store of cropped cases without a usable manifest; the message names it."""
-
-
 @dataclass(frozen=True)
 class CropRow:
-    """What the store holds of one case at one resolution. A fact that cannot be measured is None.
+    """What training sees of one case at one resolution. A fact that cannot be measured is None.
 
     `problem`: why it cannot be read; `manifest_shape`: the shape that follows from the manifest;
     `non_finite_vox`: NaN or infinite values over all channels; `mean`, `deviation`: of each modality
     inside the brain, at 1 mm only, since averaging blocks changes the deviation; `stored_vox`,
-    `manifest_vox`, `raw_vox`: tumour voxels of each of `COUNTS` in the store, and in the crop and
+    `manifest_vox`, `raw_vox`: tumour voxels of each of `COUNTS` in the label map, and in the crop and
     before it as the manifest says, at 1 mm only.
     """
 
@@ -59,16 +57,22 @@ class CropRow:
     raw_vox: dict[str, int] = field(default_factory=dict)
 
 
-def measure_store(store: Path, *, spacings_mm: tuple[int, ...]) -> list[CropRow]:
+def measure_store(store: Path, *, spacings_mm: tuple[int, ...], raw: Path | None) -> list[CropRow]:
     """Measure every case that the manifest lists, one at a time in each worker process.
+
+    Args:
+        store: the folder of all cases.
+        spacings_mm: the resolutions that training may ask for.
+        raw: the folder of the raw cohort, where crops are made on the fly, or None.
 
     Raises:
         StoreError: no manifest, one without its columns, or one that lists no case.
     """
     manifest = _read_manifest(store / MANIFEST)
-    work = partial(measure_stored, store, spacings_mm=spacings_mm)
-    measured = map_cases(work, manifest.to_dict("records"), title="measure crops")
-    return [row for rows in measured for row in rows]
+    cases = listed_cases(store, raw=raw)
+    listed = [(cases[row["case"]], row) for row in manifest.to_dict("records")]
+    work = partial(measure_case, spacings_mm=spacings_mm)
+    return [row for rows in map_cases(work, listed, title="measure crops") for row in rows]
 
 
 def _read_manifest(path: Path) -> pd.DataFrame:
@@ -85,22 +89,23 @@ def _read_manifest(path: Path) -> pd.DataFrame:
     return manifest[needed]
 
 
-def measure_stored(store: Path, listed: dict[str, object], *, spacings_mm: tuple[int, ...]) -> list[CropRow]:
+def measure_case(
+    listed: tuple[CroppedCase, dict[str, object]], *, spacings_mm: tuple[int, ...]
+) -> list[CropRow]:
     """Measure one case at every resolution.
 
     Args:
-        store: the folder of all cases.
-        listed: the case's row of the manifest.
-        spacings_mm: the resolutions that the store should keep.
+        listed: the case, and its row of the manifest.
+        spacings_mm: the resolutions that training may ask for.
     """
-    return [_measure(StoredCase(store / str(listed["case"])), listed, spacing) for spacing in spacings_mm]
+    return [_measure(*listed, spacing) for spacing in spacings_mm]
 
 
-def _measure(case: StoredCase, listed: dict[str, object], spacing_mm: int) -> CropRow:
-    name, file = str(listed["case"]), f"image_{spacing_mm}mm.b2nd"
+def _measure(case: CroppedCase, listed: dict[str, object], spacing_mm: int) -> CropRow:
+    name, file = case.name, f"crop at {spacing_mm} mm"
     # Blosc2 raises RuntimeError for a chunk or header that it cannot unpack.
     try:
-        image, label = case.image(spacing_mm)[:], case.label(spacing_mm)[:]
+        image, label = (array[:] for array in case.open(spacing_mm))
     except (OSError, RuntimeError, ValueError) as error:
         return CropRow(name, file, spacing_mm, problem=" ".join(str(error).split()) or type(error).__name__)
     d, h, w = (-(-int(str(listed[axis])) // spacing_mm) for axis in AXES)
