@@ -1,16 +1,35 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from glioseg.data.cases import MODALITIES
 from glioseg.data.volumes import Grid, Volume
 from glioseg.geometry import downsample
-from glioseg.nets.inference import ModelError, Segmenter, Settings, load_model, upsample
+from glioseg.nets.inference import Segmenter, load_ensemble, load_model, save_model, upsample
+from glioseg.nets.settings import ModelError
+from tests.models import Formula, make_settings
 
 
-def bright_is_tumour(batch, training):
-    """Stands for a network: WT, TC and ET are where the first channel is above 0, 1 and 2."""
-    assert not training
-    return np.stack([batch[..., 0] > level for level in (0, 1, 2)], axis=-1).astype(np.float32)
+def bright_is_tumour(batch):
+    """WT, TC and ET are where the first channel is above 0, 1 and 2."""
+    return np.stack([batch[..., 0] > level for level in (0, 1, 2)], axis=-1)
+
+
+def constant(*regions):
+    return lambda batch: np.broadcast_to(np.float32(regions), (*batch.shape[:4], 3))
+
+
+def bright_block(affine):
+    """A brain of 180 voxels, 8 of them bright: there z = sqrt(172 / 8) = 4.6."""
+    scan = np.zeros((9, 8, 7), np.int16)
+    scan[2:8, 1:7, 1:6] = 10
+    scan[4:6, 3:5, 2:4] = 100
+    return scan, {name: Volume(scan, Grid(scan.shape, affine)) for name in MODALITIES}
+
+
+def segmenter(segmentation, settings=None, **outcomes):
+    return Segmenter((Formula(segmentation, **outcomes),), settings or make_settings())
 
 
 def test_upsample_of_downsample_keeps_a_ramp():
@@ -22,39 +41,161 @@ def test_upsample_of_downsample_keeps_a_ramp():
 
 @pytest.mark.parametrize("affine", [np.diag([-1.0, -1, 1, 1]), np.diag([1.0, 1, 1, 1])])
 def test_labels_come_back_on_the_scan_s_own_grid(affine):
-    scan = np.zeros((9, 8, 7), np.int16)
-    scan[2:8, 1:7, 1:6] = 10
-    scan[4:6, 3:5, 2:4] = 100
-    images = {name: Volume(scan, Grid(scan.shape, affine)) for name in MODALITIES}
-    labels = Segmenter(bright_is_tumour, Settings(1, 4, 1, 0.0)).segment(images)
-    # 8 bright voxels of 180: z = sqrt(172 / 8) = 4.6, so they are WT, TC and ET.
-    np.testing.assert_array_equal(labels, np.where(scan == 100, 3, 0))
+    scan, images = bright_block(affine)
+    answer = segmenter(bright_is_tumour, make_settings(multiple=4)).answer(images)
+    np.testing.assert_array_equal(answer.labels, np.where(scan == 100, 3, 0))
+    np.testing.assert_array_equal(
+        segmenter(bright_is_tumour, make_settings(multiple=4)).segment(images), answer.labels
+    )
 
 
-def test_nothing_is_tumour_outside_the_brain():
+@pytest.mark.parametrize("spacing_mm", [1, 2])
+def test_nothing_is_tumour_nor_unsure_outside_the_brain(spacing_mm):
     scan = np.zeros((6, 6, 6), np.int16)
     scan[1:5, 1:5, 1:5] = np.arange(64).reshape(4, 4, 4) + 1
     images = {name: Volume(scan, Grid(scan.shape, np.eye(4))) for name in MODALITIES}
-    everywhere = Segmenter(lambda x, training: np.ones((*x.shape[:-1], 3)), Settings(2, 2, 1, 0.0))
-    np.testing.assert_array_equal(everywhere.segment(images) > 0, scan > 0)
+    everywhere = segmenter(constant(0.75, 0.5, 0.25), make_settings(spacing_mm=spacing_mm))
+    answer = everywhere.answer(images)
+    np.testing.assert_array_equal(answer.labels, np.where(scan > 0, 1, 0))
+    np.testing.assert_allclose(answer.entropy_bits, np.where(scan > 0, 2.0, 0.0), atol=1e-6)
+    assert answer.entropy_bits.dtype == np.float32
 
 
-def test_settings_round_trip_and_errors(tmp_path):
-    settings = Settings(spacing_mm=2, multiple=16, margin_vox=1, min_et_ml=0.1)
-    settings.save(tmp_path)
-    assert Settings.load(tmp_path) == settings
-    with pytest.raises(ModelError, match=r"settings.json: not a model's settings"):
+def test_volumes_are_those_of_the_labels_on_the_scan_s_own_grid():
+    _, images = bright_block(np.diag([1.0, 1, 2, 1]))
+    answer = segmenter(bright_is_tumour).answer(images)
+    # 8 voxels of 2 mm³.
+    for volume in answer.volumes.values():
+        assert (volume.ml, volume.low_ml, volume.high_ml) == pytest.approx((0.016, 0.016, 0.016))
+
+
+def test_the_interval_is_that_of_calibrated_probabilities():
+    _, images = bright_block(np.eye(4))
+    settings = make_settings(temperature=(2.0, 1.0, 1.0), volume_level=(0.2, 0.2, 0.2))
+    answer = segmenter(constant(0.9, 0.9, 0.0), settings).answer(images)
+    # WT: ln 9 / 2 = ln 3, so 0.75 in all 180 voxels, which is less than 0.8. TC stays 0.9.
+    wt, tc = answer.volumes["WT"], answer.volumes["TC"]
+    assert (wt.ml, wt.low_ml, wt.high_ml) == pytest.approx((0.18, 0.0, 0.18))
+    assert (tc.ml, tc.low_ml, tc.high_ml) == pytest.approx((0.18, 0.18, 0.18))
+
+
+def test_any_modality_may_be_missing_and_it_says_which():
+    scan, images = bright_block(np.eye(4))
+    del images["t1ce"], images["flair"]
+    seen = []
+
+    def look(batch):
+        seen.append(batch.any(axis=(0, 1, 2, 3)).tolist())
+        return bright_is_tumour(batch)
+
+    answer = segmenter(look).answer(images)
+    assert answer.missing == ("t1ce", "flair")
+    assert seen == [[True, False, True, False]]
+    np.testing.assert_array_equal(answer.labels, np.where(scan == 100, 3, 0))
+    with pytest.raises(ValueError, match="no modality: expected at least one of t1, t1ce, t2, flair"):
+        segmenter(look).answer({})
+
+
+def test_a_constant_scan_is_brain_too():
+    """Its z-score is 0 everywhere, as outside the brain."""
+    scan = np.zeros((4, 4, 4), np.int16)
+    scan[1:3, 1:3, 1:3] = 7
+    answer = segmenter(constant(1, 1, 1)).answer({"t1": Volume(scan, Grid(scan.shape, np.eye(4)))})
+    np.testing.assert_array_equal(answer.labels, np.where(scan > 0, 3, 0))
+
+
+def test_outcomes_are_none_or_in_their_units():
+    _, images = bright_block(np.eye(4))
+    answer = segmenter(bright_is_tumour).answer(images)
+    assert (answer.grade_lgg, answer.survival_days) == (None, None)
+    answer = segmenter(bright_is_tumour, grade=0.25, survival=2.0).answer(images)
+    assert (answer.grade_lgg, answer.survival_days) == (0.25, 730.5)  # a year has 365.25 days
+
+
+def test_members_are_averaged():
+    _, images = bright_block(np.eye(4))
+    pair = (Formula(constant(0.9, 0.2, 0.2)), Formula(constant(0.2, 0.2, 0.2)))
+    # Their mean is 0.55: whole tumour everywhere in the brain.
+    assert (Segmenter(pair, make_settings()).segment(images) == 2).sum() == 180
+
+
+def test_an_enhancing_speck_is_taken_for_core_and_a_small_piece_for_background():
+    scan, images = bright_block(np.diag([2.0, 2, 2, 1]))
+    # 8 voxels of 8 mm³ are 0.064 ml.
+    for sizes, label in (
+        ({"min_et_ml": 0.064}, 3),
+        ({"min_et_ml": 0.065}, 1),
+        ({"min_component_ml": 0.064}, 3),
+        ({"min_component_ml": 0.065}, 0),
+    ):
+        labels = segmenter(bright_is_tumour, make_settings(**sizes)).segment(images)
+        np.testing.assert_array_equal(labels, np.where(scan == 100, label, 0))
+
+
+@pytest.fixture(scope="module")
+def networks():
+    """Two Keras networks of one number each: σ(bias) everywhere."""
+    import keras
+
+    def make(bias):
+        image = keras.Input((None, None, None, 4))
+        layer = keras.layers.Conv3D(3, 1, activation="sigmoid", kernel_initializer="zeros")
+        network = keras.Model(image, {"segmentation": layer(image)})
+        layer.bias.assign(np.full(3, bias))
+        return network
+
+    return make(0.0), make(np.log(3.0))
+
+
+def mean_probability(loaded):
+    grid = np.zeros((1, 4, 4, 4, 4), np.float32)
+    return np.mean([np.asarray(model.predict_on_batch(grid)["segmentation"]) for model in loaded.models])
+
+
+def test_a_model_folder_holds_all_members(networks, tmp_path):
+    settings = make_settings(temperature=(1.5, 1.0, 0.5), calibration_error_before=(0.1, 0.2, 0.3))
+    save_model(tmp_path, networks, settings)
+    assert {path.name for path in tmp_path.iterdir()} == {"model.keras", "model_1.keras", "settings.json"}
+    loaded = load_model(tmp_path)
+    assert loaded.settings == settings
+    assert mean_probability(loaded) == pytest.approx((1 / 2 + 3 / 4) / 2)
+
+
+def test_folders_make_an_ensemble(networks, tmp_path):
+    first = make_settings(window_shape=(20, 20, 20), multiple=4, min_et_ml=0.5, modality_dropout=0.2)
+    second = make_settings(multiple=8, base_filters=16, value_bytes=2, min_et_ml=0.1, margin_vox=3)
+    for name, settings in {"one": first, "two": second}.items():
+        (tmp_path / name).mkdir()
+        save_model(tmp_path / name, [networks[name == "two"]], settings)
+    loaded = load_ensemble([tmp_path / "one", tmp_path / "two"])
+    assert mean_probability(loaded) == pytest.approx(0.625)
+    # What suits both: 24 is the next multiple of 8, and memory is reckoned for 16 filters in float32.
+    needs = {"window_shape": (24, 24, 24), "multiple": 8, "base_filters": 16, "modality_dropout": 0.0}
+    assert loaded.settings == replace(first, **needs)
+    assert load_ensemble([tmp_path / "one"]).settings == first
+
+
+@pytest.mark.parametrize(("name", "value"), [("spacing_mm", 2), ("target", "labels")])
+def test_networks_that_see_different_things_are_no_ensemble(tmp_path, name, value):
+    for folder, changes in (("one", {}), ("two", {name: value})):
+        (tmp_path / folder).mkdir()
+        make_settings(**changes).save(tmp_path / folder)
+    expected = f"two: expected {name} {getattr(make_settings(), name)}, as in .*one, got {value}"
+    with pytest.raises(ModelError, match=expected):
+        load_ensemble([tmp_path / "one", tmp_path / "two"])
+
+
+def test_a_folder_without_a_network_is_named(tmp_path):
+    with pytest.raises(ModelError, match=r"nowhere/settings.json: not a model's settings"):
         load_model(tmp_path / "nowhere")
+    make_settings().save(tmp_path)
     with pytest.raises(ModelError, match=r"model.keras: not a Keras model"):
         load_model(tmp_path)
 
 
-def test_an_enhancing_speck_is_taken_for_core():
-    scan = np.zeros((9, 8, 7), np.int16)
-    scan[2:8, 1:7, 1:6] = 10
-    scan[4:6, 3:5, 2:4] = 100
-    images = {name: Volume(scan, Grid(scan.shape, np.diag([2.0, 2, 2, 1]))) for name in MODALITIES}
-    # 8 voxels of 8 mm³ are 0.064 ml.
-    for min_et_ml, label in ((0.064, 3), (0.065, 1)):
-        labels = Segmenter(bright_is_tumour, Settings(1, 4, 1, min_et_ml)).segment(images)
-        np.testing.assert_array_equal(labels, np.where(scan == 100, label, 0))
+def test_members_are_read_in_the_order_of_their_numbers(networks, tmp_path):
+    save_model(tmp_path, [networks[0]] * 10 + [networks[1]], make_settings())
+    loaded = load_model(tmp_path).models
+    assert [mean_probability(Segmenter((model,), make_settings())) for model in loaded] == pytest.approx(
+        [0.5] * 10 + [0.75]
+    )

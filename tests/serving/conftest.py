@@ -10,33 +10,34 @@ from glioseg.lab.addresses import Lab
 from glioseg.lab.candidate import Evaluation, Source
 from glioseg.lab.registry import register
 from glioseg.lab.tracking import connect
-from glioseg.nets.inference import MODEL_FILE, SETTINGS_FILE, Settings
+from glioseg.nets.inference import save_model
 from glioseg.params import Register
+from tests.models import make_settings
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for servers.py
 
 
 @pytest.fixture(scope="session")
 def registered(tmp_path_factory):
-    """A lab whose champion tells tissues by their brightness."""
+    """A lab whose champion tells tissues by their brightness, as the mean of two networks."""
     import keras
 
     root = tmp_path_factory.mktemp("serving")
     folder = root / "models"
     folder.mkdir()
-    network = keras.Sequential(
-        [keras.Input((None, None, None, 4)), keras.layers.Conv3D(3, 1, activation="sigmoid")]
-    )
-    # Every modality is the same here: WT, TC and ET are where its z-score exceeds -0.1, 0 and 0.1.
+    image = keras.Input((None, None, None, 4))
+    layer = keras.layers.Conv3D(3, 1, activation="sigmoid")
+    network = keras.Model(image, {"segmentation": layer(image)})
+    # Where every modality is the same, WT, TC and ET are where its z-score exceeds -0.1, 0 and 0.1.
     network.set_weights([np.full((1, 1, 1, 4, 3), 1.0), np.array([0.4, 0.0, -0.4])])
-    network.save(folder / MODEL_FILE)
-    Settings(spacing_mm=2, multiple=2, margin_vox=1, min_et_ml=0.0).save(folder)
+    settings = make_settings(spacing_mm=2, volume_level=(0.4, 0.4, 0.4))
+    save_model(folder, [network, network], settings)
     (root / "per_case.csv").write_text("case,dice_wt,dice_tc,dice_et\na,1,1,1\n")
     lab = Lab(root)
     register(
         connect(lab),
         params=Register(name="glioseg", margin=0.0),
-        source=Source([folder / MODEL_FILE, folder / SETTINGS_FILE], Path(glioseg.__file__).parent),
+        source=Source(sorted(folder.iterdir()), Path(glioseg.__file__).parent),
         run={"run_id": "0" * 32, "model_id": "m-" + "0" * 32},
         evaluation=Evaluation(root / "per_case.csv", ["a"]),
         score=lambda folder: pytest.fail("there is no champion to score"),

@@ -49,6 +49,8 @@ def test_volumes_are_voxels_times_their_size(model, scan, expected):
     assert answer["wt_ml"] == pytest.approx(0.002 * (expected > 0).sum())
     assert answer["tc_ml"] == pytest.approx(0.002 * np.isin(expected, (1, 3)).sum())
     assert answer["et_ml"] == pytest.approx(0.002 * (expected == 3).sum())
+    for region in ("wt", "tc", "et"):
+        assert answer[f"{region}_low_ml"] < answer[f"{region}_ml"] < answer[f"{region}_high_ml"]
 
 
 def test_gzip_or_not_and_one_answer_a_row(model, scan):
@@ -77,11 +79,26 @@ def test_a_bad_file_is_named(model, scan, column, content, message):
     assert error.value.get_http_status_code() == 400
 
 
-def test_an_unknown_scheme_and_a_missing_column_are_errors(model, scan):
+def test_an_unknown_scheme_is_an_error(model, scan):
     with pytest.raises(MlflowException, match="brats1999"):
         model.predict(pd.DataFrame([row(scan)]), params={"scheme": "brats1999"})
-    with pytest.raises(MlflowException, match="flair"):
-        model.predict(pd.DataFrame([row(scan)]).drop(columns="flair"))
+
+
+@pytest.mark.parametrize("cell", [None, float("nan"), b""])
+def test_a_modality_may_be_missing(model, registered, scan, cell):
+    fewer = {name: scan for name in MODALITIES if name not in ("t2", "flair")}
+    expected = load_model(registered.root / "models").segment(fewer)
+    columns_missing = pd.DataFrame([row(scan)]).drop(columns=["t2", "flair"])
+    cells_missing = pd.DataFrame([row(scan), row(scan) | {"t2": cell, "flair": cell}])
+    for answer in (model.predict(columns_missing).iloc[0], model.predict(cells_missing).iloc[1]):
+        volume = decode_volume(answer["segmentation"], name="answer")
+        np.testing.assert_array_equal(from_scheme(volume.data, Scheme.BRATS2021), expected)
+
+
+def test_no_modality_is_one_clear_error(model, scan):
+    empty = row(scan) | dict.fromkeys(MODALITIES, b"")
+    with pytest.raises(MlflowException, match="row 1: no modality: expected at least one of t1, t1ce"):
+        model.predict(pd.DataFrame([row(scan), empty]))
 
 
 def test_threads_may_call_it_at_once(model, scan):
@@ -114,7 +131,10 @@ def test_mlflow_s_own_server_answers_without_the_checkout(registered, scan, expe
         volume = decode_volume(base64.b64decode(answer["segmentation"]), name="answer")
         np.testing.assert_array_equal(volume.grid.affine, scan.grid.affine)
         assert (from_scheme(volume.data, Scheme.BRATS2021) == expected).mean() > 0.999
-        assert set(answer) == {"segmentation", "wt_ml", "tc_ml", "et_ml"}
+        volumes = {f"{region}_{end}" for region in ("wt", "tc", "et") for end in ("ml", "low_ml", "high_ml")}
+        assert set(answer) == {"segmentation"} | volumes
+        fewer = {"dataframe_split": {"columns": ["t1", "t2"], "data": [files[:2]]}}
+        assert set(post(address, fewer)["predictions"][0]) == set(answer)
         body["dataframe_split"]["data"][0][0] = base64.b64encode(b"x").decode()
         with pytest.raises(urllib.error.HTTPError) as error:
             post(address, body)

@@ -20,6 +20,7 @@ from glioseg.lab.gate import Verdict, judge
 from glioseg.lab.lineage import tags
 from glioseg.lab.tracking import connect, experiment_id, known_model, known_run
 from glioseg.labels import REGIONS, Scheme
+from glioseg.nets.inference import MODEL_FILE
 from glioseg.params import Register
 
 CHAMPION = "champion"
@@ -50,10 +51,14 @@ class RegistryError(ValueError):
 
 
 def signature() -> ModelSignature:
-    """Four NIfTI files a row in, a label map as NIfTI and volumes out; `scheme` chooses ET = 4 or 3."""
-    volumes = [ColSpec(DataType.double, f"{region.lower()}_ml") for region in REGIONS]
+    """Up to four NIfTI files a row in, a label map as NIfTI and volumes out, each with its interval.
+
+    Any modality may be missing; `scheme` chooses ET = 4 or 3.
+    """
+    ends = ("ml", "low_ml", "high_ml")
+    volumes = [ColSpec(DataType.double, f"{region.lower()}_{end}") for region in REGIONS for end in ends]
     return ModelSignature(
-        inputs=Schema([ColSpec(DataType.binary, name) for name in MODALITIES]),
+        inputs=Schema([ColSpec(DataType.binary, name, required=False) for name in MODALITIES]),
         outputs=Schema([ColSpec(DataType.binary, "segmentation"), *volumes]),
         params=ParamSchema([ParamSpec("scheme", DataType.string, Scheme.BRATS2021.value)]),
     )
@@ -193,3 +198,13 @@ def model_folder(model: str) -> Path:
         return Path(mlflow.artifacts.download_artifacts(model)) / "artifacts"
     except MlflowException as error:
         raise RegistryError(f"{model}: not in the registry: {error.message}") from None
+
+
+def weights_file(model: str) -> Path:
+    """Find the network to start training from: a `.keras` file, or the first one of a registered model.
+
+    Raises:
+        RegistryError: as `model_folder`.
+    """
+    folder = model_folder(model)
+    return folder / MODEL_FILE if model.startswith("models:/") else folder

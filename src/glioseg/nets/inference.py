@@ -1,8 +1,9 @@
-"""From raw volumes to a label map on the scan's own grid: what predict, evaluate and serving share."""
+"""From raw volumes to an answer on the scan's own grid: what predict, evaluate and serving share."""
 
-import json
+import math
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,107 +11,87 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
-from glioseg.data.crop import crop_images, uncrop
-from glioseg.data.store import StoredCase
+from glioseg.data.answers import DAYS_PER_YEAR, Answer
+from glioseg.data.cases import MODALITIES
+from glioseg.data.crop import Placement, crop_brain, crop_images, uncrop
 from glioseg.data.volumes import Volume
-from glioseg.files import write_whole
-from glioseg.geometry import Shape3, downsample, pad_to_multiple
+from glioseg.geometry import Shape3, downsample
 from glioseg.labels import labels_from_regions
-from glioseg.nets.postprocess import choose_min_et_ml, drop_small_et
+from glioseg.nets.calibration import calibrate
+from glioseg.nets.findings import Findings
+from glioseg.nets.passes import examine
+from glioseg.nets.postprocess import clean
+from glioseg.nets.settings import ModelError, Settings
+from glioseg.nets.uncertainty import entropy_bits, region_volumes
 
 if TYPE_CHECKING:
     import keras
 
 MODEL_FILE = "model.keras"
-SETTINGS_FILE = "settings.json"
-
-
-class ModelError(ValueError):
-    """A model folder that cannot be loaded; the message names it."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a network needs beside its weights.
-
-    `spacing_mm`: resolution that it was trained at; `multiple`: grids must be multiples of this many
-    voxels; `margin_vox`: margin of the brain box at 1 mm; `min_et_ml`: smallest enhancing volume of a
-    case that counts.
-    """
-
-    spacing_mm: int
-    multiple: int
-    margin_vox: int
-    min_et_ml: float
-
-    def save(self, folder: Path) -> None:
-        """Write the settings beside the model file."""
-        write_whole(folder / SETTINGS_FILE, json.dumps(asdict(self), indent=2).encode() + b"\n")
-
-    @classmethod
-    def load(cls, folder: Path) -> "Settings":
-        """Read the settings of a model folder."""
-        try:
-            return cls(**json.loads((folder / SETTINGS_FILE).read_text()))
-        except (OSError, ValueError, TypeError) as error:
-            raise ModelError(f"{folder / SETTINGS_FILE}: not a model's settings: {error}") from None
+MEMBER = re.compile(r"model_(\d+)\.keras")
 
 
 @dataclass(frozen=True)
 class Segmenter:
-    """A trained network with the settings that it needs."""
+    """Trained networks, of which the mean counts, with the settings that they need."""
 
-    model: "keras.Model"
+    models: tuple["keras.Model", ...]
     settings: Settings
 
-    def probabilities(self, image: Float32[NDArray, "d h w 4"]) -> Float32[NDArray, "d h w 3"]:
-        """Probabilities of WT, TC and ET for a normalised crop at 1 mm, in one pass.
-
-        The crop is brought to the network's spacing, zero-padded to a grid that it can halve often
-        enough, and the answer is brought back by linear interpolation.
-        """
-        answer = self.coarse_probabilities(downsample(image, self.settings.spacing_mm))
-        d, h, w = image.shape[:3]
-        return upsample(answer, self.settings.spacing_mm, (d, h, w))
-
-    def coarse_probabilities(self, image: Float32[NDArray, "d h w 4"]) -> Float32[NDArray, "d h w 3"]:
-        """The same for a crop that is at the network's spacing already, on its own grid."""
-        padded, box = pad_to_multiple(image, self.settings.multiple)
-        answer: NDArray[np.float32] = np.asarray(
-            self.model(padded[np.newaxis], training=False)[0], np.float32
-        )
-        return answer[box.slices]
-
-    def segment(self, images: Mapping[str, Volume]) -> UInt8[NDArray, "d h w"]:
-        """Dense labels on the scan's own grid, 0 outside the brain.
+    def answer(self, images: Mapping[str, Volume]) -> Answer:
+        """Segment a case, and say how sure that is.
 
         Args:
-            images: a volume for each of `MODALITIES`, all on one grid, in any orientation.
+            images: a volume for each of `MODALITIES`, or for some of them, all on one grid, in any
+                orientation.
+
+        Raises:
+            ValueError: no modality, grids that differ, or too small a memory budget.
         """
+        brain, placement, found = self._look(images)
+        labels = self._labels(found, placement)
+        likely = calibrate(found.regions[brain], self.settings.temperature)
+        entropy = np.zeros(brain.shape, np.float32)
+        entropy[brain] = entropy_bits(likely)
+        volumes = region_volumes(
+            labels, likely, level=self.settings.volume_level, voxel_ml=_voxel_ml(placement)
+        )
+        years = found.outcomes.get("survival")
+        return Answer(
+            labels=uncrop(labels, placement),
+            entropy_bits=uncrop(entropy, placement),
+            volumes=volumes,
+            missing=tuple(name for name in MODALITIES if name not in images),
+            grade_lgg=found.outcomes.get("grade"),
+            survival_days=None if years is None else years * DAYS_PER_YEAR,
+        )
+
+    def segment(self, images: Mapping[str, Volume]) -> UInt8[NDArray, "d h w"]:
+        """Dense labels on the scan's own grid, 0 outside the brain: those of `answer`."""
+        _, placement, found = self._look(images)
+        return uncrop(self._labels(found, placement), placement)
+
+    def _look(self, images: Mapping[str, Volume]) -> tuple[NDArray[np.bool_], Placement, Findings]:
+        """The brain of a crop at 1 mm, where the crop lies, and what is found in it."""
         image, placement = crop_images(images, margin_vox=self.settings.margin_vox)
-        labels = labels_from_regions(self.probabilities(image))
-        labels[~image.any(axis=-1)] = 0
-        voxel_ml = float(np.prod(placement.grid.spacing_mm)) / 1000
-        labels = drop_small_et(labels, min_et_ml=self.settings.min_et_ml, voxel_ml=voxel_ml)
-        return uncrop(labels, placement)
+        brain, spacing = crop_brain(images, placement), self.settings.spacing_mm
+        coarse = downsample(image, spacing) if spacing > 1 else image
+        found = examine(self.models, coarse, self.settings)
+        regions = upsample(found.regions, spacing, placement.box.shape) if spacing > 1 else found.regions
+        regions[~brain] = 0
+        return brain, placement, replace(found, regions=regions)
+
+    def _labels(self, found: Findings, placement: Placement) -> UInt8[NDArray, "d h w"]:
+        return clean(
+            labels_from_regions(found.regions),
+            min_component_ml=self.settings.min_component_ml,
+            min_et_ml=self.settings.min_et_ml,
+            voxel_ml=_voxel_ml(placement),
+        )
 
 
-def settle(segmenter: Segmenter, cases: Sequence[StoredCase], *, choices: Sequence[float]) -> Segmenter:
-    """Choose on validation cases the smallest enhancing volume that counts.
-
-    Args:
-        segmenter: a trained network; its `min_et_ml` does not matter.
-        cases: the validation cases, stored at the network's spacing.
-        choices: volumes to choose from, in ml.
-    """
-    spacing = segmenter.settings.spacing_mm
-
-    def pair(case: StoredCase) -> tuple[UInt8[NDArray, "d h w"], UInt8[NDArray, "d h w"]]:
-        image = case.image(spacing)[:].astype(np.float32)
-        return case.label(spacing)[:], labels_from_regions(segmenter.coarse_probabilities(image))
-
-    best = choose_min_et_ml(map(pair, cases), choices=choices, voxel_ml=spacing**3 / 1000)
-    return replace(segmenter, settings=replace(segmenter.settings, min_et_ml=best))
+def _voxel_ml(placement: Placement) -> float:
+    return math.prod(placement.grid.spacing_mm) / 1000
 
 
 def upsample(array: Float32[NDArray, "e i x c"], factor: int, shape: Shape3) -> Float32[NDArray, "d h w c"]:
@@ -130,17 +111,62 @@ def upsample(array: Float32[NDArray, "e i x c"], factor: int, shape: Shape3) -> 
     return out
 
 
+def save_model(folder: Path, models: Sequence["keras.Model"], settings: Settings) -> None:
+    """Write a model folder: `settings.json`, `model.keras` and, of more members, `model_1.keras`, …."""
+    settings.save(folder)
+    for number, model in enumerate(models):
+        model.save(folder / (f"model_{number}.keras" if number else MODEL_FILE))
+
+
 def load_model(folder: Path) -> Segmenter:
-    """Load a model folder: `model.keras` (never a pickle) and `settings.json`.
+    """Load a model folder, as `save_model` writes it; a Keras file holds no pickle.
 
     Raises:
         ModelError: the folder holds no model that can be loaded.
     """
     settings = Settings.load(folder)
+    numbers = sorted(int(match[1]) for path in folder.iterdir() if (match := MEMBER.fullmatch(path.name)))
+    files = [folder / MODEL_FILE, *(folder / f"model_{number}.keras" for number in numbers)]
+    return Segmenter(tuple(_load_network(file) for file in files), settings)
+
+
+def load_ensemble(folders: Sequence[Path]) -> Segmenter:
+    """Load model folders as one ensemble, of all their members.
+
+    What validation chose, and the margin of the brain box, are those of the first folder; grids,
+    windows and memory suit the most demanding one.
+
+    Raises:
+        ModelError: a folder that cannot be loaded, or networks that see or answer different things.
+    """
+    all_settings = [Settings.load(folder) for folder in folders]
+    first = all_settings[0]
+    for folder, settings in zip(folders, all_settings, strict=True):
+        for name in ("spacing_mm", "target"):
+            if (here := getattr(settings, name)) != (expected := getattr(first, name)):
+                raise ModelError(f"{folder}: expected {name} {expected}, as in {folders[0]}, got {here}")
+    models = tuple(model for folder in folders for model in load_model(folder).models)
+    return Segmenter(models, _suiting_all(all_settings))
+
+
+def _suiting_all(all_settings: Sequence[Settings]) -> Settings:
+    first = all_settings[0]
+    multiple = max(settings.multiple for settings in all_settings)
+    d, h, w = (-(-n // multiple) * multiple for n in first.window_shape)
+    return replace(
+        first,
+        multiple=multiple,
+        window_shape=(d, h, w),
+        base_filters=max(settings.base_filters for settings in all_settings),
+        value_bytes=max(settings.value_bytes for settings in all_settings),
+        modality_dropout=min(settings.modality_dropout for settings in all_settings),
+    )
+
+
+def _load_network(file: Path) -> "keras.Model":
     import keras  # imported here: TensorFlow takes 12 s and not every caller of this module needs it
 
     try:
-        model = keras.saving.load_model(folder / MODEL_FILE, compile=False, safe_mode=True)
+        return keras.saving.load_model(file, compile=False, safe_mode=True)
     except (OSError, ValueError, TypeError) as error:
-        raise ModelError(f"{folder / MODEL_FILE}: not a Keras model: {error}") from None
-    return Segmenter(model, settings)
+        raise ModelError(f"{file}: not a Keras model: {error}") from None

@@ -1,14 +1,42 @@
-"""What is done to labels after the network: small enhancing specks are taken for core."""
+"""What is done to labels after the network: small pieces are taken for false."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float64, UInt8
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from glioseg.labels import Label
 
 LabelMap = UInt8[NDArray, "d h w"]
+TOUCHING = np.ones((3, 3, 3), bool)
+"""26-connectivity: voxels that share a corner are one piece, as in BraTS 2023."""
+
+
+def clean(labels: LabelMap, *, min_component_ml: float, min_et_ml: float, voxel_ml: float) -> LabelMap:
+    """Drop small pieces of tumour first, then what little enhancing tumour is left."""
+    kept = drop_small_components(labels, min_component_ml=min_component_ml, voxel_ml=voxel_ml)
+    return drop_small_et(kept, min_et_ml=min_et_ml, voxel_ml=voxel_ml)
+
+
+def drop_small_components(labels: LabelMap, *, min_component_ml: float, voxel_ml: float) -> LabelMap:
+    """Take for background each connected piece of whole tumour smaller than `min_component_ml`.
+
+    Args:
+        labels: dense labels of a whole case.
+        min_component_ml: smallest volume that counts.
+        voxel_ml: volume of a voxel.
+
+    >>> labels = np.array([[[2, 0, 1, 3]]], np.uint8)
+    >>> drop_small_components(labels, min_component_ml=0.2, voxel_ml=0.1).tolist()
+    [[[0, 0, 1, 3]]]
+    """
+    if min_component_ml <= voxel_ml:
+        return labels
+    pieces, _ = ndimage.label(labels != Label.BACKGROUND, structure=TOUCHING)
+    large = np.bincount(pieces.ravel()) * voxel_ml >= min_component_ml
+    return np.where(large[pieces], labels, np.uint8(Label.BACKGROUND))
 
 
 def drop_small_et(labels: LabelMap, *, min_et_ml: float, voxel_ml: float) -> LabelMap:
@@ -31,30 +59,22 @@ def drop_small_et(labels: LabelMap, *, min_et_ml: float, voxel_ml: float) -> Lab
     return np.where(enhancing, np.uint8(Label.NCR), labels)
 
 
-def choose_min_et_ml(
-    pairs: Iterable[tuple[LabelMap, LabelMap]], *, choices: Sequence[float], voxel_ml: float
-) -> float:
-    """The smallest enhancing volume with the best mean ET Dice; on a tie the largest.
+def choose_sizes(
+    dice: Float64[NDArray, "components ets"], *, components: Sequence[float], ets: Sequence[float]
+) -> tuple[float, float]:
+    """The pair of smallest volumes with the best Dice.
+
+    On a tie the larger `min_et_ml`, since a speck that helps no case is likelier false than true; then
+    the smaller `min_component_ml`, which leaves more of the network's answer as it is.
 
     Args:
-        pairs: truth and answer of each validation case, dense labels.
-        choices: volumes to choose from, in ml.
-        voxel_ml: volume of a voxel.
+        dice: mean over cases and regions, for each choice of `min_component_ml` and of `min_et_ml`.
+        components: the choices of `min_component_ml`.
+        ets: the choices of `min_et_ml`.
+
+    >>> choose_sizes(np.array([[0.5, 0.5], [0.5, 0.5]]), components=(0.0, 0.1), ets=(0.0, 0.2))
+    (0.0, 0.2)
     """
-    scores = np.array(
-        [
-            [
-                _et_dice(truth, drop_small_et(answer, min_et_ml=choice, voxel_ml=voxel_ml))
-                for choice in choices
-            ]
-            for truth, answer in pairs
-        ]
-    ).mean(axis=0)
-    return max(choice for choice, score in zip(choices, scores, strict=True) if score == scores.max())
-
-
-def _et_dice(truth: LabelMap, answer: LabelMap) -> float:
-    """Dice of ET; 1 where both are empty."""
-    one, other = truth == Label.ET, answer == Label.ET
-    size = int(one.sum() + other.sum())
-    return 2 * int((one & other).sum()) / size if size else 1.0
+    best = np.argwhere(dice == dice.max())
+    et, component = max((ets[e], -components[c]) for c, e in best)
+    return (-component + 0.0, et)

@@ -4,7 +4,6 @@ MLflow runs this file itself (models from code), so a version holds no pickle. I
 version's own copy of glioseg, not the checkout.
 """
 
-import math
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,18 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
+from glioseg.data.answers import Answer
 from glioseg.data.cases import MODALITIES
 from glioseg.data.volumes import Volume, decode_volume, encode_volume
-from glioseg.labels import REGIONS, Scheme, regions_from_labels, to_scheme
+from glioseg.labels import Scheme, to_scheme
 from glioseg.nets.inference import MODEL_FILE, Segmenter, load_model
 
 
 class GliosegModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # MLflow has no types
-    """One row a case: columns `t1`, `t1ce`, `t2`, `flair` hold NIfTI files, gzip or not."""
+    """One row a case: columns `t1`, `t1ce`, `t2`, `flair` hold NIfTI files, gzip or not.
+
+    A modality is missing where its column is, or where its cell is empty.
+    """
 
     def load_context(self, context: Any) -> None:
         """Load the network from the version's own files."""
@@ -36,12 +39,12 @@ class GliosegModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # MLflow h
 
         Args:
             context: MLflow's; not used after loading.
-            model_input: binary columns, one for each modality.
+            model_input: binary columns, one for each modality; None, NaN or no bytes: missing.
             params: `scheme`: "brats2021" (ET = 4, the default) or "brats2023" (ET = 3).
 
         Returns:
             A row a case: `segmentation`, a gzip NIfTI file on the case's own grid, and the volume
-            of each region: `wt_ml`, `tc_ml`, `et_ml`.
+            of each region with its interval: `wt_ml`, `wt_low_ml`, `wt_high_ml`, `tc_ml`, ….
         """
         try:
             scheme = Scheme((params or {}).get("scheme", Scheme.BRATS2021))
@@ -51,16 +54,30 @@ class GliosegModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # MLflow h
             raise MlflowException(str(error), error_code=INVALID_PARAMETER_VALUE) from None
 
     def _segment(self, index: int, row: dict[Any, Any], scheme: Scheme) -> dict[str, bytes | float]:
-        images = {m: decode_volume(row[m], name=f"row {index}: {m}") for m in MODALITIES}
-        grid = images[MODALITIES[0]].grid
+        given = {m: row[m] for m in MODALITIES if not _empty(row.get(m))}
+        images = {m: decode_volume(file, name=f"row {index}: {m}") for m, file in given.items()}
         with self._lock:
-            labels = self._segmenter.segment(images)
-        voxel_ml = math.prod(grid.spacing_mm) / 1000
-        voxels = regions_from_labels(labels).sum(axis=(0, 1, 2))
-        volumes = {
-            f"{name.lower()}_ml": float(count) * voxel_ml for name, count in zip(REGIONS, voxels, strict=True)
+            answer = self._answer(index, images)
+        grid = next(iter(images.values())).grid
+        out: dict[str, bytes | float] = {
+            "segmentation": encode_volume(Volume(to_scheme(answer.labels, scheme), grid))
         }
-        return {"segmentation": encode_volume(Volume(to_scheme(labels, scheme), grid)), **volumes}
+        for name, volume in answer.volumes.items():
+            region = name.lower()
+            out |= {f"{region}_ml": volume.ml, f"{region}_low_ml": volume.low_ml}
+            out |= {f"{region}_high_ml": volume.high_ml}
+        return out
+
+    def _answer(self, index: int, images: dict[str, Volume]) -> Answer:
+        try:
+            return self._segmenter.answer(images)
+        except ValueError as error:
+            raise ValueError(f"row {index}: {error}") from None
+
+
+def _empty(cell: Any) -> bool:
+    """JSON holds no None in a binary column, so no bytes stand for a missing file too."""
+    return bool(pd.isna(cell)) or cell == b""
 
 
 mlflow.models.set_model(GliosegModel())

@@ -1,0 +1,92 @@
+"""How networks look at a crop: in one pass or window by window, and in eight mirror images."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from math import ceil
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from glioseg.geometry import Shape3, pad_to_multiple
+from glioseg.memory import peak_gb
+from glioseg.nets.findings import Findings, Image, Look, average
+from glioseg.nets.regions import region_probabilities
+from glioseg.nets.settings import Settings
+from glioseg.nets.window import windowed
+
+if TYPE_CHECKING:
+    import keras
+
+OUTCOMES = ("grade", "survival")
+MIRRORS = [axes for count in range(4) for axes in combinations(range(3), count)]
+"""The axes that each of the eight mirror images flips."""
+
+
+def examine(models: Sequence["keras.Model"], image: Image, settings: Settings) -> Findings:
+    """What networks find in a crop at their own spacing, on average.
+
+    Args:
+        models: the members of an ensemble, or one network.
+        image: the normalised crop.
+        settings: say whether it is seen in one pass or window by window, and mirrored or not.
+
+    Raises:
+        ValueError: not even one window fits the memory budget.
+    """
+    return average(_look(model, image, settings)(image) for model in models)
+
+
+def _look(model: "keras.Model", image: Image, settings: Settings) -> Look:
+    look = straight(model, settings)
+    if settings.mirror:
+        look = mirrored(look)
+    d, h, w = (-(-n // settings.multiple) * settings.multiple for n in image.shape[:3])
+    if _need_gb((d, h, w), settings) <= settings.memory_gb:
+        return padded(look, settings.multiple)
+    window = settings.window_shape
+    if (need_gb := _need_gb(window, settings)) > settings.memory_gb:
+        raise ValueError(
+            f"inference.memory_gb: expected at least {ceil(need_gb * 100) / 100:g} GB"
+            f" for a window of {list(window)} voxels, got {settings.memory_gb:g}"
+        )
+    return windowed(look, window=window, overlap=settings.overlap)
+
+
+def _need_gb(shape: Shape3, settings: Settings) -> float:
+    return peak_gb(shape, base_filters=settings.base_filters, bytes_per_value=settings.value_bytes)
+
+
+def straight(model: "keras.Model", settings: Settings) -> Look:
+    """One pass over a grid that is a multiple of `settings.multiple`.
+
+    `predict_on_batch` compiles the network into a graph, which frees each feature map after its last
+    use; calling the model would keep them all, which takes three times the memory.
+    """
+
+    def look(image: Image) -> Findings:
+        answer = model.predict_on_batch(image[np.newaxis])
+        regions = region_probabilities(np.asarray(answer["segmentation"][0], np.float32), settings.target)
+        return Findings(regions, {name: float(answer[name][0, 0]) for name in OUTCOMES if name in answer})
+
+    return look
+
+
+def padded(look: Look, multiple: int) -> Look:
+    """Zero-pad a grid to a multiple along each axis, look at all of it, and cut the answer back."""
+
+    def whole(image: Image) -> Findings:
+        full, box = pad_to_multiple(image, multiple)
+        found = look(full)
+        return Findings(found.regions[box.slices], found.outcomes)
+
+    return whole
+
+
+def mirrored(look: Look) -> Look:
+    """Look at all eight mirror images, and average the answers, mirrored back."""
+
+    def flipped(image: Image, axes: tuple[int, ...]) -> Findings:
+        found = look(np.ascontiguousarray(np.flip(image, axes)))
+        return Findings(np.flip(found.regions, axes), found.outcomes)
+
+    return lambda image: average(flipped(image, axes) for axes in MIRRORS)

@@ -1,0 +1,99 @@
+"""What a network needs beside its weights, as a small JSON file next to them."""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from glioseg.files import write_whole
+from glioseg.geometry import Shape3
+from glioseg.memory import BFLOAT16_BYTES, FLOAT32_BYTES
+
+if TYPE_CHECKING:
+    from glioseg.params import Crop, Inference, Network, Train
+
+SETTINGS_FILE = "settings.json"
+Regions3 = tuple[float, float, float]
+"""A number for each of WT, TC and ET."""
+
+
+class ModelError(ValueError):
+    """A model folder that cannot be used; the message names it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a network was built and trained, how it is run, and what its validation cases chose.
+
+    `spacing_mm`: resolution that it was trained at; `multiple`: grids must be multiples of this many
+    voxels; `margin_vox`: margin of the brain box at 1 mm; `target`: what its channels stand for;
+    `base_filters`, `value_bytes`: of its feature maps, from which its need of memory follows;
+    `modality_dropout`: chance that a patch of its training lacked modalities.
+
+    `window_shape` (voxels at `spacing_mm`), `overlap`, `memory_gb`, `mirror`: as in `Inference`.
+
+    `min_et_ml`, `min_component_ml`: see `postprocess`; `temperature`, `calibration_error_before`,
+    `calibration_error_after`: of WT, TC and ET, see `calibration`; `volume_level`: see `volumes`.
+    """
+
+    spacing_mm: int
+    multiple: int
+    margin_vox: int
+    target: Literal["regions", "labels"]
+    base_filters: int
+    value_bytes: int
+    modality_dropout: float
+    window_shape: Shape3
+    overlap: float
+    memory_gb: float
+    mirror: bool
+    min_et_ml: float = 0.0
+    min_component_ml: float = 0.0
+    temperature: Regions3 = (1.0, 1.0, 1.0)
+    volume_level: Regions3 = (0.5, 0.5, 0.5)
+    calibration_error_before: Regions3 | None = None
+    calibration_error_after: Regions3 | None = None
+
+    @classmethod
+    def untuned(cls, network: "Network", train: "Train", crop: "Crop", inference: "Inference") -> "Settings":
+        """What params.yaml decides, before validation cases decide the rest."""
+        from glioseg.nets.precision import dtype_policy  # Keras loads only where there is a network
+
+        mixed = dtype_policy(train.precision) != "float32"
+        return cls(
+            spacing_mm=network.spacing_mm,
+            multiple=2 ** (network.depth - 1),
+            margin_vox=crop.margin_vox,
+            target=network.target,
+            base_filters=network.base_filters,
+            value_bytes=BFLOAT16_BYTES if mixed else FLOAT32_BYTES,
+            modality_dropout=train.modality_dropout,
+            window_shape=train.patch_shape,
+            overlap=inference.overlap,
+            memory_gb=inference.memory_gb,
+            mirror=inference.mirror,
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write the settings beside the model file."""
+        write_whole(folder / SETTINGS_FILE, json.dumps(asdict(self), indent=2).encode() + b"\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Settings":
+        """Read the settings of a model folder.
+
+        Raises:
+            ModelError: no file, or one that does not hold each setting once.
+        """
+        path = folder / SETTINGS_FILE
+        try:
+            record = json.loads(path.read_text())
+            given, known = record.keys(), {field.name for field in fields(cls)}
+        except (OSError, ValueError, AttributeError) as error:
+            raise ModelError(f"{path}: not a model's settings: {error}") from None
+        if given != known:
+            wrong = ", ".join(sorted(given ^ known))
+            raise ModelError(f"{path}: not a model's settings: missing or unknown: {wrong}")
+        # JSON has lists alone, and settings compare as tuples.
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
+        return cls(**values)

@@ -1,0 +1,57 @@
+import json
+
+import pytest
+
+from glioseg.nets.settings import ModelError, Settings
+from glioseg.params import Crop, Inference
+from tests.models import make_settings
+from tests.toys import make_network, make_train
+
+CROP = Crop(margin_vox=3, spacings_mm=(1,), on_the_fly=False)
+INFERENCE = Inference(memory_gb=4, overlap=0.25, mirror=True, min_et_ml=(0.0,), min_component_ml=(0.0,))
+
+
+@pytest.mark.parametrize(("precision", "value_bytes"), [("float32", 4), ("bfloat16", 2)])
+def test_settings_of_a_network_that_no_case_has_judged(precision, value_bytes):
+    network = make_network(spacing_mm=2, depth=4, base_filters=6, target="labels")
+    train = make_train(patch_shape=(8, 16, 8), modality_dropout=0.3, precision=precision)
+    assert Settings.untuned(network, train, CROP, INFERENCE) == Settings(
+        spacing_mm=2,
+        multiple=8,
+        margin_vox=3,
+        target="labels",
+        base_filters=6,
+        value_bytes=value_bytes,
+        modality_dropout=0.3,
+        window_shape=(8, 16, 8),
+        overlap=0.25,
+        memory_gb=4,
+        mirror=True,
+    )
+
+
+def test_a_round_trip(tmp_path):
+    settings = make_settings(
+        temperature=(1.5, 1.0, 0.5),
+        volume_level=(0.1, 0.2, 0.3),
+        calibration_error_before=(0.1, 0.1, 0.1),
+        calibration_error_after=(0.01, 0.02, 0.03),
+    )
+    settings.save(tmp_path)
+    assert Settings.load(tmp_path) == settings
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "3"])
+def test_other_files_are_named(tmp_path, content):
+    (tmp_path / "settings.json").write_text(content)
+    with pytest.raises(ModelError, match=r"settings.json: not a model's settings"):
+        Settings.load(tmp_path)
+
+
+def test_missing_and_unknown_settings_are_named(tmp_path):
+    make_settings().save(tmp_path)
+    record = json.loads((tmp_path / "settings.json").read_text())
+    del record["overlap"]
+    (tmp_path / "settings.json").write_text(json.dumps(record | {"colour": "blue"}))
+    with pytest.raises(ModelError, match=r"not a model's settings: missing or unknown: colour, overlap$"):
+        Settings.load(tmp_path)

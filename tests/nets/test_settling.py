@@ -1,0 +1,118 @@
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from glioseg.data.volumes import Grid, Volume
+from glioseg.nets.inference import load_model, save_model
+from glioseg.nets.settling import settle
+from glioseg.nets.uncertainty import LEVELS
+from glioseg.params import Inference
+from tests.models import Formula, make_settings
+
+INFERENCE = Inference(
+    memory_gb=5, overlap=0.5, mirror=False, min_et_ml=(0.0, 0.002, 0.02), min_component_ml=(0.0, 0.002)
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """An image whose first three channels are the answer, and its truth."""
+
+    regions: np.ndarray
+    label: np.ndarray
+
+    def open(self, spacing_mm):
+        assert spacing_mm == 1
+        brain = np.ones((*self.label.shape, 1))
+        return np.concatenate([self.regions, brain], axis=-1).astype(np.float16), self.label
+
+
+ANSWER = Formula(lambda batch: batch[..., :3])
+SHAPE = (10, 10, 10)
+
+
+def case(*, truth, answer):
+    """Labels given as {label: slice along the first axis}; the answer is 0.95 or 0.05 sure."""
+    labels = [np.zeros(SHAPE, np.uint8) for _ in range(2)]
+    for volume, parts in zip(labels, (truth, answer), strict=True):
+        for value, where in parts.items():
+            volume[where] = value
+    said = labels[1]
+    regions = np.stack([said > 0, np.isin(said, (1, 3)), said == 3], axis=-1)
+    return Case(np.where(regions, 0.95, 0.05), labels[0])
+
+
+TUMOUR = {2: np.s_[1:8], 3: np.s_[3:5]}
+GOOD = case(truth=TUMOUR, answer=TUMOUR)
+
+
+def test_sizes_drop_what_is_false_and_keep_what_is_true():
+    # A voxel is 0.001 ml: the stray oedema voxel and the 1 false ET voxel are below 0.002 ml, and the
+    # 200 true voxels of ET are above 0.02 ml: that size and 0.002 ml do as well, so the larger counts.
+    stray = case(truth={2: np.s_[1:6]}, answer={2: np.s_[1:6], 3: np.s_[2, 2, 2:3]} | {1: np.s_[9, 9, 9:10]})
+    chosen = settle([(ANSWER, [GOOD, stray])], make_settings(), inference=INFERENCE)
+    assert (chosen.min_et_ml, chosen.min_component_ml) == (0.02, 0.002)
+
+
+def test_where_nothing_helps_the_answer_stays_as_it_is():
+    chosen = settle([(ANSWER, [GOOD])], make_settings(), inference=INFERENCE)
+    assert (chosen.min_et_ml, chosen.min_component_ml) == (0.02, 0.0)
+
+
+def test_temperatures_and_errors_are_those_of_all_members_cases():
+    # ET: 0.95 in 200 voxels of one case, of which the other case's truth has none: half are right.
+    false = case(truth={2: np.s_[1:8]}, answer=TUMOUR)
+    members = [(ANSWER, [GOOD]), (ANSWER, [false])]
+    chosen = settle(members, make_settings(), inference=INFERENCE)
+    # ET: of 2000 voxels 400 at 0.95 (200 right) and 1600 at 0.05 (none right).
+    before = (400 * abs(0.5 - 0.95) + 1600 * 0.05) / 2000
+    assert chosen.calibration_error_before[2] == pytest.approx(before, abs=0.002)
+    # WT: right everywhere, so that it is sharpened as far as may be.
+    assert chosen.temperature[0] == pytest.approx(0.1, rel=0.01)
+    assert chosen.calibration_error_after[0] < chosen.calibration_error_before[0]
+    assert chosen.temperature[2] > 1
+
+
+def test_the_volume_level_is_the_narrowest_that_holds_the_truth():
+    """In one case of four, 100 voxels are whole tumour to which the answer gives 0.3."""
+    regions = np.full((*SHAPE, 3), 0.02)
+    regions[:5], regions[5, :, :, 0] = 0.98, 0.3
+    half, more = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.uint8)
+    half[:5], more[:5], more[5] = 3, 3, 2
+    cases = [Case(regions, label) for label in (more, half, half, half)]
+    chosen = settle([(ANSWER, cases)], make_settings(), inference=INFERENCE)
+    # All four have to be held: the level must not exceed the calibrated 0.3, and the next one would.
+    t = chosen.temperature[0]
+    calibrated = 1 / (1 + (0.7 / 0.3) ** (1 / t))
+    above = LEVELS[LEVELS.index(chosen.volume_level[0]) - 1]
+    assert chosen.volume_level[0] <= calibrated < above
+    # TC and ET are right to the voxel.
+    assert chosen.volume_level[1:] == (0.5, 0.5)
+
+
+def test_a_trained_network_with_all_its_outputs_settles_is_saved_and_answers(toys, tmp_path):
+    from glioseg.nets.unet import build_unet, without_deep_supervision
+
+    network = build_unet(
+        architecture="nnunet",
+        base_filters=2,
+        depth=3,
+        dropout=0.0,
+        heads="plain",
+        deep_supervision="loss",
+        outputs=("segmentation", "grade", "survival"),
+    )
+    settings = make_settings(multiple=4, mirror=True)
+    settled = settle([(network, toys[:2]), (network, toys[2:3])], settings, inference=INFERENCE)
+    assert settled.calibration_error_after is not None
+    save_model(tmp_path, [without_deep_supervision(network)] * 2, settled)
+    scan = np.zeros((9, 10, 8), np.int16)
+    scan[1:8, 1:9, 1:7] = np.random.default_rng(0).integers(1, 99, (7, 8, 6))
+    answer = load_model(tmp_path).answer({"flair": Volume(scan, Grid(scan.shape, np.eye(4)))})
+    assert answer.labels.shape == scan.shape
+    assert not answer.labels[scan == 0].any()
+    assert 0 < answer.grade_lgg < 1
+    assert np.isfinite(answer.survival_days)
+    for volume in answer.volumes.values():
+        assert volume.low_ml <= volume.ml <= volume.high_ml

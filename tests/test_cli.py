@@ -1,0 +1,152 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from glioseg import cli
+from glioseg.data.cases import MODALITIES
+from glioseg.data.volumes import Grid, Volume, read_volume, write_volume
+from glioseg.lab import registry
+from glioseg.nets import inference
+from glioseg.nets.inference import Segmenter
+from tests.models import Formula, make_settings
+
+GRID = Grid((9, 8, 7), np.diag([1.0, 1, 2, 1]))
+
+
+def everywhere(batch):
+    """Oedema is certain, core is as likely as not."""
+    return np.broadcast_to(np.float32([1.0, 0.5, 0.0]), (*batch.shape[:4], 3))
+
+
+def write_scans(folder, name, modalities):
+    scan = np.zeros(GRID.shape, np.int16)
+    scan[2:8, 1:7, 1:6] = 10  # 180 voxels of 2 mm³: 0.36 ml
+    for modality in modalities:
+        write_volume(folder / name / f"{name}_{modality}.nii.gz", Volume(scan, GRID))
+
+
+@pytest.fixture
+def models(monkeypatch):
+    """Asked for models, `predict` gets a formula; what it asked for is kept."""
+    asked = {}
+
+    def load(folders):
+        asked["folders"] = folders
+        return Segmenter((Formula(everywhere),), asked.get("settings", make_settings()))
+
+    monkeypatch.setattr(registry, "model_folder", lambda model: f"folder of {model}")
+    monkeypatch.setattr(inference, "load_ensemble", load)
+    return asked
+
+
+def run(*words):
+    return CliRunner().invoke(cli.app, ["predict", *map(str, words)])
+
+
+def said(result):
+    """What `sys.exit` said last: a shell shows it on stderr, the runner keeps it in stdout."""
+    return result.stdout
+
+
+def test_one_line_a_case_with_volumes_and_intervals(models, tmp_path):
+    write_scans(tmp_path / "scans", "one", MODALITIES)
+    write_scans(tmp_path / "scans", "two", MODALITIES)
+    result = run(tmp_path / "scans", "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    volumes = "WT 0.4 ml (0.4 to 0.4), TC 0.4 ml (0.4 to 0.4), ET 0.0 ml (0.0 to 0.0)"
+    lines = [line for line in result.stdout.splitlines() if "ml" in line]
+    assert lines == [f"{name}: {tmp_path / 'out' / name}.nii.gz: {volumes}" for name in ("one", "two")]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["one.nii.gz", "two.nii.gz"]
+    assert models["folders"] == ["folder of models:/glioseg@champion"]
+    labels = read_volume(tmp_path / "out" / "one.nii.gz")
+    assert np.unique(labels.data).tolist() == [0, 1]
+    np.testing.assert_array_equal(labels.grid.affine, GRID.affine)
+
+
+def test_missing_modalities_are_named_and_a_model_that_never_lacked_any_warns(models, tmp_path):
+    write_scans(tmp_path / "scans", "one", ["t1ce", "t2"])
+    result = run(tmp_path / "scans", "-o", tmp_path / "seg.nii.gz")
+    assert result.exit_code == 0, result.output
+    assert "ET 0.0 ml (0.0 to 0.0), missing t1 and flair" in result.stdout
+    assert result.stderr.count("warning: the model was trained with train.modality_dropout 0") == 1
+    models["settings"] = make_settings(modality_dropout=0.1)
+    result = run(tmp_path / "scans", "-o", tmp_path / "seg.nii.gz")
+    assert "missing t1 and flair" in result.stdout
+    assert "warning" not in result.stderr
+
+
+@pytest.mark.parametrize("name", ["seg.nii.gz", "seg.nii"])
+def test_entropy_lies_beside_the_labels(models, tmp_path, name):
+    write_scans(tmp_path / "scans", "one", MODALITIES)
+    assert run(tmp_path / "scans", "-o", tmp_path / name, "--entropy").exit_code == 0
+    labels = read_volume(tmp_path / name)
+    entropy = read_volume(tmp_path / name.replace("seg", "seg_entropy"))
+    # Oedema or core, as likely as not: 1 bit.
+    np.testing.assert_allclose(entropy.data, np.where(labels.data > 0, 1.0, 0.0), atol=1e-5)
+    assert entropy.data.dtype == np.float32
+
+
+def test_several_models_a_budget_and_mirror_images_are_passed_on(models, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Segmenter, "answer", lambda self, images: seen.append(self.settings) or 1 / 0)
+    write_scans(tmp_path / "scans", "one", MODALITIES)
+    words = ["--model", "a", "--model", "b", "--memory-gb", "2.5", "--mirror"]
+    assert run(tmp_path / "scans", "-o", tmp_path / "out", *words).exit_code == 1
+    assert models["folders"] == ["folder of a", "folder of b"]
+    assert seen == [make_settings(memory_gb=2.5, mirror=True)]
+
+
+def test_too_small_a_budget_is_one_line(models, tmp_path):
+    write_scans(tmp_path / "scans", "one", MODALITIES)
+    result = run(tmp_path / "scans", "-o", tmp_path / "out", "--memory-gb", "0.1")
+    assert result.exit_code == 1
+    start = "glioseg predict: one: inference.memory_gb: expected at least "
+    assert said(result).startswith(start)
+    assert len(said(result).splitlines()) == 1
+
+
+def test_outcomes_are_told_where_the_model_has_them(models, tmp_path, monkeypatch):
+    write_scans(tmp_path / "scans", "one", MODALITIES)
+    network = Formula(everywhere, grade=0.25, survival=2.0)
+    monkeypatch.setattr(inference, "load_ensemble", lambda _: Segmenter((network,), make_settings()))
+    result = run(tmp_path / "scans", "-o", tmp_path / "out")
+    assert "low grade 25%, survival 730 days" in result.stdout  # 2 · 365.25, rounded to even
+
+
+@pytest.mark.parametrize(
+    ("write", "output", "message"),
+    [
+        (["seg"], "out", "one: no modality: expected at least one of t1, t1ce, t2, flair"),
+        ([], "out", "scans: expected a folder of BraTS cases, found none"),
+    ],
+)
+def test_what_cannot_be_segmented_is_said_before_the_model_loads(models, tmp_path, write, output, message):
+    write_scans(tmp_path / "scans", "one", write)
+    result = run(tmp_path / "scans", "-o", tmp_path / output)
+    assert result.exit_code == 1
+    assert message in said(result)
+    assert "folders" not in models
+
+
+def test_many_cases_need_a_folder(models, tmp_path):
+    for name in ("one", "two"):
+        write_scans(tmp_path / "scans", name, MODALITIES)
+    result = run(tmp_path / "scans", "-o", tmp_path / "seg.nii.gz")
+    assert result.exit_code == 1
+    assert "seg.nii.gz: expected a folder to write 2 cases to" in said(result)
+    assert "folders" not in models
+
+
+def test_a_wrong_command_does_not_load_tensorflow(tmp_path):
+    code = (
+        "import json, sys; from glioseg import cli\n"
+        "try: cli.app(sys.argv[1:])\n"
+        "except SystemExit: print(json.dumps(sorted({'keras', 'tensorflow', 'mlflow'} & sys.modules.keys())))"
+    )
+    words = [sys.executable, "-c", code, "predict", str(tmp_path / "none"), "-o", "x"]
+    result = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert json.loads(result.stdout) == []
