@@ -7,7 +7,7 @@ from _stage import run
 from glioseg.data.cases import COHORT, Case, read_cohort
 from glioseg.eval.cases import judge_cases, predict_cases
 from glioseg.eval.summary import summarise
-from glioseg.eval.table import dice_table
+from glioseg.eval.table import dice_table, lesion_line
 from glioseg.files import replaced_whole, write_whole
 from glioseg.lab.lineage import data_version, sha256_files
 from glioseg.nets.inference import load_model
@@ -16,34 +16,44 @@ from glioseg.params import Params, load_params, with_best
 RAW, SPLITS, BEST = Path("data/raw"), Path("data/splits.json"), Path("reports/tune/best_params.json")
 MODELS, RUN, REPORTS = Path("models"), Path("reports/train/run.json"), Path("reports")
 METRICS, PER_CASE, PAGE = REPORTS / "metrics.json", REPORTS / "per_case.csv", REPORTS / "report.html"
-SHOWN = {"network", "train", "crop", "split", "evaluate"}
+SHOWN = {"network", "train", "inference", "crop", "split", "evaluate"}
 
 
 def main() -> None:
     # Worker processes import this file too: what they do not need is imported here.
+    from glioseg.eval.outcomes import outcome_scores
     from glioseg.eval.report import write_report
+    from glioseg.eval.subsets import subset_dice
     from glioseg.lab.tracking import flatten, log_evaluation
 
-    params, trained, cases = load_params(), json.loads(RUN.read_text()), test_cases()
+    params, trained = load_params(), json.loads(RUN.read_text())
+    asked, cases, training = params.evaluate, cases_of("test"), cases_of("train")
+    answer = load_model(MODELS).answer
     with replaced_whole(REPORTS / "predictions") as masks, replaced_whole(REPORTS / "pictures") as pictures:
-        predict_cases(load_model(MODELS).segment, cases, masks)
-        table = judge_cases(cases, predictions=masks, pictures=pictures)
-        metrics = summarise(table, samples=params.evaluate.bootstrap_samples, seed=params.evaluate.seed)
+        answers = predict_cases(answer, cases, masks)
+        table = judge_cases(cases, answers, predictions=masks, pictures=pictures, imagej=asked.imagej)
+        metrics = summarise(table, samples=asked.bootstrap_samples, seed=asked.seed)
+        metrics |= outcome_scores(table, training=training)
+        if asked.modality_subsets:
+            metrics["modality_subsets"] = subset_dice(answer, cases)
         settings = flatten(tuned(params).model_dump(mode="json", include=SHOWN))
         page = write_report(table, metrics, pictures=pictures, origin=origin(cases, trained), params=settings)
     write_whole(PER_CASE, table.to_csv(index=False).encode())
     write_whole(PAGE, page.encode())
-    write_whole(METRICS, json.dumps(metrics, indent=2).encode() + b"\n")
+    write_whole(METRICS, json.dumps(metrics, indent=2, allow_nan=False).encode() + b"\n")
     files = [METRICS, PER_CASE, PAGE, *sorted((REPORTS / "pictures").iterdir())]
     log_evaluation(run=trained, metrics=metrics, files=files)
     print(f"evaluate: {len(cases)} test cases, pictures and all numbers in {PAGE}\n\n{dice_table(metrics)}")
+    print(lesion_line(metrics))
 
 
-def test_cases() -> list[Case]:
+def cases_of(part: str) -> list[Case]:
     known = {case.case: case for case in read_cohort(RAW / COHORT)}
-    names = json.loads(SPLITS.read_text())["test"]
+    names = json.loads(SPLITS.read_text())[part]
     if missing := sorted(set(names) - known.keys()):
-        raise ValueError(f"{RAW / COHORT}: expected the test cases of {SPLITS}, missing {', '.join(missing)}")
+        raise ValueError(
+            f"{RAW / COHORT}: expected the {part} cases of {SPLITS}, missing {', '.join(missing)}"
+        )
     return [known[name] for name in names]
 
 

@@ -15,8 +15,8 @@ from glioseg.params import load_params
 if TYPE_CHECKING:
     import pandas as pd
 
-COHORT, SPLITS, REPORTS = Path("data/raw/cohort.csv"), Path("data/splits.json"), Path("reports")
-FILES = [Path("models/model.keras"), Path("models/settings.json")]
+COHORT, SPLITS = Path("data/raw/cohort.csv"), Path("data/splits.json")
+MODELS, REPORTS = Path("models"), Path("reports")
 NEXT = """
 pictures         reports/pictures, reports/report.html
 compare runs     make ui       http://127.0.0.1:5000
@@ -26,7 +26,7 @@ segment a case   .venv/bin/glioseg predict CASE_FOLDER -o seg.nii.gz"""
 
 def main() -> None:
     params, lab = load_params().register_, Lab.here()
-    source = Source(FILES, Path(glioseg.__file__).parent)
+    source = Source(sorted(MODELS.iterdir()), Path(glioseg.__file__).parent)
     evaluation = Evaluation(REPORTS / "per_case.csv", json.loads(SPLITS.read_text())["test"])
     if known := known_version(lab.database, name=params.name, tags=marks(source, evaluation)):
         champion = champion_version(lab.database, name=params.name)
@@ -51,7 +51,7 @@ def score(folder: Path) -> "pd.DataFrame":
     from glioseg.nets.inference import load_model
 
     tests = json.loads(SPLITS.read_text())["test"]
-    return evaluate_cases(load_model(folder).segment, [c for c in read_cohort(COHORT) if c.case in tests])
+    return evaluate_cases(load_model(folder).answer, [c for c in read_cohort(COHORT) if c.case in tests])
 
 
 if __name__ == "__main__":

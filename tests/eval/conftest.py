@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from glioseg.data.answers import Answer, RegionVolume
 from glioseg.data.cases import MODALITIES, Case
 from glioseg.data.volumes import Grid, Volume, write_volume
 from glioseg.eval.figures import Scan
-from glioseg.labels import Label, Scheme, to_scheme
+from glioseg.labels import REGIONS, Label, Scheme, to_scheme
 
 SHAPE = (40, 48, 36)
 CENTRE = (11, 15, 26)
@@ -31,10 +32,22 @@ def brain():
     return (places**2).sum(axis=0) < 0.45**2
 
 
+def answered(labels, *, low_ml=0.0, high_ml=9.0, **outcomes):
+    """What a model would say: these labels, and the same interval for each region."""
+    volumes = {region: RegionVolume((low_ml + high_ml) / 2, low_ml, high_ml) for region in REGIONS}
+    return Answer(labels, np.zeros(labels.shape, np.float32), volumes, **outcomes)
+
+
+@pytest.fixture
+def say():
+    """Makes a model that always answers with these labels."""
+    return lambda labels, **given: lambda images: answered(labels, **given)
+
+
 @pytest.fixture
 def scan():
     rng = np.random.default_rng(0)
-    image = np.where(brain(), 100 + 60 * tumour() + rng.normal(0, 4, SHAPE), 0).astype(np.int16)
+    image = np.where(brain(), 100 + 60.0 * tumour() + rng.normal(0, 4, SHAPE), 0).astype(np.int16)
     return Scan({"flair": image, "t1ce": image}, tumour(), tumour(1), (1.0, 1.0, 1.0))
 
 
@@ -45,7 +58,7 @@ def write_case(tmp_path):
     def write(name, scheme=Scheme.BRATS2021, labels=None, affine=None):
         truth = tumour() if labels is None else labels
         grid = Grid(SHAPE, np.diag([-1.0, -1, 1, 1]) if affine is None else affine)
-        image = np.where(brain(), 100 + 60 * tumour(), 0).astype(np.int16)
+        image = np.where(brain(), 100 + 60.0 * tumour(), 0).astype(np.int16)
         files: dict[str, Path] = {}
         for role in MODALITIES:
             files[role] = tmp_path / name / f"{name}_{role}.nii.gz"

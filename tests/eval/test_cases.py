@@ -26,46 +26,69 @@ def here(monkeypatch):
     )
 
 
-def test_a_perfect_prediction_scores_1_in_both_schemes(write_case, scan):
+def test_a_perfect_prediction_scores_1_in_both_schemes(write_case, scan, say):
     cases = [write_case("old"), write_case("new", Scheme.BRATS2023)]
-    table = evaluate_cases(lambda _: scan.truth, cases)
+    table = evaluate_cases(say(scan.truth), cases)
     assert sorted(table["case"]) == ["new", "old"]
     assert (table["mean_dice"] == 1).all()
     assert (table["hd95_wt_mm"] == 0).all()
 
 
 @pytest.mark.parametrize(("scheme", "et"), [(Scheme.BRATS2021, 4), (Scheme.BRATS2023, 3)])
-def test_predictions_are_kept_in_the_cases_own_scheme_and_grid(write_case, tmp_path, scan, scheme, et):
+def test_predictions_are_kept_in_the_cases_own_scheme_and_grid(write_case, tmp_path, scan, say, scheme, et):
     case = write_case("one", scheme, affine=RAS)
-    predict_cases(lambda _: scan.prediction, [case], tmp_path / "out")
+    predict_cases(say(scan.prediction), [case], tmp_path / "out")
     kept = read_volume(tmp_path / "out" / "one.nii.gz")
     assert set(np.unique(kept.data)) == {0, 1, 2, et}
     np.testing.assert_array_equal(kept.grid.affine, RAS)
 
 
-def test_segment_gets_the_four_images(write_case, tmp_path, scan):
+def test_the_model_gets_the_four_images(write_case, tmp_path, scan, say):
     seen = []
-    predict_cases(lambda images: seen.append(sorted(images)) or scan.truth, [write_case("one")], tmp_path)
+    answer = say(scan.truth)
+    predict_cases(lambda images: seen.append(sorted(images)) or answer(images), [write_case("one")], tmp_path)
     assert seen == [["flair", "t1", "t1ce", "t2"]]
 
 
-def test_the_worst_case_comes_first(write_case, tmp_path, scan):
+def test_the_worst_case_comes_first(write_case, tmp_path, scan, say):
     cases = [write_case(name) for name in ("good", "missed", "poor")]
-    answers = iter([scan.truth, scan.truth * 0, scan.prediction])
-    predict_cases(lambda _: next(answers), cases, tmp_path / "out")
-    table = judge_cases(cases, predictions=tmp_path / "out", pictures=None)
+    labels = iter([scan.truth, scan.truth * np.uint8(0), scan.prediction])
+    answers = predict_cases(lambda images: say(next(labels))(images), cases, tmp_path / "out")
+    table = judge_cases(cases, answers, predictions=tmp_path / "out", pictures=None)
     assert table["case"].tolist() == ["missed", "poor", "good"]
     assert table["mean_dice"].is_monotonic_increasing
-    assert table.drop(columns="case").notna().all(axis=None)
+    assert table.drop(columns=["grade", "survival_days"]).notna().all(axis=None)
 
 
-def test_a_case_is_drawn(write_case, tmp_path, scan):
+def test_intervals_and_outcomes_are_kept_beside_what_is_known(write_case, tmp_path, scan, say):
+    cases = [replace(write_case("known"), grade="LGG", survival_days=400.0), write_case("unknown")]
+    answer = say(scan.truth, low_ml=1.0, high_ml=2.5, grade_lgg=0.75, survival_days=365.0)
+    table = predict_cases(answer, cases, tmp_path).set_index("case")
+    assert set(table) == {
+        *(f"{end}_{region}_ml" for end in ("low", "high") for region in ("wt", "tc", "et")),
+        *("grade", "survival_days", "grade_lgg", "survival_days_predicted"),
+    }  # fmt: skip
+    assert (table.loc["known", "low_et_ml"], table.loc["known", "high_et_ml"]) == (1, 2.5)
+    assert (table.loc["known", "grade"], table.loc["known", "survival_days"]) == ("LGG", 400)
+    assert (table["grade_lgg"] == 0.75).all()
+    assert (table["survival_days_predicted"] == 365).all()
+    assert table.loc["unknown", ["grade", "survival_days"]].isna().all()
+
+
+def test_a_model_without_outcomes_has_no_columns_for_them(write_case, tmp_path, scan, say):
+    table = predict_cases(say(scan.truth), [write_case("one")], tmp_path)
+    assert not {"grade_lgg", "survival_days_predicted"} & set(table)
+
+
+@pytest.mark.parametrize("imagej", [False, True])
+def test_a_case_is_drawn(write_case, tmp_path, scan, say, imagej):
     case = write_case("one")
-    predict_cases(lambda _: scan.prediction, [case], tmp_path / "out")
-    judge_case(case, predictions=tmp_path / "out", pictures=tmp_path / "pictures")
+    predict_cases(say(scan.prediction), [case], tmp_path / "out")
+    judge_case(case, predictions=tmp_path / "out", pictures=tmp_path / "pictures", imagej=imagej)
     names = {path.name: path.stat().st_size for path in (tmp_path / "pictures").iterdir()}
-    assert set(names) == {"one.png", "one_truth.gif", "one_prediction.gif"}
-    for name in names:
+    drawn = {"one.png", "one_truth.gif", "one_prediction.gif"}
+    assert set(names) == drawn | ({"one.tif"} if imagej else set())
+    for name in drawn:
         with Image.open(tmp_path / "pictures" / name) as picture:
             assert min(picture.size) > 100
             assert picture.convert("L").getextrema()[1] > 100

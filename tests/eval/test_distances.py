@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from glioseg.eval.distances import grid_diagonal_mm, hausdorff_mm
+from glioseg.eval.distances import directed_mm, grid_diagonal_mm, hausdorff_mm, surface_mm
 
 MM = (1.0, 1.0, 1.0)
 OBLONG = (0.85, 1.2, 0.9)
@@ -51,6 +51,19 @@ def test_spheres_as_monai_publishes_them(one, other, spacing_mm, percentile, exp
     masks = [sphere(*args, spacing_mm) for args in (one, other)]
     found = hausdorff_mm(*masks, spacing_mm=spacing_mm, percentile=percentile)
     assert found == pytest.approx(expected_mm, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "spacing_mm", "percentile", "expected_mm"),
+    [
+        ((20, (20, 33, 22)), (40, (20, 33, 22)), MM, 100.0, 20.09975124224178),
+        ((20, (20, 33, 22)), (40, (20, 33, 22)), MM, 95.0, 19.924858845171276),
+        ((20, (20, 20, 20)), (20, (19, 19, 19)), OBLONG, 100.0, 2.08087),
+    ],
+)
+def test_spheres_in_one_direction_as_monai_publishes_them(one, other, spacing_mm, percentile, expected_mm):
+    surfaces = [surface_mm(sphere(*args, spacing_mm), spacing_mm) for args in (one, other)]
+    assert directed_mm(*surfaces, percentile) == pytest.approx(expected_mm, rel=1e-5)
 
 
 def test_two_voxels_3_4_0_apart_at_2_mm():

@@ -1,11 +1,16 @@
 import numpy as np
 import pytest
 
-from glioseg.eval.metrics import CASE_METRICS, METRICS, STRUCTURES, case_metrics, column
-from glioseg.labels import Label
+from glioseg.eval.columns import CASE_METRICS, METRICS, REGION_METRICS, STRUCTURES, column
+from glioseg.eval.metrics import case_metrics
+from glioseg.labels import REGIONS, Label
 
 MM = (1.0, 1.0, 2.0)
-EVERY = {column(metric, structure) for metric in METRICS for structure in STRUCTURES} | set(CASE_METRICS)
+EVERY = {
+    *(column(metric, structure) for metric in METRICS for structure in STRUCTURES),
+    *(column(metric, region) for metric in REGION_METRICS for region in REGIONS),
+    *CASE_METRICS,
+}
 
 
 def nested(shift=0):
@@ -20,7 +25,26 @@ def nested(shift=0):
 def test_a_perfect_prediction():
     row = case_metrics(nested(), nested(), spacing_mm=MM)
     assert set(row) == EVERY
-    assert {name for name, value in row.items() if value != (0 if name.startswith("hd95") else 1)} == set()
+    zero = ("hd95", "lesion_hd95", "missed", "false")
+    scores = {name: value for name, value in row.items() if not name.endswith("_ml")}
+    assert {name for name, value in scores.items() if value != (0 if name.startswith(zero) else 1)} == set()
+
+
+def test_volumes_are_in_ml():
+    row = case_metrics(nested(), nested() * np.uint8(0), spacing_mm=MM)
+    # 8³, 6³ and 6³ − 4³ voxels of 2 mm³.
+    assert [row[column("truth_ml", region)] for region in REGIONS] == pytest.approx([1.024, 0.432, 0.304])
+    assert [row[column("predicted_ml", region)] for region in REGIONS] == [0, 0, 0]
+
+
+def test_lesions_and_surfaces_of_regions():
+    stray = nested()
+    stray[18, 18, 18] = Label.ED
+    row = case_metrics(nested(), stray, spacing_mm=MM)
+    assert (row["lesion_dice_wt"], row["lesion_hd95_wt_mm"], row["lesion_dice_tc"]) == (0.5, 187, 1)
+    assert (row["lesions_wt"], row["missed_lesions_wt"], row["false_lesions_wt"]) == (1, 0, 1)
+    assert (row["false_lesions_tc"], row["surface_dice_tc"]) == (0, 1)
+    assert 0.9 < row["surface_dice_wt"] < 1
 
 
 def test_a_prediction_one_voxel_off():
@@ -59,6 +83,9 @@ def test_empty_masks_have_their_rule_and_no_nan(truth, prediction, dice, hd95_mm
         assert row[column("dice", structure)] == dice
         assert row[column("hd95_mm", structure)] == pytest.approx(hd95_mm)
         assert row[column("sensitivity", structure)] == sensitivity
+    for region in REGIONS:
+        assert row[column("lesion_dice", region)] == row[column("surface_dice", region)] == dice
+        assert row[column("lesion_hd95_mm", region)] == 374 * (1 - dice)
 
 
 def test_moving_a_case_within_its_grid_changes_nothing():

@@ -6,10 +6,13 @@ import pytest
 from PIL import Image
 
 from glioseg.eval.charts import dice_chart
-from glioseg.eval.metrics import CASE_METRICS, METRICS, STRUCTURES, column
+from glioseg.eval.columns import CASE_METRICS, METRICS, REGION_METRICS, STRUCTURES, column
+from glioseg.eval.outcomes import outcome_scores
 from glioseg.eval.pictures import PLANES, PREDICTION, TRUTH
 from glioseg.eval.report import write_report
+from glioseg.eval.subsets import SUBSETS
 from glioseg.eval.summary import summarise
+from glioseg.labels import REGIONS
 
 SCORES = {"worst <one>": 0.125, "middling": 0.5, "best": 0.875}
 
@@ -17,19 +20,41 @@ SCORES = {"worst <one>": 0.125, "middling": 0.5, "best": 0.875}
 @pytest.fixture
 def table():
     names = [column(metric, structure) for metric in METRICS for structure in STRUCTURES]
+    regional = (*REGION_METRICS, "low_ml", "high_ml")
+    names += [column(metric, region) for metric in regional for region in REGIONS]
     rows = [{"case": case, **dict.fromkeys([*names, *CASE_METRICS], score)} for case, score in SCORES.items()]
-    return pd.DataFrame(rows)
+    # Two lesions in each region of each case, of which one is missed, and the worst case's WT is too small.
+    counts = {column("lesions", region): 2 for region in REGIONS}
+    counts |= {column("missed_lesions", region): 1 for region in REGIONS}
+    counts |= {column("false_lesions", region): 0 for region in REGIONS}
+    table = pd.DataFrame(rows).assign(**counts, grade=None, survival_days=None)
+    table.loc[0, "truth_wt_ml"] = 31.4
+    return table
 
 
 @pytest.fixture
-def page(table, tmp_path):
+def pictures(tmp_path):
     for case in SCORES:
         Image.new("RGB", (30, 20), "red").save(tmp_path / PLANES.format(case))
         for name in (TRUTH, PREDICTION):
             Image.new("P", (30, 20)).save(tmp_path / name.format(case))
-    summary = summarise(table, samples=20, seed=0)
+    return tmp_path
+
+
+def written(table, pictures, **more):
+    summary = summarise(table, samples=20, seed=0) | more
     origin, params = {"data": "0123abcd.dir"}, {"train.epochs": 16}
-    return write_report(table, summary, pictures=tmp_path, origin=origin, params=params)
+    return write_report(table, summary, pictures=pictures, origin=origin, params=params)
+
+
+@pytest.fixture
+def page(table, pictures):
+    return written(table, pictures)
+
+
+def text_of(page):
+    """The words of a page without its marks, one space apart."""
+    return " ".join(re.sub(r"<style>.*?</style>|<[^>]+>", " ", page, flags=re.DOTALL).split())
 
 
 def test_nothing_is_fetched(page):
@@ -65,12 +90,57 @@ def test_names_are_escaped(page):
     assert "<one>" not in page
 
 
-def test_same_input_same_page(table, page, tmp_path):
-    summary = summarise(table, samples=20, seed=0)
-    again = write_report(
-        table, summary, pictures=tmp_path, origin={"data": "0123abcd.dir"}, params={"train.epochs": 16}
+def test_same_input_same_page(table, page, pictures):
+    assert written(table, pictures) == page
+
+
+def test_lesions_are_counted_over_all_cases(page):
+    assert text_of(page).count("3 of 6 found 0 false") == 3
+
+
+def test_the_coverage_of_the_intervals_is_there(page):
+    assert text_of(page).count("100 % of cases") == 2
+    assert text_of(page).count("67 % of cases") == 1  # WT
+
+
+def test_a_true_volume_outside_its_interval_is_marked(page):
+    assert re.search(r'class="off">31\.4<small>outside</small>', page)
+    assert page.count('class="off"') == 1
+    assert text_of(page).count("1 of 2 0 false") == 9
+
+
+def test_what_was_not_asked_for_is_not_there(page):
+    for word in ("Grade", "Survival", "Incomplete scans", "probability"):
+        assert f">{word}" not in page
+
+
+def test_outcomes_stand_beside_their_baseline_and_what_is_known(table, pictures):
+    table = table.assign(
+        grade=["LGG", "HGG", None],
+        grade_lgg=[0.8, 0.3, 0.5],
+        survival_days=[400.0, None, 200.0],
+        survival_days_predicted=[410.4, 100.0, 220.0],
     )
-    assert again == page
+    page = written(table, pictures, **outcome_scores(table, training=[]))
+    text = text_of(page)
+    assert "2 test cases with known grade model without a model Area under the ROC curve 1.000 0.500" in text
+    assert "Mean squared error, days² 254 its root: 16 days not defined" in text
+    assert "low grade with probability 0.80, truth LGG; survival 410 days, truth 400 days" in text
+    assert "low grade with probability 0.50, truth not known; survival 220 days, truth 200 days" in text
+
+
+def test_why_a_score_is_not_defined_is_told(table, pictures):
+    table = table.assign(grade="HGG", grade_lgg=0.5)
+    text = text_of(written(table, pictures, **outcome_scores(table, training=[])))
+    assert "not defined expected test cases of both grades, got 0 LGG and 3 HGG" in text
+
+
+def test_each_subset_of_the_modalities_is_a_row(table, pictures):
+    dice = {"WT": 0.9, "TC": 0.8, "ET": 0.7, "mean": 0.8}
+    rows = [{"modalities": list(subset), "dice": dice} for subset in SUBSETS]
+    text = text_of(written(table, pictures, modality_subsets=rows))
+    assert text.count("0.900 0.800 0.700 0.800") == 15
+    assert "– ● – ● 0.900" in text  # t1ce and flair
 
 
 def test_chart_shows_a_dot_for_each_case(table):

@@ -3,8 +3,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from glioseg.eval.metrics import CASE_METRICS, METRICS, STRUCTURES, column
-from glioseg.eval.summary import Summary, bootstrap, summarise
+from glioseg.eval.columns import CASE_METRICS, METRICS, REGION_METRICS, STRUCTURES, column
+from glioseg.eval.summary import Summary, bootstrap, interval_coverage, summarise
+from glioseg.labels import REGIONS
 
 
 def test_a_constant_sample_has_a_constant_summary():
@@ -53,6 +54,8 @@ def test_nothing_is_left_out_in_silence(values, message):
 
 def test_a_table_becomes_nested_numbers():
     names = [column(metric, structure) for metric in METRICS for structure in STRUCTURES]
+    regional = (*REGION_METRICS, "low_ml", "high_ml")
+    names += [column(metric, region) for metric in regional for region in REGIONS]
     rows = [
         {"case": case, **dict.fromkeys([*names, *CASE_METRICS], value)}
         for case, value in (("a", 0.2), ("b", 0.6))
@@ -62,5 +65,18 @@ def test_a_table_becomes_nested_numbers():
     leaf = {"mean": pytest.approx(0.4), "median": pytest.approx(0.4), "low": 0.2, "high": 0.6}
     assert summary["dice"]["WT"] == leaf
     assert summary["hd95_mm"]["label_NCR"] == leaf
+    assert summary["lesion_dice"] == dict.fromkeys(REGIONS, leaf)
     assert summary["seed_weighted_dice"] == leaf
-    assert set(summary) == {"cases", *METRICS, *CASE_METRICS}
+    assert summary["volume_interval_coverage"] == dict.fromkeys(REGIONS, 1)
+    assert set(summary) == {"cases", *METRICS, *REGION_METRICS, *CASE_METRICS, "volume_interval_coverage"}
+
+
+def test_the_ends_of_an_interval_are_inside():
+    table = pd.DataFrame(
+        {
+            "truth_wt_ml": [1.0, 2.0, 3.0, 3.1, 0.0],
+            "low_wt_ml": [1.1, 2.0, 1.0, 1.0, 0.0],
+            "high_wt_ml": [2.0, 3.0, 3.0, 3.0, 0.0],
+        }
+    )
+    assert interval_coverage(table, "WT") == 3 / 5

@@ -1,4 +1,4 @@
-from glioseg.eval.table import dice_table
+from glioseg.eval.table import dice_table, lesion_line
 
 
 def test_one_line_a_region():
@@ -13,3 +13,8 @@ def test_one_line_a_region():
         [region, "0.900", "0.850", "to", "0.950", "0.910", "4.5"] for region in ("WT", "TC", "ET")
     ]
     assert len({len(line) for line in [header, *lines]}) == 1
+
+
+def test_lesions_in_one_line():
+    metrics = {"lesion_dice": {"WT": {"mean": 0.8}, "TC": {"mean": 0.75}, "ET": {"mean": 0.6151}}}
+    assert lesion_line(metrics).endswith("WT 0.800, TC 0.750, ET 0.615")

@@ -8,8 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 import evaluate
+from glioseg.data.answers import Answer, RegionVolume
 from glioseg.data.cases import MODALITIES, Case, write_cohort
 from glioseg.data.volumes import Grid, Volume, read_volume, write_volume
 from glioseg.labels import REGIONS, Scheme
@@ -19,6 +21,8 @@ SHAPE = (30, 34, 28)
 GRID = Grid(SHAPE, np.diag([-1.0, -1, 1, 1]))
 RUN = {"run_id": "run-1", "model_id": "model-1"}
 FILES = {"metrics.json", "per_case.csv", "report.html"}
+SPLITS = {"train": ["for training"], "test": ["fits", "missed"]}
+KNOWN_DAYS = {"fits": 200.0, "missed": 500.0, "for training": 350.0}
 OUTS = FILES | {"pictures", "predictions"}
 
 
@@ -40,23 +44,33 @@ def project(tmp_path, monkeypatch):
             truth = np.where(labels(6) == 3, 4, labels(6)).astype(np.uint8)
             image = np.full(SHAPE, 90 if name == "missed" else 80, np.int16) + truth
             write_volume(file, Volume(truth if role == "seg" else image, GRID))
-        cases.append(Case(name, files, Scheme.BRATS2021))
+        grade = "LGG" if name == "missed" else "HGG"
+        cases.append(Case(name, files, Scheme.BRATS2021, grade=grade, survival_days=KNOWN_DAYS[name]))
     write_cohort(tmp_path / "data" / "raw" / "cohort.csv", cases)
-    (tmp_path / "data" / "splits.json").write_text(json.dumps({"test": ["fits", "missed"]}))
+    (tmp_path / "data" / "splits.json").write_text(json.dumps(SPLITS))
     for place, content in (("tune/best_params.json", {"learning_rate": 0.01}), ("train/run.json", RUN)):
         (tmp_path / "reports" / place).parent.mkdir(parents=True)
         (tmp_path / "reports" / place).write_text(json.dumps(content))
     shutil.copy(ROOT / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
-    monkeypatch.setattr(evaluate, "load_model", lambda folder: SimpleNamespace(segment=segment))
+    monkeypatch.setattr(evaluate, "load_model", lambda folder: SimpleNamespace(answer=answer))
     logged = []
     monkeypatch.setattr("glioseg.lab.tracking.log_evaluation", lambda **given: logged.append(given))
     return logged
 
 
-def segment(images):
-    return labels(6) * np.uint8(images["t1"].data.min() == 80)
+def answer(images, **outcomes):
+    """Finds the tumour where the images are dark, and gives every region a volume of up to 1 ml."""
+    found = labels(6) * np.uint8(next(iter(images.values())).data.min() == 80)
+    volumes = {region: RegionVolume(0.5, 0.0, 1.0) for region in REGIONS}
+    return Answer(found, np.zeros(SHAPE, np.float32), volumes, **outcomes)
+
+
+def change_params(**changes):
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["evaluate"] |= changes
+    Path("params.yaml").write_text(yaml.safe_dump(params))
 
 
 def outs():
@@ -79,9 +93,15 @@ def test_everything_is_left_where_the_next_stage_looks_for_it(project, capsys):
     for region in REGIONS:
         assert metrics["dice"][region]["mean"] == 0.5
         assert (metrics["dice"][region]["low"], metrics["dice"][region]["high"]) == (0, 1)
+        assert metrics["lesion_dice"][region]["mean"] == 0.5
+        assert metrics["volume_interval_coverage"][region] == 1
+    assert not {"grade", "survival", "modality_subsets"} & set(metrics)
     table = pd.read_csv("reports/per_case.csv")
     assert table["case"].tolist() == ["missed", "fits"]
     assert table["dice_wt"].tolist() == [0, 1]
+    assert table["lesion_hd95_wt_mm"].tolist() == [374, 0]
+    assert table["high_et_ml"].tolist() == [1, 1]
+    assert table["grade"].tolist() == ["LGG", "HGG"]
     assert table["hd95_wt_mm"].tolist() == [pytest.approx(np.linalg.norm(SHAPE)), 0]
     assert {path.name for path in Path("reports/pictures").iterdir()} == {
         f"{case}{end}" for case in ("fits", "missed") for end in (".png", "_truth.gif", "_prediction.gif")
@@ -106,9 +126,41 @@ def test_it_is_logged_and_the_same_when_run_again(project, here):
     assert {Path("reports/report.html"), Path("reports/pictures/fits.png")} <= set(project[0]["files"])
 
 
-def test_a_test_case_that_is_gone_is_named(project):
-    Path("data/splits.json").write_text(json.dumps({"test": ["fits", "gone"]}))
-    with pytest.raises(ValueError, match=r"cohort\.csv: expected the test cases of .*, missing gone"):
+def test_outcomes_are_scored_where_the_model_has_them(project, here, monkeypatch):
+    def outcomes(images):
+        high = images["t1"].data.min() == 80
+        return answer(images, grade_lgg=0.2 if high else 0.7, survival_days=210.0 if high else 470.0)
+
+    monkeypatch.setattr(evaluate, "load_model", lambda folder: SimpleNamespace(answer=outcomes))
+    evaluate.main()
+    metrics = json.loads(Path("reports/metrics.json").read_text())
+    assert (metrics["grade"]["cases"], metrics["grade"]["auc"]) == (2, 1)
+    survival = metrics["survival"]
+    # Errors of 10 and 30 days; the one training case lived 350: mid, 150 days off both.
+    assert (survival["accuracy"], survival["mse_days2"]) == (1, 500)
+    assert survival["spearman"] == pytest.approx(1)
+    assert (survival["baseline"]["accuracy"], survival["baseline"]["mse_days2"]) == (0, 22500)
+    table = pd.read_csv("reports/per_case.csv")
+    assert table["survival_days_predicted"].tolist() == [470, 210]
+    assert "truth HGG" in Path("reports/report.html").read_text()
+
+
+def test_subsets_and_imagej_stacks_are_made_on_request(project, here):
+    change_params(modality_subsets=True, imagej=True)
+    evaluate.main()
+    metrics = json.loads(Path("reports/metrics.json").read_text())
+    assert len(metrics["modality_subsets"]) == 15
+    full = metrics["modality_subsets"][-1]
+    assert full["modalities"] == list(MODALITIES)
+    assert full["dice"] == {region: metrics["dice"][region]["mean"] for region in REGIONS} | {"mean": 0.5}
+    assert {path.name for path in Path("reports/pictures").glob("*.tif")} == {"fits.tif", "missed.tif"}
+    assert "Incomplete scans" in Path("reports/report.html").read_text()
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_case_that_is_gone_is_named(project, part):
+    Path("data/splits.json").write_text(json.dumps(SPLITS | {part: ["fits", "gone"]}))
+    with pytest.raises(ValueError, match=rf"cohort\.csv: expected the {part} cases of .*, missing gone"):
         evaluate.main()
     assert outs() == set()
 
@@ -117,7 +169,7 @@ def test_a_failure_leaves_nothing_half_written(project, monkeypatch):
     def fail(images):
         raise ValueError("out of memory")
 
-    monkeypatch.setattr(evaluate, "load_model", lambda folder: SimpleNamespace(segment=fail))
+    monkeypatch.setattr(evaluate, "load_model", lambda folder: SimpleNamespace(answer=fail))
     with pytest.raises(ValueError, match="out of memory"):
         evaluate.main()
     assert outs() == set()

@@ -7,7 +7,8 @@ from PIL import Image
 from glioseg.data.cases import find_cases
 from glioseg.data.volumes import Volume, read_volume, write_volume
 from glioseg.eval.cases import judge_case
-from glioseg.eval.metrics import METRICS, STRUCTURES, column
+from glioseg.eval.columns import METRICS, STRUCTURES, column
+from glioseg.labels import REGIONS
 
 
 @pytest.fixture
@@ -25,5 +26,9 @@ def test_truth_against_itself_is_perfect_and_can_be_drawn(labelled, tmp_path):
             assert {row[column(metric, structure)] for structure in STRUCTURES} == {
                 0 if metric == "hd95_mm" else 1
             }
+        for region in REGIONS:
+            assert row[column("lesion_dice", region)] == row[column("surface_dice", region)] == 1
+            assert row[column("lesion_hd95_mm", region)] == row[column("false_lesions", region)] == 0
+            assert row[column("truth_ml", region)] == row[column("predicted_ml", region)] > 0
         with Image.open(tmp_path / "pictures" / f"{case.case}.png") as picture:
             assert picture.width > 1000

@@ -11,16 +11,18 @@ from jaxtyping import UInt8
 from numpy.typing import NDArray
 
 from glioseg.cluster import map_cases
+from glioseg.data.answers import Answer
 from glioseg.data.cases import MODALITIES, SEGMENTATION, Case
 from glioseg.data.volumes import Grid, Volume, read_volume, write_volume
+from glioseg.eval.columns import column
 from glioseg.eval.distances import Spacing3
 from glioseg.eval.figures import Scan
 from glioseg.eval.metrics import case_metrics
 from glioseg.labels import Scheme, from_scheme, to_scheme
 from glioseg.progress import track
 
-Segment = Callable[[Mapping[str, Volume]], UInt8[NDArray, "d h w"]]
-"""Gives dense labels on the scan's own grid for a volume of each of `MODALITIES`."""
+Ask = Callable[[Mapping[str, Volume]], Answer]
+"""Answers on the scan's own grid for a volume of each of some `MODALITIES`."""
 
 SHOWN = ("flair", "t1ce")
 """FLAIR shows the whole tumour, T1ce its core."""
@@ -30,61 +32,92 @@ class EvaluationError(ValueError):
     """A case that cannot be judged; the message names it."""
 
 
-def evaluate_cases(segment: Segment, cases: Sequence[Case]) -> pd.DataFrame:
+def evaluate_cases(answer: Ask, cases: Sequence[Case]) -> pd.DataFrame:
     """Predict and measure cases; keep nothing but the table.
 
     Args:
-        segment: e.g. `Segmenter.segment`.
+        answer: e.g. `Segmenter.answer`.
         cases: with their four images and their segmentation.
 
     Returns:
-        One row a case, worst first: `case`, and the columns of `metrics.case_metrics`.
+        As `judge_cases`.
     """
     with TemporaryDirectory() as folder:
-        predict_cases(segment, cases, Path(folder))
-        return judge_cases(cases, predictions=Path(folder), pictures=None)
+        answers = predict_cases(answer, cases, Path(folder))
+        return judge_cases(cases, answers, predictions=Path(folder), pictures=None)
 
 
-def predict_cases(segment: Segment, cases: Sequence[Case], folder: Path) -> None:
+def predict_cases(answer: Ask, cases: Sequence[Case], folder: Path) -> pd.DataFrame:
     """Write a case's predicted labels to `<folder>/<case>.nii.gz`, in its own grid and scheme.
+
+    Returns:
+        What a label map does not hold, one row a case: `case`; `low_wt_ml`, `high_wt_ml`, … (the ends
+        of the volume intervals); `grade`, `survival_days` where they are known; and where the model
+        has such an output `grade_lgg`, `survival_days_predicted`.
 
     Raises:
         EvaluationError: a case without one of its four images or its segmentation, or no case.
     """
     _check(cases)
+    rows = []
     for case in track(cases, title="predict", total=len(cases)):
         images = {name: read_volume(case.files[name]) for name in MODALITIES}
-        labels = to_scheme(segment(images), case.scheme)
+        said = answer(images)
+        labels = to_scheme(said.labels, case.scheme)
         write_volume(prediction_file(folder, case), Volume(labels, images[MODALITIES[0]].grid))
+        rows.append(_kept(case, said))
+    return pd.DataFrame(rows)
 
 
-def judge_cases(cases: Sequence[Case], *, predictions: Path, pictures: Path | None) -> pd.DataFrame:
+def _kept(case: Case, said: Answer) -> dict[str, object]:
+    row: dict[str, object] = {"case": case.case}
+    for region, volume in said.volumes.items():
+        row |= {column("low_ml", region): volume.low_ml, column("high_ml", region): volume.high_ml}
+    row |= {"grade": case.grade, "survival_days": case.survival_days}
+    predicted = {"grade_lgg": said.grade_lgg, "survival_days_predicted": said.survival_days}
+    return row | {name: value for name, value in predicted.items() if value is not None}
+
+
+def judge_cases(
+    cases: Sequence[Case],
+    answers: pd.DataFrame,
+    *,
+    predictions: Path,
+    pictures: Path | None,
+    imagej: bool = False,
+) -> pd.DataFrame:
     """Measure predicted cases in parallel, and draw them where a folder for the pictures is given.
 
     Args:
         cases: with their segmentation.
+        answers: as from `predict_cases`.
         predictions: where `predict_cases` wrote.
         pictures: where each case's pictures go, or None for no pictures.
+        imagej: whether an ImageJ TIFF lies among the pictures.
 
     Returns:
-        As `evaluate_cases`.
+        One row a case, worst first: `case`, the columns of `metrics.case_metrics`, those of `answers`.
     """
-    work = partial(judge_case, predictions=predictions, pictures=pictures)
+    work = partial(judge_case, predictions=predictions, pictures=pictures, imagej=imagej)
     rows = map_cases(work, cases, title="measure")
-    return pd.DataFrame(rows).sort_values(["mean_dice", "case"], ignore_index=True)
+    table = pd.DataFrame(rows).merge(answers, on="case", validate="one_to_one")
+    return table.sort_values(["mean_dice", "case"], ignore_index=True)
 
 
-def judge_case(case: Case, *, predictions: Path, pictures: Path | None) -> dict[str, object]:
+def judge_case(
+    case: Case, *, predictions: Path, pictures: Path | None, imagej: bool = False
+) -> dict[str, object]:
     """Measure one predicted case and, where asked, draw it; see `judge_cases`."""
     known = read_volume(case.files[SEGMENTATION])
-    truth = _labels(known, case.scheme)
-    prediction = _labels(read_volume(prediction_file(predictions, case)), case.scheme)
+    truth = dense_labels(known, case.scheme)
+    prediction = dense_labels(read_volume(prediction_file(predictions, case)), case.scheme)
     row = case_metrics(truth, prediction, spacing_mm=known.grid.spacing_mm)
     if pictures:
         from glioseg.eval.pictures import draw_case  # drawing libraries load only where they are asked for
 
         images = {name: read_volume(case.files[name]).data for name in SHOWN}
-        draw_case(pictures, case.case, scan_in_lps(images, truth, prediction, known.grid), row)
+        scan = scan_in_lps(images, truth, prediction, known.grid)
+        draw_case(pictures, case.case, scan, row, imagej=imagej)
     return {"case": case.case, **row}
 
 
@@ -107,7 +140,8 @@ def prediction_file(folder: Path, case: Case) -> Path:
     return folder / f"{case.case}.nii.gz"
 
 
-def _labels(volume: Volume, scheme: Scheme) -> UInt8[NDArray, "d h w"]:
+def dense_labels(volume: Volume, scheme: Scheme) -> UInt8[NDArray, "d h w"]:
+    """A segmentation as stored, in glioseg's labels."""
     # Some cohorts store their labels as floating point.
     whole = volume.data if np.issubdtype(volume.data.dtype, np.integer) else np.rint(volume.data)
     return from_scheme(whole.astype(np.int16), scheme)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from glioseg.eval.metrics import column
+from glioseg.eval.columns import column
 
 SHOWN = {"WT": "WT", "TC": "TC", "ET": "ET", "label_NCR": "NCR", "label_ED": "ED"}
 """Structures and their names in the chart; the label ET is the region ET."""

@@ -48,8 +48,14 @@ def hausdorff_mm(
         d, h, w = truth.shape
         return grid_diagonal_mm((d, h, w), spacing_mm)
     ours, theirs = surface_mm(truth, spacing_mm), surface_mm(prediction, spacing_mm)
-    directed = (cKDTree(theirs).query(ours)[0], cKDTree(ours).query(theirs)[0])
-    return max(float(np.percentile(distances, percentile)) for distances in directed)
+    return max(directed_mm(ours, theirs, percentile), directed_mm(theirs, ours, percentile))
+
+
+def directed_mm(
+    ours: Float64[NDArray, "n 3"], theirs: Float64[NDArray, "m 3"], percentile: float = PERCENTILE
+) -> float:
+    """A percentile of the distances from each of our points to the nearest of theirs; see `surface_mm`."""
+    return float(np.percentile(cKDTree(theirs).query(ours)[0], percentile))
 
 
 def surface_mm(mask: Bool[NDArray, "d h w"], spacing_mm: Spacing3) -> Float64[NDArray, "points 3"]:

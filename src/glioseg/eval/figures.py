@@ -122,13 +122,24 @@ def _cells(scan: Scan, brain: Bool[NDArray, "d h w"], box: Box, plane: Plane) ->
     shown = cut(brain)
     size = (round(shown.shape[1] * across_mm * PX_PER_MM), round(shown.shape[0] * down_mm * PX_PER_MM))
     for image in scan.images.values():
-        low, high = np.percentile(image[brain], WINDOW_PERCENT) if brain.any() else (0, 1)
-        grey = np.clip((cut(image) - low) / max(high - low, 1e-6), 0, 1) * 255
-        plain = Image.fromarray(grey.astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
+        grey = grey_window(cut(image), image[brain])
+        plain = Image.fromarray(grey).resize(size, Image.Resampling.BICUBIC)
         plain = plain.convert("RGB")
         yield _annotated(plain.copy(), plane, f"{plane.name} {index}")
     for labels in (scan.truth, scan.prediction):
         yield _annotated(overlay(plain, cut(labels)), plane, "")
+
+
+def grey_window(image: Num[NDArray, "*part"], inside: Num[NDArray, "voxels"]) -> UInt8[NDArray, "*part"]:
+    """Bring an image to 0..255, where `WINDOW_PERCENT` of the brain's values become black and white.
+
+    Args:
+        image: what to show, any shape.
+        inside: the values of the whole image in the brain; there may be none.
+    """
+    low, high = np.percentile(inside, WINDOW_PERCENT) if inside.size else (0, 1)
+    grey: NDArray[np.uint8] = (np.clip((image - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
+    return grey
 
 
 def overlay(picture: Image.Image, labels: UInt8[NDArray, "rows columns"]) -> Image.Image:

@@ -1,38 +1,16 @@
 """Every metric of one case, on the scan's own grid, under the names of a table's columns."""
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, Int64, UInt8
 from numpy.typing import NDArray
 
-from glioseg.eval.distances import Spacing3, hausdorff_mm
-from glioseg.eval.overlap import TUMOUR, confusion, mask_of, overlap, seed_dice, seed_weighted_dice
+from glioseg.eval.columns import STRUCTURES, column
+from glioseg.eval.distances import Spacing3, grid_diagonal_mm, hausdorff_mm
+from glioseg.eval.lesions import lesion_scores
+from glioseg.eval.overlap import confusion, mask_of, overlap, seed_dice, seed_weighted_dice
+from glioseg.eval.surface_dice import surface_dice
+from glioseg.geometry import Box, bounding_box
 from glioseg.labels import REGIONS, Label
-
-STRUCTURES: dict[str, tuple[Label, ...]] = {
-    **REGIONS,
-    **{f"label_{label.name}": (label,) for label in TUMOUR},
-}
-"""What is measured: the nested regions WT, TC, ET, and the three exclusive labels beside them."""
-
-METRICS = {
-    "dice": "dice_{}",
-    "hd95_mm": "hd95_{}_mm",
-    "sensitivity": "sensitivity_{}",
-    "specificity": "specificity_{}",
-}
-"""Each metric and how its columns are named."""
-
-CASE_METRICS = ("mean_dice", "seed_dice", "seed_weighted_dice")
-"""Values of a whole case: the mean Dice of WT, TC and ET, and the seed's two Dice values."""
-
-
-def column(metric: str, structure: str) -> str:
-    """The name of a metric's column for a structure.
-
-    >>> column("hd95_mm", "WT"), column("dice", "label_NCR")
-    ('hd95_wt_mm', 'dice_label_ncr')
-    """
-    return METRICS[metric].format(structure.lower())
 
 
 def case_metrics(
@@ -53,29 +31,79 @@ def case_metrics(
         spacing_mm: of that grid.
 
     Returns:
-        A value for each `column(metric, structure)` and for each of `CASE_METRICS`.
+        A value for each column of `METRICS` and each structure, of `REGION_METRICS` and each region,
+        and for each of `CASE_METRICS` (see `columns`).
     """
     pairs = confusion(truth, prediction)
-    distances = _distances_mm(truth, prediction, spacing_mm)
-    row: dict[str, float] = {}
-    for structure, members in STRUCTURES.items():
-        counts = overlap(pairs, members)
-        row[column("dice", structure)] = counts.dice
-        row[column("hd95_mm", structure)] = distances[members]
-        row[column("sensitivity", structure)] = counts.sensitivity
-        row[column("specificity", structure)] = counts.specificity
+    # Air has neither surface nor lesion, and passing over it would cost as much as all the rest.
+    box = _tumour_box(truth, prediction)
+    near = truth[box.slices], prediction[box.slices]
+    d, h, w = truth.shape
+    row = _structures(pairs, _distances_mm(*near, spacing_mm, grid_diagonal_mm((d, h, w), spacing_mm)))
+    for region, members in REGIONS.items():
+        row |= _region(region, mask_of(near[0], members), mask_of(near[1], members), spacing_mm)
     return row | {
-        "mean_dice": float(np.mean([row[column("dice", region)] for region in REGIONS])),
+        "mean_dice": float(np.mean(list(region_dice(pairs).values()))),
         "seed_dice": seed_dice(pairs),
         "seed_weighted_dice": seed_weighted_dice(pairs),
     }
 
 
+def region_dice(pairs: Int64[NDArray, "4 4"]) -> dict[str, float]:
+    """Dice of WT, TC and ET.
+
+    Args:
+        pairs: as `overlap.confusion` counts them.
+    """
+    return {region: overlap(pairs, members).dice for region, members in REGIONS.items()}
+
+
+def _tumour_box(truth: UInt8[NDArray, "d h w"], prediction: UInt8[NDArray, "d h w"]) -> Box:
+    tumour = (truth | prediction) > 0
+    return bounding_box(tumour if tumour.any() else ~tumour)
+
+
+def _structures(
+    pairs: Int64[NDArray, "4 4"], distances_mm: dict[tuple[Label, ...], float]
+) -> dict[str, float]:
+    row: dict[str, float] = {}
+    for structure, members in STRUCTURES.items():
+        counts = overlap(pairs, members)
+        row[column("dice", structure)] = counts.dice
+        row[column("hd95_mm", structure)] = distances_mm[members]
+        row[column("sensitivity", structure)] = counts.sensitivity
+        row[column("specificity", structure)] = counts.specificity
+    return row
+
+
 def _distances_mm(
-    truth: UInt8[NDArray, "d h w"], prediction: UInt8[NDArray, "d h w"], spacing_mm: Spacing3
+    truth: UInt8[NDArray, "d h w"],
+    prediction: UInt8[NDArray, "d h w"],
+    spacing_mm: Spacing3,
+    missing_mm: float,
 ) -> dict[tuple[Label, ...], float]:
     """HD95 by the labels of a structure: ET is a region and a label, and is measured once."""
-    return {
-        members: hausdorff_mm(mask_of(truth, members), mask_of(prediction, members), spacing_mm=spacing_mm)
-        for members in set(STRUCTURES.values())
+    distances_mm = {}
+    for members in set(STRUCTURES.values()):
+        ours, theirs = mask_of(truth, members), mask_of(prediction, members)
+        alone = ours.any() != theirs.any()
+        distances_mm[members] = missing_mm if alone else hausdorff_mm(ours, theirs, spacing_mm=spacing_mm)
+    return distances_mm
+
+
+def _region(
+    region: str, truth: Bool[NDArray, "d h w"], prediction: Bool[NDArray, "d h w"], spacing_mm: Spacing3
+) -> dict[str, float]:
+    scores = lesion_scores(truth, prediction, spacing_mm=spacing_mm)
+    voxel_ml = float(np.prod(spacing_mm)) / 1000
+    values = {
+        "lesion_dice": scores.dice,
+        "lesion_hd95_mm": scores.hd95_mm,
+        "lesions": scores.lesions,
+        "missed_lesions": scores.missed,
+        "false_lesions": scores.false,
+        "surface_dice": surface_dice(truth, prediction, spacing_mm=spacing_mm),
+        "truth_ml": float(truth.sum()) * voxel_ml,
+        "predicted_ml": float(prediction.sum()) * voxel_ml,
     }
+    return {column(metric, region): value for metric, value in values.items()}

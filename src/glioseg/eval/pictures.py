@@ -1,21 +1,21 @@
-"""The pictures of one case on disk: three planes as PNG, truth and prediction in 3D as GIF."""
+"""The pictures of one case on disk: three planes as PNG, truth and prediction in 3D as GIF, ImageJ TIFF."""
 
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 
+from glioseg.eval.columns import column
 from glioseg.eval.figures import Scan, planes_picture
 from glioseg.eval.gifs import encode_gif
-from glioseg.eval.metrics import column
 from glioseg.eval.render import rotating_pictures
 from glioseg.files import write_whole
 from glioseg.labels import REGIONS
 
-PLANES, TRUTH, PREDICTION = "{}.png", "{}_truth.gif", "{}_prediction.gif"
+PLANES, TRUTH, PREDICTION, STACK = "{}.png", "{}_truth.gif", "{}_prediction.gif", "{}.tif"
 """How a case's pictures are named."""
 
 
-def draw_case(folder: Path, case: str, scan: Scan, row: Mapping[str, float]) -> None:
+def draw_case(folder: Path, case: str, scan: Scan, row: Mapping[str, float], *, imagej: bool = False) -> None:
     """Draw a case and write its pictures.
 
     Args:
@@ -23,6 +23,7 @@ def draw_case(folder: Path, case: str, scan: Scan, row: Mapping[str, float]) -> 
         case: its name, which names the files.
         scan: what to draw.
         row: its metrics, as from `metrics.case_metrics`.
+        imagej: whether to write `imagej.imagej_tiff` too.
     """
     text = "   ".join(
         f"{region} Dice {row[column('dice', region)]:.3f}, HD95 {row[column('hd95_mm', region)]:.1f} mm"
@@ -34,3 +35,7 @@ def draw_case(folder: Path, case: str, scan: Scan, row: Mapping[str, float]) -> 
     films = rotating_pictures([scan.truth, scan.prediction], scan.brain, spacing_mm=scan.spacing_mm)
     for name, frames in zip((TRUTH, PREDICTION), films, strict=True):
         write_whole(folder / name.format(case), encode_gif(frames))
+    if imagej:
+        from glioseg.eval.imagej import imagej_tiff  # tifffile loads only where it is asked for
+
+        write_whole(folder / STACK.format(case), imagej_tiff(scan))

@@ -4,14 +4,17 @@ import base64
 from collections.abc import Hashable, Mapping
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import pandas as pd
 from PIL import Image
 
+from glioseg.data.cases import MODALITIES
 from glioseg.eval.charts import dice_chart
-from glioseg.eval.metrics import METRICS, STRUCTURES, column
+from glioseg.eval.columns import METRICS, REGION_METRICS, STRUCTURES, column
 from glioseg.eval.pictures import PLANES, PREDICTION, TRUTH
+from glioseg.eval.surface_dice import TOLERANCE_MM
 from glioseg.labels import REGIONS
 
 WEBP_QUALITY = 86
@@ -20,6 +23,22 @@ METRIC_NAMES = {
     "hd95_mm": "HD95, mm",
     "sensitivity": "Sensitivity",
     "specificity": "Specificity",
+}
+REGION_NAMES = {
+    "lesion_dice": "Dice",
+    "lesion_hd95_mm": "HD95, mm",
+    "surface_dice": f"Dice at {TOLERANCE_MM:g} mm",
+    "truth_ml": "true",
+    "predicted_ml": "predicted",
+}
+COUNTS = ("lesions", "missed_lesions", "false_lesions")
+OUTCOME_NAMES = {
+    "grade": {"auc": "Area under the ROC curve", "balanced_accuracy": "Balanced accuracy at 0.5"},
+    "survival": {
+        "accuracy": "Accuracy in three classes",
+        "spearman": "Spearman's rank correlation",
+        "mse_days2": "Mean squared error, days²",
+    },
 }
 SEED_NAMES = {"seed_dice": "Dice, all labels at once", "seed_weighted_dice": "Dice, mean of the labels"}
 
@@ -36,7 +55,8 @@ def write_report(
 
     Args:
         table: one row a case, worst first, as from `cases.judge_cases`.
-        summary: as from `summary.summarise`.
+        summary: as from `summary.summarise`; with `outcomes.outcome_scores` and `modality_subsets` (see
+            `subsets.subset_dice`) where there are any.
         pictures: the folder of the cases' pictures.
         origin: where data and model come from, a text to each name, e.g. the data's hash.
         params: settings, a value to each dotted name.
@@ -47,6 +67,10 @@ def write_report(
         regions=list(REGIONS),
         structures={name: name.replace("label_", "label ") for name in STRUCTURES},
         metrics=METRIC_NAMES,
+        region_metrics=REGION_NAMES,
+        counts={m: {name: int(table[column(m, name)].sum()) for name in REGIONS} for m in COUNTS},
+        outcomes={name: lines for name, lines in OUTCOME_NAMES.items() if name in summary},
+        modalities=MODALITIES,
         seeds=SEED_NAMES,
         summary=summary,
         rows=[_row(str(case), row.to_dict(), pictures) for case, row in table.set_index("case").iterrows()],
@@ -56,15 +80,30 @@ def write_report(
     )
 
 
-def _row(case: str, row: Mapping[Hashable, float], pictures: Path) -> dict[str, object]:
+def _row(case: str, row: Mapping[Hashable, Any], pictures: Path) -> dict[str, object]:
+    regional = (*REGION_METRICS, "low_ml", "high_ml")
     return {
         "case": case,
         "mean": row["mean_dice"],
-        "values": {m: {name: row[column(m, name)] for name in STRUCTURES} for m in METRICS},
+        "values": {m: {name: row[column(m, name)] for name in STRUCTURES} for m in METRICS}
+        | {m: {name: row[column(m, name)] for name in REGIONS} for m in regional},
+        "outcomes": _outcomes(row),
         "planes": _webp(pictures / PLANES.format(case)),
         "truth": data_uri("image/gif", (pictures / TRUTH.format(case)).read_bytes()),
         "prediction": data_uri("image/gif", (pictures / PREDICTION.format(case)).read_bytes()),
     }
+
+
+def _outcomes(row: Mapping[Hashable, Any]) -> list[str]:
+    """What the model says of grade and survival, each beside what is known."""
+    lines = []
+    if "grade_lgg" in row:
+        known = row["grade"] if pd.notna(row["grade"]) else "not known"
+        lines.append(f"low grade with probability {row['grade_lgg']:.2f}, truth {known}")
+    if "survival_days_predicted" in row:
+        known = f"{row['survival_days']:.0f} days" if pd.notna(row["survival_days"]) else "not known"
+        lines.append(f"survival {row['survival_days_predicted']:.0f} days, truth {known}")
+    return lines
 
 
 def _webp(path: Path) -> str:

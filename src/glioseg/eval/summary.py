@@ -8,7 +8,8 @@ import pandas as pd
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from glioseg.eval.metrics import CASE_METRICS, METRICS, STRUCTURES, column
+from glioseg.eval.columns import CASE_METRICS, METRICS, REGION_METRICS, STRUCTURES, column
+from glioseg.labels import REGIONS
 
 COVERAGE_PERCENT = 95.0
 
@@ -56,19 +57,32 @@ def summarise(table: pd.DataFrame, *, samples: int, seed: int) -> dict[str, Any]
     """Summarise a table of cases as `metrics.json` keeps it.
 
     Args:
-        table: one row a case, with every column of `metrics.case_metrics`.
+        table: one row a case, with the columns of `cases.judge_cases`.
         samples: how many cohorts the bootstrap draws.
         seed: of the bootstrap.
 
     Returns:
-        `cases`, how many; `<metric>` → `<structure>` → the numbers of a `Summary`; and each of
-        `CASE_METRICS` → the same numbers.
+        `cases`, how many; `<metric>` → `<structure>` → the numbers of a `Summary`; each of
+        `CASE_METRICS` → the same numbers; and `volume_interval_coverage`.
     """
-    names = [column(metric, structure) for metric in METRICS for structure in STRUCTURES]
+    measured = dict.fromkeys(METRICS, STRUCTURES) | dict.fromkeys(REGION_METRICS, REGIONS)
+    names = [column(metric, structure) for metric, structures in measured.items() for structure in structures]
     names += CASE_METRICS
     values = table[names].to_numpy(np.float64)
     numbers = dict(zip(names, map(asdict, bootstrap(values, samples=samples, seed=seed)), strict=True))
     summary: dict[str, Any] = {"cases": len(table)}
-    for metric in METRICS:
-        summary[metric] = {name: numbers[column(metric, name)] for name in STRUCTURES}
-    return summary | {name: numbers[name] for name in CASE_METRICS}
+    for metric, structures in measured.items():
+        summary[metric] = {name: numbers[column(metric, name)] for name in structures}
+    coverage = {region: interval_coverage(table, region) for region in REGIONS}
+    return summary | {name: numbers[name] for name in CASE_METRICS} | {"volume_interval_coverage": coverage}
+
+
+def interval_coverage(table: pd.DataFrame, region: str) -> float:
+    """The share of cases whose true volume lies in the model's interval, both ends included.
+
+    Args:
+        table: one row a case, with the columns `truth_<region>_ml`, `low_<region>_ml`, `high_<region>_ml`.
+        region: WT, TC or ET.
+    """
+    truth, low, high = (table[column(name, region)] for name in ("truth_ml", "low_ml", "high_ml"))
+    return float(truth.between(low, high).mean())

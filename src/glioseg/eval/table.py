@@ -19,3 +19,13 @@ def dice_table(metrics: dict[str, Any]) -> str:
             f"{region:6}{dice['mean']:7.3f}{interval:>18}{dice['median']:9.3f}{distance_mm['mean']:11.1f}"
         )
     return "\n".join(lines)
+
+
+def lesion_line(metrics: dict[str, Any]) -> str:
+    """The mean lesion-wise Dice of each region in one line.
+
+    Args:
+        metrics: what reports/metrics.json holds.
+    """
+    means = [f"{region} {metrics['lesion_dice'][region]['mean']:.3f}" for region in REGIONS]
+    return f"Dice lesion by lesion (BraTS 2023): {', '.join(means)}"

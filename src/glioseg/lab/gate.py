@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from glioseg.eval.metrics import column
+from glioseg.eval.columns import column
 from glioseg.labels import REGIONS
 
 
