@@ -4,35 +4,48 @@ import json
 from pathlib import Path
 
 from _stage import run
-from glioseg.data.store import StoredCase
+from glioseg.data.store import open_cases
+from glioseg.files import write_whole
 from glioseg.lab.addresses import Lab
 from glioseg.lab.lineage import data_version
 from glioseg.lab.objective import ShortTraining
+from glioseg.lab.registry import weights_file
 from glioseg.lab.search import search, study_name, write_study
 from glioseg.lab.tracking import connect
 from glioseg.lab.trials import log_study, study_log
-from glioseg.params import load_params
+from glioseg.params import Params, load_params
 
-CROPPED, SPLITS, OUT = Path("data/cropped"), Path("data/splits.json"), Path("reports/tune")
+CROPPED, RAW = Path("data/cropped"), Path("data/raw")
+SPLITS, OUT = Path("data/splits.json"), Path("reports/tune")
 
 
 def main() -> None:
-    params, lab = load_params(), Lab.here()
-    splits = json.loads(SPLITS.read_text())
-    parts = {part: [StoredCase(CROPPED / case) for case in splits[part]] for part in ("train", "validation")}
-    trial = ShortTraining(params, parts["train"], parts["validation"])
+    params = load_params()
+    if params.tune.trials:
+        study(params)
+    else:
+        write_whole(OUT / "best_params.json", b"{}\n")
+        print("tune: no trial is asked for, the settings of params.yaml stand")
+
+
+def study(params: Params) -> None:
+    lab = Lab.here()
+    client = connect(lab)
+    splits, raw = json.loads(SPLITS.read_text()), RAW if params.crop.on_the_fly else None
+    parts = {part: open_cases(CROPPED, splits[part], raw=raw) for part in ("train", "validation")}
+    init = weights_file(params.train.init_from) if params.train.init_from else None
+    trial = ShortTraining(params, parts["train"], parts["validation"], init)
     tune = params.tune.model_dump(mode="json")
     name = study_name(data_version=data_version(), space=tune["space"], fixed=trial.fixed)
-    client = connect(lab)
     counts = {part: len(cases) for part, cases in parts.items()}
     with study_log(client, name=name, settings={"tune": tune}, cases=counts, describe=trial.settings) as log:
-        study = search(
+        found = search(
             lab=lab, name=name, tune=params.tune, first=trial.default, objective=trial, observer=log
         )
-        write_study(study, OUT, title=f"glioseg {name}")
-        best, number = study.best_value, study.best_trial.number
+        write_study(found, OUT, title=f"glioseg {name}")
+        best, number = found.best_value, found.best_trial.number
         log_study(client, log.parent_id, best=best, best_trial=number, folder=OUT)
-    print(f"tune: best Dice {best:.3f} in trial {number}: {json.dumps(study.best_params)}")
+    print(f"tune: best Dice {best:.3f} in trial {number}: {json.dumps(found.best_params)}")
 
 
 if __name__ == "__main__":

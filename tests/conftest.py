@@ -32,23 +32,14 @@ def real_scans() -> Path:
 @pytest.fixture(scope="session")
 def tiny_train() -> Callable:
     """Settings of a training of seconds; keyword arguments change them."""
-    from glioseg.params import Train  # after the hook above, which checks what it imports
+    from tests.toys import make_train  # after the hook above, which checks what it imports
 
-    def make(**changes):
-        given = {
-            "seed": 5,
-            "epochs": 4,
-            "steps_per_epoch": 3,
-            "batch_size": 2,
-            "patch_shape": (8, 8, 8),
-            "tumour_fraction": 0.5,
-            "learning_rate": 0.01,
-            "cross_entropy_weight": 1.0,
-            "augmentation_strength": 0.5,
-            "patience": 10,
-            "precision": "float32",
-            "min_et_ml": (0.0,),
-        }
-        return Train.model_validate(given | changes)
+    return make_train
 
-    return make
+
+@pytest.fixture(scope="session")
+def tiny_network() -> Callable:
+    """The shape of a network that trains in seconds; keyword arguments change it."""
+    from tests.toys import make_network
+
+    return make_network

@@ -18,8 +18,12 @@ def compiled(seed: int) -> keras.Model:
     return model
 
 
+def fresh(fingerprint: str = "mark") -> Progression:
+    return Progression(fingerprint, "val_dice")
+
+
 def progression(*dice: float) -> Progression:
-    progress = Progression("mark")
+    progress = fresh()
     for value in dice:
         progress.record({"val_dice": value}, [np.array(value)])
     return progress
@@ -30,8 +34,8 @@ def test_weights_optimizer_and_random_state_come_back(tmp_path: Path) -> None:
     model.train_on_batch(np.ones((4, 3)), np.ones((4, 2)))
     checkpoint.save(tmp_path, model, progression(0.2, 0.6, 0.5))
     other = compiled(1)
-    back = checkpoint.restore(tmp_path, other, "mark")
-    assert (back.epoch, back.best_epoch, back.best_dice) == (3, 1, 0.6)
+    back = checkpoint.restore(tmp_path, other, fresh())
+    assert (back.epoch, back.best_epoch, back.history[1]["val_dice"]) == (3, 1, 0.6)
     assert back.best == [0.6]
     for state in (model, other):
         state.train_on_batch(np.ones((4, 3)), np.ones((4, 2)))
@@ -43,7 +47,7 @@ def test_weights_optimizer_and_random_state_come_back(tmp_path: Path) -> None:
 def test_no_state_or_a_broken_one_is_a_fresh_start(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / checkpoint.FILE).write_bytes(content)
-    assert checkpoint.restore(tmp_path, compiled(0), "mark") == Progression("mark")
+    assert checkpoint.restore(tmp_path, compiled(0), fresh()) == fresh()
 
 
 def test_the_state_of_another_set_up_is_ignored(tmp_path: Path) -> None:
@@ -51,7 +55,7 @@ def test_the_state_of_another_set_up_is_ignored(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, model, progression(0.5))
     other = compiled(1)
     before = other.get_weights()
-    assert checkpoint.restore(tmp_path, other, "another mark") == Progression("another mark")
+    assert checkpoint.restore(tmp_path, other, fresh("another")) == fresh("another")
     for a, b in zip(before, other.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -69,3 +73,10 @@ def test_patience_counts_epochs_since_the_best(dice: list[float], stale: bool) -
 
 def test_a_dice_of_nothing_still_gives_weights() -> None:
     assert progression(0.0).best_epoch == 0
+
+
+def test_a_small_loss_is_better_where_the_loss_chooses() -> None:
+    progress = Progression("mark", "val_loss")
+    for loss, dice in ((0.9, 0.1), (0.4, 0.1), (0.6, 0.9)):
+        progress.record({"val_loss": loss, "val_dice": dice}, [np.array(loss)])
+    assert (progress.best_epoch, progress.best) == (1, [0.4])

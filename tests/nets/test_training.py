@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from glioseg.data.store import StoredCase
-from glioseg.nets.training import Fitted, fingerprint, fit
+from glioseg.nets.training import Fitted, Plan, fingerprint, fit
 from glioseg.params import Network, Train
 
 LOGS = {
@@ -26,6 +26,7 @@ LOGS = {
     "learning_rate",
     "seconds",
 }
+MakeNetwork = Callable[..., Network]
 MakeTrain = Callable[..., Train]
 
 
@@ -50,31 +51,31 @@ def run(
 @pytest.fixture(scope="module")
 def whole(
     toys: list[StoredCase],
-    tiny_network: Network,
+    tiny_network: MakeNetwork,
     tiny_train: MakeTrain,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Fitted, str, Path]:
     """A training that nothing ended, what it printed and its state."""
     state = tmp_path_factory.mktemp("whole") / "state"
     with redirect_stdout(StringIO()) as printed:
-        fitted = run(tiny_network, tiny_train(), toys, state)
+        fitted = run(tiny_network(), tiny_train(), toys, state)
     return fitted, printed.getvalue(), state
 
 
 def test_training_goes_on_after_a_kill_as_if_nothing_had_happened(
     whole: tuple[Fitted, str, Path],
     toys: list[StoredCase],
-    tiny_network: Network,
+    tiny_network: MakeNetwork,
     tiny_train: MakeTrain,
     tmp_path: Path,
 ) -> None:
     for epoch in (1, 3):
-        arguments = (tiny_network, tiny_train(), toys, tmp_path / "state", epoch)
+        arguments = (tiny_network(), tiny_train(), toys, tmp_path / "state", epoch)
         process = multiprocessing.get_context("spawn").Process(target=run, args=arguments)
         process.start()
         process.join()
         assert process.exitcode == -signal.SIGKILL
-    resumed = run(tiny_network, tiny_train(), toys, tmp_path / "state")
+    resumed = run(tiny_network(), tiny_train(), toys, tmp_path / "state")
     assert len(resumed.history) == tiny_train().epochs
     for one, two in zip(whole[0].history, resumed.history, strict=True):
         assert one | {"seconds": 0} == pytest.approx(two | {"seconds": 0}, rel=1e-4, abs=1e-6)
@@ -83,10 +84,10 @@ def test_training_goes_on_after_a_kill_as_if_nothing_had_happened(
 
 
 def test_a_kill_after_the_last_epoch_costs_no_training(
-    whole: tuple[Fitted, str, Path], toys: list[StoredCase], tiny_network: Network, tiny_train: MakeTrain
+    whole: tuple[Fitted, str, Path], toys: list[StoredCase], tiny_network: MakeNetwork, tiny_train: MakeTrain
 ) -> None:
     fitted, _, state = whole
-    again = run(tiny_network, tiny_train(), toys, state, kill_in=0)  # a single epoch would end this process
+    again = run(tiny_network(), tiny_train(), toys, state, kill_in=0)  # a single epoch would end this process
     assert again.history == fitted.history
     for a, b in zip(fitted.model.get_weights(), again.model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -106,7 +107,7 @@ def mean_dice(model: keras.Model, cases: list[StoredCase]) -> float:
     for case in cases:
         image = np.zeros((14, 16, 12, 4), np.float32)  # a toy is (13, 16, 11): the missing voxels come after
         image[:13, :, :11] = case.image(1)[:]
-        answer = np.asarray(model(image[np.newaxis]))[0, :13, :, :11] >= 0.5
+        answer = np.asarray(model(image[np.newaxis])["segmentation"])[0, :13, :, :11] >= 0.5
         label = case.label(1)[:]
         truth = np.stack([label > 0, (label == 1) | (label == 3), label == 3], axis=-1)
         for region in range(3):
@@ -129,15 +130,15 @@ def test_the_learning_rate_ends_at_zero(whole: tuple[Fitted, str, Path]) -> None
 
 
 def test_it_stops_when_no_better_dice_comes(
-    toys: list[StoredCase], tiny_network: Network, tiny_train: MakeTrain, tmp_path: Path
+    toys: list[StoredCase], tiny_network: MakeNetwork, tiny_train: MakeTrain, tmp_path: Path
 ) -> None:
     # So small a rate changes no answer: only the first epoch is better than none.
     train = tiny_train(learning_rate=1e-12, patience=2)
-    assert len(run(tiny_network, train, toys, tmp_path).history) == 3
+    assert len(run(tiny_network(), train, toys, tmp_path).history) == 3
 
 
 def test_it_learns_in_mixed_precision_and_leaves_no_policy_behind(
-    toys: list[StoredCase], tiny_network: Network, tiny_train: MakeTrain, tmp_path: Path
+    toys: list[StoredCase], tiny_network: MakeNetwork, tiny_train: MakeTrain, tmp_path: Path
 ) -> None:
     before = keras.config.dtype_policy().name
     train = tiny_train(
@@ -147,34 +148,157 @@ def test_it_learns_in_mixed_precision_and_leaves_no_policy_behind(
         augmentation_strength=0.0,
         precision="bfloat16",
     )
-    fitted = run(tiny_network, train, toys, tmp_path)
+    fitted = run(tiny_network(), train, toys, tmp_path)
     assert fitted.history[-1]["loss"] < 0.7 * fitted.history[0]["loss"]
     assert fitted.model.get_layer("enc0").compute_dtype == "bfloat16"
     assert keras.config.dtype_policy().name == before
 
 
 def test_a_patch_that_cannot_be_halved_is_refused_before_training(
-    toys: list[StoredCase], tiny_network: Network, tiny_train: MakeTrain, tmp_path: Path
+    toys: list[StoredCase], tiny_network: MakeNetwork, tiny_train: MakeTrain, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match=r"train\.patch_shape: expected multiples of 2"):
-        run(tiny_network, tiny_train(patch_shape=(8, 9, 8)), toys, tmp_path)
+        run(tiny_network(), tiny_train(patch_shape=(8, 9, 8)), toys, tmp_path)
 
 
 def test_training_without_cases_is_refused(
-    toys: list[StoredCase], tiny_network: Network, tiny_train: MakeTrain, tmp_path: Path
+    toys: list[StoredCase], tiny_network: MakeNetwork, tiny_train: MakeTrain, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match="got 3 and 0"):
-        run(tiny_network, tiny_train(), toys[:3], tmp_path)
+        run(tiny_network(), tiny_train(), toys[:3], tmp_path)
 
 
 def test_the_fingerprint_tells_settings_and_cases_apart(
-    toys: list[StoredCase], tiny_network: Network, tiny_train: MakeTrain
+    toys: list[StoredCase], tiny_network: MakeNetwork, tiny_train: MakeTrain
 ) -> None:
     marks = {
-        fingerprint(tiny_network, tiny_train(), toys),
-        fingerprint(tiny_network, tiny_train(), toys[:2]),
-        fingerprint(tiny_network, tiny_train(seed=6), toys),
-        fingerprint(tiny_network.model_copy(update={"dropout": 0.0}), tiny_train(), toys),
+        fingerprint(tiny_network(), tiny_train(), toys),
+        fingerprint(tiny_network(), tiny_train(), toys[:2]),
+        fingerprint(tiny_network(), tiny_train(seed=6), toys),
+        fingerprint(tiny_network(dropout=0.0), tiny_train(), toys),
     }
     assert len(marks) == 4
-    assert fingerprint(tiny_network, tiny_train(), toys) in marks
+    assert fingerprint(tiny_network(), tiny_train(), toys) in marks
+
+
+def test_the_same_seed_gives_the_same_weights(
+    whole: tuple[Fitted, str, Path],
+    toys: list[StoredCase],
+    tiny_network: MakeNetwork,
+    tiny_train: MakeTrain,
+    tmp_path: Path,
+) -> None:
+    again = run(tiny_network(), tiny_train(), toys, tmp_path)
+    for a, b in zip(whole[0].model.get_weights(), again.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    other = run(tiny_network(), tiny_train(seed=6), toys, tmp_path)
+    assert any(
+        (a != b).any() for a, b in zip(again.model.get_weights(), other.model.get_weights(), strict=True)
+    )
+
+
+def test_without_steps_every_case_is_seen_once_an_epoch(
+    toys: list[StoredCase], tiny_network: MakeNetwork, tiny_train: MakeTrain, tmp_path: Path
+) -> None:
+    train = tiny_train(steps_per_epoch=None, epochs=1, schedule="constant")
+    fitted = run(tiny_network(), train, toys, tmp_path)
+    # Three cases in batches of two are two steps.
+    assert Plan(tiny_network(), train, fitted.model, toys[:3]).steps == 2
+    assert fitted.history[0]["learning_rate"] == pytest.approx(0.01)
+
+
+def test_grade_and_survival_are_learned_beside_the_segmentation(
+    toys: list[StoredCase], tiny_network: MakeNetwork, tiny_train: MakeTrain, tmp_path: Path
+) -> None:
+    unknown = StoredCase(toys[0].folder)
+    train = tiny_train(outputs=["segmentation", "grade", "survival"], epochs=2)
+    fitted = fit(
+        network=tiny_network(),
+        train=train,
+        cases=[unknown, *toys[1:3]],
+        validation=[unknown, *toys[3:]],
+        state=tmp_path,
+        on_epoch=lambda epoch, logs: None,
+    )
+    answer = fitted.model.predict_on_batch(np.zeros((1, 16, 16, 12, 4), np.float32))
+    assert {name: value.shape for name, value in answer.items()} == {
+        "segmentation": (1, 16, 16, 12, 3),
+        "grade": (1, 1),
+        "survival": (1, 1),
+    }
+    last = fitted.history[-1]
+    parts = ("segmentation", 1.0), ("grade", 0.2), ("survival", 0.2)
+    assert all(np.isfinite(value) for value in last.values())
+    # Grade and survival are means over the two cases that have them, the segmentation over all three.
+    assert last["val_segmentation_loss"] > 0
+    assert set(last) > {f"val_{name}_loss" for name, _ in parts}
+
+
+def test_an_outcome_that_no_training_case_has_is_refused(
+    toys: list[StoredCase], tiny_network: MakeNetwork, tiny_train: MakeTrain, tmp_path: Path
+) -> None:
+    unknown = [StoredCase(toy.folder) for toy in toys]
+    with pytest.raises(ValueError, match=r"train\.outputs: grade needs training cases"):
+        run(tiny_network(), tiny_train(outputs=["segmentation", "grade"]), unknown, tmp_path)
+
+
+def test_the_seed_s_way_of_training(
+    toys: list[StoredCase], tiny_network: MakeNetwork, tiny_train: MakeTrain, tmp_path: Path
+) -> None:
+    network = tiny_network(target="labels", heads="normalised")
+    train = tiny_train(loss="seed", batch_dice=True, monitor="val_loss", schedule="constant", epochs=3)
+    logs = fit(
+        network=network,
+        train=train,
+        cases=toys[:3],
+        validation=toys[3:],
+        state=tmp_path / "state",
+        on_epoch=lambda epoch, logs: None,
+        tensorboard=tmp_path / "board",
+    ).history
+    for epoch in logs:
+        # Its loss is one minus its Dice.
+        assert epoch["val_loss"] == pytest.approx(1 - epoch["val_seed_dice"], abs=1e-5)
+        assert epoch["loss"] == pytest.approx(1 - epoch["seed_dice"], abs=1e-3)
+        assert 0 <= epoch["val_seed_weighted_dice"] <= 1
+    assert {path.name for path in (tmp_path / "board").iterdir()} == {"train", "validation"}
+
+
+def test_scales_with_a_loss_of_their_own_are_not_part_of_the_model(
+    toys: list[StoredCase], tiny_network: MakeNetwork, tiny_train: MakeTrain, tmp_path: Path
+) -> None:
+    network = tiny_network(architecture="nnunet", deep_supervision="loss", depth=3)
+    fitted = fit(
+        network=network,
+        train=tiny_train(epochs=1),
+        cases=toys[:3],
+        validation=toys[3:],
+        state=tmp_path,
+        on_epoch=lambda epoch, logs: None,
+    )
+    assert {"segmentation_loss", "segmentation_2_loss"} <= set(fitted.history[0])
+    assert list(fitted.model.output) == ["segmentation"]
+
+
+def test_training_starts_from_given_weights(
+    whole: tuple[Fitted, str, Path],
+    toys: list[StoredCase],
+    tiny_network: MakeNetwork,
+    tiny_train: MakeTrain,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "model.keras"
+    whole[0].model.save(file)
+    still = tiny_train(learning_rate=1e-12, epochs=1)
+    fitted = fit(
+        network=tiny_network(),
+        train=still,
+        cases=toys[:3],
+        validation=toys[3:],
+        state=tmp_path,
+        on_epoch=lambda epoch, logs: None,
+        init=file,
+    )
+    assert mean_dice(fitted.model, toys[3:]) == pytest.approx(mean_dice(whole[0].model, toys[3:]), abs=1e-6)
+    assert "layers taken, 0 left as they were" in capsys.readouterr().out

@@ -23,12 +23,17 @@ from glioseg.geometry import Box
 from glioseg.lab.addresses import Lab
 from glioseg.lab.tracking import connect, experiment_id
 from glioseg.labels import REGIONS, Scheme
-from glioseg.nets.inference import Settings
+from glioseg.nets.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 SHAPE = (12, 14, 10)
 GRID = Grid(SHAPE, np.diag([-1.0, -1, 1, 1]))
-SPLITS = {"train": ["a", "b"], "validation": ["c"], "test": ["d"], "folds": []}
+SPLITS = {
+    "train": ["a", "b"],
+    "validation": ["c"],
+    "test": ["d"],
+    "folds": [{"train": ["b", "c"], "validation": ["a"]}, {"train": ["a"], "validation": ["b", "c"]}],
+}
 TINY = {
     "network": {"base_filters": 2, "depth": 2, "spacing_mm": 1},
     "train": {"epochs": 2, "steps_per_epoch": 1, "patch_shape": [8, 8, 8], "precision": "float32"},
@@ -54,6 +59,8 @@ def cohort(tmp_path_factory):
             write_volume(file, Volume(seg if role == "seg" else image, GRID))
         cases.append(Case(name, files, Scheme.BRATS2021))
     write_cohort(home / "data" / "raw" / "cohort.csv", cases)
+    manifest = pd.DataFrame({"case": list("abcd"), "patient": list("abcd"), "grade": "", "survival_days": ""})
+    manifest.to_csv(home / "data" / "cropped" / "manifest.csv", index=False)
     (home / "data" / "splits.json").write_text(json.dumps(SPLITS))
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     for section, values in TINY.items():
@@ -99,14 +106,14 @@ def test_tune_searches_and_goes_on_where_it_stopped(project, capsys):
 
 
 def test_a_stopped_training_goes_on_in_its_own_run(project, monkeypatch):
-    import glioseg.nets.training as training
+    import glioseg.nets.folds as folds
 
     def stop(**given):
         given["on_epoch"](0, {"loss": 1.0, "val_dice": 0.1})
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "fit", stop)
+        patch.setattr(folds, "fit", stop)
         with pytest.raises(KeyboardInterrupt):
             train.main()
     train.main()
@@ -119,11 +126,60 @@ def test_a_stopped_training_goes_on_in_its_own_run(project, monkeypatch):
     assert run.data.params["network.dropout"] == "0.2"  # the study's, not that of params.yaml
     settings = Settings.load(Path("models"))
     assert (settings.spacing_mm, settings.multiple, settings.margin_vox) == (1, 2, 1)
-    assert settings.min_et_ml in yaml.safe_load((ROOT / "params.yaml").read_text())["train"]["min_et_ml"]
+    choices = yaml.safe_load((ROOT / "params.yaml").read_text())["inference"]
+    assert settings.min_et_ml in choices["min_et_ml"]
+    assert settings.min_component_ml in choices["min_component_ml"]
     history = pd.read_csv("reports/train/history.csv")
     assert history["epoch"].tolist() == [0, 1]
     assert {"loss", "val_loss", "val_dice", "val_dice_wt", "learning_rate", "seconds"} <= set(history)
     assert not list(Path("mlruns/state").iterdir())
+
+
+def set_params(**sections):
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    for section, values in sections.items():
+        params[section] |= values
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+
+
+def test_cross_validation_trains_a_network_for_each_fold(project, capsys):
+    set_params(split={"folds": 2}, train={"folds": 2, "epochs": 1})
+    train.main()
+    assert {path.name for path in Path("models").iterdir()} == {
+        "model.keras", "model_1.keras", "settings.json",
+    }  # fmt: skip
+    client = connect(Lab.here())
+    runs = {run.info.run_name: run for run in client.search_runs([experiment_id(client, "train")])}
+    parent = next(run for name, run in runs.items() if not name.startswith("fold"))
+    for fold in ("fold 0", "fold 1"):
+        assert runs[fold].data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert runs[fold].info.status == "FINISHED"
+        assert 0 <= runs[fold].data.metrics["val_dice"] <= 1
+    history = pd.read_csv("reports/train/history.csv")
+    assert history[["fold", "epoch"]].to_numpy().tolist() == [[0, 0], [1, 0]]
+    mean = history["val_dice"].mean()
+    assert f"train: best validation Dice {mean:.3f}" in capsys.readouterr().out
+    assert parent.data.metrics["best_val_dice"] == pytest.approx(mean)
+
+
+def test_training_starts_from_a_registered_model(project, capsys):
+    train.main()
+    capsys.readouterr()
+    set_params(train={"init_from": "models/model.keras", "seed": 2})
+    shutil.copytree("models", "before")
+    set_params(train={"init_from": "before/model.keras"})
+    train.main()
+    assert "layers taken, 0 left as they were" in capsys.readouterr().out
+    set_params(train={"init_from": "models:/nobody@champion"})
+    with pytest.raises(ValueError, match=r"models:/nobody@champion: not in the registry"):
+        train.main()
+
+
+def test_without_trials_the_settings_of_params_yaml_stand(project, capsys):
+    set_params(tune={"trials": 0})
+    tune.main()
+    assert json.loads(Path("reports/tune/best_params.json").read_text()) == {}
+    assert "no trial is asked for" in capsys.readouterr().out
 
 
 def evaluated(model, case, dice):
@@ -139,7 +195,7 @@ def evaluated(model, case, dice):
     pd.DataFrame([row]).to_csv("reports/per_case.csv", index=False)
     Path("models").mkdir(exist_ok=True)
     Path("models/model.keras").write_text(model)
-    Settings(spacing_mm=1, multiple=2, margin_vox=1, min_et_ml=0.0).save(Path("models"))
+    Path("models/settings.json").write_text("{}")
 
 
 def champion():
@@ -181,11 +237,12 @@ def test_a_champion_of_another_test_split_is_scored_on_the_present_one(project, 
 
     def load(folder):
         assert (folder / "model.keras").read_text() == "standing"
-        return SimpleNamespace(segment=lambda images: np.zeros(SHAPE, np.uint8))
+        return SimpleNamespace(answer="the standing model's")
 
     scored = []
 
-    def score(segment, cases):
+    def score(answer, cases):
+        assert answer == "the standing model's"
         scored.extend(case.case for case in cases)
         return pd.DataFrame([{"case": "c", "dice_wt": 0.5, "dice_tc": 0.5, "dice_et": 0.5}])
 

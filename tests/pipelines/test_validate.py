@@ -40,8 +40,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def configure(on_failure: str) -> None:
+def configure(on_failure: str, *, on_the_fly: bool = False) -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["crop"]["on_the_fly"] = on_the_fly
     params["validate"] |= {"shape": list(SHAPE), "on_failure": on_failure}
     Path("params.yaml").write_text(yaml.safe_dump(params))
 
@@ -111,6 +112,24 @@ def test_crops_whose_count_changed_stop(project: Path, monkeypatch: pytest.Monke
     with pytest.raises(SystemExit, match=r"1 of 2 cases refused; read reports/data_docs/cropped/index\.html"):
         stage(monkeypatch, "cropped")
     assert record("cropped")["cases"] == {"one": {"status": "accepted"}, "two": {"status": "refused"}}
+
+
+def test_crops_on_the_fly_are_measured_from_their_scans(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure("stop", on_the_fly=True)
+    store, cases = Path("data/cropped"), read_cohort(RAW / "cohort.csv")
+    rows = [store_case(store, case, margin_vox=1, spacings_mm=()) for case in cases]
+    pd.DataFrame(rows).to_csv(store / MANIFEST, index=False)
+    (RAW / "two" / "two_t2.nii.gz").unlink()
+    with pytest.raises(SystemExit, match="1 of 2 cases refused"):
+        stage(monkeypatch, "cropped")
+    assert record("cropped")["cases"] == {"one": {"status": "accepted"}, "two": {"status": "refused"}}
+    assert capsys.readouterr().err.splitlines() == [
+        f"two (crop at {n} mm): readable: expected an image and a label,"
+        " got two/t2: expected a raw scan to crop, got none"
+        for n in (1, 2)
+    ]
 
 
 @pytest.mark.parametrize("arguments", [(), ("raw", "cropped"), ("training",)])

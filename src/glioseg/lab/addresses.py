@@ -51,6 +51,10 @@ class Lab:
         """A folder for what an interrupted training needs to go on: DVC deletes its own outs."""
         return self.folder / "state" / key
 
+    def tensorboard(self, key: str) -> Path:
+        """Where a training writes its TensorBoard log."""
+        return self.folder / "tensorboard" / key
+
     def lock(self, name: str) -> Path:
         """The file that processes lock before they do what only one at a time may do."""
         return self.folder / "locks" / name

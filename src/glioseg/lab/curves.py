@@ -7,10 +7,10 @@ from matplotlib.figure import Figure
 
 
 def draw_curves(history: pd.DataFrame, path: Path) -> None:
-    """Draw the losses, and the validation Dice of each region, by epoch.
+    """Draw the losses, and the validation Dice of each region, by epoch; folds in the same colours.
 
     Args:
-        history: columns epoch, loss, val_loss and val_dice*, one row an epoch.
+        history: columns fold, epoch, loss, val_loss and val_dice*, one row an epoch and fold.
         path: the PNG file to write.
     """
     figure = Figure(figsize=(9, 3.5), layout="constrained")
@@ -19,8 +19,10 @@ def draw_curves(history: pd.DataFrame, path: Path) -> None:
         (left, "loss", ["loss", "val_loss"]),
         (right, "validation Dice", [name for name in history if str(name).startswith("val_dice")]),
     ):
-        for column in columns:
-            axes.plot(history["epoch"], history[column], label=column, marker=".")
+        for number, column in enumerate(columns):
+            for fold, part in history.groupby("fold"):
+                label = column if fold == 0 else None
+                axes.plot(part["epoch"], part[column], f"C{number}.-", label=label)
         axes.set(title=title, xlabel="epoch")
         axes.legend(frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import glioseg
-from glioseg.data.store import StoredCase
+from glioseg.data.store import CroppedCase
 from glioseg.lab.lineage import sha256_files
 from glioseg.lab.search import WATCHED, Report, Values
 from glioseg.params import Params, with_best
@@ -19,8 +19,9 @@ class ShortTraining:
     """Trains with a trial's values for as long as `params.tune` allows; as the study's objective."""
 
     params: Params
-    cases: Sequence[StoredCase]
-    validation: Sequence[StoredCase]
+    cases: Sequence[CroppedCase]
+    validation: Sequence[CroppedCase]
+    init: Path | None = None
 
     def __call__(self, values: Values, report: Report) -> float:
         """The best validation Dice of a short training with these values."""
@@ -37,6 +38,7 @@ class ShortTraining:
                 validation=self.validation,
                 state=Path(state),
                 on_epoch=report,
+                init=self.init,
             )
         keras.utils.clear_session()
         return max(logs[WATCHED] for logs in fitted.history)
@@ -50,13 +52,14 @@ class ShortTraining:
     def fixed(self) -> Mapping[str, object]:
         """All that a trial's result depends on beside its values and the cohort, the code included."""
         package = Path(glioseg.__file__).parent
-        code = [*package.glob("nets/*.py"), package / "data/patches.py", package / "data/augment.py"]
+        code = [path for folder in ("nets", "data") for path in (package / folder).rglob("*.py")]
         return {
             "settings": self.settings({}),
-            "cases": [case.folder.name for case in self.cases],
-            "validation": [case.folder.name for case in self.validation],
+            "cases": [case.name for case in self.cases],
+            "validation": [case.name for case in self.validation],
             "seed": self.params.tune.seed,
             "code": sha256_files(code),
+            "init": sha256_files([self.init]) if self.init else None,
         }
 
     def settings(self, values: Values) -> Mapping[str, object]:

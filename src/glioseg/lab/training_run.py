@@ -2,19 +2,21 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from glioseg.files import write_whole
 from glioseg.lab.candidate import Source
 from glioseg.lab.lineage import tags
 from glioseg.lab.registry import publish
 from glioseg.lab.tracking import (
+    PARENT_TAG,
     experiment_id,
     flatten,
     known_model,
@@ -25,6 +27,7 @@ from glioseg.lab.tracking import (
 )
 
 IDENTITY = "run.json"
+OnEpoch = Callable[[int, Mapping[str, float]], None]
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,43 @@ class TrainingRun:
         """Log a point of each curve, to the run and to the model."""
         log_metrics(self.client, self.run_id, logs, step=epoch, model_id=self.model_id)
 
+    @contextmanager
+    def fold(self, number: int, *, of: int) -> Iterator[OnEpoch]:
+        """Follow one fold of cross-validation in a nested run of its own; a single one in this run.
+
+        Args:
+            number: of the fold, from 0.
+            of: how many there are.
+
+        Yields:
+            What `fit` tells each epoch.
+        """
+        if of == 1:
+            yield self.epoch
+            return
+        run_id = self._fold_run(number)
+        print(f"train: fold {number + 1}/{of}", flush=True)
+        yield lambda epoch, logs: log_metrics(self.client, run_id, logs, step=epoch)
+        self.client.set_terminated(run_id, "FINISHED")
+
+    def _fold_run(self, number: int) -> str:
+        """The fold's run: the one that it had before where the training goes on."""
+        experiment = experiment_id(self.client, "train")
+        mine = f"tags.`{PARENT_TAG}` = '{self.run_id}' AND tags.fold = '{number}'"
+        found: list[Run] = self.client.search_runs([experiment], mine)
+        if found:
+            return str(found[0].info.run_id)
+        marks = tags("train") | {PARENT_TAG: self.run_id, "fold": str(number)}
+        return str(self.client.create_run(experiment, tags=marks, run_name=f"fold {number}").info.run_id)
+
     def save(self, path: Path) -> None:
         """Write what later stages need to find this run again: `run_id` and `model_id`."""
         record = {"run_id": self.run_id, "model_id": self.model_id}
         write_whole(path, json.dumps(record, indent=2).encode() + b"\n")
+
+    def result(self, validation_dice: float) -> None:
+        """Log the best validation Dice, the mean over folds where there are some."""
+        log_metrics(self.client, self.run_id, {"best_val_dice": validation_dice}, model_id=self.model_id)
 
     def finish(self, source: Source, reports: Path) -> None:
         """Fill the model so that it can be called, keep the reports, and forget the kept state."""

@@ -19,7 +19,7 @@ class Bookkeeping(keras.callbacks.Callback):  # type: ignore[misc]
     Args:
         progression: how far training has come; updated.
         state: folder of the state.
-        patience: epochs without a better validation Dice before training stops.
+        patience: epochs without a better one before training stops.
         on_epoch: told each epoch (from 0) and its logs, before the state is saved; may raise.
     """
 

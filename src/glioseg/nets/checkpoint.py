@@ -4,7 +4,7 @@ import io
 import json
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import keras
@@ -13,6 +13,7 @@ from jaxtyping import Shaped
 from numpy.typing import NDArray
 
 from glioseg.files import write_whole
+from glioseg.params import Monitor
 
 FILE = "state.npz"
 Arrays = list[Shaped[NDArray, "..."]]
@@ -22,11 +23,13 @@ Arrays = list[Shaped[NDArray, "..."]]
 class Progression:
     """How far training has come.
 
-    `fingerprint` stands for the set-up; `history` has one record an epoch; `best_epoch` is the epoch
-    (from 0) with the best validation Dice, and `best` the network's weights after it.
+    `fingerprint` stands for the set-up; `monitor` is the number of an epoch's logs that chooses the
+    best one (a loss should be small, a Dice large); `history` has one record an epoch; `best_epoch` is
+    the best epoch (from 0), and `best` the network's weights after it.
     """
 
     fingerprint: str
+    monitor: Monitor
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = -1
     best: Arrays = field(default_factory=list)
@@ -36,21 +39,18 @@ class Progression:
         """Epochs done."""
         return len(self.history)
 
-    @property
-    def best_dice(self) -> float:
-        """The best validation Dice so far; below every Dice before the first epoch."""
-        return self.history[self.best_epoch]["val_dice"] if self.best_epoch >= 0 else -1.0
-
     def stale(self, patience: int) -> bool:
-        """Whether so many epochs brought no better validation Dice."""
+        """Whether so many epochs brought nothing better."""
         return self.epoch - 1 - self.best_epoch >= patience
 
     def record(self, logs: dict[str, float], weights: Arrays) -> None:
-        """Add an epoch, and keep its weights if its validation Dice is the best."""
-        better = logs["val_dice"] > self.best_dice
+        """Add an epoch, and keep its weights if it is the best so far."""
         self.history.append(logs)
-        if better:
+        if self.best_epoch < 0 or self._score(logs) > self._score(self.history[self.best_epoch]):
             self.best_epoch, self.best = self.epoch - 1, weights
+
+    def _score(self, logs: dict[str, float]) -> float:
+        return -logs[self.monitor] if self.monitor == "val_loss" else logs[self.monitor]
 
 
 def values(variables: Sequence[keras.Variable]) -> Arrays:
@@ -84,22 +84,27 @@ def save(folder: Path, model: keras.Model, progression: Progression) -> None:
     write_whole(folder / FILE, content.getvalue())
 
 
-def restore(folder: Path, model: keras.Model, fingerprint: str) -> Progression:
+def restore(folder: Path, model: keras.Model, start: Progression) -> Progression:
     """Bring a compiled model back to where training was killed.
 
+    Args:
+        folder: of the state.
+        model: compiled; changed where there is a state of this set-up.
+        start: of a training that has not begun.
+
     Returns:
-        How far it had come: a fresh start where there is no state, or one of another set-up.
+        How far it had come: `start` where there is no state, or one of another set-up.
     """
     try:
         with np.load(folder / FILE, allow_pickle=False) as stored:
             record = json.loads(stored["record"].item())
-            if record["fingerprint"] != fingerprint:
-                return Progression(fingerprint)
+            if record["fingerprint"] != start.fingerprint:
+                return start
             running, best = _numbered(stored, "running"), _numbered(stored, "best")
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
-        return Progression(fingerprint)
+        return start
     assign(running_variables(model), running)
-    return Progression(fingerprint, record["history"], record["best_epoch"], best)
+    return replace(start, history=record["history"], best_epoch=record["best_epoch"], best=best)
 
 
 def _numbered(stored: np.lib.npyio.NpzFile, prefix: str) -> Arrays:

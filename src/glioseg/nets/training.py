@@ -2,30 +2,34 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import keras
-from jaxtyping import Bool, Float32
+from jaxtyping import Float32, Shaped
 from numpy.typing import NDArray
 
 from glioseg.data.patches import prefetch, sample_batch
-from glioseg.data.store import StoredCase
-from glioseg.labels import regions_from_labels
+from glioseg.data.store import CroppedCase
 from glioseg.nets import checkpoint
 from glioseg.nets.callbacks import Bookkeeping, OnEpoch, ProgressLines
-from glioseg.nets.losses import Loss, region_loss
+from glioseg.nets.devices import feed, spread
+from glioseg.nets.losses import Loss, compile_losses
 from glioseg.nets.precision import dtype_policy
-from glioseg.nets.unet import build_unet
+from glioseg.nets.seed import seed_dice, seed_weighted_dice
+from glioseg.nets.targets import require_outcomes, targets
+from glioseg.nets.transfer import take_weights
+from glioseg.nets.unet import build_unet, without_deep_supervision
 from glioseg.nets.validation import Validation
 from glioseg.params import Network, Train, check_patch
 
 WARM_UP = 0.05
-"""Share of the steps over which the learning rate rises to its peak; then it falls as a cosine."""
+"""Share of the steps over which a cosine schedule rises to its peak; then it falls."""
 
-Example = tuple[Float32[NDArray, "b d h w 4"], Bool[NDArray, "b d h w 3"]]
+Example = tuple[Float32[NDArray, "b d h w 4"], dict[str, Shaped[NDArray, "b ..."]]]
 
 
 @dataclass(frozen=True)
@@ -40,27 +44,34 @@ def fit(
     *,
     network: Network,
     train: Train,
-    cases: Sequence[StoredCase],
-    validation: Sequence[StoredCase],
+    cases: Sequence[CroppedCase],
+    validation: Sequence[CroppedCase],
     state: Path,
     on_epoch: OnEpoch,
+    init: Path | None = None,
+    tensorboard: Path | None = None,
 ) -> Fitted:
     """Train a network.
 
     The state is saved after each epoch. Called again with the same set-up after a kill, training
     goes on from there and ends as if nothing had happened; a state of another set-up is ignored.
+    The same set-up on the same machine gives the same weights.
 
     Args:
         network: the network's shape and resolution.
         train: how to train.
         cases: the training cases.
-        validation: the cases whose mean Dice chooses the best epoch.
+        validation: the cases that choose the best epoch.
         state: a folder of this training's own; the caller removes it once the model is safe.
         on_epoch: told each epoch (from 0) and its logs: loss, val_loss, val_dice, val_dice_wt, _tc,
-            _et, learning_rate, seconds. What it raises ends training, and the state stays.
+            _et, learning_rate, seconds, and the losses of further outputs. What it raises ends
+            training, and the state stays.
+        init: a `.keras` file whose weights to start from.
+        tensorboard: folder for TensorBoard's log, if one is wanted.
 
     Raises:
-        ValueError: no case, or a patch that the network cannot halve often enough.
+        ValueError: no case, an outcome that no case has, a patch that the network cannot halve often
+            enough, a batch that the GPUs cannot share, or weights to start from that do not fit.
     """
     check_patch(train.patch_shape, network.depth)
     if not cases or not validation:
@@ -68,71 +79,137 @@ def fit(
             f"training: expected at least one training and one validation case,"
             f" got {len(cases)} and {len(validation)}"
         )
+    require_outcomes(cases, train.outputs)
     keras.utils.set_random_seed(train.seed)
-    loss = region_loss(cross_entropy_weight=train.cross_entropy_weight)
-    model = _compiled(network, train, loss)
-    mark = fingerprint(network, train, [*cases, *validation])
-    progression = checkpoint.restore(state, model, mark)
+    with spread(train.batch_size):
+        plan = Plan(network, train, _build(network, train), cases)
+        if init is not None:
+            print(f"init_from: {take_weights(plan.model, init)}", flush=True)
+        plan.compile()
+        start = checkpoint.Progression(
+            fingerprint(network, train, [*cases, *validation], init), train.monitor
+        )
+        progression = checkpoint.restore(state, plan.model, start)
     callbacks = [
-        Validation(validation, spacing_mm=network.spacing_mm, multiple=2 ** (network.depth - 1), loss=loss),
+        plan.validation(validation),
         Bookkeeping(progression, state=state, patience=train.patience, on_epoch=on_epoch),
-        ProgressLines(epochs=train.epochs, steps=train.steps_per_epoch),
+        ProgressLines(epochs=train.epochs, steps=plan.steps),
     ]
+    if tensorboard is not None:
+        callbacks.append(keras.callbacks.TensorBoard(tensorboard, write_graph=False))
     if not progression.stale(train.patience):
-        _run(model, network, train, cases, callbacks, progression.epoch)
-    checkpoint.assign(model.weights, progression.best)
-    return Fitted(model, progression.history)
+        plan.run(callbacks, progression.epoch)
+    checkpoint.assign(plan.model.weights, progression.best)
+    return Fitted(without_deep_supervision(plan.model), progression.history)
 
 
-def _run(
-    model: keras.Model,
-    network: Network,
-    train: Train,
-    cases: Sequence[StoredCase],
-    callbacks: list[keras.callbacks.Callback],
-    epoch: int,
-) -> None:
-    """Train from the given epoch to the last."""
-    model.fit(
-        examples(network, train, cases, start=epoch * train.steps_per_epoch),
-        initial_epoch=epoch,
-        epochs=train.epochs,
-        steps_per_epoch=train.steps_per_epoch,
-        callbacks=callbacks,
-        shuffle=False,
-        verbose=0,
-    )
+@dataclass(frozen=True)
+class Plan:
+    """A network and all that its training needs."""
+
+    network: Network
+    train: Train
+    model: keras.Model
+    cases: Sequence[CroppedCase]
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the network's outputs, those for training alone included."""
+        return list(self.model.output)
+
+    @property
+    def steps(self) -> int:
+        """Steps an epoch; where params leave it open, each case is seen once."""
+        return self.train.steps_per_epoch or math.ceil(len(self.cases) / self.train.batch_size)
+
+    @property
+    def metrics(self) -> dict[str, Loss]:
+        """What is logged beside losses and Dice: the seed's own numbers where its loss is used."""
+        seed: dict[str, Loss] = {"seed_dice": seed_dice, "seed_weighted_dice": seed_weighted_dice}
+        return seed if self.train.loss == "seed" else {}
+
+    def compile(self) -> None:
+        """Give the model its losses, metrics and optimizer."""
+        losses, weights = compile_losses(self.outputs, self.train)
+        self.model.compile(
+            keras.optimizers.Adam(self._learning_rate()),
+            loss={name: _shared(loss) for name, loss in losses.items()},
+            loss_weights=weights,
+            metrics={"segmentation": list(self.metrics.values())} if self.metrics else None,
+            jit_compile=False,  # XLA takes 25 times as long on a CPU
+        )
+
+    def validation(self, cases: Sequence[CroppedCase]) -> Validation:
+        """The callback that scores these cases after each epoch."""
+        losses, weights = compile_losses(self.train.outputs, self.train)
+        return Validation(
+            cases,
+            spacing_mm=self.network.spacing_mm,
+            multiple=2 ** (self.network.depth - 1),
+            target=self.network.target,
+            losses=losses,
+            weights=weights,
+            metrics=self.metrics,
+        )
+
+    def run(self, callbacks: list[keras.callbacks.Callback], epoch: int) -> None:
+        """Train from the given epoch to the last."""
+        batches = partial(examples, self.network, self.train, self.cases, outputs=self.outputs)
+        self.model.fit(
+            feed(partial(batches, start=epoch * self.steps)),
+            initial_epoch=epoch,
+            epochs=self.train.epochs,
+            steps_per_epoch=self.steps,
+            callbacks=callbacks,
+            shuffle=False,
+            verbose=0,
+        )
+
+    def _learning_rate(self) -> float | keras.optimizers.schedules.LearningRateSchedule:
+        if self.train.schedule == "constant":
+            return self.train.learning_rate
+        steps = self.train.epochs * self.steps
+        warm_up = max(1, round(WARM_UP * steps))
+        return keras.optimizers.schedules.CosineDecay(
+            0.0, max(1, steps - warm_up), warmup_target=self.train.learning_rate, warmup_steps=warm_up
+        )
 
 
-def examples(network: Network, train: Train, cases: Sequence[StoredCase], *, start: int) -> Iterator[Example]:
-    """Batches of images and region masks from one training step on, for ever."""
-    batch = partial(sample_batch, cases=cases, train=train, spacing_mm=network.spacing_mm)
-    for images, labels in prefetch(batch, start=start):
-        yield images, regions_from_labels(labels)
+def examples(
+    network: Network, train: Train, cases: Sequence[CroppedCase], *, outputs: Sequence[str], start: int
+) -> Iterator[Example]:
+    """Batches of images and the truth of each output from one training step on, for ever."""
+    make = partial(sample_batch, cases=cases, train=train, spacing_mm=network.spacing_mm)
+    for batch in prefetch(make, start=start):
+        yield batch.images, targets(batch.labels, batch.cases, outputs=outputs, target=network.target)
 
 
-def _compiled(network: Network, train: Train, loss: Loss) -> keras.Model:
-    model = build_unet(
+def _build(network: Network, train: Train) -> keras.Model:
+    return build_unet(
+        architecture=network.architecture,
         base_filters=network.base_filters,
         depth=network.depth,
         dropout=network.dropout,
+        heads=network.heads,
+        deep_supervision=network.deep_supervision,
+        outputs=train.outputs,
         dtype=dtype_policy(train.precision),
     )
-    steps = train.epochs * train.steps_per_epoch
-    warm_up = max(1, round(WARM_UP * steps))
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0, max(1, steps - warm_up), warmup_target=train.learning_rate, warmup_steps=warm_up
-    )
-    # XLA takes 25 times as long on a CPU.
-    model.compile(keras.optimizers.Adam(schedule), loss=loss, jit_compile=False)
-    return model
 
 
-def fingerprint(network: Network, train: Train, cases: Sequence[StoredCase]) -> str:
-    """A hash of the set-up: settings, and each case's name and packed size."""
-    record = {
+def _shared(loss: Loss) -> Loss:
+    """The same loss as a row of one: Keras takes a lone number for whole on each of several devices."""
+    return lambda truth, answer: keras.ops.reshape(loss(truth, answer), (1,))
+
+
+def fingerprint(
+    network: Network, train: Train, cases: Sequence[CroppedCase], init: Path | None = None
+) -> str:
+    """A hash of the set-up: settings, weights to start from, and each case's name and outcomes."""
+    record: Mapping[str, object] = {
         "network": network.model_dump(mode="json"),
         "train": train.model_dump(mode="json"),
-        "cases": [(c.folder.name, c.image(network.spacing_mm).schunk.cbytes) for c in cases],
+        "init": hashlib.sha256(init.read_bytes()).hexdigest() if init else None,
+        "cases": [(case.name, case.grade, case.survival_days) for case in cases],
     }
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()

@@ -1,17 +1,22 @@
-"""Validation on whole cases: the Dice that chooses the best epoch."""
+"""Validation on whole cases: the numbers that choose the best epoch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Shaped
 from numpy.typing import NDArray
 
 from glioseg.data.patches import read_window
-from glioseg.data.store import StoredCase
+from glioseg.data.store import CroppedCase
 from glioseg.geometry import Shape3
 from glioseg.labels import REGIONS, regions_from_labels
 from glioseg.nets.losses import Loss
+from glioseg.nets.regions import region_probabilities
+from glioseg.nets.targets import targets
+from glioseg.params import Target
+
+Batch = Mapping[str, Shaped[NDArray, "b ..."]]
 
 
 def hard_dice(
@@ -38,33 +43,76 @@ class Validation(keras.callbacks.Callback):  # type: ignore[misc]
         cases: the validation cases.
         spacing_mm: resolution to read.
         multiple: the grid must be a multiple of this many voxels.
-        loss: the training loss.
+        target: what the network's channels stand for.
+        losses: the training loss of each of the network's outputs, finest scale alone.
+        weights: of the losses in val_loss.
+        metrics: more numbers of truth and answer of the segmentation, as `val_<name>`.
     """
 
-    def __init__(self, cases: Sequence[StoredCase], *, spacing_mm: int, multiple: int, loss: Loss) -> None:
+    def __init__(
+        self,
+        cases: Sequence[CroppedCase],
+        *,
+        spacing_mm: int,
+        multiple: int,
+        target: Target,
+        losses: Mapping[str, Loss],
+        weights: Mapping[str, float],
+        metrics: Mapping[str, Loss],
+    ) -> None:
         super().__init__()
-        self.cases, self.spacing_mm, self.loss = cases, spacing_mm, loss
+        self.cases, self.spacing_mm, self.target = cases, spacing_mm, target
+        self.losses, self.weights, self.metrics = losses, weights, metrics
         self.shape = common_shape(cases, spacing_mm=spacing_mm, multiple=multiple)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        """Score every case; the Dice is the mean over cases, then over regions."""
-        losses, scores = zip(*(self._score(case) for case in self.cases), strict=True)
-        dice = np.mean(scores, axis=0)
-        logs["val_loss"], logs["val_dice"] = float(np.mean(losses)), float(dice.mean())
-        logs |= {f"val_dice_{r.lower()}": float(d) for r, d in zip(REGIONS, dice, strict=True)}
+        """Score every case; each number is the mean over cases, Dice then over regions."""
+        rows = [self._score(case) for case in self.cases]
+        logs |= {name: _mean([row[name] for row in rows]) for name in rows[0]}
+        logs["val_dice"] = float(np.mean([logs[f"val_dice_{region.lower()}"] for region in REGIONS]))
 
-    def _score(self, case: StoredCase) -> tuple[float, NDArray[np.float64]]:
-        image, label = case.image(self.spacing_mm), case.label(self.spacing_mm)
+    def _score(self, case: CroppedCase) -> dict[str, float]:
+        image, label = case.open(self.spacing_mm)
         d, h, w = (-((s - n) // 2) for s, n in zip(self.shape, label.shape, strict=True))
-        truth = regions_from_labels(read_window(label, (d, h, w), self.shape))[np.newaxis]
+        labels = read_window(label, (d, h, w), self.shape)
         window = read_window(image, (d, h, w), self.shape).astype(np.float32)
-        answer = self.model.predict_on_batch(window[np.newaxis])
-        loss = float(self.loss(keras.ops.convert_to_tensor(truth), keras.ops.convert_to_tensor(answer)))
-        return loss, hard_dice(truth[0], answer[0] >= 0.5)
+        # On several devices each gives an answer of its own: one is enough.
+        answer = {k: v[:1] for k, v in self.model.predict_on_batch(window[np.newaxis]).items()}
+        truth = targets(labels[np.newaxis], [case], outputs=self.losses, target=self.target)
+        regions = region_probabilities(answer["segmentation"][0], self.target) >= 0.5
+        dice = hard_dice(regions_from_labels(labels), regions)
+        return (
+            self._losses(truth, answer)
+            | {f"val_{name}": _value(f, truth, answer) for name, f in self.metrics.items()}
+            | {f"val_dice_{r.lower()}": float(d) for r, d in zip(REGIONS, dice, strict=True)}
+        )
+
+    def _losses(self, truth: Batch, answer: Batch) -> dict[str, float]:
+        """val_loss, and where there is more than one output the loss of each that has a truth."""
+        each = {
+            name: _value(loss, truth, answer, name)
+            for name, loss in self.losses.items()
+            if not np.isnan(truth[name].astype(np.float32)).all()
+        }
+        parts = {f"val_{name}_loss": each.get(name, np.nan) for name in self.losses}
+        total = sum(self.weights[name] * value for name, value in each.items())
+        return {"val_loss": total} | (parts if len(parts) > 1 else {})
 
 
-def common_shape(cases: Sequence[StoredCase], *, spacing_mm: int, multiple: int) -> Shape3:
+def _value(function: Loss, truth: Batch, answer: Batch, name: str = "segmentation") -> float:
+    return float(
+        function(keras.ops.convert_to_tensor(truth[name]), keras.ops.convert_to_tensor(answer[name]))
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Mean of what is known; NaN where nothing is."""
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def common_shape(cases: Sequence[CroppedCase], *, spacing_mm: int, multiple: int) -> Shape3:
     """The smallest grid, in voxels, that holds every case and is a multiple along each axis."""
-    largest = np.max([case.label(spacing_mm).shape for case in cases], axis=0)
+    largest = np.max([case.open(spacing_mm)[1].shape for case in cases], axis=0)
     d, h, w = (int(-(-n // multiple) * multiple) for n in largest)
     return (d, h, w)

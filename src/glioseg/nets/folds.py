@@ -1,0 +1,79 @@
+"""One network, or one for each fold of cross-validation: the members of a model."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from glioseg.data.store import CroppedCase
+from glioseg.nets.callbacks import OnEpoch
+from glioseg.nets.training import fit
+from glioseg.params import Network, Train
+
+
+@dataclass(frozen=True)
+class Part:
+    """The cases that a member learns from, and those that choose its best epoch."""
+
+    cases: Sequence[CroppedCase]
+    validation: Sequence[CroppedCase]
+
+
+@dataclass(frozen=True)
+class Members:
+    """Trained networks, the cases that each has not seen, and all their epochs.
+
+    `history` has a row an epoch and member, with the columns of `fit`'s logs and `fold`, `epoch`.
+    """
+
+    networks: list[tuple[keras.Model, Sequence[CroppedCase]]]
+    history: pd.DataFrame
+
+    @property
+    def validation_dice(self) -> float:
+        """The best validation Dice, averaged over the members: each on cases that it has not seen."""
+        return float(np.mean(self.history.groupby("fold")["val_dice"].max()))
+
+
+def fit_members(
+    parts: Sequence[Part],
+    *,
+    network: Network,
+    train: Train,
+    state: Path,
+    follow: Callable[[int], AbstractContextManager[OnEpoch]],
+    init: Path | None = None,
+    tensorboard: Path | None = None,
+) -> Members:
+    """Train a network on each part; killed and called again, it goes on where it was.
+
+    Args:
+        parts: one, or the folds of cross-validation.
+        network: the shape of each network.
+        train: how to train each.
+        state: a folder of this training's own.
+        follow: given a part's number, what is told each of its epochs, as in `fit`.
+        init: as in `fit`.
+        tensorboard: folder for TensorBoard's logs, if they are wanted.
+    """
+    networks, histories = [], []
+    for number, part in enumerate(parts):
+        with follow(number) as on_epoch:
+            fitted = fit(
+                network=network,
+                train=train,
+                cases=part.cases,
+                validation=part.validation,
+                state=state / f"fold{number}",
+                on_epoch=on_epoch,
+                init=init,
+                tensorboard=tensorboard / f"fold{number}" if tensorboard else None,
+            )
+        networks.append((fitted.model, part.validation))
+        history = pd.DataFrame(fitted.history).rename_axis("epoch").reset_index()
+        histories.append(history.assign(fold=number))
+    return Members(networks, pd.concat(histories, ignore_index=True))
