@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+PEERS := bench/.venv/.ready
 UI := http://127.0.0.1:5000
 STORE := sqlite:///$(CURDIR)/mlruns/mlflow.db
 
@@ -11,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_TRACKING_URI := $(STORE)
 export DVC_NO_ANALYTICS := true
 
-.PHONY: repro test check ui studies serve lock help
+.PHONY: repro test check ui studies serve bench lock help
 
 help:  ## list what make can do
 	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
@@ -42,9 +43,14 @@ studies: $(READY)  ## Optuna's dashboard on the studies, http://127.0.0.1:8080
 serve: $(READY)  ## MLflow's model server on the champion, http://127.0.0.1:5001
 	mlflow models serve -m models:/glioseg@champion --env-manager local --host 127.0.0.1 --port 5001
 
+bench: $(READY) $(PEERS)  ## beside PyTorch, MONAI and nnU-Net, hours; ONLY=train_step for one
+	python -m bench $(if $(ONLY),--only $(ONLY)) $(BENCH)
+
 lock: $(READY)  ## resolve requirements.lock anew from pyproject.toml
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
 	  --upgrade --no-emit-index-url --no-annotate --no-header --quiet --output-file requirements.lock
+	uv pip compile bench/requirements.in --universal --python-version 3.11 --generate-hashes \
+	  --upgrade --no-emit-index-url --no-annotate --no-header --quiet --output-file bench/requirements.lock
 
 # uv itself comes from the lock too; pip only has to fetch that one wheel.
 $(READY): requirements.lock pyproject.toml
@@ -54,4 +60,10 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.lock
 	UV_SYSTEM_CERTS=1 $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	touch $@
+
+# The peers' own environment: six gigabytes, which nothing but the benchmarks needs.
+$(PEERS): bench/requirements.lock | $(READY)
+	$(PYTHON) -m venv --clear --without-pip bench/.venv
+	UV_SYSTEM_CERTS=1 $(BIN)/uv pip install --quiet --python bench/.venv/bin/python --require-hashes -r bench/requirements.lock
 	touch $@

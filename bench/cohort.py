@@ -1,0 +1,73 @@
+"""The phantom cohort that the benchmarks share: made as the pipeline makes it, once."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+import pandas as pd
+
+from bench.options import COHORT as SECTIONS
+from bench.options import Options, digest
+from glioseg.cluster import map_cases
+from glioseg.data.acquire import acquire_phantoms
+from glioseg.data.cases import COHORT, MODALITIES, Case, read_cohort
+from glioseg.data.splits import Splits, split_cases
+from glioseg.data.store import MANIFEST, store_case
+from glioseg.files import replaced_whole, write_whole
+from glioseg.params import load_params
+
+SMOKE_CASES = 6
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Raw scans, the store of cropped cases, and the splits, all in one folder."""
+
+    folder: Path
+
+    @property
+    def raw(self) -> Path:
+        """The raw scans."""
+        return self.folder / "raw"
+
+    @property
+    def store(self) -> Path:
+        """The cropped cases."""
+        return self.folder / "cropped"
+
+    @cached_property
+    def splits(self) -> Splits:
+        """Names of the cases of each part."""
+        return json.loads((self.folder / "splits.json").read_text())
+
+    @cached_property
+    def cases(self) -> dict[str, Case]:
+        """The raw cases by name."""
+        return {case.case: case for case in read_cohort(self.raw / COHORT)}
+
+    @property
+    def tests(self) -> list[Case]:
+        """The test cases."""
+        return [self.cases[name] for name in self.splits["test"]]
+
+
+def prepare(options: Options) -> Cohort:
+    """The cohort of params.yaml, or a few cases of it for a smoke run."""
+    cohort, params = Cohort(options.work / f"cohort_{digest(*SECTIONS)}"), load_params()
+    if not (cohort.folder / "splits.json").exists():
+        count = SMOKE_CASES if options.smoke else params.phantom.cases
+        cases = acquire_phantoms(cohort.raw, cases=count, seed=params.phantom.seed)
+        with replaced_whole(cohort.store) as aside:
+            crop = params.crop
+            work = partial(store_case, aside, margin_vox=crop.margin_vox, spacings_mm=crop.spacings_mm)
+            manifest = pd.DataFrame(map_cases(work, cases, title="crop"))
+            manifest.to_csv(aside / MANIFEST, index=False)
+        splits = split_cases(manifest, **params.split.model_dump())
+        write_whole(cohort.folder / "splits.json", json.dumps(splits, indent=2).encode())
+    return cohort
+
+
+def images(case: Case) -> list[Path]:
+    """A case's four images in the order of `MODALITIES`, the peers' channels."""
+    return [case.files[name].resolve() for name in MODALITIES]

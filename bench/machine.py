@@ -1,0 +1,49 @@
+"""What the numbers were measured on, and the two cores that every measured process may use."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+CORES = 2
+OURS = ("tensorflow", "keras", "numpy", "nibabel")
+PEERS = ("torch", "monai", "nnunetv2", "numpy", "nibabel")
+TELLING = {"avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_bf16", "amx_int8"}
+PEER_BIN = Path(__file__).parent / ".venv/bin"
+"""Where the peers' interpreter and commands are."""
+
+
+def pin() -> None:
+    """Confine this process, and every process that it starts, to the same few cores."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
+
+
+def describe() -> dict[str, object]:
+    """The machine and the versions, for a result's record."""
+    cpu = _first_cpu()
+    return {
+        "processor": f"{cpu['model name']}, family {cpu['cpu family']} model {cpu['model']}",
+        "cores": f"{CORES} of {os.cpu_count()}",
+        "memory_gb": round(psutil.virtual_memory().total / 1e9),
+        "flags": sorted(TELLING & set(cpu["flags"].split())),
+        "python": platform.python_version(),
+        "ours": {name: version(name) for name in OURS},
+        "peers": _peer_versions(),
+    }
+
+
+def _first_cpu() -> dict[str, str]:
+    """What Linux says of the first core."""
+    lines = Path("/proc/cpuinfo").read_text().partition("\n\n")[0].splitlines()
+    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+
+def _peer_versions() -> dict[str, str]:
+    code = "import sys; from importlib.metadata import version; print(*map(version, sys.argv[1:]))"
+    answer = subprocess.run(
+        [PEER_BIN / "python", "-c", code, *PEERS], capture_output=True, text=True, check=True
+    )
+    return dict(zip(PEERS, answer.stdout.split(), strict=True))

@@ -1,0 +1,60 @@
+"""The cohort as nnU-Net wants it, which MONAI's SegResNet reads as well."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from bench.cohort import Cohort, images
+from bench.nested import to_nested
+from glioseg.data.cases import MODALITIES, SEGMENTATION, Case
+from glioseg.data.volumes import Volume, read_volume, write_volume
+from glioseg.labels import from_scheme
+
+NUMBER = "501"
+DATASET = f"Dataset{NUMBER}_Phantoms"
+DESCRIPTION = {
+    "channel_names": dict(enumerate(MODALITIES)),
+    "labels": {"background": 0, "WT": [1, 2, 3], "TC": [2, 3], "ET": [3]},
+    "regions_class_order": [1, 2, 3],
+    "file_ending": ".nii.gz",
+}
+"""Region-based training, as nnU-Net's own entry for BraTS."""
+
+
+def label_file(folder: Path, name: str) -> Path:
+    """Where a training case's nested labels lie."""
+    return folder / DATASET / "labelsTr" / f"{name}.nii.gz"
+
+
+def write_dataset(folder: Path, cohort: Cohort) -> dict[str, int]:
+    """Write training and validation cases: images as links to the raw ones, and nested labels.
+
+    Returns:
+        How many there are.
+    """
+    names = [*cohort.splits["train"], *cohort.splits["validation"]]
+    for name in names:
+        case = cohort.cases[name]
+        for number, image in enumerate(images(case)):
+            link = folder / DATASET / "imagesTr" / f"{name}_{number:04}.nii.gz"
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.unlink(missing_ok=True)
+            link.symlink_to(image)
+        _write_labels(case, label_file(folder, name))
+    count = {"numTraining": len(names)}
+    (folder / DATASET / "dataset.json").write_text(json.dumps(DESCRIPTION | count, indent=2))
+    return count
+
+
+def write_splits(folder: Path, cohort: Cohort) -> None:
+    """Give nnU-Net's preprocessed dataset the cohort's own split as its only fold."""
+    fold = {"train": cohort.splits["train"], "val": cohort.splits["validation"]}
+    (folder / DATASET / "splits_final.json").write_text(json.dumps([fold]))
+
+
+def _write_labels(case: Case, path: Path) -> None:
+    known = read_volume(case.files[SEGMENTATION])
+    labels = from_scheme(np.rint(known.data).astype(np.int16), case.scheme)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_volume(path, Volume(to_nested(labels), known.grid))

@@ -1,0 +1,147 @@
+"""Benchmark: the same minutes of training on the same cases, and the test Dice that comes of them."""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from bench.cohort import Cohort, images, prepare
+from bench.machine import CORES, PEER_BIN
+from bench.nested import from_nested
+from bench.nnunet_data import DATASET, NUMBER, label_file, write_dataset, write_splits
+from bench.options import TRAINING, Options, digest
+from bench.results import Goal, Result, Row, once
+from bench.worker import SCRIPTS, Worker
+from glioseg.cluster import map_cases
+from glioseg.data.volumes import Volume, read_volume, write_volume
+from glioseg.eval.cases import judge_case, prediction_file
+from glioseg.eval.summary import bootstrap
+from glioseg.labels import REGIONS, to_scheme
+from glioseg.params import load_params
+
+TITLE = "Quality after the same minutes of training"
+USES = ("minutes",)
+COLUMNS = {"mean Dice": "mean_dice", **{region: f"dice_{region.lower()}" for region in REGIONS}}
+TOLERANCE = 0.02
+"""Share of the minutes by which a training may miss them without a remark."""
+REMARKS = [
+    "Training time has no planning, preprocessing or prediction in it. A step that has begun is ended.",
+    "nnU-Net: its own plan and trainer (fold 0 is the cohort's split, region-based), stopped by the clock;"
+    " predicted without mirroring, which would take eight times as long. On a CPU it trains in float32.",
+    "SegResNet: MONAI's BraTS bundle (16 filters, Dice loss, Adam 1e-4, cosine) on 128³ crops in bfloat16,"
+    " without validation, which would have cost it time.",
+    "glioseg: params.yaml, with as many epochs as fit; building, tracing and validation are in its time.",
+]
+
+
+def run(options: Options) -> Result:
+    """Train, predict and score each side; what is done already is not done again."""
+    cohort = prepare(options)
+    once(cohort.folder / "dataset.json", lambda: write_dataset(cohort.folder / "dataset", cohort))
+    work = options.work / f"quality/{cohort.folder.name}_{options.minutes:g}_minutes"
+    sides: dict[str, Callable[[Cohort, Path, Options], Row]] = {
+        "glioseg": _glioseg,
+        "nnU-Net v2": _nnunet,
+        "MONAI SegResNet": _segresnet,
+    }
+    rows = []
+    for name, side in sides.items():
+        print(f"quality: {name}", flush=True)
+        folder = work / name.replace(" ", "_")
+        folder.mkdir(parents=True, exist_ok=True)
+        trained = side(cohort, folder, options)
+        rows.append({"trained": name, **_score(cohort, folder), **trained})
+    best = max(rows, key=lambda row: row["mean Dice"])
+    goal = Goal(
+        f"best mean Dice of WT, TC, ET after {options.minutes:g} minutes",
+        ", ".join(f"{row['trained']} {row['mean Dice']:.3f}" for row in rows),
+        best is rows[0],
+    )
+    late = [
+        f"{row['trained']} trained for {row['seconds'] / 60:.1f} minutes instead of {options.minutes:g}."
+        for row in rows
+        if abs(row["seconds"] / 60 / options.minutes - 1) > TOLERANCE
+    ]
+    return Result(rows, [goal], REMARKS + late)
+
+
+def _glioseg(cohort: Cohort, work: Path, options: Options) -> Row:
+    done, names = work / digest(*TRAINING), cohort.splits["test"]
+    changes = {"train": {"steps_per_epoch": 4}} if options.smoke else {}
+    given = {"store": cohort.store, "parts": cohort.splits, "changes": changes, "minutes": options.minutes}
+    with Worker("ours_train.py", log=options.log("ours_train")) as ours:
+        trained = once(done / "train.json", lambda: ours.ask("train", out=done / "model", **given))
+        asked = {"model": done / "model", "cohort": cohort.raw, "names": names, "out": work / "predictions"}
+        predicted = once(done / "predict.json", lambda: {"predicted s": ours.ask("predict", **asked)})
+    return trained | predicted
+
+
+def _nnunet(cohort: Cohort, work: Path, options: Options) -> Row:
+    environment = {
+        "nnUNet_raw": str(cohort.folder / "dataset"),
+        "nnUNet_preprocessed": str(work / "preprocessed"),
+        "nnUNet_results": str(work / "results"),
+        "nnUNet_extTrainer": str(SCRIPTS / "nnunet_trainer"),
+        "nnUNet_n_proc_DA": str(CORES),
+        "BENCH_MINUTES": str(options.minutes),
+    }
+
+    def prepare_dataset() -> Row:
+        begun = time.monotonic()
+        command = [PEER_BIN / "nnUNetv2_plan_and_preprocess", "-d", NUMBER, "-c", "3d_fullres"]
+        command += ["-np", str(CORES), "-npfp", str(CORES)]
+        with options.log("nnunet_prepare").open("a") as log:
+            subprocess.run(command, check=True, stdout=log, stderr=log, env=os.environ | environment)
+        write_splits(work / "preprocessed", cohort)
+        return {"prepared s": time.monotonic() - begun}
+
+    prepared = once(work / "prepare.json", prepare_dataset)
+    with Worker("nnunet.py", log=options.log("nnunet"), environment=environment) as peer:
+        trained = once(work / "train.json", lambda: peer.ask("train", dataset=DATASET))
+        predicted = _predict(peer, cohort, work, model=next((work / "results" / DATASET).iterdir()))
+    return trained | prepared | predicted
+
+
+def _segresnet(cohort: Cohort, work: Path, options: Options) -> Row:
+    cases = [
+        {"image": images(cohort.cases[name]), "label": label_file(cohort.folder / "dataset", name)}
+        for name in cohort.splits["train"]
+    ]
+    given = {"cases": cases, "minutes": options.minutes, "out": work / "model.pt"}
+    with Worker("segresnet.py", log=options.log("segresnet")) as peer:
+        trained = once(work / "train.json", lambda: peer.ask("train", **given))
+        predicted = _predict(peer, cohort, work, model=work / "model.pt")
+    return trained | predicted
+
+
+def _predict(peer: Worker, cohort: Cohort, work: Path, *, model: Path) -> Row:
+    """Let a peer segment the test cases, and write its nested labels as glioseg writes its own."""
+
+    def make() -> Row:
+        nested, out = work / "nested", work / "predictions"
+        for folder in (nested, out):
+            folder.mkdir(parents=True, exist_ok=True)
+        cases = {case.case: images(case) for case in cohort.tests}
+        seconds = peer.ask("predict", model=model, cases=cases, out=nested)
+        for case in cohort.tests:
+            answer = read_volume(nested / f"{case.case}.nii.gz")
+            labels = to_scheme(from_nested(np.rint(answer.data).astype(np.uint8)), case.scheme)
+            write_volume(prediction_file(out, case), Volume(labels, answer.grid))
+        return {"predicted s": seconds}
+
+    return once(work / "predict.json", make)
+
+
+def _score(cohort: Cohort, work: Path) -> Row:
+    """Mean Dice over the test cases, and the 95 % bootstrap interval of their mean Dice."""
+    judge = partial(judge_case, predictions=work / "predictions", pictures=None)
+    table = map_cases(judge, cohort.tests, title="measure")
+    evaluate = load_params().evaluate
+    dice = np.array([[row[column] for column in COLUMNS.values()] for row in table], np.float64)
+    found = bootstrap(dice, samples=evaluate.bootstrap_samples, seed=evaluate.seed)
+    named = {name: summary.mean for name, summary in zip(COLUMNS, found, strict=True)}
+    return named | {"test cases": len(table), "interval": f"{found[0].low:.3f} to {found[0].high:.3f}"}

@@ -1,0 +1,65 @@
+"""bench/RESULTS.md from the results."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from bench.results import Row
+
+HEAD = """# Results
+
+Made by `make bench`; [README.md](README.md) says what is measured and how. Nothing here is left out
+because it came out badly.
+"""
+
+
+def write(page: Path, results: dict[str, Path], titles: dict[str, str]) -> None:
+    """Write the page of all results there are.
+
+    Args:
+        page: where to.
+        results: a result's file by the benchmark's name; those that do not exist are left out.
+        titles: a title for each.
+    """
+    parts = [HEAD]
+    for name, path in results.items():
+        if path.exists():
+            parts.append(_section(titles[name], json.loads(path.read_text())))
+    page.write_text("\n".join(parts))
+
+
+def _section(title: str, record: dict[str, Any]) -> str:
+    goals = [{**goal, "reached": "yes" if goal["reached"] else "**no**"} for goal in record["goals"]]
+    remarks = [f"- {remark}" for remark in record["remarks"]]
+    return "\n".join(
+        [f"## {title}", "", *_table(goals), "", *_table(record["rows"]), "", *remarks, *_origin(record), ""]
+    )
+
+
+def _table(rows: list[Row]) -> list[str]:
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    lines = [columns, ["---"] * len(columns)]
+    lines += [[_cell(row.get(column, "")) for column in columns] for row in rows]
+    return ["| " + " | ".join(line) + " |" for line in lines]
+
+
+def _cell(value: object) -> str:
+    """A number in three or four digits that tell something; anything else as it is.
+
+    >>> _cell(0.00123456), _cell(12.3456), _cell(4653261)
+    ('0.00123', '12.3', '4653261')
+    """
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _origin(record: dict[str, Any]) -> list[str]:
+    machine = record["machine"]
+    ours, peers = (
+        ", ".join(f"{name} {version}" for name, version in machine[side].items())
+        for side in ("ours", "peers")
+    )
+    return [
+        f"- {record['date']}; {machine['processor']}, {machine['cores']} cores used,"
+        f" {machine['memory_gb']} GB, {' '.join(machine['flags'])}; Python {machine['python']}.",
+        f"- glioseg on {ours}; peers on {peers}.",
+    ]
