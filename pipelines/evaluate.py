@@ -1,6 +1,7 @@
 """Stage evaluate: measure the model on the test cases, draw them, and report."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from _stage import run
@@ -27,16 +28,17 @@ def main() -> None:
     from glioseg.lab.tracking import flatten, log_evaluation
 
     params, trained = load_params(), json.loads(RUN.read_text())
-    asked, cases, training = params.evaluate, cases_of("test"), cases_of("train")
-    answer = load_model(MODELS).answer
+    asked, cases, segmenter = params.evaluate, cases_of("test"), load_model(MODELS)
+    answer = segmenter.answer
     with replaced_whole(REPORTS / "predictions") as masks, replaced_whole(REPORTS / "pictures") as pictures:
         answers = predict_cases(answer, cases, masks)
         table = judge_cases(cases, answers, predictions=masks, pictures=pictures, imagej=asked.imagej)
         metrics = summarise(table, samples=asked.bootstrap_samples, seed=asked.seed)
-        metrics |= outcome_scores(table, training=training)
+        metrics |= outcome_scores(table, training=learned_from(params.train.folds))
         if asked.modality_subsets:
             metrics["modality_subsets"] = subset_dice(answer, cases)
         settings = flatten(tuned(params).model_dump(mode="json", include=SHOWN))
+        settings |= flatten({"model": asdict(segmenter.settings)})
         page = write_report(table, metrics, pictures=pictures, origin=origin(cases, trained), params=settings)
     write_whole(PER_CASE, table.to_csv(index=False).encode())
     write_whole(PAGE, page.encode())
@@ -55,6 +57,11 @@ def cases_of(part: str) -> list[Case]:
             f"{RAW / COHORT}: expected the {part} cases of {SPLITS}, missing {', '.join(missing)}"
         )
     return [known[name] for name in names]
+
+
+def learned_from(folds: int) -> list[Case]:
+    parts = ("train", "validation") if folds > 1 else ("train",)
+    return [case for part in parts for case in cases_of(part)]
 
 
 def tuned(params: Params) -> Params:

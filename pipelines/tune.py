@@ -13,6 +13,7 @@ from glioseg.lab.registry import weights_file
 from glioseg.lab.search import search, study_name, write_study
 from glioseg.lab.tracking import connect
 from glioseg.lab.trials import log_study, study_log
+from glioseg.nets.targets import require_outcomes
 from glioseg.params import Params, load_params
 
 CROPPED, RAW = Path("data/cropped"), Path("data/raw")
@@ -33,7 +34,8 @@ def study(params: Params) -> None:
     client = connect(lab)
     splits, raw = json.loads(SPLITS.read_text()), RAW if params.crop.on_the_fly else None
     parts = {part: open_cases(CROPPED, splits[part], raw=raw) for part in ("train", "validation")}
-    init = weights_file(params.train.init_from) if params.train.init_from else None
+    init = weights_file(params.train.init_from)
+    require_outcomes(parts["train"], params.train.outputs)
     trial = ShortTraining(params, parts["train"], parts["validation"], init)
     tune = params.tune.model_dump(mode="json")
     name = study_name(data_version=data_version(), space=tune["space"], fixed=trial.fixed)

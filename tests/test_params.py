@@ -34,7 +34,10 @@ def test_the_repository_s_own_file_is_sound():
         ({"data__source": "folder"}, "params.yaml: data: source: folder needs data.folder"),
         ({"train__patch_shape": [81, 96, 80]}, "params.yaml: train.patch_shape: expected multiples of"),
         ({"network__spacing_mm": 1, "crop__spacings_mm": [2]}, "network.spacing_mm: expected one of"),
-        ({"tune__space": {"colour": {"low": 0, "high": 1}}}, "expected names of network or train"),
+        (
+            {"tune__space": {"colour": {"low": 0, "high": 1}}},
+            "tune: space: expected some of architecture, augmentation_strength, base_filters",
+        ),
         (
             {"tune__space": {"depth": {"low": 2, "high": 7}}},
             "expected multiples of 64 (depth 7), got [72, 96, 72]",

@@ -15,7 +15,9 @@ FILTER_BYTES = 300_000
 """Weights, with their copies, by the square of the base filters."""
 
 
-def peak_gb(shape: tuple[int, int, int], *, base_filters: int, bytes_per_value: int) -> float:
+def peak_gb(
+    shape: tuple[int, int, int], *, base_filters: int, bytes_per_value: int, networks: int = 1
+) -> float:
     """The most memory that a process holds that segments a case, seeing one such grid at a time.
 
     The constants were chosen above measured peaks of resident memory, by at most 1.6 times: compiled
@@ -26,6 +28,7 @@ def peak_gb(shape: tuple[int, int, int], *, base_filters: int, bytes_per_value: 
         shape: of the grid, in voxels.
         base_filters: filters at full resolution.
         bytes_per_value: of a feature map: 4 for float32, 2 for bfloat16.
+        networks: of an ensemble; they are all loaded, and run one after the other.
 
     Returns:
         In GB of 10⁹ bytes, libraries included.
@@ -34,4 +37,4 @@ def peak_gb(shape: tuple[int, int, int], *, base_filters: int, bytes_per_value: 
     3.5
     """
     voxel_bytes = VOXEL_BYTES + base_filters * (MAP_BYTES + MAPS * bytes_per_value)
-    return IDLE_GB + (prod(shape) * voxel_bytes + FILTER_BYTES * base_filters**2) / 1e9
+    return IDLE_GB + (prod(shape) * voxel_bytes + networks * FILTER_BYTES * base_filters**2) / 1e9

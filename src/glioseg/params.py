@@ -126,6 +126,12 @@ class Train(Section):
             raise ValueError(f"outputs: expected segmentation, and each once, got {list(self.outputs)}")
         return self
 
+    @model_validator(mode="after")
+    def _starts_from_what_stays(self) -> "Train":
+        if self.init_from and Path(self.init_from).parts[:1] == ("models",):
+            raise ValueError(f"init_from: {self.init_from} is replaced by this training: copy it elsewhere")
+        return self
+
 
 class Inference(Section):
     """How a trained network segments a case, and what its validation cases choose from."""
@@ -157,6 +163,19 @@ class Choices(Section):
     choices: Annotated[tuple[int | float | str, ...], Field(min_length=1)]
 
 
+TUNABLE = (Network.model_fields.keys() - {"spacing_mm", "target"}) | {
+    "tumour_fraction",
+    "loss",
+    "batch_dice",
+    "cross_entropy_weight",
+    "learning_rate",
+    "schedule",
+    "augmentation_strength",
+    "modality_dropout",
+}
+"""Settings of network and train that a study may search: not what decides how long or on what to train."""
+
+
 class Tune(Section):
     """The study, and the space that it searches; without trials the defaults are taken."""
 
@@ -168,10 +187,9 @@ class Tune(Section):
 
     @model_validator(mode="after")
     def _known_names(self) -> "Tune":
-        known = Network.model_fields.keys() | Train.model_fields.keys()
-        strange = sorted(self.space.keys() - known)
+        strange = sorted(self.space.keys() - TUNABLE)
         if strange:
-            raise ValueError(f"space: expected names of network or train, got {strange}")
+            raise ValueError(f"space: expected some of {', '.join(sorted(TUNABLE))}, got {strange}")
         return self
 
 

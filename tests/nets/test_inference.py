@@ -71,12 +71,13 @@ def test_volumes_are_those_of_the_labels_on_the_scan_s_own_grid():
 
 def test_the_interval_is_that_of_calibrated_probabilities():
     _, images = bright_block(np.eye(4))
-    settings = make_settings(temperature=(2.0, 1.0, 1.0), volume_level=(0.2, 0.2, 0.2))
-    answer = segmenter(constant(0.9, 0.9, 0.0), settings).answer(images)
-    # WT: ln 9 / 2 = ln 3, so 0.75 in all 180 voxels, which is less than 0.8. TC stays 0.9.
+    settings = make_settings(temperature=(2.0, 1.0, 1.0), volume_reach=(1.0, 1.0, 1.0))
+    answer = segmenter(constant(0.95, 0.95, 0.0), settings).answer(images)
+    # All 180 voxels, 0.18 ml. WT: ln 19 / 2 gives 0.81, so none is sure, and the doubt is ln 1.18.
     wt, tc = answer.volumes["WT"], answer.volumes["TC"]
-    assert (wt.ml, wt.low_ml, wt.high_ml) == pytest.approx((0.18, 0.0, 0.18))
-    assert (tc.ml, tc.low_ml, tc.high_ml) == pytest.approx((0.18, 0.18, 0.18))
+    assert (wt.ml, wt.low_ml, wt.high_ml) == pytest.approx((0.18, 0.0, 0.18), abs=1e-6)
+    # TC stays sure everywhere: the least doubt, 0.1. More than the brain it cannot be.
+    assert (tc.ml, tc.low_ml, tc.high_ml) == pytest.approx((0.18, 1.18 * np.exp(-0.1) - 1, 0.18))
 
 
 def test_any_modality_may_be_missing_and_it_says_which():

@@ -33,7 +33,7 @@ def test_settings_of_a_network_that_no_case_has_judged(precision, value_bytes):
 def test_a_round_trip(tmp_path):
     settings = make_settings(
         temperature=(1.5, 1.0, 0.5),
-        volume_level=(0.1, 0.2, 0.3),
+        volume_reach=(0.1, 0.2, 0.3),
         calibration_error_before=(0.1, 0.1, 0.1),
         calibration_error_after=(0.01, 0.02, 0.03),
     )

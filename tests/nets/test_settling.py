@@ -6,7 +6,6 @@ import pytest
 from glioseg.data.volumes import Grid, Volume
 from glioseg.nets.inference import load_model, save_model
 from glioseg.nets.settling import settle
-from glioseg.nets.uncertainty import LEVELS
 from glioseg.params import Inference
 from tests.models import Formula, make_settings
 
@@ -74,7 +73,7 @@ def test_temperatures_and_errors_are_those_of_all_members_cases():
     assert chosen.temperature[2] > 1
 
 
-def test_the_volume_level_is_the_narrowest_that_holds_the_truth():
+def test_the_reach_holds_the_truth_of_every_case():
     """In one case of four, 100 voxels are whole tumour to which the answer gives 0.3."""
     regions = np.full((*SHAPE, 3), 0.02)
     regions[:5], regions[5, :, :, 0] = 0.98, 0.3
@@ -82,13 +81,13 @@ def test_the_volume_level_is_the_narrowest_that_holds_the_truth():
     half[:5], more[:5], more[5] = 3, 3, 2
     cases = [Case(regions, label) for label in (more, half, half, half)]
     chosen = settle([(ANSWER, cases)], make_settings(), inference=INFERENCE)
-    # All four have to be held: the level must not exceed the calibrated 0.3, and the next one would.
+    # A voxel is 0.001 ml: 0.5 ml are found, 0.6 ml are there. Calibrated, 0.3 stays above 0.1.
     t = chosen.temperature[0]
-    calibrated = 1 / (1 + (0.7 / 0.3) ** (1 / t))
-    above = LEVELS[LEVELS.index(chosen.volume_level[0]) - 1]
-    assert chosen.volume_level[0] <= calibrated < above
+    assert 1 / (1 + (0.7 / 0.3) ** (1 / t)) > 0.1
+    doubt = max(np.log(1.6 / 1.5), 0.1)
+    assert chosen.volume_reach[0] == pytest.approx(np.log(1.6 / 1.5) / doubt)
     # TC and ET are right to the voxel.
-    assert chosen.volume_level[1:] == (0.5, 0.5)
+    assert chosen.volume_reach[1:] == (0.0, 0.0)
 
 
 def test_a_trained_network_with_all_its_outputs_settles_is_saved_and_answers(toys, tmp_path):

@@ -1,8 +1,11 @@
+import math
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 
 from glioseg.data.answers import RegionVolume
-from glioseg.nets.uncertainty import choose_level, entropy_bits, region_volumes
+from glioseg.nets.uncertainty import choose_reach, entropy_bits, interval, region_volumes
 
 
 @pytest.mark.parametrize(
@@ -24,41 +27,37 @@ def test_entropy_by_hand(regions, bits):
 def test_volumes_and_their_intervals_by_hand():
     p = np.zeros((5, 3), np.float32)
     p[:, 0] = [0.99, 0.95, 0.6, 0.3, 0.05]
-    p[:, 1] = [0.95, 0.4, 0.2, 0.0, 0.0]
+    p[:, 1] = 0.95
     labels = np.array([[[1, 2, 2, 0, 0]]], np.uint8)
-    volumes = region_volumes(labels, p, level=(0.1, 0.5, 0.1), voxel_ml=2.0)
-    # WT: 3 voxels; {p ≥ 0.9} are 2, {p ≥ 0.1} are 4. TC at level ½: 1 on both sides. ET: none.
-    assert volumes == {
-        "WT": RegionVolume(6.0, 4.0, 8.0),
-        "TC": RegionVolume(2.0, 2.0, 2.0),
-        "ET": RegionVolume(0.0, 0.0, 0.0),
-    }
+    volumes = region_volumes(labels, p, reach=(1.0, 2.0, 0.0), voxel_ml=2.0)
+    # WT: 3 voxels are 6 ml; 2 voxels (4 ml) are sure and 4 (8 ml) possible: a factor of 9 / 5. It would
+    # reach to 7 · 9 / 5 − 1 = 11.6 ml, but the brain has 10.
+    assert astuple(volumes["WT"]) == pytest.approx((6.0, 7 * 5 / 9 - 1, 10.0))
+    # TC: all 5 voxels are sure, so the least doubt counts, twice.
+    assert astuple(volumes["TC"]) == pytest.approx((2.0, 3 * math.exp(-0.2) - 1, 3 * math.exp(0.2) - 1))
+    assert volumes["ET"] == RegionVolume(0.0, 0.0, 0.0)
 
 
-def test_the_interval_holds_the_volume_after_post_processing_too():
-    p = np.full((2, 3), 0.95, np.float32)
-    dropped, added = np.array([[[1, 1]]], np.uint8), np.array([[[3, 3]]], np.uint8)
-    assert region_volumes(dropped, p, level=(0.1,) * 3, voxel_ml=1.0)["ET"] == RegionVolume(0.0, 0.0, 2.0)
-    nowhere = np.zeros_like(p)
-    assert region_volumes(added, nowhere, level=(0.1,) * 3, voxel_ml=1.0)["ET"] == RegionVolume(2.0, 0.0, 2.0)
+def test_no_volume_is_below_nothing():
+    assert interval(0.5, 1.0, 3.0).low_ml == 0.0
 
 
-def test_the_narrowest_interval_that_holds_often_enough_is_chosen():
-    # Twenty cases of 10 ml: ⌈0.9 · 21⌉ = 19 have to be held.
-    truth = [10.0] * 20
-
-    def held(count):
-        return [(9.0, 11.0)] * count + [(0.0, 1.0)] * (20 - count)
-
-    intervals = [(0.5, held(5)), (0.3, held(18)), (0.2, held(19)), (0.1, held(20))]
-    assert choose_level(truth, intervals) == 0.2
+def test_the_smallest_reach_that_holds_often_enough_is_chosen():
+    # Twenty cases of 9 ml whose answers are off by factors 1.01, 1.02, … of 10: ⌈0.9 · 21⌉ = 19.
+    answers = [10 * (1 + i / 100) - 1 for i in range(1, 21)]
+    assert choose_reach([9.0] * 20, answers, [0.5] * 20) == pytest.approx(math.log(1.19) / 0.5)
 
 
 def test_of_few_cases_all_are_held():
-    # Five cases: ⌈0.9 · 6⌉ = 6, so all five.
-    four, five = [(0.0, 2.0)] * 4 + [(0.0, 0.5)], [(0.0, 2.0)] * 5
-    assert choose_level([1.0] * 5, [(0.5, four), (0.1, five)]) == 0.1
+    # Five cases: ⌈0.9 · 6⌉ = 6, so all five; the doubt of a case divides its error.
+    assert choose_reach([9.0] * 5, [9.0] * 4 + [19.0], [0.1] * 4 + [0.2]) == pytest.approx(math.log(2) / 0.2)
 
 
-def test_the_widest_where_none_holds():
-    assert choose_level([1.0], [(0.5, [(2.0, 3.0)]), (0.1, [(2.0, 4.0)])]) == 0.1
+def test_what_is_chosen_holds_the_cases_that_chose_it():
+    rng = np.random.default_rng(0)
+    truth, answer = rng.uniform(0, 50, (2, 8)).tolist()
+    doubts = rng.uniform(0.1, 1, 8).tolist()
+    reach = choose_reach(truth, answer, doubts)
+    for true, ml, d in zip(truth, answer, doubts, strict=True):
+        held = interval(ml, d, reach)
+        assert held.low_ml - 1e-9 <= true <= held.high_ml + 1e-9

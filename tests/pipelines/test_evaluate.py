@@ -15,6 +15,7 @@ from glioseg.data.answers import Answer, RegionVolume
 from glioseg.data.cases import MODALITIES, Case, write_cohort
 from glioseg.data.volumes import Grid, Volume, read_volume, write_volume
 from glioseg.labels import REGIONS, Scheme
+from tests.models import make_settings
 
 ROOT = Path(__file__).parents[2]
 SHAPE = (30, 34, 28)
@@ -54,7 +55,9 @@ def project(tmp_path, monkeypatch):
     shutil.copy(ROOT / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
-    monkeypatch.setattr(evaluate, "load_model", lambda folder: SimpleNamespace(answer=answer))
+    monkeypatch.setattr(
+        evaluate, "load_model", lambda folder: SimpleNamespace(answer=answer, settings=make_settings())
+    )
     logged = []
     monkeypatch.setattr("glioseg.lab.tracking.log_evaluation", lambda **given: logged.append(given))
     return logged

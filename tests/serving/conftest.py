@@ -30,7 +30,7 @@ def registered(tmp_path_factory):
     network = keras.Model(image, {"segmentation": layer(image)})
     # Where every modality is the same, WT, TC and ET are where its z-score exceeds -0.1, 0 and 0.1.
     network.set_weights([np.full((1, 1, 1, 4, 3), 1.0), np.array([0.4, 0.0, -0.4])])
-    settings = make_settings(spacing_mm=2, volume_level=(0.4, 0.4, 0.4))
+    settings = make_settings(spacing_mm=2, volume_reach=(0.4, 0.4, 0.4))
     save_model(folder, [network, network], settings)
     (root / "per_case.csv").write_text("case,dice_wt,dice_tc,dice_et\na,1,1,1\n")
     lab = Lab(root)

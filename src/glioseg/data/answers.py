@@ -6,6 +6,8 @@ from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
 DAYS_PER_YEAR = 365.25
+OUTCOMES = ("grade", "survival")
+"""What a network can say of a whole case."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from glioseg.data.cases import MODALITIES, SEGMENTATION, Case
 from glioseg.data.coarse import coarse_image, coarse_labels
-from glioseg.data.crop import Placement, normalised
+from glioseg.data.crop import AFFINE_TOLERANCE, Placement, normalised
 from glioseg.data.volumes import read_volume
 from glioseg.labels import from_scheme
 
@@ -76,4 +76,6 @@ class RawCase:
                 f"{self.name}/{role}: expected shape {placement.grid.shape} as when it was placed,"
                 f" got {volume.grid.shape}"
             )
+        if not np.allclose(volume.grid.affine, placement.grid.affine, atol=AFFINE_TOLERANCE):
+            raise ValueError(f"{self.name}/{role}: expected the affine that it had when it was placed")
         return np.array(placement.grid.to_lps.apply(volume.data)[placement.box.slices], order="C")

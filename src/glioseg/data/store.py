@@ -7,6 +7,7 @@ store holds no voxels: `glioseg.data.raw_case` reads the scans.
 """
 
 import csv
+import hashlib
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,6 +62,10 @@ class CroppedCase(Protocol):
     @property
     def survival_days(self) -> float | None:
         """Overall survival, where known."""
+
+    @property
+    def placement(self) -> Placement:
+        """Where the crop lies in the scan; its box has the crop's shape at 1 mm."""
 
     def open(self, spacing_mm: int) -> tuple[Voxels, Voxels]:
         """The image (D, H, W, 4) float16 and its dense labels (D, H, W) uint8 at this spacing."""
@@ -207,7 +212,16 @@ def store_case(
         "width_vox": width,
         **_count(crop, "{}_vox"),
         **_count(labels, "raw_{}_vox"),
+        "raw_sha256": _digest(case),
     }
+
+
+def _digest(case: Case) -> str:
+    """A hash of the case's raw files: without stored voxels nothing else would tell that they changed."""
+    whole = hashlib.sha256()
+    for role in sorted(case.files):
+        whole.update(hashlib.sha256(case.files[role].read_bytes()).digest())
+    return whole.hexdigest()
 
 
 def _count(labels: UInt8[NDArray, "d h w"], column: str) -> dict[str, int]:

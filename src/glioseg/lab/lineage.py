@@ -12,6 +12,8 @@ from pathlib import Path
 
 import yaml
 
+import glioseg
+
 UNKNOWN = "unknown"
 CROPPED = "data/cropped"
 
@@ -68,6 +70,12 @@ def sha256_files(paths: Iterable[Path]) -> str:
     """One hash over files: of their names and contents, whatever order they come in."""
     parts = sorted((path.name, sha256(path.read_bytes())) for path in paths)
     return sha256(repr(parts).encode())
+
+
+def training_code() -> str:
+    """One hash of all the code that a training's result depends on."""
+    package = Path(glioseg.__file__).parent
+    return sha256_files(path for room in ("nets", "data") for path in (package / room).rglob("*.py"))
 
 
 def tags(stage: str, root: Path = Path()) -> dict[str, str]:

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import glioseg
 from glioseg.data.store import CroppedCase
-from glioseg.lab.lineage import sha256_files
+from glioseg.lab.lineage import sha256_files, training_code
 from glioseg.lab.search import WATCHED, Report, Values
 from glioseg.params import Params, with_best
 
@@ -41,7 +40,7 @@ class ShortTraining:
                 init=self.init,
             )
         keras.utils.clear_session()
-        return max(logs[WATCHED] for logs in fitted.history)
+        return fitted.history[fitted.best_epoch][WATCHED]
 
     @property
     def default(self) -> Values:
@@ -51,14 +50,12 @@ class ShortTraining:
     @property
     def fixed(self) -> Mapping[str, object]:
         """All that a trial's result depends on beside its values and the cohort, the code included."""
-        package = Path(glioseg.__file__).parent
-        code = [path for folder in ("nets", "data") for path in (package / folder).rglob("*.py")]
         return {
             "settings": self.settings({}),
             "cases": [case.name for case in self.cases],
             "validation": [case.name for case in self.validation],
             "seed": self.params.tune.seed,
-            "code": sha256_files(code),
+            "code": training_code(),
             "init": sha256_files([self.init]) if self.init else None,
         }
 

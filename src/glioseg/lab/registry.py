@@ -200,11 +200,15 @@ def model_folder(model: str) -> Path:
         raise RegistryError(f"{model}: not in the registry: {error.message}") from None
 
 
-def weights_file(model: str) -> Path:
+def weights_file(model: str | None) -> Path | None:
     """Find the network to start training from: a `.keras` file, or the first one of a registered model.
 
     Raises:
-        RegistryError: as `model_folder`.
+        RegistryError: there is no such file, or no such model in the registry.
     """
-    folder = model_folder(model)
-    return folder / MODEL_FILE if model.startswith("models:/") else folder
+    if model is None:
+        return None
+    file = model_folder(model) / MODEL_FILE if model.startswith("models:/") else Path(model)
+    if not file.is_file():
+        raise RegistryError(f"train.init_from: expected a .keras file or models:/…, found no {file}")
+    return file

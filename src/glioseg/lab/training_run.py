@@ -77,9 +77,9 @@ class TrainingRun:
         record = {"run_id": self.run_id, "model_id": self.model_id}
         write_whole(path, json.dumps(record, indent=2).encode() + b"\n")
 
-    def result(self, validation_dice: float) -> None:
-        """Log the best validation Dice, the mean over folds where there are some."""
-        log_metrics(self.client, self.run_id, {"best_val_dice": validation_dice}, model_id=self.model_id)
+    def result(self, numbers: Mapping[str, float]) -> None:
+        """Log what came out, to the run and to the model."""
+        log_metrics(self.client, self.run_id, numbers, model_id=self.model_id)
 
     def finish(self, source: Source, reports: Path) -> None:
         """Fill the model so that it can be called, keep the reports, and forget the kept state."""

@@ -8,19 +8,22 @@ from keras import layers
 
 from glioseg.params import Architecture, Heads
 
-LEAK = 0.01
-"""Negative slope of every LeakyReLU, as in both papers of `ARCHITECTURES`."""
+LEAKS: dict[Heads, float] = {"plain": 0.01, "normalised": 0.3}
+"""Negative slope of every LeakyReLU: the papers', or Keras' own default, which the seed has. Where heads
+end in one too, it must let logits fall below 0."""
 
 
 @dataclass(frozen=True)
 class Layers:
     """The layers that the architectures share, in one dtype policy and named after their place.
 
-    `dtype`: Keras dtype policy; `dropout`: share of feature maps that an encoder level drops in training.
+    `dtype`: Keras dtype policy; `dropout`: share of feature maps that an encoder level drops in training;
+    `leak`: negative slope of every LeakyReLU.
     """
 
     dtype: str
     dropout: float
+    leak: float
 
     def conv(self, x: Tensor, filters: int, name: str, *, size: int = 3, stride: int = 1) -> Tensor:
         """A convolution and nothing else."""
@@ -31,7 +34,7 @@ class Layers:
     def norm_act(self, x: Tensor, name: str) -> Tensor:
         """Instance norm, LeakyReLU."""
         x = layers.GroupNormalization(-1, epsilon=1e-5, dtype=self.dtype, name=f"{name}_norm")(x)
-        return layers.LeakyReLU(LEAK, dtype=self.dtype, name=f"{name}_act")(x)
+        return layers.LeakyReLU(self.leak, dtype=self.dtype, name=f"{name}_act")(x)
 
     def conv_norm_act(self, x: Tensor, filters: int, name: str, *, size: int = 3, stride: int = 1) -> Tensor:
         """Convolution, instance norm, LeakyReLU."""
@@ -133,8 +136,12 @@ ARCHITECTURES: dict[Architecture, Levels] = {
     "isensee": Levels(encode_isensee, decode_isensee),
     "nnunet": Levels(encode_nnunet, decode_nnunet, most_filters=320),
 }
-"""By name. seed: Isensee et al. 2017 as widely rebuilt in Keras. isensee: Isensee F, Kickingereder P, Wick
-W, Bendszus M, Maier-Hein KH: Brain Tumor Segmentation and Radiomics Survival Prediction: Contribution to
-the BRATS 2017 Challenge. arXiv:1802.10508. nnunet: Isensee F, Jaeger PF, Kohl SAA, Petersen J, Maier-Hein
-KH: nnU-Net: a self-configuring method for deep learning-based biomedical image segmentation. Nature
-Methods 18, 2021 (its plain 3D network; it drops nothing, which is dropout 0)."""
+"""By name.
+
+seed: Isensee et al. 2017 as widely rebuilt in Keras.
+isensee: Isensee F, Kickingereder P, Wick W, Bendszus M, Maier-Hein KH: Brain Tumor Segmentation and
+Radiomics Survival Prediction: Contribution to the BRATS 2017 Challenge. arXiv:1802.10508.
+nnunet: Isensee F, Jaeger PF, Kohl SAA, Petersen J, Maier-Hein KH: nnU-Net: a self-configuring method for
+deep learning-based biomedical image segmentation. Nature Methods 18, 2021 (its plain 3D network; it drops
+nothing, which is dropout 0).
+"""

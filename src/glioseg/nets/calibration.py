@@ -7,7 +7,7 @@ probabilities stay in memory and yet every voxel of the brain takes part.
 """
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64, Int64
+from jaxtyping import Bool, Float32, Int64
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
@@ -89,6 +89,6 @@ def voxels_from(counts: RegionCounts, probability: float, temperature: float) ->
     return int(counts[:, temperature * logit(probability) <= LOGITS].sum())
 
 
-def _logits(regions: Float[NDArray, "*grid 3"]) -> Float64[NDArray, "*grid 3"]:
+def _logits(regions: Float32[NDArray, "*grid 3"]) -> Float32[NDArray, "*grid 3"]:
     values: NDArray[np.float32] = logit(np.clip(regions, np.float32(FLOOR), np.float32(1 - FLOOR)))
     return values

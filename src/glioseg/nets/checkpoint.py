@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -46,11 +47,17 @@ class Progression:
     def record(self, logs: dict[str, float], weights: Arrays) -> None:
         """Add an epoch, and keep its weights if it is the best so far."""
         self.history.append(logs)
-        if self.best_epoch < 0 or self._score(logs) > self._score(self.history[self.best_epoch]):
+        if self._score(logs) > self._best_score:
             self.best_epoch, self.best = self.epoch - 1, weights
 
+    @property
+    def _best_score(self) -> float:
+        return self._score(self.history[self.best_epoch]) if self.best_epoch >= 0 else -math.inf
+
     def _score(self, logs: dict[str, float]) -> float:
-        return -logs[self.monitor] if self.monitor == "val_loss" else logs[self.monitor]
+        """The higher the better; a number that is not finite is never the best."""
+        score = -logs[self.monitor] if self.monitor == "val_loss" else logs[self.monitor]
+        return score if math.isfinite(score) else -math.inf
 
 
 def values(variables: Sequence[keras.Variable]) -> Arrays:

@@ -9,7 +9,7 @@ import numpy as np
 
 
 def replicas() -> list[str]:
-    """The devices to train on together; fewer than two mean that there is nothing to spread."""
+    """The devices that could train together; fewer than two mean that there is nothing to spread."""
     if keras.backend.backend() != "tensorflow":
         return []
     import tensorflow as tf
@@ -17,35 +17,35 @@ def replicas() -> list[str]:
     return [device.name for device in tf.config.list_logical_devices("GPU")]
 
 
+def shared_by(batch_size: int) -> list[str]:
+    """As many of `replicas` as can take equal shares of a batch."""
+    devices = replicas()
+    return devices[: max((n for n in range(1, len(devices) + 1) if batch_size % n == 0), default=0)]
+
+
 def spread(batch_size: int) -> AbstractContextManager[object]:
-    """In this context networks are built on every GPU; each then takes its share of a batch.
+    """In this context networks are built on several GPUs; each then takes its share of a batch.
 
     TensorFlow's MirroredStrategy: gradients are averaged over the devices, so that a step is that of
     one device with the whole batch.
-
-    Raises:
-        ValueError: the batch does not divide evenly.
     """
-    devices = replicas()
+    devices = shared_by(batch_size)
     if len(devices) < 2:
         return nullcontext()
-    if batch_size % len(devices):
-        raise ValueError(
-            f"train.batch_size: expected a multiple of the {len(devices)} GPUs, got {batch_size}"
-        )
+    print(f"training on {len(devices)} GPUs", flush=True)
     import tensorflow as tf
 
     scope: AbstractContextManager[object] = tf.distribute.MirroredStrategy(devices).scope()
     return scope
 
 
-def feed(examples: Callable[[], Iterator[Any]]) -> Any:
+def feed(examples: Callable[[], Iterator[Any]], *, batch_size: int) -> Any:
     """What `keras.Model.fit` reads: the examples, or for several devices a dataset that shares them out.
 
     Before it trains on several devices, Keras takes a batch to look at and then asks for an iterator
     anew. A generator would have moved on by then, a dataset begins again.
     """
-    if len(replicas()) < 2:
+    if len(shared_by(batch_size)) < 2:
         return examples()
     import tensorflow as tf
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from glioseg.data.store import CroppedCase
 from glioseg.nets.callbacks import OnEpoch
+from glioseg.nets.targets import require_outcomes
 from glioseg.nets.training import fit
 from glioseg.params import Network, Train
 
@@ -27,16 +28,13 @@ class Part:
 class Members:
     """Trained networks, the cases that each has not seen, and all their epochs.
 
-    `history` has a row an epoch and member, with the columns of `fit`'s logs and `fold`, `epoch`.
+    `history` has a row an epoch and member, with the columns of `fit`'s logs and `fold`, `epoch`;
+    `validation_dice` is that of the kept epochs, averaged over the members.
     """
 
     networks: list[tuple[keras.Model, Sequence[CroppedCase]]]
     history: pd.DataFrame
-
-    @property
-    def validation_dice(self) -> float:
-        """The best validation Dice, averaged over the members: each on cases that it has not seen."""
-        return float(np.mean(self.history.groupby("fold")["val_dice"].max()))
+    validation_dice: float
 
 
 def fit_members(
@@ -60,7 +58,9 @@ def fit_members(
         init: as in `fit`.
         tensorboard: folder for TensorBoard's logs, if they are wanted.
     """
-    networks, histories = [], []
+    for part in parts:
+        require_outcomes(part.cases, train.outputs)
+    networks, histories, dice = [], [], []
     for number, part in enumerate(parts):
         with follow(number) as on_epoch:
             fitted = fit(
@@ -76,4 +76,5 @@ def fit_members(
         networks.append((fitted.model, part.validation))
         history = pd.DataFrame(fitted.history).rename_axis("epoch").reset_index()
         histories.append(history.assign(fold=number))
-    return Members(networks, pd.concat(histories, ignore_index=True))
+        dice.append(fitted.history[fitted.best_epoch]["val_dice"])
+    return Members(networks, pd.concat(histories, ignore_index=True), float(np.mean(dice)))

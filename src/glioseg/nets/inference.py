@@ -54,7 +54,7 @@ class Segmenter:
         entropy = np.zeros(brain.shape, np.float32)
         entropy[brain] = entropy_bits(likely)
         volumes = region_volumes(
-            labels, likely, level=self.settings.volume_level, voxel_ml=_voxel_ml(placement)
+            labels, likely, reach=self.settings.volume_reach, voxel_ml=_voxel_ml(placement)
         )
         years = found.outcomes.get("survival")
         return Answer(

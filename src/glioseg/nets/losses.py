@@ -15,7 +15,7 @@ Loss = Callable[[KerasTensor, KerasTensor], KerasTensor]
 
 OUTCOME_WEIGHT = 0.2
 """Weight of grade and of survival, as in the seed; the segmentation's weights sum to 1."""
-OUTCOMES: dict[str, Loss] = {"grade": grade_loss, "survival": survival_loss}
+OUTCOME_LOSSES: dict[str, Loss] = {"grade": grade_loss, "survival": survival_loss}
 
 
 def compile_losses(outputs: Iterable[str], train: Train) -> tuple[dict[str, Loss], dict[str, float]]:
@@ -35,11 +35,14 @@ def compile_losses(outputs: Iterable[str], train: Train) -> tuple[dict[str, Loss
         ValueError: an output that no network has.
     """
     names = list(outputs)
-    scales = {name: _scale(name) for name in names if name not in OUTCOMES}
+    scales = {name: _scale(name) for name in names if name not in OUTCOME_LOSSES}
     total = sum(1 / scale for scale in scales.values())
     at_full = segmentation_loss(train)
-    losses = {name: OUTCOMES[name] if name in OUTCOMES else at_scale(at_full, scales[name]) for name in names}
-    weights = {name: OUTCOME_WEIGHT if name in OUTCOMES else 1 / scales[name] / total for name in names}
+    losses = {
+        name: OUTCOME_LOSSES[name] if name in OUTCOME_LOSSES else at_scale(at_full, scales[name])
+        for name in names
+    }
+    weights = {name: OUTCOME_WEIGHT if name in OUTCOME_LOSSES else 1 / scales[name] / total for name in names}
     return losses, weights
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from glioseg.data.answers import OUTCOMES
 from glioseg.geometry import Shape3, pad_to_multiple
 from glioseg.memory import peak_gb
 from glioseg.nets.findings import Findings, Image, Look, average
@@ -17,7 +18,6 @@ from glioseg.nets.window import windowed
 if TYPE_CHECKING:
     import keras
 
-OUTCOMES = ("grade", "survival")
 MIRRORS = [axes for count in range(4) for axes in combinations(range(3), count)]
 """The axes that each of the eight mirror images flips."""
 
@@ -33,18 +33,18 @@ def examine(models: Sequence["keras.Model"], image: Image, settings: Settings) -
     Raises:
         ValueError: not even one window fits the memory budget.
     """
-    return average(_look(model, image, settings)(image) for model in models)
+    return average(_look(model, image, settings, len(models))(image) for model in models)
 
 
-def _look(model: "keras.Model", image: Image, settings: Settings) -> Look:
+def _look(model: "keras.Model", image: Image, settings: Settings, networks: int) -> Look:
     look = straight(model, settings)
     if settings.mirror:
         look = mirrored(look)
     d, h, w = (-(-n // settings.multiple) * settings.multiple for n in image.shape[:3])
-    if _need_gb((d, h, w), settings) <= settings.memory_gb:
+    if _need_gb((d, h, w), settings, networks) <= settings.memory_gb:
         return padded(look, settings.multiple)
     window = settings.window_shape
-    if (need_gb := _need_gb(window, settings)) > settings.memory_gb:
+    if (need_gb := _need_gb(window, settings, networks)) > settings.memory_gb:
         raise ValueError(
             f"inference.memory_gb: expected at least {ceil(need_gb * 100) / 100:g} GB"
             f" for a window of {list(window)} voxels, got {settings.memory_gb:g}"
@@ -52,8 +52,13 @@ def _look(model: "keras.Model", image: Image, settings: Settings) -> Look:
     return windowed(look, window=window, overlap=settings.overlap)
 
 
-def _need_gb(shape: Shape3, settings: Settings) -> float:
-    return peak_gb(shape, base_filters=settings.base_filters, bytes_per_value=settings.value_bytes)
+def _need_gb(shape: Shape3, settings: Settings, networks: int) -> float:
+    return peak_gb(
+        shape,
+        base_filters=settings.base_filters,
+        bytes_per_value=settings.value_bytes,
+        networks=networks,
+    )
 
 
 def straight(model: "keras.Model", settings: Settings) -> Look:

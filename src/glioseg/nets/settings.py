@@ -1,12 +1,13 @@
 """What a network needs beside its weights, as a small JSON file next to them."""
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from glioseg.files import write_whole
 from glioseg.geometry import Shape3
+from glioseg.labels import REGIONS
 from glioseg.memory import BFLOAT16_BYTES, FLOAT32_BYTES
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Settings:
     `window_shape` (voxels at `spacing_mm`), `overlap`, `memory_gb`, `mirror`: as in `Inference`.
 
     `min_et_ml`, `min_component_ml`: see `postprocess`; `temperature`, `calibration_error_before`,
-    `calibration_error_after`: of WT, TC and ET, see `calibration`; `volume_level`: see `volumes`.
+    `calibration_error_after`: of WT, TC and ET, see `calibration`; `volume_reach`: see `uncertainty`.
     """
 
     spacing_mm: int
@@ -50,7 +51,7 @@ class Settings:
     min_et_ml: float = 0.0
     min_component_ml: float = 0.0
     temperature: Regions3 = (1.0, 1.0, 1.0)
-    volume_level: Regions3 = (0.5, 0.5, 0.5)
+    volume_reach: Regions3 = (0.0, 0.0, 0.0)
     calibration_error_before: Regions3 | None = None
     calibration_error_after: Regions3 | None = None
 
@@ -74,6 +75,16 @@ class Settings:
             mirror=inference.mirror,
         )
 
+    @property
+    def calibration(self) -> dict[str, float]:
+        """The calibration errors by name, e.g. `calibration_error_after_wt`; none before they are known."""
+        named = {"before": self.calibration_error_before, "after": self.calibration_error_after}
+        return {
+            f"calibration_error_{when}_{region.lower()}": error
+            for when, errors in named.items()
+            for region, error in zip(REGIONS, errors or (), strict=False)
+        }
+
     def save(self, folder: Path) -> None:
         """Write the settings beside the model file."""
         write_whole(folder / SETTINGS_FILE, json.dumps(asdict(self), indent=2).encode() + b"\n")
@@ -83,16 +94,17 @@ class Settings:
         """Read the settings of a model folder.
 
         Raises:
-            ModelError: no file, or one that does not hold each setting once.
+            ModelError: no file, one that lacks a setting without a default, or one with an unknown setting.
         """
         path = folder / SETTINGS_FILE
         try:
             record = json.loads(path.read_text())
             given, known = record.keys(), {field.name for field in fields(cls)}
+            needed = {field.name for field in fields(cls) if field.default is MISSING}
         except (OSError, ValueError, AttributeError) as error:
             raise ModelError(f"{path}: not a model's settings: {error}") from None
-        if given != known:
-            wrong = ", ".join(sorted(given ^ known))
+        if not needed <= given <= known:
+            wrong = ", ".join(sorted((needed - given) | (given - known)))
             raise ModelError(f"{path}: not a model's settings: missing or unknown: {wrong}")
         # JSON has lists alone, and settings compare as tuples.
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}

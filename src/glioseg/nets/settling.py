@@ -20,7 +20,7 @@ from glioseg.nets.calibration import (
 from glioseg.nets.passes import examine
 from glioseg.nets.postprocess import choose_sizes, clean
 from glioseg.nets.settings import Regions3, Settings
-from glioseg.nets.uncertainty import LEVELS, choose_level
+from glioseg.nets.uncertainty import POSSIBLE, SURE, choose_reach, doubt
 
 if TYPE_CHECKING:
     import keras
@@ -52,7 +52,7 @@ def settle(
     """Choose everything that validation decides.
 
     The sizes that count are those with the best mean Dice over cases and regions (`choose_sizes`);
-    then each region's temperature, and the level of its volume's interval. They are chosen at the
+    then each region's temperature, and the reach of its volume's interval. They are chosen at the
     network's spacing, one network at a time: no case is new to every member of a cross-validation.
 
     Args:
@@ -72,7 +72,10 @@ def settle(
         min_et_ml=et,
         min_component_ml=component,
         temperature=temperature,
-        volume_level=_regions(_level(records, r, chosen, temperature[r]) for r in range(3)),
+        volume_reach=_regions(
+            _reach(records, r, chosen, temperature[r], voxel_ml=settings.spacing_mm**3 / 1000)
+            for r in range(3)
+        ),
         calibration_error_before=_regions(calibration_error(region, 1.0) for region in counts),
         calibration_error_after=_regions(map(calibration_error, counts, temperature)),
     )
@@ -104,19 +107,25 @@ def _trials(
     return dice.reshape(shape), voxels.reshape(shape)
 
 
-def _level(records: Sequence[_Record], region: int, chosen: tuple[int, int], temperature: float) -> float:
-    """The volume level of one region; volumes are in voxels, as they would be in ml."""
-    answers = [float(record.voxels[*chosen, region]) for record in records]
+def _reach(
+    records: Sequence[_Record],
+    region: int,
+    chosen: tuple[int, int],
+    temperature: float,
+    *,
+    voxel_ml: float,
+) -> float:
+    """The reach of one region's volume interval."""
 
-    def bounds(record: _Record, answer: float, level: float) -> tuple[float, float]:
-        low, high = (voxels_from(record.counts[region], p, temperature) for p in (1 - level, level))
-        return min(low, answer), max(high, answer)
+    def doubt_of(record: _Record) -> float:
+        sure, possible = (voxels_from(record.counts[region], p, temperature) for p in (SURE, POSSIBLE))
+        return doubt(sure * voxel_ml, possible * voxel_ml)
 
-    intervals = (
-        (level, [bounds(record, answer, level) for record, answer in zip(records, answers, strict=True)])
-        for level in LEVELS
+    return choose_reach(
+        [float(record.truth[region]) * voxel_ml for record in records],
+        [float(record.voxels[*chosen, region]) * voxel_ml for record in records],
+        [doubt_of(record) for record in records],
     )
-    return choose_level([float(record.truth[region]) for record in records], intervals)
 
 
 def _regions(values: Iterator[float]) -> Regions3:

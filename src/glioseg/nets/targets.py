@@ -6,12 +6,11 @@ import numpy as np
 from jaxtyping import Bool, Float32, Shaped, UInt8
 from numpy.typing import NDArray
 
-from glioseg.data.answers import DAYS_PER_YEAR
+from glioseg.data.answers import DAYS_PER_YEAR, OUTCOMES
 from glioseg.data.store import CroppedCase
 from glioseg.labels import LABEL_NAMES, Label, regions_from_labels
 from glioseg.params import Output, Target
 
-OUTCOMES = ("grade", "survival")
 LGG = {"HGG": 0.0, "LGG": 1.0}
 """The seed's numbers of the two grades."""
 

@@ -34,9 +34,10 @@ Example = tuple[Float32[NDArray, "b d h w 4"], dict[str, Shaped[NDArray, "b ..."
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained network with the weights of its best epoch, and one record an epoch."""
+    """A trained network with the weights of its best epoch (from 0), and one record an epoch."""
 
     model: keras.Model
+    best_epoch: int
     history: list[dict[str, float]]
 
 
@@ -71,7 +72,7 @@ def fit(
 
     Raises:
         ValueError: no case, an outcome that no case has, a patch that the network cannot halve often
-            enough, a batch that the GPUs cannot share, or weights to start from that do not fit.
+            enough, weights to start from that do not fit, or no epoch whose numbers are finite.
     """
     check_patch(train.patch_shape, network.depth)
     if not cases or not validation:
@@ -99,8 +100,11 @@ def fit(
         callbacks.append(keras.callbacks.TensorBoard(tensorboard, write_graph=False))
     if not progression.stale(train.patience):
         plan.run(callbacks, progression.epoch)
+    if not progression.best:
+        raise ValueError(f"training: expected an epoch with a finite {train.monitor}, got none: it diverged")
     checkpoint.assign(plan.model.weights, progression.best)
-    return Fitted(without_deep_supervision(plan.model), progression.history)
+    model = without_deep_supervision(plan.model)
+    return Fitted(model, progression.best_epoch, progression.history)
 
 
 @dataclass(frozen=True)
@@ -156,7 +160,7 @@ class Plan:
         """Train from the given epoch to the last."""
         batches = partial(examples, self.network, self.train, self.cases, outputs=self.outputs)
         self.model.fit(
-            feed(partial(batches, start=epoch * self.steps)),
+            feed(partial(batches, start=epoch * self.steps), batch_size=self.train.batch_size),
             initial_epoch=epoch,
             epochs=self.train.epochs,
             steps_per_epoch=self.steps,

@@ -1,7 +1,8 @@
 """How sure an answer is: entropy voxel by voxel, and an interval around each region's volume."""
 
-from collections.abc import Iterable, Sequence
-from math import ceil
+from collections.abc import Sequence
+from dataclasses import replace
+from math import ceil, exp, log
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -13,10 +14,14 @@ from glioseg.labels import REGIONS, regions_from_labels
 from glioseg.nets.regions import label_probabilities
 from glioseg.nets.settings import Regions3
 
-LEVELS = (0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
-"""Volume levels to choose from; the smaller, the wider is the interval."""
 COVERAGE = 0.9
 """Share of cases whose true volume the interval is to hold."""
+OFFSET_ML = 1.0
+"""Added to volumes before they are compared by their ratio, so that an empty region can be compared."""
+SURE, POSSIBLE = 0.9, 0.1
+"""Probabilities from which a voxel surely, or possibly, belongs to a region."""
+LEAST_DOUBT = 0.1
+"""Even an answer without doubtful voxels is not known better than by some 10 %."""
 
 
 def entropy_bits(regions: Float32[NDArray, "*grid 3"]) -> Float32[NDArray, "*grid"]:
@@ -33,45 +38,59 @@ def region_volumes(
     labels: UInt8[NDArray, "d h w"],
     regions: Float32[NDArray, "voxels 3"],
     *,
-    level: Regions3,
+    reach: Regions3,
     voxel_ml: float,
 ) -> dict[str, RegionVolume]:
-    """The volume of each region, from the smallest to the largest that its probabilities allow.
-
-    The interval reaches from the volume of {p ≥ 1 − t} to that of {p ≥ t}, where t is the region's
-    level, and it always holds the volume of the labels themselves.
+    """The volume of each region with its interval, which ends at the volume of the brain.
 
     Args:
         labels: the final dense labels.
         regions: calibrated probabilities of the voxels that may be tumour: those of the brain.
-        level: of WT, TC and ET, as `choose_level` chose it.
+        reach: of WT, TC and ET, as `choose_reach` chose it.
         voxel_ml: volume of a voxel.
     """
     voxels = regions_from_labels(labels).sum(axis=(0, 1, 2))
     volumes = {}
     for index, name in enumerate(REGIONS):
-        p, t, ml = regions[..., index], level[index], float(voxels[index]) * voxel_ml
-        low, high = (float(np.count_nonzero(p >= bound)) * voxel_ml for bound in (1 - t, t))
-        volumes[name] = RegionVolume(ml, min(low, ml), max(high, ml))
+        sure, possible = (np.count_nonzero(regions[..., index] >= p) * voxel_ml for p in (SURE, POSSIBLE))
+        found = interval(float(voxels[index]) * voxel_ml, doubt(sure, possible), reach[index])
+        volumes[name] = replace(found, high_ml=min(found.high_ml, max(len(regions) * voxel_ml, found.ml)))
     return volumes
 
 
-def choose_level(
-    truth: Sequence[float], intervals: Iterable[tuple[float, Sequence[tuple[float, float]]]]
-) -> float:
-    """The largest level whose intervals hold the true volume often enough; the last if none does.
+def doubt(sure_ml: float, possible_ml: float) -> float:
+    """How far apart the sure and the possible volume of a region are, as the logarithm of their ratio.
 
-    Enough is split-conformal: ⌈0.9 · (n + 1)⌉ of n cases, so that the share holds for a new case too,
-    and all of them where n is below 9 (Vovk et al. 2005, "Algorithmic Learning in a Random World").
+    >>> round(doubt(9.0, 19.0), 3)  # ln (20 / 10)
+    0.693
+    """
+    return max(log((possible_ml + OFFSET_ML) / (sure_ml + OFFSET_ML)), LEAST_DOUBT)
+
+
+def interval(ml: float, doubt: float, reach: float) -> RegionVolume:
+    """A volume, and `reach` times its doubt to either side of it, on the scale of ratios.
+
+    >>> interval(9.0, log(2), 1.0)  # 10 / 2 − 1 to 10 · 2 − 1
+    RegionVolume(ml=9.0, low_ml=4.0, high_ml=19.0)
+    """
+    factor = exp(reach * doubt)
+    low, high = ((ml + OFFSET_ML) * by - OFFSET_ML for by in (1 / factor, factor))
+    return RegionVolume(ml, max(low, 0.0), high)
+
+
+def choose_reach(truth_ml: Sequence[float], answer_ml: Sequence[float], doubts: Sequence[float]) -> float:
+    """The smallest reach whose intervals hold the true volume often enough.
+
+    Normalised split-conformal (Papadopoulos et al. 2008; Lei et al. 2018): ⌈0.9 · (n + 1)⌉ of the n
+    cases are to be held, so that the share holds for a new case too; all of them where n is below 9.
 
     Args:
-        truth: true volume of each case, in any unit.
-        intervals: levels, largest first, each with the interval of every case.
+        truth_ml: true volume of each case.
+        answer_ml: volume of each answer.
+        doubts: doubt of each answer.
     """
-    enough = min(ceil(COVERAGE * (len(truth) + 1)), len(truth))
-
-    def held(bounds: Sequence[tuple[float, float]]) -> int:
-        return sum(low <= true <= high for true, (low, high) in zip(truth, bounds, strict=True))
-
-    tried = list(intervals)
-    return next((level for level, bounds in tried if held(bounds) >= enough), tried[-1][0])
+    scores = sorted(
+        abs(log((true + OFFSET_ML) / (ml + OFFSET_ML))) / doubt
+        for true, ml, doubt in zip(truth_ml, answer_ml, doubts, strict=True)
+    )
+    return scores[min(ceil(COVERAGE * (len(scores) + 1)), len(scores)) - 1]

@@ -6,14 +6,14 @@ import keras
 from keras import KerasTensor as Tensor
 from keras import layers
 
-from glioseg.nets.blocks import ARCHITECTURES, Layers, Levels
+from glioseg.nets.blocks import ARCHITECTURES, LEAKS, Layers, Levels
 from glioseg.params import Architecture, DeepSupervision, Heads, Output
 
 CHANNELS = 3
 """Channels of the segmentation: three regions, or three labels."""
 HEADS = 3
 """Decoder levels, finest first, that have a segmentation head under deep supervision."""
-OUTCOMES: dict[Output, str] = {"grade": "sigmoid", "survival": "linear"}
+ACTIVATIONS: dict[Output, str] = {"grade": "sigmoid", "survival": "linear"}
 """Activation of each output that is one number a case."""
 
 
@@ -40,7 +40,8 @@ def build_unet(
         base_filters: filters at full resolution.
         depth: resolutions; the grid must be a multiple of 2^(depth - 1) voxels.
         dropout: share of feature maps that each encoder level drops in training.
-        heads: `plain` 1³ convolutions, or `normalised` ones (instance norm and LeakyReLU follow).
+        heads: `plain` 1³ convolutions, or `normalised` ones (instance norm and LeakyReLU follow); they
+            also decide the slope of every LeakyReLU, see `blocks.LEAKS`.
         deep_supervision: `sum`: the heads' logits are upsampled and summed; `loss`: each head is an
             output of its own; `none`: one head, at full resolution.
         outputs: "segmentation", and "grade" or "survival" from the deepest level.
@@ -66,18 +67,19 @@ def build_unet(
         raise ValueError(f"network.depth: expected at least 2, got {depth}")
     if "segmentation" not in outputs:
         raise ValueError(f"train.outputs: expected segmentation among them, got {list(outputs)}")
-    on, levels = Layers(dtype, dropout), ARCHITECTURES[architecture]
+    levels = ARCHITECTURES[architecture]
+    on = Layers(dtype, dropout, LEAKS[heads])
     image = keras.Input((None, None, None, channels), name="image")
     encoded = _encode(on, levels, image, _filters(levels, base_filters, depth))
     logits = _logits(on, _decode(on, levels, encoded), heads, deep_supervision)
     answers = {name: _probabilities(x, name) for name, x in logits.items()}
-    answers |= {name: _outcome(on, encoded[-1], name) for name in OUTCOMES if name in outputs}
+    answers |= {name: _outcome(on, encoded[-1], name) for name in ACTIVATIONS if name in outputs}
     return keras.Model(image, answers, name=architecture)
 
 
 def without_deep_supervision(model: keras.Model) -> keras.Model:
     """The same network, sharing its weights, without the outputs that serve training alone."""
-    main = ("segmentation", *OUTCOMES)
+    main = ("segmentation", *ACTIVATIONS)
     answers = {name: x for name, x in model.output.items() if name in main}
     return keras.Model(model.input, answers, name=model.name)
 
@@ -139,4 +141,4 @@ def _outcome(on: Layers, x: Tensor, name: Output) -> Tensor:
     for i in range(1, 4):
         x = on.conv_norm_act(x, x.shape[-1], f"{name}_conv{i}")
     x = layers.GlobalAveragePooling3D(dtype="float32", name=f"{name}_pool")(x)
-    return layers.Dense(1, OUTCOMES[name], dtype="float32", name=name)(x)
+    return layers.Dense(1, ACTIVATIONS[name], dtype="float32", name=name)(x)

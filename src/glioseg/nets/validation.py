@@ -1,5 +1,6 @@
 """Validation on whole cases: the numbers that choose the best epoch."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import keras
@@ -7,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 from numpy.typing import NDArray
 
+from glioseg.data.answers import OUTCOMES
 from glioseg.data.patches import read_window
 from glioseg.data.store import CroppedCase
 from glioseg.geometry import Shape3
@@ -92,7 +94,7 @@ class Validation(keras.callbacks.Callback):  # type: ignore[misc]
         each = {
             name: _value(loss, truth, answer, name)
             for name, loss in self.losses.items()
-            if not np.isnan(truth[name].astype(np.float32)).all()
+            if name not in OUTCOMES or not np.isnan(truth[name]).all()
         }
         parts = {f"val_{name}_loss": each.get(name, np.nan) for name in self.losses}
         total = sum(self.weights[name] * value for name, value in each.items())
@@ -113,6 +115,6 @@ def _mean(values: Sequence[float]) -> float:
 
 def common_shape(cases: Sequence[CroppedCase], *, spacing_mm: int, multiple: int) -> Shape3:
     """The smallest grid, in voxels, that holds every case and is a multiple along each axis."""
-    largest = np.max([case.open(spacing_mm)[1].shape for case in cases], axis=0)
-    d, h, w = (int(-(-n // multiple) * multiple) for n in largest)
+    largest = np.max([case.placement.box.shape for case in cases], axis=0)
+    d, h, w = (math.ceil(n / spacing_mm / multiple) * multiple for n in largest.tolist())
     return (d, h, w)

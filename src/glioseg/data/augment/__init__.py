@@ -2,7 +2,8 @@
 
 Each change happens with a chance of its own, which grows with the strength; how far it goes is drawn
 from a fixed range, as in nnU-Net (Isensee et al. 2021). At a strength of one half most chances are
-nnU-Net's own; flips are rarer, because a head is not the same upside down.
+nnU-Net's own. Left and right are exchanged in every other patch at any strength; the other flips are
+rarer, because a head is not the same upside down.
 """
 
 from dataclasses import dataclass, field

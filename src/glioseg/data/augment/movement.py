@@ -10,8 +10,10 @@ from scipy.spatial.transform import Rotation
 
 from glioseg.data.augment.elastic import MAX_BEND, displacement
 
-FLIP_CHANCE = (0.5, 0.25, 0.25)
-"""Chance that an axis is flipped, at strength 1. Left and right look alike, the others less so."""
+MIRROR_CHANCE = 0.5
+"""Chance that left and right are exchanged, at any strength: the head stays a head."""
+FLIP_CHANCE = 0.25
+"""Chance that each of the other two axes is flipped, at strength 1: a head is not the same upside down."""
 CHANCE = 0.4
 """Chance of rotation, of scale and of deformation, each, at strength 1: twice nnU-Net's."""
 MAX_ROTATION_RAD = np.pi / 12
@@ -37,7 +39,8 @@ class Movement:
     @classmethod
     def draw(cls, rng: np.random.Generator, *, strength: float) -> "Movement":
         """Draw a change; at strength 0 none."""
-        d, h, w = (rng.random(3) < np.multiply(FLIP_CHANCE, strength)).tolist()
+        chances = (MIRROR_CHANCE if strength else 0.0, FLIP_CHANCE * strength, FLIP_CHANCE * strength)
+        d, h, w = (rng.random(3) < chances).tolist()
         turns, scales, bends = rng.random(3) < CHANCE * strength
         x, y, z = rng.uniform(-MAX_ROTATION_RAD, MAX_ROTATION_RAD, 3).tolist()
         log_scale, bend = rng.uniform(*np.log(SCALES)), rng.uniform(0, MAX_BEND)
