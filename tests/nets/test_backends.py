@@ -1,6 +1,6 @@
 """Networks and losses are the same on TensorFlow and on JAX, and weights pass from one to the other.
 
-The test runs this file once more as a script, in which Keras has the other backend.
+The test runs this file once more as a module, in which Keras has the other backend.
 """
 
 import json
@@ -17,11 +17,16 @@ import pytest
 
 from glioseg.nets.blocks import ARCHITECTURES
 from glioseg.nets.losses import compile_losses
+from glioseg.nets.seed import seed_dice, seed_weighted_dice
+from glioseg.nets.training import fit
 from glioseg.nets.unet import build_unet
 from glioseg.params import LossName, Train
+from tests.toys import make_network, write_toy
 
 OTHER = {"tensorflow": "jax", "jax": "tensorflow"}[keras.backend.backend()]
 LOSSES = typing.get_args(LossName)
+METRICS = (seed_dice, seed_weighted_dice)
+ROOT = Path(__file__).parents[2]
 OUTPUTS = ("segmentation", "grade", "survival")
 IMAGES = np.random.default_rng(0).normal(size=(2, 8, 8, 8, 4)).astype(np.float32)
 
@@ -59,7 +64,7 @@ def train_each(folder: Path, train: Train) -> None:
 
 
 def losses_of(folder: Path, train: Train) -> None:
-    """Leave the value of every loss on the same answers."""
+    """Leave the value of every loss, and of the seed's metrics, on the same answers."""
     rng = np.random.default_rng(2)
     answers = {name: rng.random(x.shape).astype(np.float32) for name, x in truths().items()}
     answers["segmentation_2"] = answers["segmentation"][:, ::2, ::2, ::2]
@@ -71,6 +76,9 @@ def losses_of(folder: Path, train: Train) -> None:
             for output, loss in losses.items():
                 truth = truths()[output.partition("_")[0]]
                 values[f"{name} {batch} {output}"] = float(loss(truth, answers[output]))
+    masks = truths()["segmentation"].astype(np.float32)
+    for metric in METRICS:
+        values[metric.__name__] = float(metric(masks, answers["segmentation"]))
     (folder / "losses.json").write_text(json.dumps(values))
 
 
@@ -85,11 +93,29 @@ def differences(folder: Path) -> dict[str, float]:
     return found
 
 
+def fit_toy(folder: Path, train: Train) -> dict[str, float]:
+    """Train on one toy for a step, as the seed did and for every outcome; the logs."""
+    toy = write_toy(folder, 1)
+    fitted = fit(
+        network=make_network(),
+        train=train.model_copy(update={"loss": "seed", "epochs": 1, "steps_per_epoch": 1, "batch_size": 1}),
+        cases=[toy],
+        validation=[toy],
+        state=folder / "state",
+        on_epoch=lambda epoch, logs: None,
+    )
+    return fitted.history[0]
+
+
 def run_all(own: Path, others: Path, train: Train) -> None:
     """Everything that the other backend is asked for."""
     train_each(own, train)
     losses_of(own, train)
-    report = {"backend": keras.backend.backend(), "differences": differences(others)}
+    report = {
+        "backend": keras.backend.backend(),
+        "differences": differences(others),
+        "logs": fit_toy(own, train),
+    }
     (own / "report.json").write_text(json.dumps(report))
 
 
@@ -101,7 +127,8 @@ def both(tmp_path_factory: pytest.TempPathFactory, tiny_train: Callable) -> tupl
     train_each(here, train)
     losses_of(here, train)
     done = subprocess.run(
-        [sys.executable, __file__, there, here],
+        [sys.executable, "-m", "tests.nets.test_backends", there, here],
+        cwd=ROOT,
         input=train.model_dump_json(),
         # JAX without jit compiles each operation on its own: quickly is better than well.
         env=os.environ | {"KERAS_BACKEND": OTHER, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},
@@ -119,13 +146,19 @@ def test_the_other_backend_trains_and_answers_like_this_one(both: tuple[Path, Pa
     assert max(report["differences"].values()) < 1e-4
 
 
+def test_the_other_backend_trains_from_end_to_end(both: tuple[Path, Path]) -> None:
+    logs = json.loads((both[1] / "report.json").read_text())["logs"]
+    assert {"loss", "val_loss", "val_dice", "val_seed_weighted_dice", "val_survival_loss"} <= set(logs)
+    assert np.isfinite(list(logs.values())).all(), logs
+
+
 def test_this_backend_answers_like_the_other_one(both: tuple[Path, Path]) -> None:
     assert max(differences(both[1]).values()) < 1e-4
 
 
 def test_losses_have_the_same_values(both: tuple[Path, Path]) -> None:
     here, there = (json.loads((folder / "losses.json").read_text()) for folder in both)
-    assert len(here) == len(LOSSES) * 2 * 4
+    assert len(here) == len(LOSSES) * 2 * 4 + len(METRICS)
     assert there == pytest.approx(here, rel=1e-5)
 
 

@@ -13,7 +13,7 @@ from glioseg.presets import presets
 
 ROOT = Path(__file__).parents[2]
 PARAMETERS = {"seed": 4_653_279}
-"""As the 2018 project's own `count_params` gives."""
+"""Where others counted them: for the seed the 2018 project's own `count_params`. See also test_unet.py."""
 
 
 @pytest.mark.parametrize("name", list(presets()))
@@ -34,4 +34,5 @@ def test_a_preset_builds_and_trains(name: str, toys: list[StoredCase], tmp_path:
     )
     assert np.isfinite(list(fitted.history[0].values())).all()
     assert list(fitted.model.output) == ["segmentation"]
-    assert fitted.model.count_params() == PARAMETERS.get(name, fitted.model.count_params())
+    if name in PARAMETERS:
+        assert fitted.model.count_params() == PARAMETERS[name]

@@ -58,6 +58,22 @@ def test_a_formula_comes_back_exactly(formula, overlap, window, size):
     assert set(seen) == {(*window, 3)}  # one shape, so that the network is traced once
 
 
+def test_where_windows_overlap_each_counts_by_its_gaussian():
+    def place(image):  # a voxel's answer is its place in the window: it tells which window was asked
+        places = np.arange(4, dtype=np.float32).reshape(4, 1, 1, 1)
+        return Findings(np.broadcast_to(places, (*image.shape[:3], 3)), {})
+
+    found = windowed(place, window=(4, 1, 1), overlap=0.5)(np.zeros((6, 1, 1, 4), np.float32))
+    # Windows start at 0 and 2. Sigma is 4 / 8: a voxel weighs exp(-1 / 2) at half a voxel from the centre
+    # and exp(-9 / 2) at one and a half, which is exp(-4) times that. Voxel 2 is the third of the first
+    # window and the first of the second; voxel 3 is the fourth and the second.
+    near, far = 1, np.exp(-4)
+    third = (near * 2 + far * 0) / (near + far)
+    fourth = (far * 3 + near * 1) / (near + far)
+    for region in range(3):
+        assert found.regions[:, 0, 0, region] == pytest.approx([0, 1, third, fourth, 2, 3])
+
+
 def test_outcomes_are_the_mean_over_windows():
     years = iter([1.0, 2.0, 6.0])
     look = windowed(lambda image: Findings(image, {"survival": next(years)}), window=(4, 4, 4), overlap=0.0)

@@ -164,15 +164,26 @@ def test_cross_validation_trains_a_network_for_each_fold(project, capsys):
 
 def test_training_starts_from_a_registered_model(project, capsys):
     train.main()
+    table({"d": 0.8})
+    register.main()
+    version = connect(Lab.here()).get_model_version_by_alias("glioseg", "champion")
+    assert version.tags["trained_run"] == json.loads(Path("reports/train/run.json").read_text())["run_id"]
+    shutil.rmtree("models")
+    set_params(train={"init_from": "models:/glioseg@champion", "learning_rate": 1e-12, "epochs": 1})
     capsys.readouterr()
-    set_params(train={"init_from": "models/model.keras", "seed": 2})
-    shutil.copytree("models", "before")
-    set_params(train={"init_from": "before/model.keras"})
     train.main()
     assert "layers taken, 0 left as they were" in capsys.readouterr().out
     set_params(train={"init_from": "models:/nobody@champion"})
     with pytest.raises(ValueError, match=r"models:/nobody@champion: not in the registry"):
         train.main()
+
+
+def test_training_logs_to_tensorboard_where_it_is_asked_to(project):
+    set_params(train={"tensorboard": True, "epochs": 1})
+    train.main()
+    (training,) = Path("mlruns/tensorboard").iterdir()
+    files = {path.relative_to(training).parent for path in training.rglob("events.out.tfevents.*")}
+    assert files == {Path("fold0/train"), Path("fold0/validation")}
 
 
 def test_without_trials_the_settings_of_params_yaml_stand(project, capsys):
@@ -182,17 +193,23 @@ def test_without_trials_the_settings_of_params_yaml_stand(project, capsys):
     assert "no trial is asked for" in capsys.readouterr().out
 
 
-def evaluated(model, case, dice):
-    """What train and evaluate leave, for a model of which some bytes are all that is."""
-    write_json(Path("reports/train/run.json"), {"run_id": "0" * 32, "model_id": "m-" + "0" * 32})
-    summary = {"mean": dice, "low": dice, "high": dice, "median": dice}
+def table(dice):
+    """What evaluate leaves for the register stage: the Dice of each test case, the same of each region."""
+    mean = float(np.mean(list(dice.values())))
+    summary = {"mean": mean, "low": mean, "high": mean, "median": mean}
     write_json(
         Path("reports/metrics.json"),
         {"dice": dict.fromkeys(REGIONS, summary), "hd95_mm": dict.fromkeys(REGIONS, summary)},
     )
-    write_json(Path("data/splits.json"), SPLITS | {"test": [case]})
-    row = {"case": case, "dice_wt": dice, "dice_tc": dice, "dice_et": dice}
-    pd.DataFrame([row]).to_csv("reports/per_case.csv", index=False)
+    write_json(Path("data/splits.json"), SPLITS | {"test": list(dice)})
+    rows = [{"case": case, "dice_wt": d, "dice_tc": d, "dice_et": d} for case, d in dice.items()]
+    pd.DataFrame(rows).to_csv("reports/per_case.csv", index=False)
+
+
+def evaluated(model, case, dice):
+    """What train and evaluate leave, for a model of which some bytes are all that is."""
+    write_json(Path("reports/train/run.json"), {"run_id": "0" * 32, "model_id": "m-" + "0" * 32})
+    table({case: dice})
     Path("models").mkdir(exist_ok=True)
     Path("models/model.keras").write_text(model)
     Path("models/settings.json").write_text("{}")

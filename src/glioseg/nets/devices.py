@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import Any
 
 import keras
@@ -33,10 +34,16 @@ def spread(batch_size: int) -> AbstractContextManager[object]:
     if len(devices) < 2:
         return nullcontext()
     print(f"training on {len(devices)} GPUs", flush=True)
+    scope: AbstractContextManager[object] = _strategy(tuple(devices)).scope()
+    return scope
+
+
+@cache
+def _strategy(devices: tuple[str, ...]) -> Any:
+    """One for the process: TensorFlow counts collective operations anew in each, and takes two for one."""
     import tensorflow as tf
 
-    scope: AbstractContextManager[object] = tf.distribute.MirroredStrategy(devices).scope()
-    return scope
+    return tf.distribute.MirroredStrategy(list(devices))
 
 
 def feed(examples: Callable[[], Iterator[Any]], *, batch_size: int) -> Any:

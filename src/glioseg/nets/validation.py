@@ -46,7 +46,8 @@ class Validation(keras.callbacks.Callback):  # type: ignore[misc]
         spacing_mm: resolution to read.
         multiple: the grid must be a multiple of this many voxels.
         target: what the network's channels stand for.
-        losses: the training loss of each of the network's outputs, finest scale alone.
+        losses: the training loss of each of the network's outputs, finest scale alone; in val_loss a case
+            whose outcome is not known costs nothing, while the loss of that output leaves it out.
         weights: of the losses in val_loss.
         metrics: more numbers of truth and answer of the segmentation, as `val_<name>`.
     """
