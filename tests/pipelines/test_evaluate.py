@@ -55,12 +55,16 @@ def project(tmp_path, monkeypatch):
     shutil.copy(ROOT / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
-    monkeypatch.setattr(
-        evaluate, "load_model", lambda folder: SimpleNamespace(answer=answer, settings=make_settings())
-    )
+    use(monkeypatch, answer)
     logged = []
     monkeypatch.setattr("glioseg.lab.tracking.log_evaluation", lambda **given: logged.append(given))
     return logged
+
+
+def use(monkeypatch, answer):
+    """Let the stage find a model that answers so."""
+    model = SimpleNamespace(answer=answer, settings=make_settings())
+    monkeypatch.setattr(evaluate, "load_model", lambda folder: model)
 
 
 def answer(images, **outcomes):
@@ -134,7 +138,7 @@ def test_outcomes_are_scored_where_the_model_has_them(project, here, monkeypatch
         high = images["t1"].data.min() == 80
         return answer(images, grade_lgg=0.2 if high else 0.7, survival_days=210.0 if high else 470.0)
 
-    monkeypatch.setattr(evaluate, "load_model", lambda folder: SimpleNamespace(answer=outcomes))
+    use(monkeypatch, outcomes)
     evaluate.main()
     metrics = json.loads(Path("reports/metrics.json").read_text())
     assert (metrics["grade"]["cases"], metrics["grade"]["auc"]) == (2, 1)
@@ -172,7 +176,7 @@ def test_a_failure_leaves_nothing_half_written(project, monkeypatch):
     def fail(images):
         raise ValueError("out of memory")
 
-    monkeypatch.setattr(evaluate, "load_model", lambda folder: SimpleNamespace(answer=fail))
+    use(monkeypatch, fail)
     with pytest.raises(ValueError, match="out of memory"):
         evaluate.main()
     assert outs() == set()
