@@ -63,10 +63,6 @@ class CroppedCase(Protocol):
     def survival_days(self) -> float | None:
         """Overall survival, where known."""
 
-    @property
-    def placement(self) -> Placement:
-        """Where the crop lies in the scan; its box has the crop's shape at 1 mm."""
-
     def open(self, spacing_mm: int) -> tuple[Voxels, Voxels]:
         """The image (D, H, W, 4) float16 and its dense labels (D, H, W) uint8 at this spacing."""
 

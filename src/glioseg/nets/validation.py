@@ -116,6 +116,6 @@ def _mean(values: Sequence[float]) -> float:
 
 def common_shape(cases: Sequence[CroppedCase], *, spacing_mm: int, multiple: int) -> Shape3:
     """The smallest grid, in voxels, that holds every case and is a multiple along each axis."""
-    largest = np.max([case.placement.box.shape for case in cases], axis=0)
-    d, h, w = (math.ceil(n / spacing_mm / multiple) * multiple for n in largest.tolist())
+    largest = np.max([case.open(spacing_mm)[1].shape for case in cases], axis=0)
+    d, h, w = (math.ceil(n / multiple) * multiple for n in largest.tolist())
     return (d, h, w)
