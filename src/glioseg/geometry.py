@@ -132,3 +132,12 @@ def downsample(array: Float[NDArray, "d h w c"], factor: int) -> Float32[NDArray
         total += full[d::factor, h::factor, w::factor]
     means: NDArray[np.float32] = total / np.float32(factor**3)
     return means
+
+
+def check_patch(patch_shape: Shape3, depth: int) -> None:
+    """Raise ValueError where a U-Net of this depth cannot halve the patch often enough."""
+    multiple = 2 ** (depth - 1)
+    if any(n % multiple for n in patch_shape):
+        raise ValueError(
+            f"train.patch_shape: expected multiples of {multiple} (depth {depth}), got {list(patch_shape)}"
+        )

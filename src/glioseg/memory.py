@@ -1,6 +1,6 @@
 """How much memory a network needs to segment, from its size alone: pure arithmetic, nothing is loaded."""
 
-from math import prod
+from math import ceil, prod
 
 FLOAT32_BYTES, BFLOAT16_BYTES = 4, 2
 
@@ -38,3 +38,12 @@ def peak_gb(
     """
     voxel_bytes = VOXEL_BYTES + base_filters * (MAP_BYTES + MAPS * bytes_per_value)
     return IDLE_GB + (prod(shape) * voxel_bytes + networks * FILTER_BYTES * base_filters**2) / 1e9
+
+
+def check_window(window: tuple[int, int, int], *, need_gb: float, memory_gb: float) -> None:
+    """Raise ValueError where a window, the least that a network can see at a time, needs too much memory."""
+    if need_gb > memory_gb:
+        raise ValueError(
+            f"inference.memory_gb: expected at least {ceil(need_gb * 100) / 100:g} GB"
+            f" for a window of {list(window)} voxels, got {memory_gb:g}"
+        )

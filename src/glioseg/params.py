@@ -1,15 +1,14 @@
 """params.yaml as frozen, checked objects. Only pipelines/ and cli.py read it."""
 
 from collections.abc import Iterator, Mapping
-from math import ceil
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from glioseg.geometry import Shape3
-from glioseg.memory import peak_gb
+from glioseg.geometry import check_patch
+from glioseg.memory import FLOAT32_BYTES, check_window, peak_gb
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -237,7 +236,10 @@ class Params(Section):
             )
         for params in (self, *self._extreme_trials()):
             check_patch(params.train.patch_shape, params.network.depth)
-            check_memory(params.network, params.train, params.inference)
+            window, filters = params.train.patch_shape, params.network.base_filters
+            # Without bfloat16, which not every machine that predicts has.
+            need_gb = peak_gb(window, base_filters=filters, bytes_per_value=FLOAT32_BYTES)
+            check_window(window, need_gb=need_gb, memory_gb=self.inference.memory_gb)
         return self
 
     def _extreme_trials(self) -> Iterator["Params"]:
@@ -250,26 +252,6 @@ class Params(Section):
                 except ValidationError as error:
                     message = error.errors()[0]["msg"]
                     raise ValueError(f"tune.space.{name}: {message}, got {value!r}") from None
-
-
-def check_memory(network: Network, train: Train, inference: Inference) -> None:
-    """Raise ValueError where not even one window of the patch's size fits the memory budget."""
-    # Without bfloat16, which not every machine that predicts has.
-    need_gb = peak_gb(train.patch_shape, base_filters=network.base_filters, bytes_per_value=4)
-    if need_gb > inference.memory_gb:
-        raise ValueError(
-            f"inference.memory_gb: expected at least {ceil(need_gb * 10) / 10} for a window of"
-            f" {list(train.patch_shape)} voxels, got {inference.memory_gb:g}"
-        )
-
-
-def check_patch(patch_shape: Shape3, depth: int) -> None:
-    """Raise ValueError where a U-Net of this depth cannot halve the patch often enough."""
-    multiple = 2 ** (depth - 1)
-    if any(n % multiple for n in patch_shape):
-        raise ValueError(
-            f"train.patch_shape: expected multiples of {multiple} (depth {depth}), got {list(patch_shape)}"
-        )
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from itertools import combinations
-from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from glioseg.data.answers import OUTCOMES
 from glioseg.geometry import Shape3, pad_to_multiple
-from glioseg.memory import peak_gb
+from glioseg.memory import check_window, peak_gb
 from glioseg.nets.findings import Findings, Image, Look, average
 from glioseg.nets.regions import region_probabilities
 from glioseg.nets.settings import Settings
@@ -44,11 +43,7 @@ def _look(model: "keras.Model", image: Image, settings: Settings, networks: int)
     if _need_gb((d, h, w), settings, networks) <= settings.memory_gb:
         return padded(look, settings.multiple)
     window = settings.window_shape
-    if (need_gb := _need_gb(window, settings, networks)) > settings.memory_gb:
-        raise ValueError(
-            f"inference.memory_gb: expected at least {ceil(need_gb * 100) / 100:g} GB"
-            f" for a window of {list(window)} voxels, got {settings.memory_gb:g}"
-        )
+    check_window(window, need_gb=_need_gb(window, settings, networks), memory_gb=settings.memory_gb)
     return windowed(look, window=window, overlap=settings.overlap)
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from glioseg.data.patches import prefetch, sample_batch
 from glioseg.data.store import CroppedCase
+from glioseg.geometry import check_patch
 from glioseg.nets import checkpoint
 from glioseg.nets.callbacks import Bookkeeping, OnEpoch, ProgressLines
 from glioseg.nets.devices import feed, spread
@@ -24,7 +25,7 @@ from glioseg.nets.targets import require_outcomes, targets
 from glioseg.nets.transfer import take_weights
 from glioseg.nets.unet import build_unet, without_deep_supervision
 from glioseg.nets.validation import Validation
-from glioseg.params import Network, Train, check_patch
+from glioseg.params import Network, Train
 
 WARM_UP = 0.05
 """Share of the steps over which a cosine schedule rises to its peak; then it falls."""
