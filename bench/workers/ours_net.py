@@ -20,6 +20,7 @@ TRAIN = {
     "cross_entropy_weight": 1,
     "schedule": "constant",
     "precision": "bfloat16",
+    "patch_shape": [64, 64, 64],  # batches are given: this one only has to suit the depth
 }
 
 

@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +13,7 @@ from serve import serve
 from glioseg.data.cases import COHORT, read_cohort
 from glioseg.data.store import open_cases
 from glioseg.eval.cases import predict_cases
-from glioseg.nets.inference import load_model, save_model
+from glioseg.nets.inference import Segmenter, load_model, save_model
 from glioseg.nets.settings import Settings
 from glioseg.nets.settling import settle
 from glioseg.nets.training import Fitted, fit
@@ -45,12 +46,14 @@ def train(
     return {"seconds": marks[-1], "steps": steps * len(marks), "epochs": f"{len(marks)} of {epochs}"}
 
 
-def predict(*, model: str, cohort: str, names: list[str], out: str) -> float:
-    """Segment raw cases of a cohort; return the seconds."""
+def predict(*, model: str, mirror: bool, cohort: str, names: list[str], out: str) -> float:
+    """Segment raw cases of a cohort, averaging over mirror images or not; return the seconds."""
     Path(out).mkdir(parents=True, exist_ok=True)
     known = {case.case: case for case in read_cohort(Path(cohort) / COHORT)}
     begun = time.monotonic()
-    predict_cases(load_model(Path(model)).answer, [known[name] for name in names], Path(out))
+    trained = load_model(Path(model))
+    segmenter = Segmenter(trained.models, replace(trained.settings, mirror=mirror))
+    predict_cases(segmenter.answer, [known[name] for name in names], Path(out))
     return time.monotonic() - begun
 
 
