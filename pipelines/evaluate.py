@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from _stage import run
-from glioseg.data.cases import COHORT, Case, read_cohort
+from glioseg.data.cases import COHORT, Case, read_cases
 from glioseg.eval.cases import judge_cases, predict_cases
 from glioseg.eval.summary import summarise
 from glioseg.eval.table import dice_table, lesion_line
@@ -15,7 +15,7 @@ from glioseg.nets.inference import load_model
 from glioseg.params import Params, load_params, with_best
 
 RAW, SPLITS, BEST = Path("data/raw"), Path("data/splits.json"), Path("reports/tune/best_params.json")
-MODELS, RUN, REPORTS = Path("models"), Path("reports/train/run.json"), Path("reports")
+MODEL, RECORD, REPORTS = Path("models/settled"), Path("reports/settle/model.json"), Path("reports")
 METRICS, PER_CASE, PAGE = REPORTS / "metrics.json", REPORTS / "per_case.csv", REPORTS / "report.html"
 SHOWN = {"network", "train", "inference", "crop", "split", "evaluate"}
 
@@ -27,8 +27,8 @@ def main() -> None:
     from glioseg.eval.subsets import subset_dice
     from glioseg.lab.tracking import flatten, log_evaluation
 
-    params, trained = load_params(), json.loads(RUN.read_text())
-    asked, cases, segmenter = params.evaluate, cases_of("test"), load_model(MODELS)
+    params, trained = load_params(), json.loads(RECORD.read_text())
+    asked, cases, segmenter = params.evaluate, cases_of("test"), load_model(MODEL)
     answer = segmenter.answer
     with replaced_whole(REPORTS / "predictions") as masks, replaced_whole(REPORTS / "pictures") as pictures:
         answers = predict_cases(answer, cases, masks)
@@ -50,13 +50,7 @@ def main() -> None:
 
 
 def cases_of(part: str) -> list[Case]:
-    known = {case.case: case for case in read_cohort(RAW / COHORT)}
-    names = json.loads(SPLITS.read_text())[part]
-    if missing := sorted(set(names) - known.keys()):
-        raise ValueError(
-            f"{RAW / COHORT}: expected the {part} cases of {SPLITS}, missing {', '.join(missing)}"
-        )
-    return [known[name] for name in names]
+    return read_cases(RAW / COHORT, json.loads(SPLITS.read_text())[part])
 
 
 def learned_from(folds: int) -> list[Case]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COHORT, SPLITS = Path("data/raw/cohort.csv"), Path("data/splits.json")
-MODELS, REPORTS = Path("models"), Path("reports")
+MODEL, REPORTS = Path("models/settled"), Path("reports")
 NEXT = """
 pictures         reports/pictures, reports/report.html
 compare runs     make ui       http://127.0.0.1:5000
@@ -26,7 +26,7 @@ segment a case   .venv/bin/glioseg predict CASE_FOLDER -o seg.nii.gz"""
 
 def main() -> None:
     params, lab = load_params().register_, Lab.here()
-    source = Source(sorted(MODELS.iterdir()), Path(glioseg.__file__).parent)
+    source = Source(sorted(MODEL.iterdir()), Path(glioseg.__file__).parent)
     evaluation = Evaluation(REPORTS / "per_case.csv", json.loads(SPLITS.read_text())["test"])
     if known := known_version(lab.database, name=params.name, tags=marks(source, evaluation)):
         champion = champion_version(lab.database, name=params.name)
@@ -35,7 +35,7 @@ def main() -> None:
         from glioseg.lab.registry import register  # MLflow takes seconds to import
         from glioseg.lab.tracking import connect
 
-        trained = json.loads((REPORTS / "train/run.json").read_text())
+        trained = json.loads((REPORTS / "settle/model.json").read_text())
         line = register(
             connect(lab), params=params, source=source, run=trained, evaluation=evaluation, score=score
         )
@@ -46,12 +46,12 @@ def main() -> None:
 
 def score(folder: Path) -> "pd.DataFrame":
     """Evaluate a model folder on the test cases: asked where a champion was tested on others."""
-    from glioseg.data.cases import read_cohort
+    from glioseg.data.cases import read_cases
     from glioseg.eval.cases import evaluate_cases
     from glioseg.nets.inference import load_model
 
     tests = json.loads(SPLITS.read_text())["test"]
-    return evaluate_cases(load_model(folder).answer, [c for c in read_cohort(COHORT) if c.case in tests])
+    return evaluate_cases(load_model(folder).answer, read_cases(COHORT, tests))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from ours_build import Changes, changed
 from serve import serve
 
-from glioseg.data.cases import COHORT, read_cohort
+from glioseg.data.cases import COHORT, read_cases
 from glioseg.data.store import open_cases
 from glioseg.eval.cases import predict_cases
 from glioseg.nets.inference import Segmenter, load_model, save_model
@@ -49,11 +49,11 @@ def train(
 def predict(*, model: str, mirror: bool, cohort: str, names: list[str], out: str) -> float:
     """Segment raw cases of a cohort, averaging over mirror images or not; return the seconds."""
     Path(out).mkdir(parents=True, exist_ok=True)
-    known = {case.case: case for case in read_cohort(Path(cohort) / COHORT)}
+    cases = read_cases(Path(cohort) / COHORT, names)
     begun = time.monotonic()
     trained = load_model(Path(model))
     segmenter = Segmenter(trained.models, replace(trained.settings, mirror=mirror))
-    predict_cases(segmenter.answer, [known[name] for name in names], Path(out))
+    predict_cases(segmenter.answer, cases, Path(out))
     return time.monotonic() - begun
 
 

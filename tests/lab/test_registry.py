@@ -3,6 +3,7 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
+import mlflow
 import pandas as pd
 import pytest
 
@@ -10,9 +11,9 @@ import glioseg
 from glioseg.lab.addresses import Lab
 from glioseg.lab.candidate import Evaluation, Source, marks
 from glioseg.lab.known import champion_version, known_version
+from glioseg.lab.logged_model import log_model
 from glioseg.lab.registry import RegistryError, model_folder, register
-from glioseg.lab.tracking import connect
-from glioseg.lab.training_run import training_run
+from glioseg.lab.tracking import connect, experiment_id
 from glioseg.params import Register
 
 ELSEWHERE = {"run_id": "0" * 32, "model_id": "m-" + "0" * 32}
@@ -142,15 +143,33 @@ def test_killed_before_the_verdict_it_goes_on(shop):
 
 def test_the_trained_model_itself_is_registered(shop):
     client = connect(shop.lab)
-    with training_run(
-        client, state=shop.lab.state("k"), name="n", params={"seed": 1}, cases={"train": 1}
-    ) as log:
-        log.epoch(0, {"val_dice": 0.5})
-        (shop.folder / "reports").mkdir()
-        log.finish(source(shop, "one"), shop.folder / "reports")
-    offer(shop, "one", a=0.7, run={"run_id": log.run_id, "model_id": log.model_id})
-    assert versions(shop)[1].source == f"models:/{log.model_id}"
-    assert versions(shop)[1].run_id == log.run_id
+    run_id = client.create_run(experiment_id(client, "train")).info.run_id
+    numbers = {"calibration_error_after_wt": 0.01}
+    model_id = log_model(client, source(shop, "one"), run_id=run_id, params={"seed": 1}, metrics=numbers)
+    offer(shop, "one", a=0.7, run={"run_id": run_id, "model_id": model_id})
+    assert versions(shop)[1].source == f"models:/{model_id}"
+    assert versions(shop)[1].run_id == run_id
+    model = client.get_logged_model(model_id)
+    assert model.params == {"seed": "1"}
+    assert {metric.key: metric.value for metric in model.metrics} == numbers
+
+
+def test_a_model_that_was_not_filled_to_its_end_is_filled_and_not_doubled(shop, monkeypatch):
+    client, model = connect(shop.lab), source(shop, "one")
+    run_id = client.create_run(experiment_id(client, "train")).info.run_id
+
+    def die(**given):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow.pyfunc, "log_model", die)
+        with pytest.raises(KeyboardInterrupt):
+            log_model(client, model, run_id=run_id)
+    model_id = log_model(client, model, run_id=run_id)
+    assert log_model(client, model, run_id=run_id) == model_id
+    assert client.get_logged_model(model_id).status == "READY"
+    mine = f"source_run_id = '{run_id}'"
+    assert len(client.search_logged_models([experiment_id(client, "train")], mine)) == 1
 
 
 def test_the_quick_look_agrees_with_the_registry(shop):

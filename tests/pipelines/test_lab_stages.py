@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 import register
+import settle
 import train
 import tune
 from glioseg.data.cases import MODALITIES, Case, write_cohort
@@ -119,20 +120,46 @@ def test_a_stopped_training_goes_on_in_its_own_run(project, monkeypatch):
     train.main()
     client = connect(Lab.here())
     (run,) = client.search_runs([experiment_id(client, "train")])
-    identity = json.loads(Path("reports/train/run.json").read_text())
-    assert identity["run_id"] == run.info.run_id
+    assert json.loads(Path("reports/train/run.json").read_text()) == {"run_id": run.info.run_id}
     assert run.info.status == "FINISHED"
-    assert client.get_logged_model(identity["model_id"]).status == "READY"
     assert run.data.params["network.dropout"] == "0.2"  # the study's, not that of params.yaml
-    settings = Settings.load(Path("models"))
-    assert (settings.spacing_mm, settings.multiple, settings.margin_vox) == (1, 2, 1)
-    choices = yaml.safe_load((ROOT / "params.yaml").read_text())["inference"]
-    assert settings.min_et_ml in choices["min_et_ml"]
-    assert settings.min_component_ml in choices["min_component_ml"]
     history = pd.read_csv("reports/train/history.csv")
     assert history["epoch"].tolist() == [0, 1]
     assert {"loss", "val_loss", "val_dice", "val_dice_wt", "learning_rate", "seconds"} <= set(history)
     assert not list(Path("mlruns/state").iterdir())
+
+
+def test_settling_logs_a_model_that_belongs_to_the_training(project):
+    train.main()
+    settle.main()
+    identity = json.loads(Path("reports/settle/model.json").read_text())
+    model = connect(Lab.here()).get_logged_model(identity["model_id"])
+    assert model.status == "READY"
+    assert model.source_run_id == identity["run_id"]
+    assert model.params["network.dropout"] == "0.2"
+    assert "calibration_error_after_wt" in {metric.key for metric in model.metrics}
+    settings = Settings.load(Path("models/settled"))
+    assert (settings.spacing_mm, settings.multiple, settings.margin_vox) == (1, 2, 1)
+    choices = yaml.safe_load((ROOT / "params.yaml").read_text())["inference"]
+    assert settings.min_et_ml in choices["min_et_ml"]
+    assert settings.min_component_ml in choices["min_component_ml"]
+    trained, settled = Path("models/trained/model.keras"), Path("models/settled/model.keras")
+    assert trained.read_bytes() == settled.read_bytes()
+
+
+def test_settling_again_logs_another_model_of_the_same_run(project):
+    train.main()
+    settle.main()
+    first = json.loads(Path("reports/settle/model.json").read_text())
+    settle.main()
+    assert json.loads(Path("reports/settle/model.json").read_text()) == first
+    set_params(inference={"mirror": False, "memory_gb": 4})
+    settle.main()
+    second = json.loads(Path("reports/settle/model.json").read_text())
+    assert second["run_id"] == first["run_id"]
+    assert second["model_id"] != first["model_id"]
+    assert Settings.load(Path("models/settled")).memory_gb == 4
+    assert connect(Lab.here()).get_logged_model(second["model_id"]).params["inference.memory_gb"] == "4.0"
 
 
 def set_params(**sections):
@@ -145,7 +172,8 @@ def set_params(**sections):
 def test_cross_validation_trains_a_network_for_each_fold(project, capsys):
     set_params(split={"folds": 2}, train={"folds": 2, "epochs": 1})
     train.main()
-    assert {path.name for path in Path("models").iterdir()} == {
+    settle.main()
+    assert {path.name for path in Path("models/settled").iterdir()} == {
         "model.keras", "model_1.keras", "settings.json",
     }  # fmt: skip
     client = connect(Lab.here())
@@ -164,13 +192,14 @@ def test_cross_validation_trains_a_network_for_each_fold(project, capsys):
 
 def test_training_starts_from_a_registered_model(project, capsys):
     train.main()
+    settle.main()
     table({"d": 0.8})
     register.main()
     version = connect(Lab.here()).get_model_version_by_alias("glioseg", "champion")
     assert version.tags["trained_run"] == json.loads(Path("reports/train/run.json").read_text())["run_id"]
+    capsys.readouterr()
     shutil.rmtree("models")
     set_params(train={"init_from": "models:/glioseg@champion", "learning_rate": 1e-12, "epochs": 1})
-    capsys.readouterr()
     train.main()
     assert "layers taken, 0 left as they were" in capsys.readouterr().out
     set_params(train={"init_from": "models:/nobody@champion"})
@@ -207,12 +236,13 @@ def table(dice):
 
 
 def evaluated(model, case, dice):
-    """What train and evaluate leave, for a model of which some bytes are all that is."""
-    write_json(Path("reports/train/run.json"), {"run_id": "0" * 32, "model_id": "m-" + "0" * 32})
+    """What settle and evaluate leave, for a model of which some bytes are all that is."""
+    write_json(Path("reports/settle/model.json"), {"run_id": "0" * 32, "model_id": "m-" + "0" * 32})
     table({case: dice})
-    Path("models").mkdir(exist_ok=True)
-    Path("models/model.keras").write_text(model)
-    Path("models/settings.json").write_text("{}")
+    folder = Path("models/settled")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.keras").write_text(model)
+    (folder / "settings.json").write_text("{}")
 
 
 def champion():

@@ -76,4 +76,4 @@ def test_training_on_the_fly_gives_the_model_of_the_store(
     assert not list(Path("data/cropped").rglob("*.b2nd"))
     assert len(fresh) == 2
     pd.testing.assert_frame_equal(fresh, stored, check_exact=True)
-    assert {path.name for path in Path("models").iterdir()} == {"model.keras", "settings.json"}
+    assert [path.name for path in Path("models/trained").iterdir()] == ["model.keras"]

@@ -111,6 +111,21 @@ def test_running_it_again_runs_only_register_and_registers_nothing(project):
         assert database.execute("select count(*) from model_versions").fetchone() == (1,)
 
 
+def test_another_way_to_answer_does_not_train_again(project):
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["inference"]["mirror"] = not params["inference"]["mirror"]
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    again = command(project, "dvc", "repro")
+    assert again.returncode == 0, again.stderr
+    assert [line.split("'")[1] for line in again.stdout.splitlines() if line.startswith("Running")] == [
+        "settle", "evaluate", "register",
+    ]  # fmt: skip
+    with sqlite3.connect(project / "mlruns" / "mlflow.db") as database:
+        versions = database.execute("select run_id, source from model_versions").fetchall()
+    assert len({run for run, _ in versions}) == 1
+    assert len({source for _, source in versions}) == 2
+
+
 def test_nothing_half_written_is_left(project):
     assert sorted(path.name for path in (project / "data").iterdir() if path.name != ".gitignore") == [
         "cropped",
@@ -128,7 +143,7 @@ def test_predict_writes_labels_on_the_scan_s_own_grid(project):
     assert set(np.unique(volume.data)) <= {0, 1, 2, 4}
     assert volume.grid.shape == SHAPE
     np.testing.assert_array_equal(volume.grid.affine, GRID.affine)
-    many = command(project, "glioseg", "predict", "scans", "-o", "out/all", "--model", "models")
+    many = command(project, "glioseg", "predict", "scans", "-o", "out/all", "--model", "models/settled")
     assert many.returncode == 0, many.stderr
     assert len(list((project / "out" / "all").iterdir())) == CASES
 

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
@@ -162,6 +162,18 @@ def read_cohort(path: Path) -> list[Case]:
         return [_case_of_row(path.parent, row) for row in reader]
     except ValueError as error:
         raise CohortError(f"{path}: line {reader.line_num}: {error}") from None
+
+
+def read_cases(path: Path, names: Sequence[str]) -> list[Case]:
+    """Those cases of a cohort.csv, in the order of `names`.
+
+    Raises:
+        CohortError: as `read_cohort`; or a name that the table does not have.
+    """
+    known = {case.case: case for case in read_cohort(path)}
+    if missing := sorted(set(names) - known.keys()):
+        raise CohortError(f"{path}: expected {len(names)} cases, missing {', '.join(missing)}")
+    return [known[name] for name in names]
 
 
 def _case_of_row(folder: Path, row: dict[str, str]) -> Case:

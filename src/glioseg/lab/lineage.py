@@ -4,9 +4,10 @@ What cannot be known is `UNKNOWN`: an invented link would be worse than a missin
 """
 
 import hashlib
+import json
 import os
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +77,12 @@ def training_code() -> str:
     """One hash of all the code that a training's result depends on."""
     package = Path(glioseg.__file__).parent
     return sha256_files(path for room in ("nets", "data") for path in (package / room).rglob("*.py"))
+
+
+def training_key(settings: Mapping[str, object], folds: Sequence[Mapping[str, object]]) -> str:
+    """What an interrupted training is found again by: a hash of all that its weights depend on."""
+    facts = [settings, folds, data_version(), training_code()]
+    return sha256(json.dumps(facts, sort_keys=True).encode())[:10]
 
 
 def tags(stage: str, root: Path = Path()) -> dict[str, str]:

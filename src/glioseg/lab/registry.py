@@ -1,8 +1,6 @@
 """MLflow's registry: versions of the model that a person can call, and the champion among them."""
 
-import warnings
 from collections.abc import Callable, Mapping
-from importlib.metadata import version as installed
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,16 +8,13 @@ import mlflow
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
-from glioseg.data.cases import MODALITIES
 from glioseg.lab.addresses import Lab
 from glioseg.lab.candidate import CONTENT, Evaluation, Source
 from glioseg.lab.gate import Verdict, judge
 from glioseg.lab.lineage import tags
-from glioseg.lab.tracking import connect, experiment_id, known_model, known_run
-from glioseg.labels import REGIONS, Scheme
+from glioseg.lab.logged_model import log_model
+from glioseg.lab.tracking import connect
 from glioseg.nets.inference import MODEL_FILE
 from glioseg.params import Register
 
@@ -28,59 +23,12 @@ PER_CASE = "per_case.csv"
 VERDICT = "verdict"
 """The tag that is written last: a version without it was interrupted."""
 
-NEEDED = (
-    "isal",
-    "jaxtyping",
-    "keras",
-    "mlflow",
-    "nibabel",
-    "numpy",
-    "pandas",
-    "pydantic",
-    "scipy",
-    "tensorflow",
-)
-"""Packages that a registered model imports to predict; it asks for the versions that made it."""
-
 Score = Callable[[Path], pd.DataFrame]
 """Evaluates a model folder on the present test cases: a table as `gate.judge` takes it."""
 
 
 class RegistryError(ValueError):
     """A registered model that is not there; the message names it."""
-
-
-def signature() -> ModelSignature:
-    """Up to four NIfTI files a row in, a label map as NIfTI and volumes out, each with its interval.
-
-    Any modality may be missing; `scheme` chooses ET = 4 or 3.
-    """
-    ends = ("ml", "low_ml", "high_ml")
-    volumes = [ColSpec(DataType.double, f"{region.lower()}_{end}") for region in REGIONS for end in ends]
-    return ModelSignature(
-        inputs=Schema([ColSpec(DataType.binary, name, required=False) for name in MODALITIES]),
-        outputs=Schema([ColSpec(DataType.binary, "segmentation"), *volumes]),
-        params=ParamSchema([ParamSpec("scheme", DataType.string, Scheme.BRATS2021.value)]),
-    )
-
-
-def publish(source: Source, *, model_id: str) -> None:
-    """Fill a logged model, so that it carries all that predicting takes.
-
-    The model is code and a Keras file: no pickle is written, and none is read.
-    """
-    with warnings.catch_warnings():
-        # MLflow asks for an example input; a real one would add 19 MB to every version.
-        warnings.filterwarnings("ignore", message=".*input example")
-        mlflow.pyfunc.log_model(
-            model_id=model_id,
-            python_model=str(source.entry),
-            artifacts={path.name: str(path) for path in source.files},
-            code_paths=[str(source.package)],
-            pip_requirements=[f"{name}=={installed(name)}" for name in NEEDED],
-            signature=signature(),
-        )
-    MlflowClient().set_logged_model_tags(model_id, {CONTENT: source.content})
 
 
 def register(
@@ -100,7 +48,7 @@ def register(
         client: as from `tracking.connect`.
         params: the registered model's name, and the gate's margin.
         source: what the version is made from.
-        run: content of reports/train/run.json.
+        run: content of reports/settle/model.json.
         evaluation: of this model on the test cases.
         score: asked only where the champion's own table is of other test cases.
 
@@ -128,16 +76,7 @@ def _version_of(client: MlflowClient, name: str, content: str) -> str | None:
 
 
 def _create(client: MlflowClient, name: str, source: Source, run: Mapping[str, str]) -> str:
-    """Create a version; where the training's own logged model is not this content, make another."""
-    run_id = run["run_id"] if known_run(client, run["run_id"]) else None
-    model_id = run["model_id"]
-    if not (
-        known_model(client, model_id)
-        and client.get_logged_model(model_id).tags.get(CONTENT) == source.content
-    ):
-        experiment = experiment_id(client, "train")
-        model_id = client.create_logged_model(experiment, name=name, source_run_id=run_id).model_id
-        publish(source, model_id=model_id)
+    model_id = log_model(client, source, run_id=run["run_id"])
     marks = tags("register") | {CONTENT: source.content, "trained_run": run["run_id"]}
     return str(mlflow.register_model(f"models:/{model_id}", name, tags=marks).version)
 

@@ -1,4 +1,4 @@
-"""One training in MLflow: its run, and the model that it makes."""
+"""One training in MLflow: its run, the same one again where it was killed."""
 
 import json
 import shutil
@@ -12,14 +12,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from glioseg.files import write_whole
-from glioseg.lab.candidate import Source
 from glioseg.lab.lineage import tags
-from glioseg.lab.registry import publish
 from glioseg.lab.tracking import (
     PARENT_TAG,
     experiment_id,
-    flatten,
-    known_model,
     known_run,
     log_dataset,
     log_metrics,
@@ -32,16 +28,15 @@ OnEpoch = Callable[[int, Mapping[str, float]], None]
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """The run of a training and the logged model that it will fill."""
+    """The run of a training, and the folder in which it can be found again."""
 
     client: MlflowClient
     state: Path
     run_id: str
-    model_id: str
 
     def epoch(self, epoch: int, logs: Mapping[str, float]) -> None:
-        """Log a point of each curve, to the run and to the model."""
-        log_metrics(self.client, self.run_id, logs, step=epoch, model_id=self.model_id)
+        """Log a point of each curve."""
+        log_metrics(self.client, self.run_id, logs, step=epoch)
 
     @contextmanager
     def fold(self, number: int, *, of: int) -> Iterator[OnEpoch]:
@@ -73,17 +68,12 @@ class TrainingRun:
         return str(self.client.create_run(experiment, tags=marks, run_name=f"fold {number}").info.run_id)
 
     def save(self, path: Path) -> None:
-        """Write what later stages need to find this run again: `run_id` and `model_id`."""
-        record = {"run_id": self.run_id, "model_id": self.model_id}
-        write_whole(path, json.dumps(record, indent=2).encode() + b"\n")
+        """Write what it takes to find this run again: `run_id`."""
+        write_whole(path, json.dumps({"run_id": self.run_id}, indent=2).encode() + b"\n")
 
-    def result(self, numbers: Mapping[str, float]) -> None:
-        """Log what came out, to the run and to the model."""
-        log_metrics(self.client, self.run_id, numbers, model_id=self.model_id)
-
-    def finish(self, source: Source, reports: Path) -> None:
-        """Fill the model so that it can be called, keep the reports, and forget the kept state."""
-        publish(source, model_id=self.model_id)
+    def finish(self, result: Mapping[str, float], reports: Path) -> None:
+        """Log what came out, keep the reports, and forget the kept state."""
+        log_metrics(self.client, self.run_id, result)
         self.client.log_artifacts(self.run_id, str(reports))
         shutil.rmtree(self.state, ignore_errors=True)
 
@@ -107,29 +97,22 @@ def training_run(
         cases: as `tracking.log_dataset` takes them.
     """
     known = _known(client, state)
-    marks = {"run_id": known["run_id"]} if known else {"run_name": name, "tags": tags("train")}
+    marks = {"run_id": known} if known else {"run_name": name, "tags": tags("train")}
     experiment = experiment_id(client, "train")
     with mlflow.start_run(experiment_id=experiment, log_system_metrics=True, **marks) as active:
         run_id = active.info.run_id
-        if known:
-            training = TrainingRun(client, state, **known)
-        else:
+        training = TrainingRun(client, state, run_id)
+        if not known:
             log_params(client, run_id, params)
             log_dataset(client, run_id, cases=cases)
-            texts = {key: str(value) for key, value in flatten(params).items()}
-            model = client.create_logged_model(
-                experiment, name="unet", source_run_id=run_id, params=texts, model_type="segmentation"
-            )
-            training = TrainingRun(client, state, run_id, model.model_id)
             training.save(state / IDENTITY)
         yield training
 
 
-def _known(client: MlflowClient, state: Path) -> dict[str, str] | None:
-    """The identity of the training that was interrupted, where the database still has it."""
+def _known(client: MlflowClient, state: Path) -> str | None:
+    """The run of the training that was interrupted, where the database still has it."""
     try:
-        record: dict[str, str] = json.loads((state / IDENTITY).read_text())
+        run_id: str = json.loads((state / IDENTITY).read_text())["run_id"]
     except OSError:
         return None
-    whole = known_run(client, record["run_id"]) and known_model(client, record["model_id"])
-    return record if whole else None
+    return run_id if known_run(client, run_id) else None

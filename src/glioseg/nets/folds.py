@@ -26,13 +26,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Members:
-    """Trained networks, the cases that each has not seen, and all their epochs.
+    """Trained networks, one for each part, and all their epochs.
 
     `history` has a row an epoch and member, with the columns of `fit`'s logs and `fold`, `epoch`;
     `validation_dice` is that of the kept epochs, averaged over the members.
     """
 
-    networks: list[tuple[keras.Model, Sequence[CroppedCase]]]
+    networks: list[keras.Model]
     history: pd.DataFrame
     validation_dice: float
 
@@ -73,7 +73,7 @@ def fit_members(
                 init=init,
                 tensorboard=tensorboard / f"fold{number}" if tensorboard else None,
             )
-        networks.append((fitted.model, part.validation))
+        networks.append(fitted.model)
         history = pd.DataFrame(fitted.history).rename_axis("epoch").reset_index()
         histories.append(history.assign(fold=number))
         dice.append(fitted.history[fitted.best_epoch]["val_dice"])

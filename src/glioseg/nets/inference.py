@@ -111,23 +111,37 @@ def upsample(array: Float32[NDArray, "e i x c"], factor: int, shape: Shape3) -> 
     return out
 
 
-def save_model(folder: Path, models: Sequence["keras.Model"], settings: Settings) -> None:
-    """Write a model folder: `settings.json`, `model.keras` and, of more members, `model_1.keras`, …."""
-    settings.save(folder)
+def save_networks(folder: Path, models: Sequence["keras.Model"]) -> None:
+    """Write networks: `model.keras` and, of more members, `model_1.keras`, …."""
     for number, model in enumerate(models):
         model.save(folder / (f"model_{number}.keras" if number else MODEL_FILE))
 
 
+def load_networks(folder: Path) -> tuple["keras.Model", ...]:
+    """Load networks, as `save_networks` writes them; a Keras file holds no pickle.
+
+    Raises:
+        ModelError: a file that is not there, or is not a network.
+    """
+    numbers = sorted(int(match[1]) for path in folder.iterdir() if (match := MEMBER.fullmatch(path.name)))
+    files = [folder / MODEL_FILE, *(folder / f"model_{number}.keras" for number in numbers)]
+    return tuple(_load_network(file) for file in files)
+
+
+def save_model(folder: Path, models: Sequence["keras.Model"], settings: Settings) -> None:
+    """Write a model folder: its networks, and `settings.json`."""
+    save_networks(folder, models)
+    settings.save(folder)
+
+
 def load_model(folder: Path) -> Segmenter:
-    """Load a model folder, as `save_model` writes it; a Keras file holds no pickle.
+    """Load a model folder, as `save_model` writes it.
 
     Raises:
         ModelError: the folder holds no model that can be loaded.
     """
     settings = Settings.load(folder)
-    numbers = sorted(int(match[1]) for path in folder.iterdir() if (match := MEMBER.fullmatch(path.name)))
-    files = [folder / MODEL_FILE, *(folder / f"model_{number}.keras" for number in numbers)]
-    return Segmenter(tuple(_load_network(file) for file in files), settings)
+    return Segmenter(load_networks(folder), settings)
 
 
 def load_ensemble(folders: Sequence[Path]) -> Segmenter:

@@ -1,0 +1,54 @@
+"""Stage settle: let validation cases choose how the network answers, and log it as a model to call."""
+
+import json
+from pathlib import Path
+from shutil import copytree
+
+import glioseg
+from _stage import run
+from glioseg.data.splits import training_parts
+from glioseg.data.store import open_cases
+from glioseg.files import replaced_whole, write_whole
+from glioseg.lab.addresses import Lab
+from glioseg.lab.candidate import Source
+from glioseg.lab.logged_model import log_model
+from glioseg.lab.tracking import connect
+from glioseg.nets.inference import load_networks
+from glioseg.nets.settings import Settings
+from glioseg.nets.settling import settle
+from glioseg.params import load_params, with_best
+
+CROPPED, RAW, SPLITS = Path("data/cropped"), Path("data/raw"), Path("data/splits.json")
+BEST, RUN = Path("reports/tune/best_params.json"), Path("reports/train/run.json")
+NETWORKS, MODEL, RECORD = Path("models/trained"), Path("models/settled"), Path("reports/settle/model.json")
+
+
+def main() -> None:
+    params = with_best(load_params(), json.loads(BEST.read_text()))
+    network, train, crop, inference = params.network, params.train, params.crop, params.inference
+    folds = training_parts(json.loads(SPLITS.read_text()), folds=train.folds)
+    raw = RAW if crop.on_the_fly else None
+    unseen = [open_cases(CROPPED, fold["validation"], raw=raw) for fold in folds]
+    members = list(zip(load_networks(NETWORKS), unseen, strict=True))
+    settled = settle(members, Settings.untuned(network, train, crop, inference), inference=inference)
+    with replaced_whole(MODEL) as aside:
+        copytree(NETWORKS, aside, dirs_exist_ok=True)
+        settled.save(aside)
+    used = params.model_dump(mode="json", include={"network", "train", "crop", "inference"})
+    run_id = json.loads(RUN.read_text())["run_id"]
+    model_id = log_model(
+        connect(Lab.here()),
+        Source(sorted(MODEL.iterdir()), Path(glioseg.__file__).parent),
+        run_id=run_id,
+        params=used,
+        metrics=settled.calibration,
+    )
+    write_whole(RECORD, json.dumps({"run_id": run_id, "model_id": model_id}, indent=2).encode() + b"\n")
+    sizes = (
+        f"tumour from {settled.min_component_ml:g} ml on, enhancing tumour from {settled.min_et_ml:g} ml on"
+    )
+    print(f"settle: {sum(map(len, unseen))} validation cases chose: {sizes}")
+
+
+if __name__ == "__main__":
+    run(main)
