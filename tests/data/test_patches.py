@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from glioseg.data.crop import Placement
 from glioseg.data.patches import prefetch, sample_batch, sample_patch
@@ -117,6 +118,18 @@ def test_modalities_are_dropped_as_often_as_asked(case: StoredCase, tiny_train: 
 
 def test_prefetching_keeps_the_order_and_starts_where_asked() -> None:
     assert list(islice(prefetch(lambda step: step**2, start=3), 5)) == [9, 16, 25, 36, 49]
+
+
+def blas_threads() -> set[int]:
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+
+def test_products_of_matrices_take_one_core_while_patches_are_made_ahead() -> None:
+    with threadpool_limits(2, user_api="blas"):
+        made_ahead = prefetch(lambda step: blas_threads(), start=0)
+        assert next(made_ahead) == {1}
+        made_ahead.close()
+        assert blas_threads() == {2}
 
 
 def test_an_error_while_prefetching_reaches_the_caller() -> None:

@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from glioseg.data.augment import Augmentation
 from glioseg.data.store import CroppedCase, Voxels
@@ -136,13 +137,15 @@ def prefetch(make: Callable[[int], T], *, start: int) -> Iterator[T]:
     """Yield make(start), make(start + 1), … for ever, made ahead of need in threads.
 
     NumPy and Blosc2 release the interpreter's lock, so this keeps reading off the training's path.
+    Meanwhile a product of matrices takes one core: its threads would wait for those of the training.
     """
     workers = max(1, len(os.sched_getaffinity(0)) // 2)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="patches")
-    try:
-        ahead = deque(pool.submit(make, step) for step in range(start, start + workers))
-        for step in count(start + workers):
-            ahead.append(pool.submit(make, step))
-            yield ahead.popleft().result()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    with threadpool_limits(1, user_api="blas"):
+        try:
+            ahead = deque(pool.submit(make, step) for step in range(start, start + workers))
+            for step in count(start + workers):
+                ahead.append(pool.submit(make, step))
+                yield ahead.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
