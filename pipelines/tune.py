@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from _stage import run
+from glioseg.data.splits import training_parts
 from glioseg.data.store import open_cases
 from glioseg.files import write_whole
 from glioseg.lab.addresses import Lab
@@ -34,6 +35,7 @@ def study(params: Params) -> None:
     client = connect(lab)
     splits, raw = json.loads(SPLITS.read_text()), RAW if params.crop.on_the_fly else None
     parts = {part: open_cases(CROPPED, splits[part], raw=raw) for part in ("train", "validation")}
+    training_parts(splits, folds=params.train.folds)  # or train would refuse them after all trials
     init = weights_file(params.train.init_from)
     require_outcomes(parts["train"], params.train.outputs)
     trial = ShortTraining(params, parts["train"], parts["validation"], init)

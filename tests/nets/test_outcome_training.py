@@ -43,6 +43,22 @@ def test_grade_and_survival_are_learned_beside_the_segmentation(
     assert last["val_loss"] == pytest.approx(expected, abs=1e-5)
 
 
+def test_numbers_of_training_and_validation_have_the_same_names(
+    toys: list[StoredCase], tiny_network: MakeNetwork, tiny_train: MakeTrain, tmp_path: Path
+) -> None:
+    fitted = fit(
+        network=tiny_network(target="labels"),
+        train=tiny_train(outputs=["segmentation", "grade"], loss="seed", epochs=1, steps_per_epoch=1),
+        cases=toys[:3],
+        validation=toys[3:],
+        state=tmp_path,
+        on_epoch=lambda epoch, logs: None,
+    )
+    (epoch,) = fitted.history
+    for name in ("loss", "segmentation_loss", "grade_loss", "segmentation_seed_dice"):
+        assert {name, f"val_{name}"} <= epoch.keys()
+
+
 def test_an_outcome_that_no_training_case_has_is_refused(
     toys: list[StoredCase], tiny_network: MakeNetwork, tiny_train: MakeTrain, tmp_path: Path
 ) -> None:

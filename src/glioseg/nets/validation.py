@@ -49,7 +49,8 @@ class Validation(keras.callbacks.Callback):  # type: ignore[misc]
         losses: the training loss of each of the network's outputs, finest scale alone; in val_loss a case
             whose outcome is not known costs nothing, while the loss of that output leaves it out.
         weights: of the losses in val_loss.
-        metrics: more numbers of truth and answer of the segmentation, as `val_<name>`.
+        metrics: more numbers of truth and answer of the segmentation, as `val_<name>`, or where there are
+            more outputs as `val_segmentation_<name>`.
     """
 
     def __init__(
@@ -84,9 +85,10 @@ class Validation(keras.callbacks.Callback):  # type: ignore[misc]
         truth = targets(labels[np.newaxis], [case], outputs=self.losses, target=self.target)
         regions = region_probabilities(answer["segmentation"][0], self.target) >= 0.5
         dice = hard_dice(regions_from_labels(labels), regions)
+        of = "segmentation_" if len(self.model.output) > 1 else ""  # as Keras names it in training
         return (
             self._losses(truth, answer)
-            | {f"val_{name}": _value(f, truth, answer) for name, f in self.metrics.items()}
+            | {f"val_{of}{name}": _value(f, truth, answer) for name, f in self.metrics.items()}
             | {f"val_dice_{r.lower()}": float(d) for r, d in zip(REGIONS, dice, strict=True)}
         )
 
