@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -79,22 +78,23 @@ def _glioseg(cohort: Cohort, work: Path, options: Options) -> Row:
     given = {"store": cohort.store, "parts": cohort.splits, "changes": changes, "minutes": options.minutes}
     with Worker("ours_train.py", log=options.log("ours_train")) as ours:
         trained = once(model.parent / "train.json", lambda: ours.ask("train", out=model, **given))
-        return trained | _segmented(ours, cohort, work, model=model, mirror=load_params().inference.mirror)
+        _segment(ours, cohort, work, model=model, mirror=load_params().inference.mirror)
+    return trained
 
 
 def _without_mirrors(cohort: Cohort, work: Path, options: Options) -> Row:
     """The same network, run as the peers run theirs."""
     trained = work.parent / OURS / digest(*TRAINING)
     with Worker("ours_train.py", log=options.log("ours_train")) as ours:
-        predicted = _segmented(ours, cohort, work, model=trained / "model", mirror=False)
-    return json.loads((trained / "train.json").read_text()) | predicted
+        _segment(ours, cohort, work, model=trained / "model", mirror=False)
+    return json.loads((trained / "train.json").read_text())
 
 
-def _segmented(ours: Worker, cohort: Cohort, work: Path, *, model: Path, mirror: bool) -> Row:
+def _segment(ours: Worker, cohort: Cohort, work: Path, *, model: Path, mirror: bool) -> None:
     """Let glioseg segment the test cases."""
     asked = {"cohort": cohort.raw, "names": cohort.splits["test"], "out": work / "predictions"}
     record = work / digest(*TRAINING) / "predict.json"
-    return once(record, lambda: {"predicted s": ours.ask("predict", model=model, mirror=mirror, **asked)})
+    once(record, lambda: {"seconds": ours.ask("predict", model=model, mirror=mirror, **asked)})
 
 
 def _nnunet(cohort: Cohort, work: Path, options: Options) -> Row:
@@ -108,19 +108,18 @@ def _nnunet(cohort: Cohort, work: Path, options: Options) -> Row:
     }
 
     def prepare_dataset() -> Row:
-        begun = time.monotonic()
         command = [PEER_BIN / "nnUNetv2_plan_and_preprocess", "-d", NUMBER, "-c", "3d_fullres"]
         command += ["-np", str(CORES), "-npfp", str(CORES)]
         with options.log("nnunet_prepare").open("a") as log:
             subprocess.run(command, check=True, stdout=log, stderr=log, env=os.environ | environment)
         write_splits(work / "preprocessed", cohort)
-        return {"prepared s": time.monotonic() - begun}
+        return {"dataset": DATASET}
 
-    prepared = once(work / "prepare.json", prepare_dataset)
+    once(work / "prepare.json", prepare_dataset)
     with Worker("nnunet.py", log=options.log("nnunet"), environment=environment) as peer:
         trained = once(work / "train.json", lambda: peer.ask("train", dataset=DATASET))
-        predicted = _predict(peer, cohort, work, model=next((work / "results" / DATASET).iterdir()))
-    return trained | prepared | predicted
+        _predict(peer, cohort, work, model=next((work / "results" / DATASET).iterdir()))
+    return trained
 
 
 def _segresnet(cohort: Cohort, work: Path, options: Options) -> Row:
@@ -131,11 +130,11 @@ def _segresnet(cohort: Cohort, work: Path, options: Options) -> Row:
     given = {"cases": cases, "minutes": options.minutes, "out": work / "model.pt"}
     with Worker("segresnet.py", log=options.log("segresnet")) as peer:
         trained = once(work / "train.json", lambda: peer.ask("train", **given))
-        predicted = _predict(peer, cohort, work, model=work / "model.pt")
-    return trained | predicted
+        _predict(peer, cohort, work, model=work / "model.pt")
+    return trained
 
 
-def _predict(peer: Worker, cohort: Cohort, work: Path, *, model: Path) -> Row:
+def _predict(peer: Worker, cohort: Cohort, work: Path, *, model: Path) -> None:
     """Let a peer segment the test cases, and write its nested labels as glioseg writes its own."""
 
     def make() -> Row:
@@ -148,9 +147,9 @@ def _predict(peer: Worker, cohort: Cohort, work: Path, *, model: Path) -> Row:
             answer = read_volume(nested / f"{case.case}.nii.gz")
             labels = to_scheme(from_nested(np.rint(answer.data).astype(np.uint8)), case.scheme)
             write_volume(prediction_file(out, case), Volume(labels, answer.grid))
-        return {"predicted s": seconds}
+        return {"seconds": seconds}
 
-    return once(work / "predict.json", make)
+    once(work / "predict.json", make)
 
 
 def _score(cohort: Cohort, work: Path) -> Row:
