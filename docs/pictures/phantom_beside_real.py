@@ -18,7 +18,7 @@ from glioseg.data.phantom import make_case
 from glioseg.data.volumes import read_volume
 from glioseg.labels import Label, Scheme, from_scheme
 
-OUT = Path(__file__).with_suffix(".png")
+OUT = Path(__file__).with_suffix(".jpg")
 SEED, INDICES = 2018, (0, 17, 3)
 FOOTER = (
     "First {real} rows: BraTS 2021 (Baid et al. 2021), CC BY 4.0. Last {phantoms} rows: glioseg phantoms."
