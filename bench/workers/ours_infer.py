@@ -17,7 +17,7 @@ STATE = {}
 
 def load_whole(*, model: str, memory_gb: float) -> None:
     """Load a model folder, to see each case in one pass."""
-    _load(model, memory_gb=memory_gb)
+    _load(model, memory_gb=memory_gb, one_pass=True)
 
 
 def load_windowed(*, model: str, window: list[int]) -> None:

@@ -31,6 +31,12 @@ def test_one_pass_where_memory_allows_and_else_windows(memory_gb, shapes):
     np.testing.assert_allclose(found.regions, squash(IMAGE), rtol=1e-5)
 
 
+def test_windows_where_validation_found_them_better():
+    network = Formula(squash)
+    examine([network], IMAGE, make_settings(one_pass=False))
+    assert set(network.shapes) == {(8, 8, 8)}
+
+
 def test_a_budget_for_no_window_is_one_clear_line_that_tells_the_truth():
     settings = make_settings(memory_gb=0.5, window_shape=(96, 96, 8), base_filters=8)
     image = np.zeros((100, 8, 8, 4), np.float32)

@@ -5,7 +5,7 @@ import pytest
 
 from glioseg.data.volumes import Grid, Volume
 from glioseg.nets.inference import load_model, save_model
-from glioseg.nets.settling import settle
+from glioseg.nets.settling import _one_pass_will_do, settle
 from glioseg.params import Inference
 from tests.models import Formula, make_settings
 
@@ -88,6 +88,27 @@ def test_the_reach_holds_the_truth_of_every_case():
     assert chosen.volume_reach[0] == pytest.approx(np.log(1.6 / 1.5) / doubt)
     # TC and ET are right to the voxel.
     assert chosen.volume_reach[1:] == (0.0, 0.0)
+
+
+def shaken_by(edge):
+    """A network that is right where the grid has an edge of this length, and else says the opposite."""
+    return Formula(lambda batch: batch[..., :3] if batch.shape[1] == edge else 1 - batch[..., :3])
+
+
+@pytest.mark.parametrize(("edge", "at_once"), [(10, True), (8, False)])
+def test_a_crop_is_seen_at_once_unless_windows_are_better(edge, at_once):
+    settings = make_settings(window_shape=(8, 8, 8))  # a crop is 10 voxels long
+    chosen = settle([(shaken_by(edge), [GOOD])], settings, inference=INFERENCE)
+    assert chosen.one_pass is at_once
+    # What is chosen after that is chosen of the right answers.
+    assert chosen.calibration_error_before == pytest.approx((0.05, 0.05, 0.05), abs=0.002)
+
+
+@pytest.mark.parametrize("changes", [{"window_shape": (10, 10, 10)}, {"memory_gb": 1.0}])
+def test_where_only_one_way_is_possible_nothing_is_compared(changes):
+    network = shaken_by(10)
+    assert _one_pass_will_do([(network, [GOOD])], make_settings(**changes))
+    assert network.shapes == []
 
 
 def test_a_trained_network_with_all_its_outputs_settles_is_saved_and_answers(toys, tmp_path):

@@ -39,12 +39,18 @@ def _look(model: "keras.Model", image: Image, settings: Settings, networks: int)
     look = straight(model, settings)
     if settings.mirror:
         look = mirrored(look)
-    d, h, w = (-(-n // settings.multiple) * settings.multiple for n in image.shape[:3])
-    if _need_gb((d, h, w), settings, networks) <= settings.memory_gb:
+    d, h, w = image.shape[:3]
+    if settings.one_pass and one_pass_fits((d, h, w), settings, networks):
         return padded(look, settings.multiple)
     window = settings.window_shape
     check_window(window, need_gb=_need_gb(window, settings, networks), memory_gb=settings.memory_gb)
     return windowed(look, window=window, overlap=settings.overlap)
+
+
+def one_pass_fits(crop: Shape3, settings: Settings, networks: int = 1) -> bool:
+    """Whether the memory budget allows to see a crop of this shape at once."""
+    d, h, w = (-(-n // settings.multiple) * settings.multiple for n in crop)
+    return _need_gb((d, h, w), settings, networks) <= settings.memory_gb
 
 
 def _need_gb(shape: Shape3, settings: Settings, networks: int) -> float:

@@ -1,4 +1,4 @@
-"""What validation cases decide about a trained model: post-processing, calibration, intervals."""
+"""What validation cases decide about a trained model: passes, post-processing, calibration, intervals."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float32, Float64
 from numpy.typing import NDArray
 
 from glioseg.labels import labels_from_regions, regions_from_labels
@@ -17,7 +17,7 @@ from glioseg.nets.calibration import (
     fit_temperature,
     voxels_from,
 )
-from glioseg.nets.passes import examine
+from glioseg.nets.passes import examine, one_pass_fits
 from glioseg.nets.postprocess import choose_sizes, clean
 from glioseg.nets.settings import Regions3, Settings
 from glioseg.nets.uncertainty import POSSIBLE, SURE, choose_reach, doubt
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
     from glioseg.data.store import CroppedCase
     from glioseg.params import Inference
+
+    Members = Sequence[tuple["keras.Model", Sequence[CroppedCase]]]
+
+ONE_PASS_MAY_COST = 0.005
+"""Mean Dice that one pass, several times as fast, may be worse than windows."""
 
 
 @dataclass(frozen=True)
@@ -44,22 +49,25 @@ class _Record:
 
 
 def settle(
-    members: Sequence[tuple["keras.Model", Sequence["CroppedCase"]]],
+    members: "Members",
     settings: Settings,
     *,
     inference: "Inference",
 ) -> Settings:
     """Choose everything that validation decides.
 
-    The sizes that count are those with the best mean Dice over cases and regions (`choose_sizes`);
-    then each region's temperature, and the reach of its volume's interval. They are chosen at the
-    network's spacing, one network at a time: no case is new to every member of a cross-validation.
+    A network that learned from patches meets other means and deviations in a whole crop: crops are
+    seen at once if that costs no more than `ONE_PASS_MAY_COST`. The sizes that count are those with the
+    best mean Dice over cases and regions (`choose_sizes`); then come each region's temperature, and the
+    reach of its volume's interval. All is chosen at the network's spacing, one network at a time: no case
+    is new to every member of a cross-validation.
 
     Args:
         members: each network with the cases that it has not seen in training.
         settings: `Settings.untuned`.
         inference: the choices.
     """
+    settings = replace(settings, one_pass=_one_pass_will_do(members, settings))
     records = [_record(model, case, settings, inference) for model, cases in members for case in cases]
     components, ets = inference.min_component_ml, inference.min_et_ml
     dice = np.mean([record.dice for record in records], axis=(0, 3))
@@ -81,11 +89,45 @@ def settle(
     )
 
 
-def _record(model: "keras.Model", case: "CroppedCase", settings: Settings, inference: "Inference") -> _Record:
+def _one_pass_will_do(members: "Members", settings: Settings) -> bool:
+    """Compare both ways where they differ: on crops that are larger than a window and fit in memory."""
+    one_pass = replace(settings, one_pass=True, mirror=False)
+    windows = replace(one_pass, one_pass=False)
+    costs = [
+        _dice(model, case, windows) - _dice(model, case, one_pass)
+        for model, cases in members
+        for case in cases
+        if _differs(case.open(settings.spacing_mm)[1].shape, settings)
+    ]
+    return not costs or float(np.mean(costs)) <= ONE_PASS_MAY_COST
+
+
+def _differs(crop: tuple[int, ...], settings: Settings) -> bool:
+    d, h, w = crop
+    larger = any(n > edge for n, edge in zip(crop, settings.window_shape, strict=True))
+    return larger and one_pass_fits((d, h, w), settings)
+
+
+def _dice(model: "keras.Model", case: "CroppedCase", settings: Settings) -> float:
+    from glioseg.nets.validation import hard_dice  # Keras is loaded already where there is a network
+
+    regions, _, truth = _seen(model, case, settings)
+    return float(hard_dice(truth, regions >= 0.5).mean())
+
+
+def _seen(
+    model: "keras.Model", case: "CroppedCase", settings: Settings
+) -> tuple[Float32[NDArray, "d h w 3"], Bool[NDArray, "d h w"], Bool[NDArray, "d h w 3"]]:
+    """What the network says of each region, 0 outside the brain; the brain; and the truth."""
     image, label = (array[:] for array in case.open(settings.spacing_mm))
-    regions = examine([model], image.astype(np.float32), settings).regions
-    brain, truth = image.any(axis=-1), regions_from_labels(label)
+    regions: NDArray[np.float32] = examine([model], image.astype(np.float32), settings).regions
+    brain = image.any(axis=-1)
     regions[~brain] = 0
+    return regions, brain, regions_from_labels(label)
+
+
+def _record(model: "keras.Model", case: "CroppedCase", settings: Settings, inference: "Inference") -> _Record:
+    regions, brain, truth = _seen(model, case, settings)
     dice, voxels = _trials(regions, truth, inference, voxel_ml=settings.spacing_mm**3 / 1000)
     return _Record(count_logits(regions[brain], truth[brain]), dice, voxels, truth.sum(axis=(0, 1, 2)))
 
