@@ -65,8 +65,7 @@ def run(options: Options) -> Result:
         peaks = {name: side.ask("peak_gb") for name, side in sides.items()}
     remarks = [
         "whole: glioseg in one pass; window: glioseg window by window, with memory for one window."
-        f" Of this network's validation cases {'one pass' if Settings.load(model).one_pass else 'windows'}"
-        " came out ahead, so that is how it would answer.",
+        f" Validation chose {'one pass' if Settings.load(model).one_pass else 'windows'} for this network.",
         f"MONAI's process held {peaks['MONAI']:.2f} GB at most.",
     ]
     return Result(rows, _goals(rows, peaks), remarks)
