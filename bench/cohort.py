@@ -11,7 +11,8 @@ from bench.options import COHORT as SECTIONS
 from bench.options import Options, digest
 from glioseg.cluster import map_cases
 from glioseg.data.acquire import acquire_phantoms
-from glioseg.data.cases import COHORT, MODALITIES, Case, read_cohort
+from glioseg.data.cases import COHORT, Case, read_cohort
+from glioseg.data.layouts import MODALITIES
 from glioseg.data.splits import Splits, split_cases
 from glioseg.data.store import MANIFEST, store_case
 from glioseg.files import replaced_whole, write_whole

@@ -14,8 +14,9 @@ from bench.options import TRAINING, Options, digest
 from bench.paired import ratios, take_turns
 from bench.results import Goal, Result, Row, once
 from bench.worker import Worker
-from glioseg.data.acquire import detect_schemes
-from glioseg.data.cases import MODALITIES, SEGMENTATION, Case, find_cases
+from glioseg.data.cases import Case, find_cases
+from glioseg.data.layouts import MODALITIES, SEGMENTATION
+from glioseg.data.schemes import settle_schemes
 from glioseg.data.volumes import read_volume
 from glioseg.labels import from_scheme, regions_from_labels
 from glioseg.nets.settings import Settings
@@ -50,7 +51,7 @@ def run(options: Options) -> Result:
     with Worker("ours_net.py", log=options.log("ours_net")) as ours:
         ours.ask("export", model=model, out=work / "weights.npz")
     cases = cohort.tests[: size.phantoms]
-    cases += detect_schemes(find_cases(options.real)) if options.real else []
+    cases += settle_schemes(find_cases(options.real)) if options.real else []
     with (
         Worker("ours_infer.py", log=options.log("ours_infer_whole")) as whole,
         Worker("ours_infer.py", log=options.log("ours_infer_window")) as window,

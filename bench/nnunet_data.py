@@ -7,7 +7,8 @@ import numpy as np
 
 from bench.cohort import Cohort, images
 from bench.nested import to_nested
-from glioseg.data.cases import MODALITIES, SEGMENTATION, Case
+from glioseg.data.cases import Case
+from glioseg.data.layouts import MODALITIES, SEGMENTATION
 from glioseg.data.volumes import Volume, read_volume, write_volume
 from glioseg.labels import from_scheme
 

@@ -12,11 +12,13 @@ RAW = Path("data/raw")
 def main() -> None:
     params = load_params()
     if params.data.folder is not None and params.data.source == "folder":
-        cases = acquire_folder(RAW, source=params.data.folder)
+        scheme = None if params.data.scheme == "detect" else params.data.scheme
+        cases = acquire_folder(RAW, source=params.data.folder, scheme=scheme)
     else:
         cases = acquire_phantoms(RAW, cases=params.phantom.cases, seed=params.phantom.seed)
     labelled = sum(case.labelled for case in cases)
-    print(f"acquire: {len(cases)} cases in {RAW}, {labelled} with a segmentation")
+    schemes = " and ".join(sorted({case.scheme for case in cases}))
+    print(f"acquire: {len(cases)} cases in {RAW}, {labelled} with a segmentation ({schemes})")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from glioseg import cli
-from glioseg.data.cases import MODALITIES
+from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import Grid, Volume, read_volume, write_volume
 from glioseg.lab import registry
 from glioseg.nets import inference

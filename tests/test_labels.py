@@ -7,10 +7,10 @@ from hypothesis.extra.numpy import arrays
 from glioseg.labels import (
     Label,
     Scheme,
-    detect_scheme,
     from_scheme,
     labels_from_regions,
     regions_from_labels,
+    shown_scheme,
     to_scheme,
 )
 
@@ -37,10 +37,20 @@ def test_regions_are_nested():
 
 @pytest.mark.parametrize(
     ("values", "scheme"),
-    [({0, 1, 2, 4}, Scheme.BRATS2021), ({0, 3}, Scheme.BRATS2023), ({0, 1}, None), ({3, 4}, None)],
+    [
+        ({0, 1, 2, 4}, Scheme.BRATS2021),
+        ({0, 3}, Scheme.BRATS2023),
+        ({0, 1}, None),
+        ({3, 4}, Scheme.BRATS2024),
+    ],
 )
-def test_detect_scheme(values, scheme):
-    assert detect_scheme(values) is scheme
+def test_a_label_map_shows_its_scheme(values, scheme):
+    assert shown_scheme(values) is scheme
+
+
+def test_the_decathlon_numbers_oedema_first_and_a_cavity_is_no_tumour():
+    assert from_scheme(np.array([0, 1, 2, 3]), Scheme.MSD).tolist() == [0, Label.ED, Label.NCR, Label.ET]
+    assert from_scheme(np.array([1, 3, 4]), Scheme.BRATS2024).tolist() == [Label.NCR, Label.ET, 0]
 
 
 def test_strange_label_is_named():

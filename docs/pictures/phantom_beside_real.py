@@ -13,7 +13,8 @@ from jaxtyping import Int16, UInt8
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from glioseg.data.cases import MODALITIES, SEGMENTATION, find_cases
+from glioseg.data.cases import find_cases
+from glioseg.data.layouts import MODALITIES, SEGMENTATION
 from glioseg.data.phantom import make_case
 from glioseg.data.volumes import read_volume
 from glioseg.labels import Label, Scheme, from_scheme

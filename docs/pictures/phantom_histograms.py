@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Int16
 from numpy.typing import NDArray
 
-from glioseg.data.cases import MODALITIES, find_cases
+from glioseg.data.cases import find_cases
+from glioseg.data.layouts import MODALITIES
 from glioseg.data.phantom import make_case
 from glioseg.data.volumes import read_volume
 

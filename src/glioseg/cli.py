@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 
 from glioseg.data.answers import Answer
-from glioseg.data.cases import MODALITIES, Case, find_cases
-from glioseg.data.volumes import Volume, read_volume, write_volume
+from glioseg.data.cases import Case, find_cases
+from glioseg.data.layouts import MODALITIES
+from glioseg.data.scans import read_images
+from glioseg.data.volumes import Volume, write_volume
 from glioseg.labels import to_scheme
 from glioseg.nets.inference import Segmenter
 from glioseg.presets import apply_preset
@@ -129,7 +131,7 @@ def _load(models: Sequence[str], *, mirror: bool, memory_gb: float | None) -> Se
 
 
 def _predict_case(segmenter: Segmenter, case: Case, target: Path, *, entropy: bool) -> Answer:
-    images = {name: read_volume(case.files[name]) for name in MODALITIES if name in case.files}
+    images = read_images(case)
     grid = next(iter(images.values())).grid
     try:
         answer = segmenter.answer(images)

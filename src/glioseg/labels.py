@@ -1,7 +1,7 @@
-"""Label values, the two BraTS label schemes, and the tumour regions WT, TC and ET.
+"""Label values, the label schemes of BraTS and MSD, and the tumour regions WT, TC and ET.
 
 Inside glioseg every label map is dense (`Label`: 0, 1, 2, 3). On disk a label map follows one of the
-two schemes that BraTS has used: enhancing tumour is 4 up to 2021 and 3 from 2023 on.
+schemes that BraTS and the Medical Segmentation Decathlon have used.
 """
 
 from collections.abc import Iterable
@@ -22,20 +22,32 @@ class Label(IntEnum):
 
 
 class Scheme(StrEnum):
-    """Which value a file uses for enhancing tumour."""
+    """Which values a label map on disk uses for which tissue."""
 
-    BRATS2021 = "brats2021"  # 2012 to 2021: ET = 4
-    BRATS2023 = "brats2023"  # 2023 on: ET = 3
+    BRATS2021 = "brats2021"  # BraTS 2012 to 2021: ET is 4
+    BRATS2023 = "brats2023"  # BraTS 2023: ET is 3
+    BRATS2024 = "brats2024"  # BraTS 2024, after treatment: ET is 3, and 4 is a resection cavity
+    MSD = "msd"  # Medical Segmentation Decathlon, Task01: oedema is 1, non-enhancing core 2, ET 3
 
     @property
-    def et(self) -> int:
-        """The value of enhancing tumour in this scheme."""
-        return 4 if self is Scheme.BRATS2021 else 3
+    def tissues(self) -> dict[int, Label]:
+        """The tissue of every value that a label map of this scheme may hold."""
+        return TISSUES[self]
 
     @property
     def values(self) -> frozenset[int]:
         """Every value that a label map of this scheme may hold."""
-        return frozenset({0, 1, 2, self.et})
+        return frozenset(self.tissues)
+
+
+_COMMON = {0: Label.BACKGROUND, 1: Label.NCR, 2: Label.ED}
+TISSUES = {
+    Scheme.BRATS2021: _COMMON | {4: Label.ET},
+    Scheme.BRATS2023: _COMMON | {3: Label.ET},
+    # A cavity is no tumour: it belongs to none of WT, TC and ET.
+    Scheme.BRATS2024: _COMMON | {3: Label.ET, 4: Label.BACKGROUND},
+    Scheme.MSD: {0: Label.BACKGROUND, 1: Label.ED, 2: Label.NCR, 3: Label.ET},
+}
 
 
 REGIONS: dict[str, tuple[Label, ...]] = {
@@ -48,16 +60,23 @@ REGIONS: dict[str, tuple[Label, ...]] = {
 LABEL_NAMES = tuple(label.name for label in Label if label is not Label.BACKGROUND)
 
 
-def detect_scheme(values: Iterable[int]) -> Scheme | None:
-    """Name the scheme that a set of label values shows, or None where it shows neither or both.
+def shown_scheme(values: Iterable[int]) -> Scheme | None:
+    """Which of BraTS' schemes the values of one label map show; None where none of them tells.
 
-    >>> detect_scheme({0, 1, 2, 4})
+    A label map after treatment that lacks the cavity looks like one of 2023, and one that lacks
+    enhancing tumour like one of 2021: the cohort as a whole decides (`schemes.settle_schemes`).
+
+    >>> shown_scheme({0, 1, 2, 4})
     <Scheme.BRATS2021: 'brats2021'>
-    >>> detect_scheme({0, 1, 2}) is None
+    >>> shown_scheme({0, 1, 2}) is None
     True
     """
-    seen = set(values) & {3, 4}
-    return {3: Scheme.BRATS2023, 4: Scheme.BRATS2021}[seen.pop()] if len(seen) == 1 else None
+    telling = frozenset({3, 4} & set(values))
+    return {
+        frozenset({4}): Scheme.BRATS2021,
+        frozenset({3}): Scheme.BRATS2023,
+        frozenset({3, 4}): Scheme.BRATS2024,
+    }.get(telling)
 
 
 def from_scheme(labels: Integer[NDArray, "*grid"], scheme: Scheme) -> UInt8[NDArray, "*grid"]:
@@ -76,7 +95,11 @@ def from_scheme(labels: Integer[NDArray, "*grid"], scheme: Scheme) -> UInt8[NDAr
     strange = sorted(set(np.unique(labels).tolist()) - scheme.values)
     if strange:
         raise ValueError(f"labels: expected {sorted(scheme.values)} ({scheme}), got {strange}")
-    return np.where(labels == scheme.et, Label.ET, labels).astype(np.uint8)
+    table = np.zeros(max(scheme.values) + 1, np.uint8)
+    for value, tissue in scheme.tissues.items():
+        table[value] = tissue
+    dense: NDArray[np.uint8] = table[labels]
+    return dense
 
 
 def to_scheme(labels: UInt8[NDArray, "*grid"], scheme: Scheme) -> UInt8[NDArray, "*grid"]:
@@ -85,7 +108,11 @@ def to_scheme(labels: UInt8[NDArray, "*grid"], scheme: Scheme) -> UInt8[NDArray,
     >>> to_scheme(np.array([0, 3], dtype=np.uint8), Scheme.BRATS2021)
     array([0, 4], dtype=uint8)
     """
-    return np.where(labels == Label.ET, scheme.et, labels).astype(np.uint8)
+    table = np.zeros(len(Label), np.uint8)
+    for value, tissue in reversed(scheme.tissues.items()):  # 0 is background, and not the cavity's value
+        table[tissue] = value
+    values: NDArray[np.uint8] = table[labels]
+    return values
 
 
 def regions_from_labels(labels: UInt8[NDArray, "*grid"]) -> Bool[NDArray, "*grid 3"]:

@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from glioseg.geometry import check_patch
+from glioseg.labels import Scheme
 from glioseg.memory import FLOAT32_BYTES, check_window, peak_gb
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -40,6 +41,7 @@ class Data(Section):
 
     source: Literal["phantom", "folder"]
     folder: Path | None = None
+    scheme: Scheme | Literal["detect"] = "detect"
 
     @model_validator(mode="after")
     def _folder_when_asked(self) -> "Data":

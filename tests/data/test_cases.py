@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from glioseg.data.cases import CohortError, find_cases, match_name, read_cohort, write_cohort
+from glioseg.data.cases import CohortError, find_cases, read_cohort, write_cohort
+from glioseg.data.layouts import match_name
 from glioseg.labels import Scheme
 
 OLD = ("_t1", "_t1ce", "_t2", "_flair", "_seg")
@@ -56,7 +57,11 @@ def test_age_and_survival_of_each_year(tmp_path, header, row, age, days):
 def test_bad_folders_are_named(tmp_path):
     with pytest.raises(CohortError, match="nowhere: expected a folder"):
         find_cases(tmp_path / "nowhere")
-    with pytest.raises(CohortError, match="no case found; expected files named"):
+    (tmp_path / "scan.dcm").write_bytes(b"")
+    known = r"BraTS 2017 to 2021 \(CASE.*; BraTS 2023 and 2024 .*; MSD Task01_BrainTumour"
+    with pytest.raises(
+        CohortError, match=rf"no case found among 1 files \(scan\.dcm\); known layouts: {known}"
+    ):
         find_cases(tmp_path)
     make(tmp_path / "a" / "x", "x", OLD)
     make(tmp_path / "b" / "x", "x", OLD)

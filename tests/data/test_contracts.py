@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from glioseg.data import contracts
-from glioseg.data.cases import MODALITIES, ROLES, Case, find_cases, read_cohort, write_cohort
+from glioseg.data.cases import Case, find_cases, read_cohort, write_cohort
+from glioseg.data.layouts import MODALITIES, ROLES
 from glioseg.data.survey import measure_cohort
 from glioseg.data.verdict import ContractError, Verdict
 from glioseg.data.volumes import Grid, Volume, write_volume

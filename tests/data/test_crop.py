@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from glioseg.data.cases import MODALITIES
 from glioseg.data.crop import crop_brain, crop_images, crop_labels, uncrop, zscore
+from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import Grid, Volume
 
 SHAPES = st.tuples(*[st.integers(2, 7)] * 3)

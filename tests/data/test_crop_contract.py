@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from glioseg.data import contracts
-from glioseg.data.cases import MODALITIES, Case
+from glioseg.data.cases import Case
+from glioseg.data.layouts import MODALITIES
 from glioseg.data.rules import Table, one_of
 from glioseg.data.store import MANIFEST, StoredCase, StoreError, store_case, write_case
 from glioseg.data.store_survey import measure_store

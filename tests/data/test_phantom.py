@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 from skimage.measure import regionprops
 
-from glioseg.data.cases import MODALITIES
+from glioseg.data.layouts import MODALITIES
 from glioseg.data.phantom import fields, make_case, name_of, plan_case
 from glioseg.data.phantom.anatomy import build_anatomy, to_work_vox
 from glioseg.data.phantom.looks import Look

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from glioseg.data.cases import MODALITIES, ROLES, Case, read_cohort, write_cohort
+from glioseg.data.cases import Case, read_cohort, write_cohort
+from glioseg.data.layouts import MODALITIES, ROLES
 from glioseg.data.raw_case import RawCase
 from glioseg.data.store import MANIFEST, StoredCase, StoreError, open_cases, store_case
 from glioseg.data.store_survey import measure_store

@@ -3,9 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glioseg.data.cases import MODALITIES, Case
+from glioseg.data.cases import Case
 from glioseg.data.coarse import coarse_labels
 from glioseg.data.crop import Placement
+from glioseg.data.layouts import MODALITIES
 from glioseg.data.store import StoredCase, StoreError, open_cases, store_case, write_case
 from glioseg.data.volumes import Grid, Volume, write_volume
 from glioseg.geometry import Box

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from glioseg.data.answers import Answer, RegionVolume
-from glioseg.data.cases import MODALITIES, Case
+from glioseg.data.cases import Case
+from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import Grid, Volume, write_volume
 from glioseg.eval.figures import Scan
 from glioseg.labels import REGIONS, Label, Scheme, to_scheme

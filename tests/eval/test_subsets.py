@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from glioseg.data.cases import MODALITIES
+from glioseg.data.layouts import MODALITIES
 from glioseg.eval.cases import evaluate_cases
 from glioseg.eval.subsets import SUBSETS, subset_dice
 

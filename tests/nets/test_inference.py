@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from glioseg.data.cases import MODALITIES
+from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import Grid, Volume
 from glioseg.geometry import downsample
 from glioseg.nets.inference import Segmenter, load_ensemble, load_model, save_model, upsample

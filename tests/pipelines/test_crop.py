@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 import crop
-from glioseg.data.cases import ROLES, Case, write_cohort
+from glioseg.data.cases import Case, write_cohort
+from glioseg.data.layouts import ROLES
 from glioseg.data.store import open_cases
 from glioseg.data.volumes import Grid, Volume, write_volume
 from glioseg.labels import Scheme

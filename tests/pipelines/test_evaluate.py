@@ -12,7 +12,8 @@ import yaml
 
 import evaluate
 from glioseg.data.answers import Answer, RegionVolume
-from glioseg.data.cases import MODALITIES, Case, write_cohort
+from glioseg.data.cases import Case, write_cohort
+from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import Grid, Volume, read_volume, write_volume
 from glioseg.labels import REGIONS, Scheme
 from tests.models import make_settings

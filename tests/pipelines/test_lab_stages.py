@@ -16,8 +16,9 @@ import register
 import settle
 import train
 import tune
-from glioseg.data.cases import MODALITIES, Case, write_cohort
+from glioseg.data.cases import Case, write_cohort
 from glioseg.data.crop import Placement
+from glioseg.data.layouts import MODALITIES
 from glioseg.data.store import write_case
 from glioseg.data.volumes import Grid, Volume, write_volume
 from glioseg.geometry import Box

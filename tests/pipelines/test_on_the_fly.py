@@ -12,7 +12,8 @@ import yaml
 import crop
 import train
 import validate
-from glioseg.data.cases import ROLES, Case, write_cohort
+from glioseg.data.cases import Case, write_cohort
+from glioseg.data.layouts import ROLES
 from glioseg.data.volumes import Grid, Volume, write_volume
 from glioseg.labels import Scheme
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from glioseg.data.cases import MODALITIES
+from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import Grid, Volume, read_volume, write_volume
 
 ROOT = Path(__file__).parents[2]

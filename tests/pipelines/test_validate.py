@@ -11,7 +11,8 @@ import yaml
 
 import validate
 from _stage import run
-from glioseg.data.cases import MODALITIES, Case, read_cohort, write_cohort
+from glioseg.data.cases import Case, read_cohort, write_cohort
+from glioseg.data.layouts import MODALITIES
 from glioseg.data.store import MANIFEST, store_case
 from glioseg.data.volumes import Grid, Volume, write_volume
 from glioseg.labels import Scheme

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 
-from glioseg.data.cases import MODALITIES
+from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import decode_volume, encode_volume
 from glioseg.labels import Scheme, from_scheme
 from glioseg.nets.inference import load_model

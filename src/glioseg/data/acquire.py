@@ -7,22 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-
 from glioseg.cluster import map_cases
-from glioseg.data.cases import (
-    COHORT,
-    SEGMENTATION,
-    SUFFIX,
-    Case,
-    CohortError,
-    find_cases,
-    read_cohort,
-    write_cohort,
-)
-from glioseg.data.volumes import Grid, Volume, VolumeError, read_volume, write_volume
+from glioseg.data.cases import COHORT, Case, find_cases, read_cohort, write_cohort
+from glioseg.data.layouts import SEGMENTATION, SUFFIX
+from glioseg.data.scans import read_stacked
+from glioseg.data.schemes import settle_schemes
+from glioseg.data.volumes import Grid, Volume, write_volume
 from glioseg.files import replaced_whole
-from glioseg.labels import Scheme, detect_scheme
+from glioseg.labels import Scheme
 
 Item = TypeVar("Item")
 
@@ -38,19 +30,21 @@ def acquire_phantoms(folder: Path, *, cases: int, seed: int) -> list[Case]:
     return _acquire(folder, partial(_write_phantom, seed=seed), range(1, cases + 1), "make phantoms")
 
 
-def acquire_folder(folder: Path, *, source: Path) -> list[Case]:
-    """Copy a user's BraTS folder under one naming and list it in cohort.csv.
+def acquire_folder(folder: Path, *, source: Path, scheme: Scheme | None = None) -> list[Case]:
+    """Copy a user's folder of BraTS or the Decathlon under one naming and list it in cohort.csv.
 
     The user's own files are copied, never linked: DVC makes what it tracks read-only.
 
     Args:
         folder: where the cohort goes; what it held before is replaced.
         source: the user's folder.
+        scheme: of its label maps; without it they tell together.
 
     Raises:
         CohortError: no case found, two of one name, or cases of one naming in both label schemes.
     """
-    return _acquire(folder, _copy_case, detect_schemes(find_cases(source)), "copy cases")
+    cases = settle_schemes(find_cases(source), declared=scheme)
+    return _acquire(folder, _copy_case, cases, "copy cases")
 
 
 def _acquire(
@@ -84,43 +78,15 @@ def _write_phantom(folder: Path, index: int, *, seed: int) -> Case:
 
 
 def _copy_case(folder: Path, case: Case) -> Case:
-    files = {}
+    """Copy a case's files byte for byte; of a 4D file each modality becomes a file of its own."""
+    home, files = folder / case.case, {}
+    home.mkdir()
     for role, file in case.files.items():
-        suffix = SUFFIX.search(file.name)
-        files[role] = folder / case.case / f"{case.case}_{role}{suffix.group() if suffix else ''}"
-        files[role].parent.mkdir(exist_ok=True)
-        shutil.copyfile(file, files[role])
-    return replace(case, files=files)
-
-
-def detect_schemes(cases: Sequence[Case]) -> list[Case]:
-    """Set each case's label scheme to the one that all cases of its naming show together.
-
-    One case seldom tells (it may have no enhancing tumour), so nothing is guessed case by case; where
-    no case tells, the naming's own scheme stands.
-
-    Raises:
-        CohortError: cases of one naming show both schemes.
-    """
-    labelled = [case for case in cases if case.labelled]
-    seen = map_cases(_shown_scheme, labelled, title="read label schemes")
-    known: dict[Scheme, Scheme] = {}
-    for naming in Scheme:
-        shown = {
-            scheme: case.case
-            for case, scheme in zip(labelled, seen, strict=True)
-            if scheme and case.scheme is naming
-        }
-        if len(shown) > 1:
-            names = ", ".join(f"{name} ({scheme})" for scheme, name in sorted(shown.items()))
-            raise CohortError(f"labels: expected one scheme in the cohort, got {names}")
-        known[naming] = next(iter(shown), naming)
-    return [replace(case, scheme=known[case.scheme]) for case in cases]
-
-
-def _shown_scheme(case: Case) -> Scheme | None:
-    try:
-        values = np.unique(read_volume(case.files[SEGMENTATION]).data)
-    except VolumeError:
-        return None  # the contract names the file; here it just tells nothing
-    return detect_scheme(int(value) for value in values if value in (0, 1, 2, 3, 4))
+        if role not in case.channels:
+            suffix = SUFFIX.search(file.name)
+            files[role] = home / f"{case.case}_{role}{suffix.group() if suffix else ''}"
+            shutil.copyfile(file, files[role])
+    for role, volume in read_stacked(case).items():
+        files[role] = home / f"{case.case}_{role}.nii.gz"
+        write_volume(files[role], volume)
+    return replace(case, files=files, channels={})

@@ -1,30 +1,29 @@
-"""Cases: finding them in a user's BraTS folder, and the table that lists a cohort."""
+"""Cases: finding them in a user's folder, and the table that lists a cohort."""
 
 import csv
+import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+from glioseg.data.layouts import (
+    DATASET,
+    ROLES,
+    SEGMENTATION,
+    DecathlonCase,
+    decathlon_cases,
+    known_layouts,
+    match_name,
+)
+from glioseg.data.tables import GRADES, Patient, read_patients
 from glioseg.labels import Scheme
 
 COHORT = "cohort.csv"
 """The table that lists the cases of data/raw."""
 
-MODALITIES = ("t1", "t1ce", "t2", "flair")
-SEGMENTATION = "seg"
-ROLES = (*MODALITIES, SEGMENTATION)
-"""The files of a case: four images and, where known, the segmentation."""
-
-NAMINGS: dict[Scheme, dict[str, str]] = {
-    Scheme.BRATS2021: {f"_{role}": role for role in ROLES},
-    Scheme.BRATS2023: {"-t1n": "t1", "-t1c": "t1ce", "-t2w": "t2", "-t2f": "flair", "-seg": "seg"},
-}
-"""How each era of BraTS ends a file's name, and which role that is."""
-
-SUFFIX = re.compile(r"\.nii(\.gz)?$")
 COLUMNS = ("case", "patient", "scheme", "grade", "age", "survival_days", "source")
 
 
@@ -36,7 +35,8 @@ class CohortError(ValueError):
 class Case:
     """One examination of one patient.
 
-    `files` maps a role of `ROLES` to its file; a role that is missing is not there.
+    `files` maps a role of `ROLES` to its file; a role that is missing is not there. `channels` says,
+    where one 4D file holds several roles, where along its last axis each lies.
     """
 
     case: str
@@ -46,6 +46,7 @@ class Case:
     age: float | None = None
     survival_days: float | None = None
     source: str = ""
+    channels: dict[str, int] = field(default_factory=dict)
 
     @property
     def patient(self) -> str:
@@ -59,82 +60,66 @@ class Case:
 
 
 def find_cases(folder: Path) -> list[Case]:
-    """Find every case in a BraTS folder, however deep, sorted by name.
+    """Find every case in a folder of BraTS or of the Decathlon's Task01, however deep, sorted by name.
 
-    A case is a folder whose files end as one of `NAMINGS` says. Grade is read from an HGG or LGG
-    folder above it, age and survival from a `survival*.csv` of BraTS where there is one.
+    Links to folders are followed. Grade is read from an HGG or LGG folder above a case or from BraTS'
+    `name_mapping.csv`, age and survival from its `survival*.csv`.
 
     Raises:
         CohortError: no folder, no case in it, or two cases of one name.
+        LayoutError: a dataset.json that is not that of Task01.
     """
     if not folder.is_dir():
-        raise CohortError(f"{folder}: expected a folder of BraTS cases, found none")
-    outcomes = _read_outcomes(folder)
-    cases = sorted(_scan(folder, outcomes), key=lambda case: case.case)
+        raise CohortError(f"{folder}: expected a folder of cases, found none")
+    patients, seen = read_patients(folder), Counter[str]()
+    cases = sorted(_scan(folder, patients, seen), key=lambda case: case.case)
     if not cases:
-        endings = ", ".join("*" + "{" + ",".join(names) + "}.nii.gz" for names in NAMINGS.values())
-        raise CohortError(f"{folder}: no case found; expected files named {endings}")
+        some = ", ".join(name for name, _ in seen.most_common(3)) or "nothing"
+        raise CohortError(
+            f"{folder}: no case found among {seen.total()} files ({some}); known layouts: {known_layouts()}"
+        )
     for one, other in pairwise(cases):
         if one.case == other.case:
             raise CohortError(f"{one.case}: two cases have this name: {one.source}, {other.source}")
     return cases
 
 
-def _scan(folder: Path, outcomes: dict[str, dict[str, float]]) -> Iterator[Case]:
-    for here in sorted({folder, *(path for path in folder.rglob("*") if path.is_dir())}):
+def _scan(folder: Path, patients: dict[str, Patient], seen: Counter[str]) -> Iterator[Case]:
+    """Every case below a folder; `seen` counts the files by name."""
+    for here, names in _walk(folder):
+        seen.update(names)
+        if DATASET in names:
+            yield from map(_decathlon_case, decathlon_cases(here))
         found: dict[tuple[str, Scheme], dict[str, Path]] = {}
-        for file in sorted(here.iterdir()):
-            if match := match_name(file.name):
-                name, scheme, role = match
-                found.setdefault((name, scheme), {})[role] = file
-        for (name, scheme), files in found.items():
-            grade = next((part for part in here.parts[::-1] if part in ("HGG", "LGG")), None)
-            known = outcomes.get(name, {})
-            yield Case(name, files, scheme, grade, source=str(here), **known)
+        for name in names:
+            if match := match_name(name):
+                case, layout, role = match
+                found.setdefault((case, layout.scheme), {})[role] = here / name
+        grade = next((part for part in here.parts[::-1] if part in GRADES), None)
+        for (case, scheme), files in found.items():
+            known = patients.get(case, Patient())
+            yield Case(
+                case, files, scheme, grade or known.grade, known.age, known.survival_days, source=str(here)
+            )
 
 
-def match_name(name: str) -> tuple[str, Scheme, str] | None:
-    """Split a file's name into case, scheme and role, or None where it is not a case's file.
-
-    >>> match_name("BraTS-GLI-00000-000-t1c.nii.gz")
-    ('BraTS-GLI-00000-000', <Scheme.BRATS2023: 'brats2023'>, 't1ce')
-    """
-    stem = SUFFIX.sub("", name)
-    if stem == name or name.startswith("."):
-        return None
-    for scheme, endings in NAMINGS.items():
-        for ending, role in endings.items():
-            if stem.endswith(ending) and stem != ending:
-                return stem.removesuffix(ending), scheme, role
-    return None
+def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Each folder once, whatever links lead to it, with the names of its files in order."""
+    known = set()
+    for here, folders, names in os.walk(folder, followlinks=True):
+        folders.sort()
+        if (true := os.path.realpath(here)) in known:
+            folders.clear()
+        else:
+            known.add(true)
+            yield Path(here), sorted(names)
 
 
-def _read_outcomes(folder: Path) -> dict[str, dict[str, float]]:
-    """Age and survival by case, from a BraTS `survival_data.csv` or `survival_info.csv` (2017 on).
-
-    Columns differ by year (`Brats17ID`, `BraTS19ID`, …; `Survival`, `Survival_days`); a survival that
-    is no number ("ALIVE …") is not known.
-    """
-    known: dict[str, dict[str, float]] = {}
-    for file in sorted(folder.rglob("survival*.csv")):
-        for row in csv.DictReader(file.read_text(encoding="utf-8-sig").splitlines()):
-            for column, value in row.items():
-                if column and column.lower().endswith("id"):
-                    known[value] = _numbers(row)
-    return known
-
-
-def _numbers(row: dict[str, str]) -> dict[str, float]:
-    fields = {"age": "age", "survival": "survival_days"}
-    found = {}
-    for column, value in row.items():
-        field = next(
-            (field for start, field in fields.items() if (column or "").lower().startswith(start)), None
-        )
-        with suppress(ValueError):
-            if field:
-                found[field] = float(value)
-    return found
+def _decathlon_case(found: DecathlonCase) -> Case:
+    files = dict.fromkeys(found.channels, found.images)
+    files |= {SEGMENTATION: found.label} if found.label else {}
+    source = str(found.images.parent.parent)
+    return Case(found.name, files, Scheme.MSD, source=source, channels=dict(found.channels))
 
 
 def write_cohort(path: Path, cases: list[Case]) -> None:

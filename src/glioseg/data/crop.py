@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Num, UInt8
 from numpy.typing import NDArray
 
-from glioseg.data.cases import MODALITIES
+from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import Grid, Volume
 from glioseg.geometry import Box, bounding_box, paste
 

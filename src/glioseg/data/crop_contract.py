@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from glioseg.data.cases import MODALITIES
+from glioseg.data.layouts import MODALITIES
 from glioseg.data.rules import Record, Rule, Table, absent, between, equal, listed, one_of, only_labels
 from glioseg.data.store_survey import COUNTS, CropRow
 from glioseg.labels import Label

@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Float16, Num, UInt8
 from numpy.typing import NDArray
 
-from glioseg.data.cases import MODALITIES, SEGMENTATION, Case
+from glioseg.data.cases import Case
 from glioseg.data.coarse import coarse_image, coarse_labels
 from glioseg.data.crop import AFFINE_TOLERANCE, Placement, normalised
+from glioseg.data.layouts import MODALITIES, SEGMENTATION
 from glioseg.data.volumes import read_volume
 from glioseg.labels import from_scheme
 

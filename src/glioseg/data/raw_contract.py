@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from glioseg.data.cases import MODALITIES, ROLES, SEGMENTATION, Case
+from glioseg.data.cases import Case
+from glioseg.data.layouts import MODALITIES, ROLES, SEGMENTATION
 from glioseg.data.rules import (
     Record,
     Rule,

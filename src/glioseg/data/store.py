@@ -19,9 +19,10 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
-from glioseg.data.cases import COHORT, SEGMENTATION, Case, read_cohort
+from glioseg.data.cases import COHORT, Case, read_cohort
 from glioseg.data.coarse import coarse_image, coarse_labels
 from glioseg.data.crop import Placement, crop_images, crop_labels
+from glioseg.data.layouts import SEGMENTATION
 from glioseg.data.raw_case import RawCase
 from glioseg.data.volumes import read_volume
 from glioseg.labels import LABEL_NAMES, Label, from_scheme

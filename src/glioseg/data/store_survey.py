@@ -16,7 +16,7 @@ from jaxtyping import Float16, Num, UInt8
 from numpy.typing import NDArray
 
 from glioseg.cluster import map_cases
-from glioseg.data.cases import MODALITIES
+from glioseg.data.layouts import MODALITIES
 from glioseg.data.store import MANIFEST, CroppedCase, StoreError, listed_cases
 from glioseg.labels import LABEL_NAMES, Label
 

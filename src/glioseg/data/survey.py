@@ -14,7 +14,8 @@ from jaxtyping import Bool, Num
 from numpy.typing import NDArray
 
 from glioseg.cluster import map_cases
-from glioseg.data.cases import ROLES, SEGMENTATION, Case
+from glioseg.data.cases import Case
+from glioseg.data.layouts import ROLES, SEGMENTATION
 from glioseg.data.volumes import Grid, Volume, VolumeError, decode_volume
 from glioseg.geometry import Shape3
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from glioseg.cluster import map_cases
 from glioseg.data.answers import Answer
-from glioseg.data.cases import MODALITIES, SEGMENTATION, Case
+from glioseg.data.cases import Case
+from glioseg.data.layouts import MODALITIES, SEGMENTATION
 from glioseg.data.volumes import Grid, Volume, read_volume, write_volume
 from glioseg.eval.columns import column
 from glioseg.eval.distances import Spacing3

@@ -10,7 +10,7 @@ import jinja2
 import pandas as pd
 from PIL import Image
 
-from glioseg.data.cases import MODALITIES
+from glioseg.data.layouts import MODALITIES
 from glioseg.eval.charts import dice_chart
 from glioseg.eval.columns import METRICS, REGION_METRICS, STRUCTURES, column
 from glioseg.eval.pictures import PLANES, PREDICTION, TRUTH

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from glioseg.data.cases import MODALITIES, SEGMENTATION, Case
+from glioseg.data.cases import Case
+from glioseg.data.layouts import MODALITIES, SEGMENTATION
 from glioseg.data.volumes import read_volume
 from glioseg.eval.cases import Ask, dense_labels
 from glioseg.eval.metrics import region_dice

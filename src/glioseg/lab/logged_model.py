@@ -10,7 +10,7 @@ from mlflow.entities import LoggedModel, LoggedModelStatus
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
-from glioseg.data.cases import MODALITIES
+from glioseg.data.layouts import MODALITIES
 from glioseg.lab.candidate import CONTENT, Source
 from glioseg.lab.tracking import experiment_id, flatten, known_run, log_metrics
 from glioseg.labels import REGIONS, Scheme

@@ -12,8 +12,8 @@ from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
 from glioseg.data.answers import DAYS_PER_YEAR, Answer
-from glioseg.data.cases import MODALITIES
 from glioseg.data.crop import Placement, crop_brain, crop_images, uncrop
+from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import Volume
 from glioseg.geometry import Shape3, downsample
 from glioseg.labels import labels_from_regions

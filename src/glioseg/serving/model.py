@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
 from glioseg.data.answers import Answer
-from glioseg.data.cases import MODALITIES
+from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import Volume, decode_volume, encode_volume
 from glioseg.labels import Scheme, to_scheme
 from glioseg.nets.inference import MODEL_FILE, Segmenter, load_model

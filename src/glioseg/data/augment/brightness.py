@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 from numpy.typing import NDArray
 
-from glioseg.data.cases import MODALITIES
+from glioseg.data.layouts import MODALITIES
 
 CHANNELS = len(MODALITIES)
 GAMMA_CHANCE, CONTRAST_CHANCE, BRIGHTNESS_CHANCE, NOISE_CHANCE = 0.6, 0.3, 0.3, 0.2

@@ -5,7 +5,7 @@ Havaei et al. 2016 (HeMIS) showed that one network can serve every subset of the
 
 import numpy as np
 
-from glioseg.data.cases import MODALITIES
+from glioseg.data.layouts import MODALITIES
 
 Kept = tuple[bool, ...]
 """Which of `MODALITIES` a patch keeps."""

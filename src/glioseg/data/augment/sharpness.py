@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float32
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from glioseg.data.cases import MODALITIES
+from glioseg.data.layouts import MODALITIES
 
 CHANNELS = len(MODALITIES)
 BLUR_CHANCE = 0.4

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from glioseg.data.cases import MODALITIES
+from glioseg.data.layouts import MODALITIES
 from glioseg.data.phantom.looks import Look, draw_look
 
 # (probability, |x|, y, z in MNI mm): white matter of each lobe, where gliomas mostly sit

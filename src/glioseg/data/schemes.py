@@ -1,0 +1,72 @@
+"""The label scheme of a cohort: declared, or told by all its label maps together."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from glioseg.cluster import map_cases
+from glioseg.data.cases import Case, CohortError
+from glioseg.data.layouts import SEGMENTATION
+from glioseg.data.volumes import VolumeError, read_volume
+from glioseg.labels import Scheme, shown_scheme
+
+NAMED = 3
+"""Cases of each scheme that an error names."""
+
+
+def settle_schemes(cases: Sequence[Case], *, declared: Scheme | None = None) -> list[Case]:
+    """Set each case's label scheme to the one that all cases of its layout show together.
+
+    One case seldom tells (it may have no enhancing tumour), so nothing is guessed case by case; where
+    no case tells, the layout's own scheme stands. The Decathlon declares its scheme itself.
+
+    Args:
+        cases: as `find_cases` found them, each with its layout's own scheme.
+        declared: the scheme of all cases, if the user says so.
+
+    Raises:
+        CohortError: cases of one layout show different schemes.
+    """
+    if declared:
+        return [replace(case, scheme=declared) for case in cases]
+    telling = [case for case in cases if case.labelled and case.scheme is not Scheme.MSD]
+    shown = map_cases(_shown, telling, title="read label schemes")
+    settled = {Scheme.MSD: Scheme.MSD}
+    for own in {case.scheme for case in cases} - settled.keys():
+        told: dict[Scheme, list[str]] = {}
+        for case, scheme in zip(telling, shown, strict=True):
+            if scheme and case.scheme is own:
+                told.setdefault(scheme, []).append(case.case)
+        settled[own] = _together(own, told)
+    return [replace(case, scheme=settled[case.scheme]) for case in cases]
+
+
+def _shown(case: Case) -> Scheme | None:
+    try:
+        values = np.unique(read_volume(case.files[SEGMENTATION]).data)
+    except VolumeError:
+        return None  # the contract names the file; here it just tells nothing
+    return shown_scheme(int(value) for value in values if value in (0, 1, 2, 3, 4))
+
+
+def _together(own: Scheme, told: Mapping[Scheme, Sequence[str]]) -> Scheme:
+    """The scheme of a layout, from the cases that show each.
+
+    After treatment some cases have a cavity or enhancing tumour alone, so that they look like another
+    scheme's; a case with both tells. Before 2023 there was no cavity: 3 beside 4 breaks the contract.
+    """
+    if own is Scheme.BRATS2023 and Scheme.BRATS2024 in told:
+        return Scheme.BRATS2024
+    possible = {scheme: names for scheme, names in told.items() if scheme is not Scheme.BRATS2024}
+    if len(possible) > 1:
+        got = ", ".join(f"{scheme} in {_some(names)}" for scheme, names in sorted(possible.items()))
+        raise CohortError(
+            f"labels: expected one scheme in the cohort, got {got}; if it is one, declare data.scheme"
+        )
+    return next(iter(possible), own)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
