@@ -79,8 +79,8 @@ def predict(
     """Segment one case or a folder of cases, with or without a segmentation present.
 
     Any of the four modalities may be missing, but not all. Labels follow the scheme of the case's own
-    naming: enhancing tumour is 4 for `_t1ce` files (BraTS 2017 to 2021) and 3 for `-t1c` files (2023
-    on).
+    layout: enhancing tumour is 4 for `_t1ce` files (BraTS 2017 to 2021) and 3 for `-t1c` files (2023
+    on); of the Decathlon, oedema is 1, non-enhancing core 2 and enhancing tumour 3.
     """
     try:
         cases = find_cases(scans)
