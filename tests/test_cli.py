@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 
+import nibabel as nib
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -65,6 +66,23 @@ def test_one_line_a_case_with_volumes_and_intervals(models, tmp_path):
     labels = read_volume(tmp_path / "out" / "one.nii.gz")
     assert np.unique(labels.data).tolist() == [0, 1]
     np.testing.assert_array_equal(labels.grid.affine, GRID.affine)
+
+
+def test_a_case_of_the_decathlon_is_segmented_in_its_own_labels(models, tmp_path):
+    task = tmp_path / "Task01_BrainTumour"
+    (task / "imagesTs").mkdir(parents=True)
+    scan = np.zeros((*GRID.shape, 4), np.int16)
+    scan[2:8, 1:7, 1:6] = 10
+    nib.save(nib.Nifti1Image(scan, GRID.affine), task / "imagesTs" / "BRATS_485.nii.gz")
+    about = {
+        "modality": {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"},
+        "labels": {"1": "edema", "2": "non-enhancing tumor", "3": "enhancing tumour"},
+    }
+    (task / "dataset.json").write_text(json.dumps(about))
+    result = run(task, "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    # The necrotic core of the whole brain: 1 in BraTS, 2 in the Decathlon.
+    assert np.unique(read_volume(tmp_path / "out" / "BRATS_485.nii.gz").data).tolist() == [0, 2]
 
 
 def test_missing_modalities_are_named_and_a_model_that_never_lacked_any_warns(models, tmp_path):
