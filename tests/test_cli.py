@@ -139,7 +139,7 @@ def test_outcomes_are_told_where_the_model_has_them(models, tmp_path, monkeypatc
     ("write", "output", "message"),
     [
         (["seg"], "out", "one: no modality: expected at least one of t1, t1ce, t2, flair"),
-        ([], "out", "scans: expected a folder of BraTS cases, found none"),
+        ([], "out", "scans: expected a folder of cases, found none"),
     ],
 )
 def test_what_cannot_be_segmented_is_said_before_the_model_loads(models, tmp_path, write, output, message):

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -116,14 +117,20 @@ CHANNELS = {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"}
 TISSUES = {"0": "background", "1": "edema", "2": "non-enhancing tumor", "3": "enhancing tumour"}
 
 
+def write_stack(path: Path, stack: np.ndarray) -> None:
+    """A 4D file, which glioseg itself never writes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(stack, GRID.affine), path)
+
+
 def write_decathlon(folder: Path, *, channels=CHANNELS, tissues=TISSUES) -> Path:
     """Task01 with one labelled case and one for testing, whose channels hold 100, 101, 102 and 103."""
     task = folder / "Task01_BrainTumour"
     stack = np.stack([np.full(GRID.shape, 100 + i, np.int16) for i in range(4)], axis=-1)
     labels = np.zeros(GRID.shape, np.uint8)
     labels.flat[:4] = range(4)
-    write_volume(task / "imagesTr" / "BRATS_001.nii.gz", Volume(stack, GRID))
-    write_volume(task / "imagesTs" / "BRATS_485.nii.gz", Volume(stack, GRID))
+    write_stack(task / "imagesTr" / "BRATS_001.nii.gz", stack)
+    write_stack(task / "imagesTs" / "BRATS_485.nii.gz", stack)
     write_volume(task / "labelsTr" / "BRATS_001.nii.gz", Volume(labels, GRID))
     (task / "imagesTr" / "._BRATS_001.nii.gz").write_bytes(b"left over by macOS")
     (task / "dataset.json").write_text(json.dumps({"modality": channels, "labels": tissues}))
@@ -169,7 +176,7 @@ def test_another_task_of_the_decathlon_is_refused(tmp_path):
 
 def test_a_file_without_its_channels_is_named(tmp_path):
     task = write_decathlon(tmp_path)
-    write_volume(task / "imagesTr" / "BRATS_001.nii.gz", Volume(np.zeros((*GRID.shape, 2), np.int16), GRID))
+    write_stack(task / "imagesTr" / "BRATS_001.nii.gz", np.zeros((*GRID.shape, 2), np.int16))
     with pytest.raises(
         VolumeError, match=r"BRATS_001\.nii\.gz: expected 4 axes, the last of at least 4, got"
     ):
