@@ -148,7 +148,13 @@ def test_the_other_backend_trains_and_answers_like_this_one(both: tuple[Path, Pa
 
 def test_the_other_backend_trains_from_end_to_end(both: tuple[Path, Path]) -> None:
     logs = json.loads((both[1] / "report.json").read_text())["logs"]
-    assert {"loss", "val_loss", "val_dice", "val_seed_weighted_dice", "val_survival_loss"} <= set(logs)
+    assert {
+        "loss",
+        "val_loss",
+        "val_dice",
+        "val_segmentation_seed_weighted_dice",
+        "val_survival_loss",
+    } <= set(logs)
     assert np.isfinite(list(logs.values())).all(), logs
 
 
