@@ -1,7 +1,13 @@
-"""What every stage does around its work: one clear line and exit code 1 where the input is bad."""
+"""What stages share: one clear line and exit code 1 where the input is bad, and the tuned settings."""
 
+import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
+
+from glioseg.params import Params, load_params, with_best
+
+BEST = Path("reports/tune/best_params.json")
 
 
 def run(main: Callable[[], None]) -> None:
@@ -12,3 +18,8 @@ def run(main: Callable[[], None]) -> None:
         sys.exit("stopped; run `dvc repro` again to go on")
     except (ValueError, OSError) as error:
         sys.exit(f"{sys.argv[0]}: {error}")
+
+
+def tuned_params() -> Params:
+    """params.yaml, with what the study found best."""
+    return with_best(load_params(), json.loads(BEST.read_text()))

@@ -12,8 +12,7 @@ RAW = Path("data/raw")
 def main() -> None:
     params = load_params()
     if params.data.folder is not None and params.data.source == "folder":
-        scheme = None if params.data.scheme == "detect" else params.data.scheme
-        cases = acquire_folder(RAW, source=params.data.folder, scheme=scheme)
+        cases = acquire_folder(RAW, source=params.data.folder, scheme=params.data.scheme)
     else:
         cases = acquire_phantoms(RAW, cases=params.phantom.cases, seed=params.phantom.seed)
     labelled = sum(case.labelled for case in cases)

@@ -4,17 +4,16 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from _stage import run
+from _stage import run, tuned_params
 from glioseg.data.cases import COHORT, Case, read_cases
 from glioseg.eval.cases import judge_cases, predict_cases
 from glioseg.eval.summary import summarise
 from glioseg.eval.table import dice_table, lesion_line
 from glioseg.files import replaced_whole, write_whole
-from glioseg.lab.lineage import data_version, sha256_files
+from glioseg.lab.lineage import origin
 from glioseg.nets.inference import load_model
-from glioseg.params import Params, load_params, with_best
 
-RAW, SPLITS, BEST = Path("data/raw"), Path("data/splits.json"), Path("reports/tune/best_params.json")
+RAW, SPLITS = Path("data/raw"), Path("data/splits.json")
 MODEL, RECORD, REPORTS = Path("models/settled"), Path("reports/settle/model.json"), Path("reports")
 METRICS, PER_CASE, PAGE = REPORTS / "metrics.json", REPORTS / "per_case.csv", REPORTS / "report.html"
 SHOWN = {"network", "train", "inference", "crop", "split", "evaluate"}
@@ -27,19 +26,21 @@ def main() -> None:
     from glioseg.eval.subsets import subset_dice
     from glioseg.lab.tracking import flatten, log_evaluation
 
-    params, trained = load_params(), json.loads(RECORD.read_text())
+    params, trained = tuned_params(), json.loads(RECORD.read_text())
     asked, cases, segmenter = params.evaluate, cases_of("test"), load_model(MODEL)
+    learned = cases_of("train", "validation") if params.train.folds > 1 else cases_of("train")
     answer = segmenter.answer
     with replaced_whole(REPORTS / "predictions") as masks, replaced_whole(REPORTS / "pictures") as pictures:
         answers = predict_cases(answer, cases, masks)
         table = judge_cases(cases, answers, predictions=masks, pictures=pictures, imagej=asked.imagej)
         metrics = summarise(table, samples=asked.bootstrap_samples, seed=asked.seed)
-        metrics |= outcome_scores(table, training=learned_from(params.train.folds))
+        metrics |= outcome_scores(table, training=learned)
         if asked.modality_subsets:
             metrics["modality_subsets"] = subset_dice(answer, cases)
-        settings = flatten(tuned(params).model_dump(mode="json", include=SHOWN))
+        facts = origin((file for case in cases for file in case.files.values()), trained)
+        settings = flatten(params.model_dump(mode="json", include=SHOWN))
         settings |= flatten({"model": asdict(segmenter.settings)})
-        page = write_report(table, metrics, pictures=pictures, origin=origin(cases, trained), params=settings)
+        page = write_report(table, metrics, pictures=pictures, origin=facts, params=settings)
     write_whole(PER_CASE, table.to_csv(index=False).encode())
     write_whole(PAGE, page.encode())
     write_whole(METRICS, json.dumps(metrics, indent=2, allow_nan=False).encode() + b"\n")
@@ -49,28 +50,9 @@ def main() -> None:
     print(lesion_line(metrics))
 
 
-def cases_of(part: str) -> list[Case]:
-    return read_cases(RAW / COHORT, json.loads(SPLITS.read_text())[part])
-
-
-def learned_from(folds: int) -> list[Case]:
-    parts = ("train", "validation") if folds > 1 else ("train",)
-    return [case for part in parts for case in cases_of(part)]
-
-
-def tuned(params: Params) -> Params:
-    return with_best(params, json.loads(BEST.read_text()))
-
-
-def origin(cases: list[Case], trained: dict[str, str]) -> dict[str, str]:
-    return {
-        "DVC's hash of data/cropped": data_version(),
-        "SHA-256 of the test cases' files": sha256_files(
-            file for case in cases for file in case.files.values()
-        ),
-        "MLflow run that trained the model": trained["run_id"],
-        "MLflow's name of the model": trained["model_id"],
-    }
+def cases_of(*parts: str) -> list[Case]:
+    splits = json.loads(SPLITS.read_text())
+    return read_cases(RAW / COHORT, [name for part in parts for name in splits[part]])
 
 
 if __name__ == "__main__":

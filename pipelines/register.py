@@ -35,9 +35,9 @@ def main() -> None:
         from glioseg.lab.registry import register  # MLflow takes seconds to import
         from glioseg.lab.tracking import connect
 
-        trained = json.loads((REPORTS / "settle/model.json").read_text())
+        run_id = json.loads((REPORTS / "settle/model.json").read_text())["run_id"]
         line = register(
-            connect(lab), params=params, source=source, run=trained, evaluation=evaluation, score=score
+            connect(lab), params=params, source=source, run_id=run_id, evaluation=evaluation, score=score
         )
     metrics = json.loads((REPORTS / "metrics.json").read_text())
     print(f"register: {params.name} {line}\n\n{dice_table(metrics)}")

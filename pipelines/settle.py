@@ -5,7 +5,7 @@ from pathlib import Path
 from shutil import copytree
 
 import glioseg
-from _stage import run
+from _stage import run, tuned_params
 from glioseg.data.splits import training_parts
 from glioseg.data.store import open_cases
 from glioseg.files import replaced_whole, write_whole
@@ -16,15 +16,14 @@ from glioseg.lab.tracking import connect
 from glioseg.nets.inference import load_networks
 from glioseg.nets.settings import Settings
 from glioseg.nets.settling import settle
-from glioseg.params import load_params, with_best
 
 CROPPED, RAW, SPLITS = Path("data/cropped"), Path("data/raw"), Path("data/splits.json")
-BEST, RUN = Path("reports/tune/best_params.json"), Path("reports/train/run.json")
-NETWORKS, MODEL, RECORD = Path("models/trained"), Path("models/settled"), Path("reports/settle/model.json")
+RUN, RECORD = Path("reports/train/run.json"), Path("reports/settle/model.json")
+NETWORKS, MODEL = Path("models/trained"), Path("models/settled")
 
 
 def main() -> None:
-    params = with_best(load_params(), json.loads(BEST.read_text()))
+    params = tuned_params()
     network, train, crop, inference = params.network, params.train, params.crop, params.inference
     folds = training_parts(json.loads(SPLITS.read_text()), folds=train.folds)
     raw = RAW if crop.on_the_fly else None

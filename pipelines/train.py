@@ -4,7 +4,7 @@ import json
 from functools import partial
 from pathlib import Path
 
-from _stage import run
+from _stage import run, tuned_params
 from glioseg.data.splits import training_parts
 from glioseg.data.store import open_cases
 from glioseg.files import replaced_whole, write_whole
@@ -15,15 +15,14 @@ from glioseg.lab.registry import weights_file
 from glioseg.lab.tracking import connect
 from glioseg.lab.training_run import training_run
 from glioseg.nets.inference import save_networks
-from glioseg.params import Network, load_params, with_best
+from glioseg.params import Network
 
 CROPPED, RAW, SPLITS = Path("data/cropped"), Path("data/raw"), Path("data/splits.json")
-BEST = Path("reports/tune/best_params.json")
 NETWORKS, REPORTS = Path("models/trained"), Path("reports/train")
 
 
 def main() -> None:
-    params, lab = with_best(load_params(), json.loads(BEST.read_text())), Lab.here()
+    params, lab = tuned_params(), Lab.here()
     folds = training_parts(json.loads(SPLITS.read_text()), folds=params.train.folds)
     client, init = connect(lab), weights_file(params.train.init_from)
     settings = params.model_dump(mode="json", include={"network", "train", "crop"})

@@ -41,7 +41,7 @@ class Data(Section):
 
     source: Literal["phantom", "folder"]
     folder: Path | None = None
-    scheme: Scheme | Literal["detect"] = "detect"
+    scheme: Scheme | None = None
 
     @model_validator(mode="after")
     def _folder_when_asked(self) -> "Data":

@@ -11,6 +11,7 @@ from glioseg.data.acquire import acquire_folder
 from glioseg.data.cases import Case, CohortError, find_cases
 from glioseg.data.layouts import MODALITIES, LayoutError
 from glioseg.data.scans import read_images
+from glioseg.data.tables import TableError
 from glioseg.data.volumes import Grid, Volume, VolumeError, read_volume, write_volume
 from glioseg.labels import Scheme
 
@@ -87,6 +88,13 @@ def test_to_2020_grade_and_survival_come_from_folders_and_tables(tmp_path, make)
     assert (low.grade, low.age, low.survival_days) == ("LGG", None, None)
     assert high.scheme is low.scheme is Scheme.BRATS2021
     assert brightness(high) == {"t1": 10, "t1ce": 20, "t2": 30, "flair": 40}
+
+
+def test_a_table_that_cannot_be_read_is_named(tmp_path):
+    brats2017(tmp_path)
+    (tmp_path / "survival_data.csv").write_bytes(b"Brats17ID,Age\n\xff\xfe,60\n")
+    with pytest.raises(TableError, match=r"survival_data\.csv: not a table of patients: "):
+        find_cases(tmp_path)
 
 
 def test_2021(tmp_path):

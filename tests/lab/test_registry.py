@@ -16,7 +16,7 @@ from glioseg.lab.registry import RegistryError, model_folder, register
 from glioseg.lab.tracking import connect, experiment_id
 from glioseg.params import Register
 
-ELSEWHERE = {"run_id": "0" * 32, "model_id": "m-" + "0" * 32}
+ELSEWHERE = "0" * 32
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,13 @@ def not_asked(folder):
     raise AssertionError("the champion's table is there, it need not be scored")
 
 
-def offer(shop, content, score=not_asked, run=ELSEWHERE, margin=0.0, **dice):
+def offer(shop, content, score=not_asked, run_id=ELSEWHERE, margin=0.0, **dice):
     client = connect(shop.lab)
     return register(
         client,
         params=Register(name=shop.name, margin=margin),
         source=source(shop, content),
-        run=run,
+        run_id=run_id,
         evaluation=evaluation(shop, content, **dice),
         score=score,
     )
@@ -146,7 +146,7 @@ def test_the_trained_model_itself_is_registered(shop):
     run_id = client.create_run(experiment_id(client, "train")).info.run_id
     numbers = {"calibration_error_after_wt": 0.01}
     model_id = log_model(client, source(shop, "one"), run_id=run_id, params={"seed": 1}, metrics=numbers)
-    offer(shop, "one", a=0.7, run={"run_id": run_id, "model_id": model_id})
+    offer(shop, "one", a=0.7, run_id=run_id)
     assert versions(shop)[1].source == f"models:/{model_id}"
     assert versions(shop)[1].run_id == run_id
     model = client.get_logged_model(model_id)

@@ -38,7 +38,7 @@ def registered(tmp_path_factory):
         connect(lab),
         params=Register(name="glioseg", margin=0.0),
         source=Source(sorted(folder.iterdir()), Path(glioseg.__file__).parent),
-        run={"run_id": "0" * 32, "model_id": "m-" + "0" * 32},
+        run_id="0" * 32,
         evaluation=Evaluation(root / "per_case.csv", ["a"]),
         score=lambda folder: pytest.fail("there is no champion to score"),
     )

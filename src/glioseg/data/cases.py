@@ -67,7 +67,7 @@ def find_cases(folder: Path) -> list[Case]:
 
     Raises:
         CohortError: no folder, no case in it, or two cases of one name.
-        LayoutError: a dataset.json that is not that of Task01.
+        LayoutError, TableError: a dataset.json that is not that of Task01, or a table that cannot be read.
     """
     if not folder.is_dir():
         raise CohortError(f"{folder}: expected a folder of cases, found none")

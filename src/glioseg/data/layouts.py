@@ -49,7 +49,7 @@ DECATHLON = "MSD Task01_BrainTumour (dataset.json, imagesTr, labelsTr, imagesTs)
 DATASET = "dataset.json"
 CHANNELS = {"flair": "flair", "t1w": "t1", "t1gd": "t1ce", "t2w": "t2"}
 """What dataset.json calls the modalities, in lower case."""
-TISSUES = {"1": "edema", "2": "non-enhancing tumor", "3": "enhancing tumour"}
+TISSUE_NAMES = {"1": "edema", "2": "non-enhancing tumor", "3": "enhancing tumour"}
 """What its label values stand for: those of `Scheme.MSD`."""
 
 
@@ -110,11 +110,11 @@ def _channels(path: Path) -> dict[str, int]:
     try:
         record = json.loads(path.read_text())
         named = {CHANNELS.get(str(m).lower(), str(m)): int(i) for i, m in record["modality"].items()}
-        tissues = {value: str(record["labels"].get(value)).lower() for value in TISSUES}
+        tissues = {value: str(record["labels"].get(value)).lower() for value in TISSUE_NAMES}
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise LayoutError(f"{path}: not a dataset.json of the Decathlon: {error!r}") from None
     if named.keys() != set(MODALITIES):
         raise LayoutError(f"{path}: modality: expected FLAIR, T1w, t1gd and T2w, got {', '.join(named)}")
-    if tissues != TISSUES:
-        raise LayoutError(f"{path}: labels: expected {TISSUES}, got {tissues}")
+    if tissues != TISSUE_NAMES:
+        raise LayoutError(f"{path}: labels: expected {TISSUE_NAMES}, got {tissues}")
     return named

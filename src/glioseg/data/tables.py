@@ -9,6 +9,10 @@ from pathlib import Path
 GRADES = ("HGG", "LGG")
 
 
+class TableError(ValueError):
+    """A table that cannot be read; the message names it."""
+
+
 @dataclass(frozen=True)
 class Patient:
     """What is known of a case's patient; None is what is not."""
@@ -23,6 +27,9 @@ def read_patients(folder: Path) -> dict[str, Patient]:
 
     Columns differ by year: `Brats17ID`, `BraTS19ID`, `BraTS_2020_subject_ID`, …; `Survival` or
     `Survival_days`. A survival that is no number ("ALIVE …") is not known.
+
+    Raises:
+        TableError: a table that is not text in UTF-8, or no CSV.
     """
     grades = {
         case: row["grade"]
@@ -44,7 +51,11 @@ def read_patients(folder: Path) -> dict[str, Patient]:
 def _rows(folder: Path, pattern: str) -> Iterator[dict[str, str]]:
     """Rows of all tables of this name, with column names in lower case."""
     for file in sorted(folder.rglob(pattern)):
-        for row in csv.DictReader(file.read_text(encoding="utf-8-sig").splitlines()):
+        try:
+            rows = list(csv.DictReader(file.read_text(encoding="utf-8-sig").splitlines()))
+        except (OSError, ValueError, csv.Error) as error:
+            raise TableError(f"{file}: not a table of patients: {error}") from None
+        for row in rows:
             yield {(column or "").lower(): value or "" for column, value in row.items()}
 
 

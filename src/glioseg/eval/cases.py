@@ -14,6 +14,7 @@ from glioseg.cluster import map_cases
 from glioseg.data.answers import Answer
 from glioseg.data.cases import Case
 from glioseg.data.layouts import MODALITIES, SEGMENTATION
+from glioseg.data.scans import read_images
 from glioseg.data.volumes import Grid, Volume, read_volume, write_volume
 from glioseg.eval.columns import column
 from glioseg.eval.distances import Spacing3
@@ -62,7 +63,7 @@ def predict_cases(answer: Ask, cases: Sequence[Case], folder: Path) -> pd.DataFr
     _check(cases)
     rows = []
     for case in track(cases, title="predict", total=len(cases)):
-        images = {name: read_volume(case.files[name]) for name in MODALITIES}
+        images = read_images(case)
         said = answer(images)
         labels = to_scheme(said.labels, case.scheme)
         write_volume(prediction_file(folder, case), Volume(labels, images[MODALITIES[0]].grid))

@@ -8,6 +8,7 @@ import numpy as np
 
 from glioseg.data.cases import Case
 from glioseg.data.layouts import MODALITIES, SEGMENTATION
+from glioseg.data.scans import read_images
 from glioseg.data.volumes import read_volume
 from glioseg.eval.cases import Ask, dense_labels
 from glioseg.eval.metrics import region_dice
@@ -41,7 +42,7 @@ def subset_dice(answer: Ask, cases: Sequence[Case]) -> list[dict[str, Any]]:
 
 def _each(answer: Ask, cases: Sequence[Case]) -> Iterator[tuple[Subset, dict[str, float]]]:
     for case in cases:
-        images = {name: read_volume(case.files[name]) for name in MODALITIES}
+        images = read_images(case)
         truth = dense_labels(read_volume(case.files[SEGMENTATION]), case.scheme)
         for subset in SUBSETS:
             labels = answer({name: images[name] for name in subset}).labels

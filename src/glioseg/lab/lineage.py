@@ -85,6 +85,21 @@ def training_key(settings: Mapping[str, object], folds: Sequence[Mapping[str, ob
     return sha256(json.dumps(facts, sort_keys=True).encode())[:10]
 
 
+def origin(files: Iterable[Path], trained: Mapping[str, str]) -> dict[str, str]:
+    """What an evaluation is of, in words for its report.
+
+    Args:
+        files: of the test cases.
+        trained: content of reports/settle/model.json.
+    """
+    return {
+        "DVC's hash of data/cropped": data_version(),
+        "SHA-256 of the test cases' files": sha256_files(files),
+        "MLflow run that trained the model": trained["run_id"],
+        "MLflow's name of the model": trained["model_id"],
+    }
+
+
 def tags(stage: str, root: Path = Path()) -> dict[str, str]:
     """What a run of this stage is tagged with, so that a person can tell runs apart.
 

@@ -33,7 +33,7 @@ NEEDED = (
 def signature() -> ModelSignature:
     """Up to four NIfTI files a row in, a label map as NIfTI and volumes out, each with its interval.
 
-    Any modality may be missing; `scheme` chooses ET = 4 or 3.
+    Any modality may be missing; `scheme` names the labels' values (`labels.Scheme`).
     """
     ends = ("ml", "low_ml", "high_ml")
     volumes = [ColSpec(DataType.double, f"{region.lower()}_{end}") for region in REGIONS for end in ends]

@@ -1,6 +1,6 @@
 """MLflow's registry: versions of the model that a person can call, and the champion among them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -36,7 +36,7 @@ def register(
     *,
     params: Register,
     source: Source,
-    run: Mapping[str, str],
+    run_id: str,
     evaluation: Evaluation,
     score: Score,
 ) -> str:
@@ -48,7 +48,7 @@ def register(
         client: as from `tracking.connect`.
         params: the registered model's name, and the gate's margin.
         source: what the version is made from.
-        run: content of reports/settle/model.json.
+        run_id: the run that trained it; it may be of another database.
         evaluation: of this model on the test cases.
         score: asked only where the champion's own table is of other test cases.
 
@@ -56,7 +56,7 @@ def register(
         One line that says what was done.
     """
     name = params.name
-    version = _version_of(client, name, source.content) or _create(client, name, source, run)
+    version = _version_of(client, name, source.content) or _create(client, name, source, run_id)
     marks = client.get_model_version(name, version).tags
     if VERDICT in marks and evaluation.marks.items() <= marks.items():
         return f"version {version} is this model already"
@@ -75,9 +75,9 @@ def _version_of(client: MlflowClient, name: str, content: str) -> str | None:
     return str(max(int(version.version) for version in found)) if found else None
 
 
-def _create(client: MlflowClient, name: str, source: Source, run: Mapping[str, str]) -> str:
-    model_id = log_model(client, source, run_id=run["run_id"])
-    marks = tags("register") | {CONTENT: source.content, "trained_run": run["run_id"]}
+def _create(client: MlflowClient, name: str, source: Source, run_id: str) -> str:
+    model_id = log_model(client, source, run_id=run_id)
+    marks = tags("register") | {CONTENT: source.content, "trained_run": run_id}
     return str(mlflow.register_model(f"models:/{model_id}", name, tags=marks).version)
 
 

@@ -40,7 +40,7 @@ class GliosegModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # MLflow h
         Args:
             context: MLflow's; not used after loading.
             model_input: binary columns, one for each modality; None, NaN or no bytes: missing.
-            params: `scheme`: "brats2021" (ET = 4, the default) or "brats2023" (ET = 3).
+            params: `scheme`: of the answer's labels (`labels.Scheme`); "brats2021" (ET = 4) if not given.
 
         Returns:
             A row a case: `segmentation`, a gzip NIfTI file on the case's own grid, and the volume
