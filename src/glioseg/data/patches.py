@@ -4,8 +4,10 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
+from threading import get_native_id
 from typing import TypeVar
 
 import numpy as np
@@ -17,6 +19,9 @@ from glioseg.data.augment import Augmentation
 from glioseg.data.store import CroppedCase, Voxels
 from glioseg.geometry import Shape3
 from glioseg.params import Train
+
+NICENESS = 10
+"""Of the threads that make patches: a training step that waits for one of its own threads loses more."""
 
 T = TypeVar("T")
 Patch = tuple[Float32[NDArray, "d h w 4"], UInt8[NDArray, "d h w"]]
@@ -136,11 +141,12 @@ def _case_in_turn(number: int, cases: Sequence[CroppedCase], seed: int) -> Cropp
 def prefetch(make: Callable[[int], T], *, start: int) -> Iterator[T]:
     """Yield make(start), make(start + 1), … for ever, made ahead of need in threads.
 
-    NumPy and Blosc2 release the interpreter's lock, so this keeps reading off the training's path.
-    Meanwhile a product of matrices takes one core: its threads would wait for those of the training.
+    NumPy and Blosc2 release the interpreter's lock, so this keeps reading off the training's path; and
+    the threads step back where training wants the core. Meanwhile a product of matrices takes one core:
+    its threads would wait for those of the training.
     """
     workers = max(1, len(os.sched_getaffinity(0)) // 2)
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="patches")
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="patches", initializer=_step_back)
     with threadpool_limits(1, user_api="blas"):
         try:
             ahead = deque(pool.submit(make, step) for step in range(start, start + workers))
@@ -149,3 +155,9 @@ def prefetch(make: Callable[[int], T], *, start: int) -> Iterator[T]:
                 yield ahead.popleft().result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _step_back() -> None:
+    """Let this thread run where others leave a core free; only Linux knows priorities of threads."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, get_native_id(), NICENESS)
