@@ -101,11 +101,12 @@ def test_every_test_case_is_scored_and_pictured(project):
     assert (project / "reports" / "report.html").is_file()
 
 
-def test_running_it_again_runs_only_register_and_registers_nothing(project):
+def test_running_it_again_changes_and_registers_nothing(project):
     again = command(project, "dvc", "repro")
     assert again.returncode == 0, again.stderr
     assert [line for line in again.stdout.splitlines() if line.startswith("Running stage")] == [
-        "Running stage 'register':"
+        "Running stage 'inventory':",
+        "Running stage 'register':",
     ]
     with sqlite3.connect(project / "mlruns" / "mlflow.db") as database:
         assert database.execute("select count(*) from model_versions").fetchone() == (1,)
@@ -118,7 +119,7 @@ def test_another_way_to_answer_does_not_train_again(project):
     again = command(project, "dvc", "repro")
     assert again.returncode == 0, again.stderr
     assert [line.split("'")[1] for line in again.stdout.splitlines() if line.startswith("Running")] == [
-        "settle", "evaluate", "register",
+        "inventory", "settle", "evaluate", "register",
     ]  # fmt: skip
     with sqlite3.connect(project / "mlruns" / "mlflow.db") as database:
         versions = database.execute("select run_id, source from model_versions").fetchall()
@@ -128,7 +129,9 @@ def test_another_way_to_answer_does_not_train_again(project):
 
 def test_nothing_half_written_is_left(project):
     assert sorted(path.name for path in (project / "data").iterdir() if path.name != ".gitignore") == [
+        ".records",
         "cropped",
+        "inventory.csv",
         "raw",
         "splits.json",
     ]

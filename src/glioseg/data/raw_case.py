@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from glioseg.data.cases import Case
 from glioseg.data.coarse import coarse_image, coarse_labels
-from glioseg.data.crop import AFFINE_TOLERANCE, Placement, normalised
+from glioseg.data.crop import AFFINE_TOLERANCE, PLACEMENT, Placement, normalised
 from glioseg.data.layouts import MODALITIES, SEGMENTATION
 from glioseg.data.volumes import read_volume
 from glioseg.labels import from_scheme
@@ -42,6 +42,11 @@ class RawCase:
     def survival_days(self) -> float | None:
         """Overall survival, where known."""
         return self.case.survival_days
+
+    @property
+    def files(self) -> list[Path]:
+        """The five scans, and where the crop lies."""
+        return [*self.case.files.values(), self.folder / PLACEMENT]
 
     @property
     def placement(self) -> Placement:
