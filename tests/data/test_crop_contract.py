@@ -105,10 +105,11 @@ DEFECTS: dict[str, tuple[Callable[[Path], object], set[tuple[str, str, str]]]] =
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("cropped")
-    raw = tmp_path_factory.mktemp("to-crop")
+    folder = tmp_path_factory.mktemp("store") / "cropped"
+    linked, raw = tmp_path_factory.mktemp("linked"), tmp_path_factory.mktemp("to-crop")
     cases = [healthy(raw, name) for name in ("kept", *DEFECTS)]
-    store_cohort(folder, cases, margin_vox=1, spacings_mm=(1, 2), records=raw / "records")
+    store_cohort(linked, cases, margin_vox=1, spacings_mm=(1, 2), records=raw / "records")
+    shutil.copytree(linked, folder)  # equal cases share their files: a defect is to be of one alone
     for name, (defect, _) in DEFECTS.items():
         defect(folder / name)
     return folder
