@@ -28,12 +28,13 @@ from glioseg.data.raw_case import RawCase
 from glioseg.data.records import digest_cases, record_cases
 from glioseg.data.volumes import read_volume
 from glioseg.files import replaced_whole
-from glioseg.labels import LABEL_NAMES, Label, from_scheme
+from glioseg.labels import LABEL_NAMES, Label, as_labels, from_scheme
 
 MANIFEST = "manifest.csv"
 CHUNK_VOX = 48
 """Edge of a block in voxels: small enough that a 128³ patch reads little beside itself."""
-PACK = {"codec": blosc2.Codec.ZSTD, "clevel": 1}
+PACK = {"codec": blosc2.Codec.LZ4, "clevel": 5, "nthreads": 1}
+"""LZ4 reads a patch faster than Zstandard and packs a fifth worse; cases are packed side by side."""
 
 
 class StoreError(ValueError):
@@ -202,11 +203,13 @@ def store_case(case: Case, folder: Path, *, margin_vox: int, spacings_mm: tuple[
     """
     volumes = {role: read_volume(file) for role, file in case.files.items()}
     image, placement = crop_images(volumes, margin_vox=margin_vox)
-    labels = from_scheme(np.rint(volumes[SEGMENTATION].data).astype(np.int16), case.scheme)
-    crop = crop_labels(labels, placement)
+    values = volumes[SEGMENTATION].data
+    drawn = values[values != 0]  # of the whole scan, for the count alone
+    crop = from_scheme(as_labels(crop_labels(values, placement)), case.scheme)
     write_case(folder, image, crop, placement, spacings_mm=spacings_mm)
     shape = dict(zip(("depth_vox", "height_vox", "width_vox"), crop.shape, strict=True))
-    return {**shape, **_count(crop, "{}_vox"), **_count(labels, "raw_{}_vox")}
+    before = from_scheme(as_labels(drawn), case.scheme)
+    return {**shape, **_count(crop, "{}_vox"), **_count(before, "raw_{}_vox")}
 
 
 def store_cohort(
@@ -250,8 +253,9 @@ def _digest(contents: Mapping[str, str]) -> str:
     return hashlib.sha256("".join(contents[role] for role in sorted(contents)).encode()).hexdigest()
 
 
-def _count(labels: UInt8[NDArray, "d h w"], column: str) -> dict[str, int]:
-    return {column.format(name.lower()): int((labels == Label[name]).sum()) for name in LABEL_NAMES}
+def _count(labels: UInt8[NDArray, "*grid"], column: str) -> dict[str, int]:
+    counts = np.bincount(labels[labels != 0], minlength=len(Label))
+    return {column.format(name.lower()): int(counts[Label[name]]) for name in LABEL_NAMES}
 
 
 def _pack(path: Path, array: NDArray[np.generic]) -> None:
