@@ -37,8 +37,8 @@ def narrow(values: Float32[NDArray, "n ..."]) -> Float16[NDArray, "n ..."]:
     None may reach 65504. Below 6e-5, where half precision has fewer digits, a value that lies almost in
     the middle may become either neighbour.
 
-    >>> narrow(np.array([-1.5, 0.1, 0.0], np.float32)).tolist()
-    [-1.5, 0.0999755859375, 0.0]
+    >>> narrow(np.array([[-1.5, 0.1, 0.0]], np.float32)).tolist()
+    [[-1.5, 0.0999755859375, 0.0]]
     """
     half = np.empty(values.shape, np.float16)
     for plane, place in zip(values, half.view(np.int16), strict=True):  # one at a time: it stays in the cache
