@@ -21,6 +21,8 @@ def take_inventory(folder: Path | None) -> str:
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["file", "bytes", "mtime_ns"])
-    for here, names in walk(folder) if folder else ():
-        writer.writerows([(here / name).relative_to(folder), *file_mark(here / name)[:2]] for name in names)
+    if folder is not None:
+        for here, names in walk(folder):
+            files = [here / name for name in names]
+            writer.writerows([file.relative_to(folder), *file_mark(file)[:2]] for file in files)
     return table.getvalue()
