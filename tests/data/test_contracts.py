@@ -14,19 +14,16 @@ from glioseg.data import contracts
 from glioseg.data.cases import Case, find_cases, read_cohort, write_cohort
 from glioseg.data.layouts import MODALITIES, ROLES
 from glioseg.data.survey import measure_cohort
+from glioseg.data.terms import BrainFraction, Contract, Shape
 from glioseg.data.verdict import ContractError, Verdict
 from glioseg.data.volumes import Grid, Volume, write_volume
 from glioseg.labels import Scheme
-from glioseg.params import Validate
 
 SHAPE = (24, 20, 16)
 BRATS_AFFINE = np.array([[-1, 0, 0, 0], [0, -1, 0, 239], [0, 0, 1, 0], [0, 0, 0, 1]], np.float64)
-EXPECTED = Validate(
-    on_failure="quarantine",
-    shape=SHAPE,
-    spacing_mm=(1.0, 1.0, 1.0),
-    min_brain_fraction=0.05,
-    max_brain_fraction=0.6,
+EXPECTED = Contract(
+    shape=Shape(severity="critical", predict="warning", voxels=SHAPE),
+    brain_fraction=BrainFraction(severity="critical", predict="warning", low=0.05, high=0.6),
 )
 Volumes = dict[str, Volume]
 Found = set[tuple[str, str, str, str]]
@@ -130,6 +127,7 @@ WHOLE = "a whole 3D NIfTI file"
 FIRST = "that of the case's first image to 0.001"
 TWIN = "bytes that no earlier image has"
 CORNER = (0, 0, 0)
+VARIES = "brightness that varies in the brain"
 
 SAMPLES = {
     "a-good": Sample(set()),
@@ -139,11 +137,12 @@ SAMPLES = {
     "complex": Sample(
         {("t2", "dtype", "real numbers", "complex64")}, edit("t2", lambda d: None, np.complex64)
     ),
-    "constant": Sample(
-        {("flair", "contrast", "brightness that varies in the brain", "one value")}, edit("flair", flatten)
-    ),
+    "constant": Sample({("flair", "contrast", VARIES, "one value")}, edit("flair", flatten)),
     "corrupt": Sample({("t2", "readable", WHOLE, "")}, damage=("t2", corrupt)),
-    "empty": Sample({("t2", "brain fraction", FRACTION, "0")}, edit("t2", put((...,), 0))),
+    "empty": Sample(
+        {("t2", "brain fraction", FRACTION, "0"), ("t2", "contrast", VARIES, "one value")},
+        edit("t2", put((...,), 0)),
+    ),
     "full": Sample({("t1", "brain fraction", FRACTION, "1")}, edit("t1", lambda d: np.add(d, 1, out=d))),
     "garbage": Sample({("t1", "readable", WHOLE, "")}, damage=("t1", garble)),
     "half-label": Sample(
@@ -165,10 +164,16 @@ SAMPLES = {
         {("seg", "labels outside brain", "no label where every image is 0", "1 voxels")},
         edit("seg", put(CORNER, 1), np.uint8),
     ),
-    "shape": Sample({("t2", "shape", "(24, 20, 16)", "(24, 20, 15)")}, cut),
+    "shape": Sample(
+        {
+            ("t2", "shape", "(24, 20, 16)", "(24, 20, 15)"),
+            ("t2", "same shape", "(24, 20, 16) as others of the case", "(24, 20, 15)"),
+        },
+        cut,
+    ),
     "shifted": Sample({("flair", "affine", FIRST, "a difference of 5")}, place("flair", 0, 3, 5)),
     "singular": Sample(
-        {("t2", "orientation", "an affine that can be inverted", "one that cannot")}, damage=("t2", squash)
+        {("t2", "placed", "an affine that can be inverted", "one that cannot")}, damage=("t2", squash)
     ),
     "spacing": Sample(
         {(role, "spacing", "(1.0, 1.0, 1.0) mm", "(1.0, 1.0, 2.5) mm") for role in ROLES},
@@ -197,9 +202,8 @@ def write_cohort_of(samples: dict[str, Sample], raw: Path) -> list[Case]:
 
 
 def judged(cases: list[Case], docs: Path) -> Verdict:
-    return contracts.check_raw(
-        cases, measure_cohort(cases, records=docs.parent / "records"), EXPECTED, docs=docs
-    )
+    rows = measure_cohort(cases, records=docs.parent / "records")
+    return contracts.check_raw(cases, rows, EXPECTED, on_failure="quarantine", docs=docs)
 
 
 @pytest.fixture(scope="session")
@@ -248,7 +252,7 @@ def test_good_cases_are_accepted_beside_bad_ones(verdict: Verdict) -> None:
 
 def test_a_case_without_segmentation_is_for_prediction_only(verdict: Verdict) -> None:
     assert verdict.named("prediction_only") == ["unlabelled"]
-    assert [(w.case, w.expectation) for w in verdict.warnings] == [("unlabelled", "segmentation")]
+    assert [(note.case, note.expectation) for note in verdict.notes] == [("unlabelled", "segmentation")]
 
 
 def test_the_verdict_is_the_same_bytes_each_time(
@@ -286,7 +290,7 @@ def test_a_name_that_occurs_twice_is_refused(cohort: list[Case], tmp_path: Path)
 
 def test_a_cohort_of_no_case_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match="at least one case"):
-        contracts.check_raw([], [], EXPECTED, docs=tmp_path / "docs")
+        contracts.check_raw([], [], EXPECTED, on_failure="stop", docs=tmp_path / "docs")
 
 
 def test_real_scans_keep_the_contract(real_scans: Path, tmp_path: Path) -> None:
@@ -297,9 +301,7 @@ def test_real_scans_keep_the_contract(real_scans: Path, tmp_path: Path) -> None:
             (tmp_path / "raw" / case.case / f"{case.case}_{role}.nii.gz").symlink_to(file)
     write_cohort(tmp_path / "raw" / "cohort.csv", found)
     cases = read_cohort(tmp_path / "raw" / "cohort.csv")
-    expected = EXPECTED.model_copy(update={"shape": (240, 240, 155), "on_failure": "stop"})
-    verdict = contracts.check_raw(
-        cases, measure_cohort(cases, records=tmp_path / "records"), expected, docs=tmp_path / "docs"
-    )
-    assert [str(violation) for violation in verdict.violations] == []
+    rows = measure_cohort(cases, records=tmp_path / "records")
+    verdict = contracts.check_raw(cases, rows, Contract(), on_failure="stop", docs=tmp_path / "docs")
+    assert [str(finding) for finding in verdict.violations + verdict.warnings] == []
     assert verdict.cases == {case.case: "accepted" if case.labelled else "prediction_only" for case in cases}
