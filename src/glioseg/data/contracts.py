@@ -70,7 +70,7 @@ def check_raw(
         verdict = judge(
             "raw",
             cases=names,
-            findings=_evaluate(raw_tables(cases, rows, contract), "raw", aside),
+            findings=evaluate(raw_tables(cases, rows, contract), "raw", aside),
             volumes=[_shown(row) for row in rows],
             on_failure=on_failure,
             unlabelled=unlabelled,
@@ -95,15 +95,24 @@ def check_cropped(rows: Sequence[CropRow], *, docs: Path) -> Verdict:
         docs: folder of the pages; what it held before is replaced.
     """
     with replaced_whole(docs) as aside:
-        findings = _evaluate(crop_tables(rows), "cropped", aside)
+        findings = evaluate(crop_tables(rows), "cropped", aside)
         names, measured = [row.case for row in rows], [asdict(row) for row in rows]
         verdict = judge("cropped", cases=names, findings=findings, volumes=measured, on_failure="stop")
         finish_site(aside, verdict, {})
     return verdict
 
 
-def _evaluate(tables: Sequence[Table], stage: str, docs: Path) -> list[Finding]:
-    """Hold the tables to their rules, and write pages about it."""
+def evaluate(tables: Sequence[Table], stage: str, docs: Path) -> list[Finding]:
+    """Hold tables to their rules, and write pages about it.
+
+    Args:
+        tables: as from `raw_tables` or `crop_tables`.
+        stage: what is validated: "raw" or "cropped".
+        docs: an empty folder for the pages.
+
+    Raises:
+        ContractError: a rule that could not be evaluated.
+    """
     context = _context(docs)
     findings = [finding for table in tables for finding in _evaluate_table(context, table, stage)]
     context.build_data_docs()

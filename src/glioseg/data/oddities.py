@@ -5,10 +5,11 @@ compares what is measured here over a cohort.
 """
 
 import base64
+from itertools import product
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Num
+from jaxtyping import Bool, Float, Float32, Num
 from numpy.typing import NDArray
 
 from glioseg.geometry import Reorientation
@@ -27,6 +28,9 @@ SPARSE = 3
 
 BLOCKS = 12
 """Blocks of the coarse picture along each axis, each the mean of up to 3 x 3 x 3 voxels."""
+
+HALF = 14
+"""A block with fewer voxels of brain among its 27 counts as background."""
 
 STEPS = 24
 """Steps of a fingerprint's values for one standard deviation; int8 then holds five of these."""
@@ -105,15 +109,16 @@ def fingerprint(coarse: Num[NDArray, "d h w"]) -> str | None:
     """Write down what is an image's own, so that copies of it are found.
 
     Means of blocks hardly change with noise, blur, scale or the bytes of a file. All brains are alike in
-    them, but not in how a block differs from its neighbours: this is what counts, as standardised int8
-    in base64. None where nothing differs.
+    them and in their outline, but not in how a block differs from its neighbours: this is what counts, as
+    standardised int8 in base64. None where nothing differs.
 
     Args:
         coarse: the image in LPS, sampled in the box of its brain.
     """
     at = np.ix_(*(np.arange(3 * BLOCKS) * side // (3 * BLOCKS) for side in coarse.shape))
     cells = coarse[at].astype(np.float32).reshape(BLOCKS, 3, BLOCKS, 3, BLOCKS, 3)
-    bends = _bends(cells.mean(axis=(1, 3, 5)))
+    filled = (cells != 0).sum(axis=(1, 3, 5))
+    bends = _bends(cells.sum(axis=(1, 3, 5)) / np.maximum(filled, 1), filled >= HALF)
     spread = float(bends.std())
     if not spread > 0:
         return None
@@ -121,16 +126,14 @@ def fingerprint(coarse: Num[NDArray, "d h w"]) -> str | None:
     return base64.b64encode(steps.tobytes()).decode()
 
 
-def _bends(blocks: Float32[NDArray, "b b b"]) -> Float32[NDArray, " inner"]:
-    """Each inner block's six neighbours together, less six times itself."""
-    inner = slice(1, -1)
-    sides = (
-        np.diff(blocks, 2, axis=0)[:, inner, inner],
-        np.diff(blocks, 2, axis=1)[inner, :, inner],
-        np.diff(blocks, 2, axis=2)[inner, inner, :],
-    )
-    total: NDArray[np.float32] = sides[0] + sides[1] + sides[2]
-    return total.ravel()
+def _bends(blocks: Float[NDArray, "b b b"], brain: Bool[NDArray, "b b b"]) -> Float[NDArray, " inner"]:
+    """By how much each inner block's neighbours exceed it together; background exceeds nothing."""
+    inner = (slice(1, -1),) * 3
+    total = np.zeros(blocks[inner].shape, blocks.dtype)
+    for axis, side in product(range(3), (slice(None, -2), slice(2, None))):
+        there = (*inner[:axis], side, *inner[axis + 1 :])
+        total += np.where(brain[there], blocks[there] - blocks[inner], 0)
+    return np.where(brain[inner], total, 0).ravel()
 
 
 def read_fingerprint(text: str) -> Float32[NDArray, " inner"]:

@@ -56,8 +56,7 @@ def far_away(values: Sequence[float | None], far: Far, *, only_less: bool = Fals
         far: how many times more or less is far; where values spread, more than so many robust deviations.
         only_less: too large a value is none to speak of.
 
-    >>> far_away([100.0, 110, 90, 105, 95, 100, 120, 2], Far(severity="warning", predict="off", times=8,
-    ...                                                      deviations=5))
+    >>> far_away([100.0, 110.0, 90.0, 105.0, 95.0, 100.0, 100.0, 2.0], Contract().range)
     {7: '50 times less; up to 8 times is usual'}
     """
     known = {index: value for index, value in enumerate(values) if value}
@@ -68,11 +67,14 @@ def far_away(values: Sequence[float | None], far: Far, *, only_less: bool = Fals
     spread = NORMAL * float(np.median(np.abs(away)))
     limit = max(float(np.log(far.times)), far.deviations * spread)
     return {
-        index: f"{np.exp(abs(step)):.3g} times {'more' if step > 0 else 'less'};"
-        f" up to {np.exp(limit):.3g} times is usual"
+        index: f"{_times(abs(step))} {'more' if step > 0 else 'less'}; up to {_times(limit)} is usual"
         for index, step in zip(known, away.tolist(), strict=True)
         if abs(step) > limit and not (only_less and step > 0)
     }
+
+
+def _times(log: float) -> str:
+    return f"{float(f'{np.exp(log):.3g}'):g} times"
 
 
 def _twins(images: Sequence[VolumeRow], patients: Mapping[str, str], terms: Alike) -> dict[int, str]:

@@ -102,7 +102,7 @@ class Contract(BaseModel):
     range: Far = Far(severity="warning", predict="off", times=8, deviations=5)
     peak: Far = Far(severity="warning", predict="off", times=3, deviations=5)
     detail: Far = Far(severity="warning", predict="off", times=3, deviations=4)
-    near_duplicate: Alike = Alike(severity="warning", predict="off", correlation=0.9, same_patient=0.99)
+    near_duplicate: Alike = Alike(severity="warning", predict="off", correlation=0.7, same_patient=0.98)
     labels: Term = _cohort("critical")
     labels_outside_brain: Term = _cohort("critical")
     modality: Term = Term(severity="critical", predict="info")
