@@ -20,8 +20,8 @@ SAMPLED_VOX = 100_000
 DARK, BRIGHT = 0.5, 99.5
 """The percentiles between which nearly all brightness of a brain lies."""
 
-LINES = 6
-"""Every sixth line of voxels is looked at for detail."""
+LINES = 8
+"""Every eighth line of voxels is looked at for detail."""
 
 SPARSE = 3
 """The box of the brain and the coarse picture come from every third voxel along each axis."""
