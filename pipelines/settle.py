@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
-from shutil import copytree
+from shutil import copy, copytree
 
 import glioseg
 from _stage import run, tuned_params
 from glioseg.data.splits import training_parts
 from glioseg.data.store import open_cases
+from glioseg.data.terms import CONTRACT
 from glioseg.files import replaced_whole, write_whole
 from glioseg.lab.addresses import Lab
 from glioseg.lab.candidate import Source
@@ -33,6 +34,8 @@ def main() -> None:
     with replaced_whole(MODEL) as aside:
         copytree(NETWORKS, aside, dirs_exist_ok=True)
         settled.save(aside)
+        if Path(CONTRACT).exists():
+            copy(CONTRACT, aside)
     used = params.model_dump(mode="json", include={"network", "train", "crop", "inference"})
     run_id = json.loads(RUN.read_text())["run_id"]
     model_id = log_model(

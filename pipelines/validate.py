@@ -7,6 +7,7 @@ from _stage import RECORDS, run
 from glioseg.data.cases import COHORT, read_cohort
 from glioseg.data.store_survey import measure_store
 from glioseg.data.survey import measure_cohort
+from glioseg.data.terms import CONTRACT, load_contract
 from glioseg.data.verdict import PREDICTION_ONLY, REFUSED, Verdict
 from glioseg.params import load_params
 
@@ -15,12 +16,12 @@ DOCS, VERDICTS = Path("reports/data_docs"), Path("reports/validation")
 
 
 def validate_raw() -> Verdict:
-    params = load_params().validate_
+    contract, on_failure = load_contract(Path(CONTRACT)), load_params().validate_.on_failure
     cases = read_cohort(RAW / COHORT)
     rows = measure_cohort(cases, records=RECORDS)
     from glioseg.data.contracts import check_raw  # Great Expectations loads for eight seconds
 
-    return check_raw(cases, rows, params, docs=DOCS / "raw")
+    return check_raw(cases, rows, contract, on_failure=on_failure, docs=DOCS / "raw")
 
 
 def validate_cropped() -> Verdict:
@@ -44,6 +45,8 @@ def main() -> None:
     verdict.save(VERDICTS / f"{verdict.stage}.json")
     for violation in verdict.violations:
         print(violation, file=sys.stderr)
+    for warning in verdict.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     for status in (PREDICTION_ONLY, REFUSED):
         if names := verdict.named(status):
             print(f"validate {verdict.stage}: {status.replace('_', ' ')}: {', '.join(names)}")

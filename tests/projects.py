@@ -16,12 +16,12 @@ ROOT = Path(__file__).parents[1]
 SHAPE = (40, 36, 32)
 GRID = Grid(SHAPE, np.array([[-1, 0, 0, 0], [0, -1, 0, 35], [0, 0, 1, 0], [0, 0, 0, 1]], float))
 TINY = {
-    "validate": {"shape": list(SHAPE), "max_brain_fraction": 1.0},
     "network": {"base_filters": 2, "depth": 3},
     "train": {"epochs": 2, "steps_per_epoch": 3, "patch_shape": [16, 16, 16], "precision": "float32"},
     "tune": {"trials": 2, "epochs": 1, "steps_per_epoch": 2, "space": {"dropout": {"low": 0.0, "high": 0.3}}},
     "evaluate": {"bootstrap_samples": 50},
 }
+CONTRACT = {"shape": {"voxels": list(SHAPE)}, "brain_fraction": {"high": 1.0}}
 FILES = ("dvc.yaml", "requirements.lock", ".dvcignore", ".dvc/config", ".dvc/.gitignore", ".gitignore")
 
 
@@ -54,6 +54,7 @@ def make_project(home: Path, *, cases: int) -> Path:
     for section, values in TINY.items():
         params[section] |= values
     (home / "params.yaml").write_text(yaml.safe_dump(params))
+    (home / "contract.yaml").write_text(yaml.safe_dump(CONTRACT))
     subprocess.run(["git", "init", "-q"], cwd=home, check=True)
     return home
 

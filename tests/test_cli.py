@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -23,11 +24,16 @@ def everywhere(batch):
     return np.broadcast_to(np.float32([1.0, 0.5, 0.0]), (*batch.shape[:4], 3))
 
 
-def write_scans(folder, name, modalities):
+def make_scan(seed=0):
     scan = np.zeros(GRID.shape, np.int16)
-    scan[2:8, 1:7, 1:6] = 10  # 180 voxels of 2 mm³: 0.36 ml
-    for modality in modalities:
-        write_volume(folder / name / f"{name}_{modality}.nii.gz", Volume(scan, GRID))
+    # 180 voxels of 2 mm³: 0.36 ml
+    scan[2:8, 1:7, 1:6] = np.random.default_rng(seed).integers(10, 20, (6, 6, 5))
+    return scan
+
+
+def write_scans(folder, name, modalities):
+    for seed, modality in enumerate(modalities):
+        write_volume(folder / name / f"{name}_{modality}.nii.gz", Volume(make_scan(seed), GRID))
 
 
 @pytest.fixture
@@ -39,7 +45,7 @@ def models(monkeypatch):
         asked["folders"] = folders
         return Segmenter((Formula(everywhere),), asked.get("settings", make_settings()))
 
-    monkeypatch.setattr(registry, "model_folder", lambda model: f"folder of {model}")
+    monkeypatch.setattr(registry, "model_folder", lambda model: Path(f"folder of {model}"))
     monkeypatch.setattr(inference, "load_ensemble", load)
     return asked
 
@@ -62,7 +68,7 @@ def test_one_line_a_case_with_volumes_and_intervals(models, tmp_path):
     lines = [line for line in result.stdout.splitlines() if "ml" in line]
     assert lines == [f"{name}: {tmp_path / 'out' / name}.nii.gz: {volumes}" for name in ("one", "two")]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["one.nii.gz", "two.nii.gz"]
-    assert models["folders"] == ["folder of models:/glioseg@champion"]
+    assert models["folders"] == [Path("folder of models:/glioseg@champion")]
     labels = read_volume(tmp_path / "out" / "one.nii.gz")
     assert np.unique(labels.data).tolist() == [0, 1]
     np.testing.assert_array_equal(labels.grid.affine, GRID.affine)
@@ -71,8 +77,7 @@ def test_one_line_a_case_with_volumes_and_intervals(models, tmp_path):
 def test_a_case_of_the_decathlon_is_segmented_in_its_own_labels(models, tmp_path):
     task = tmp_path / "Task01_BrainTumour"
     (task / "imagesTs").mkdir(parents=True)
-    scan = np.zeros((*GRID.shape, 4), np.int16)
-    scan[2:8, 1:7, 1:6] = 10
+    scan = np.stack([make_scan(seed) for seed in range(4)], axis=-1)
     nib.save(nib.Nifti1Image(scan, GRID.affine), task / "imagesTs" / "BRATS_485.nii.gz")
     about = {
         "modality": {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"},
@@ -83,6 +88,7 @@ def test_a_case_of_the_decathlon_is_segmented_in_its_own_labels(models, tmp_path
     assert result.exit_code == 0, result.output
     # The necrotic core of the whole brain: 1 in BraTS, 2 in the Decathlon.
     assert np.unique(read_volume(tmp_path / "out" / "BRATS_485.nii.gz").data).tolist() == [0, 2]
+    assert "own bytes" not in result.stderr
 
 
 def test_missing_modalities_are_named_and_a_model_that_never_lacked_any_warns(models, tmp_path):
@@ -94,7 +100,7 @@ def test_missing_modalities_are_named_and_a_model_that_never_lacked_any_warns(mo
     models["settings"] = make_settings(modality_dropout=0.1)
     result = run(tmp_path / "scans", "-o", tmp_path / "seg.nii.gz")
     assert "missing t1 and flair" in result.stdout
-    assert "warning" not in result.stderr
+    assert "modality_dropout" not in result.stderr
 
 
 @pytest.mark.parametrize("name", ["seg.nii.gz", "seg.nii"])
@@ -114,7 +120,7 @@ def test_several_models_a_budget_and_mirror_images_are_passed_on(models, tmp_pat
     write_scans(tmp_path / "scans", "one", MODALITIES)
     words = ["--model", "a", "--model", "b", "--memory-gb", "2.5", "--mirror"]
     assert run(tmp_path / "scans", "-o", tmp_path / "out", *words).exit_code == 1
-    assert models["folders"] == ["folder of a", "folder of b"]
+    assert models["folders"] == [Path("folder of a"), Path("folder of b")]
     assert seen == [make_settings(memory_gb=2.5, mirror=True)]
 
 
@@ -146,8 +152,58 @@ def test_what_cannot_be_segmented_is_said_before_the_model_loads(models, tmp_pat
     write_scans(tmp_path / "scans", "one", write)
     result = run(tmp_path / "scans", "-o", tmp_path / output)
     assert result.exit_code == 1
-    assert message in said(result)
+    assert message in result.output
     assert "folders" not in models
+
+
+def test_a_case_that_breaks_the_contract_is_skipped_and_the_others_are_segmented(models, tmp_path):
+    for name in ("cut", "good", "nan", "none"):
+        write_scans(tmp_path / "scans", name, ["seg"] if name == "none" else MODALITIES)
+    cut = tmp_path / "scans" / "cut" / "cut_t2.nii.gz"
+    cut.write_bytes(cut.read_bytes()[:60])
+    spoiled = make_scan().astype(np.float32)
+    spoiled[4, 4, 3] = np.nan
+    write_volume(tmp_path / "scans" / "nan" / "nan_t1.nii.gz", Volume(spoiled, GRID))
+    result = run(tmp_path / "scans", "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.nii.gz"]
+    critical = [line for line in result.stderr.splitlines() if "warning" not in line]
+    assert critical[0] == "glioseg predict: none: no modality: expected at least one of t1, t1ce, t2, flair"
+    start = (
+        "glioseg predict: cut/t2 (cut_t2.nii.gz): readable: expected a whole 3D NIfTI file, got not a whole"
+    )
+    assert critical[1].startswith(start)
+    assert critical[2:] == ["glioseg predict: nan/t1 (nan_t1.nii.gz): NaN: expected 0 voxels, got 1 voxels"]
+
+
+def test_a_warning_is_said_and_a_broken_segmentation_does_not_matter(models, tmp_path):
+    write_scans(tmp_path / "scans", "one", MODALITIES)
+    (tmp_path / "scans" / "one" / "one_seg.nii.gz").write_bytes(b"broken")
+    result = run(tmp_path / "scans", "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    about = {m: f"glioseg predict: warning: one/{m} (one_{m}.nii.gz): " for m in MODALITIES}
+    assert sorted(result.stderr.splitlines()) == sorted(
+        f"{about[m]}{rule}"
+        for m in MODALITIES
+        for rule in (
+            "shape: expected (240, 240, 155), got (9, 8, 7)",
+            "spacing: expected (1.0, 1.0, 1.0) mm, got (1.0, 1.0, 2.0) mm",
+        )
+    )
+
+
+def test_the_contract_is_the_model_s_own(models, tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "model_folder", lambda _: tmp_path)
+    (tmp_path / "contract.yaml").write_text(
+        "shape: {voxels: [9, 8, 7]}\nspacing: {predict: critical, mm: [1, 1, 1.5]}\n"
+    )
+    write_scans(tmp_path / "scans", "one", ["t1"])
+    result = run(tmp_path / "scans", "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert [line for line in result.stderr.splitlines() if "modality_dropout" not in line] == [
+        "glioseg predict: one/t1 (one_t1.nii.gz): spacing:"
+        " expected (1.0, 1.0, 1.5) mm, got (1.0, 1.0, 2.0) mm"
+    ]
 
 
 def test_many_cases_need_a_folder(models, tmp_path):

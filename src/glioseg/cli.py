@@ -1,7 +1,7 @@
 """The `glioseg` command."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -10,8 +10,10 @@ import typer
 
 from glioseg.data.answers import Answer
 from glioseg.data.cases import Case, find_cases
+from glioseg.data.guard import check_case
 from glioseg.data.layouts import MODALITIES
-from glioseg.data.scans import read_images
+from glioseg.data.scans import open_scans
+from glioseg.data.terms import CONTRACT, Contract, load_contract
 from glioseg.data.volumes import Volume, write_volume
 from glioseg.labels import to_scheme
 from glioseg.nets.inference import Segmenter
@@ -81,23 +83,28 @@ def predict(
     Any of the four modalities may be missing, but not all. Labels follow the scheme of the case's own
     layout: enhancing tumour is 4 for `_t1ce` files (BraTS 2017 to 2021) and 3 for `-t1c` files (2023
     on); of the Decathlon, oedema is 1, non-enhancing core 2 and enhancing tumour 3.
+
+    A case that breaks the contract is named and skipped; the others are segmented, and the exit code is 1.
     """
     try:
         cases = find_cases(scans)
         targets = _targets(cases, output)
-        incomplete = [case for case in cases if _missing(case)]
-        segmenter = _load(model, mirror=mirror, memory_gb=memory_gb)
-        if incomplete and not segmenter.settings.modality_dropout:
-            print(
-                "glioseg predict: warning: the model was trained with train.modality_dropout 0:"
-                " where modalities are missing, expect worse labels",
-                file=sys.stderr,
-            )
-        for case, target in track(list(zip(cases, targets, strict=True)), title="predict", total=len(cases)):
-            answer = _predict_case(segmenter, case, target, entropy=entropy)
+        todo = [(case, target) for case, target in zip(cases, targets, strict=True) if _has_images(case)]
+        refused = len(cases) - len(todo)
+        if todo:
+            segmenter, contract = _load(model, mirror=mirror, memory_gb=memory_gb)
+            _warn_of_missing([case for case, _ in todo], segmenter)
+        for case, target in track(todo, title="predict", total=len(todo)):
+            images = _sound_images(case, contract)
+            if images is None:
+                refused += 1
+                continue
+            answer = _predict_case(segmenter, case, images, target, entropy=entropy)
             print(f"{case.case}: {target}: {_summary(answer)}")
     except (ValueError, OSError) as error:
         sys.exit(f"glioseg predict: {error}")
+    if refused:
+        sys.exit(1)
 
 
 def _targets(cases: Sequence[Case], output: Path) -> list[Path]:
@@ -109,29 +116,58 @@ def _targets(cases: Sequence[Case], output: Path) -> list[Path]:
     return [output]
 
 
-def _missing(case: Case) -> list[str]:
-    missing = [name for name in MODALITIES if name not in case.files]
-    if len(missing) == len(MODALITIES):
-        raise ValueError(f"{case.case}: no modality: expected at least one of {', '.join(MODALITIES)}")
-    return missing
+def _has_images(case: Case) -> bool:
+    """Whether there is anything to segment; if not, it is said."""
+    found = any(name in case.files for name in MODALITIES)
+    if not found:
+        _say(f"{case.case}: no modality: expected at least one of {', '.join(MODALITIES)}")
+    return found
 
 
-def _load(models: Sequence[str], *, mirror: bool, memory_gb: float | None) -> Segmenter:
+def _say(line: str) -> None:
+    print(f"glioseg predict: {line}", file=sys.stderr)
+
+
+def _warn_of_missing(cases: Sequence[Case], segmenter: Segmenter) -> None:
+    incomplete = any(name not in case.files for case in cases for name in MODALITIES)
+    if incomplete and not segmenter.settings.modality_dropout:
+        _say(
+            "warning: the model was trained with train.modality_dropout 0:"
+            " where modalities are missing, expect worse labels"
+        )
+
+
+def _load(models: Sequence[str], *, mirror: bool, memory_gb: float | None) -> tuple[Segmenter, Contract]:
+    """The models as one, and the contract of the first."""
     from glioseg.lab.registry import model_folder  # MLflow and TensorFlow load only once the input is sound
     from glioseg.nets.inference import load_ensemble
 
-    segmenter = load_ensemble([model_folder(model) for model in models])
+    folders = [model_folder(model) for model in models]
+    segmenter = load_ensemble(folders)
     own = segmenter.settings
     settings = replace(
         own,
         mirror=mirror or own.mirror,
         memory_gb=own.memory_gb if memory_gb is None else memory_gb,
     )
-    return replace(segmenter, settings=settings)
+    return replace(segmenter, settings=settings), load_contract(folders[0] / CONTRACT)
 
 
-def _predict_case(segmenter: Segmenter, case: Case, target: Path, *, entropy: bool) -> Answer:
-    images = read_images(case)
+def _sound_images(case: Case, contract: Contract) -> dict[str, Volume] | None:
+    """The images of a case; None where the contract refuses one, which is said as a warning is."""
+    scans = open_scans(case, MODALITIES)
+    found = check_case(case, scans, contract)
+    for finding in found:
+        if finding.severity != "info":
+            _say(f"warning: {finding}" if finding.severity == "warning" else str(finding))
+    if any(finding.severity == "critical" for finding in found):
+        return None
+    return {role: scan.volume for role, scan in scans.items() if scan.volume is not None}
+
+
+def _predict_case(
+    segmenter: Segmenter, case: Case, images: Mapping[str, Volume], target: Path, *, entropy: bool
+) -> Answer:
     grid = next(iter(images.values())).grid
     try:
         answer = segmenter.answer(images)

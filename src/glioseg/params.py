@@ -63,13 +63,9 @@ class Phantom(Section):
 
 
 class Validate(Section):
-    """What the data contract expects of a raw volume, and what a violation does."""
+    """What a violation of the data contract does; contract.yaml holds the contract itself."""
 
     on_failure: Literal["stop", "quarantine"]
-    shape: Voxels3
-    spacing_mm: tuple[Positive, Positive, Positive]
-    min_brain_fraction: Fraction
-    max_brain_fraction: Fraction
 
 
 class Crop(Section):

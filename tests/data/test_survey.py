@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from glioseg.data.cases import Case
-from glioseg.data.survey import VolumeRow, measure_case
+from glioseg.data.measures import VolumeRow
+from glioseg.data.survey import measure_case
 from glioseg.data.volumes import Grid, Volume, write_volume
 from glioseg.labels import Scheme
 

@@ -1,6 +1,7 @@
 """Statuses, outcomes and the JSON, from findings that are given."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,17 +11,28 @@ from glioseg.data.verdict import ContractError, Finding, OnFailure, Verdict, jud
 BAD = Finding("two", "t2", "two_t2.nii.gz", "shape", "(2, 2, 2)", "(2, 2, 1)")
 ALSO_BAD = Finding("one", "t1", "one_t1.nii.gz", "NaN", "0 voxels", "1 voxels")
 UNLABELLED = Finding(
-    "three", "seg", "three_seg.nii.gz", "segmentation", "a file for seg", "none", warning=True
+    "three", "seg", "three_seg.nii.gz", "segmentation", "a file for seg", "none", severity="info"
 )
+ODD = Finding("one", "t1", "one_t1.nii.gz", "range", "a range", "300 times more", severity="warning")
 CASES = ("one", "two", "three")
 
 
 def given(*findings: Finding, on_failure: OnFailure = "stop", cases: tuple[str, ...] = CASES) -> Verdict:
-    return judge("raw", cases=cases, findings=findings, volumes=[], on_failure=on_failure)
+    unlabelled = ["three"] if UNLABELLED in findings else []
+    return judge(
+        "raw", cases=cases, findings=findings, volumes=[], on_failure=on_failure, unlabelled=unlabelled
+    )
 
 
-def test_a_violation_refuses_and_a_warning_limits() -> None:
-    assert given(BAD, UNLABELLED).cases == {"one": "accepted", "two": "refused", "three": "prediction_only"}
+def test_only_what_is_critical_refuses_and_without_a_segmentation_a_case_is_for_prediction() -> None:
+    verdict = given(BAD, UNLABELLED, ODD)
+    assert verdict.cases == {"one": "accepted", "two": "refused", "three": "prediction_only"}
+    assert (verdict.violations, verdict.warnings, verdict.notes) == ([BAD], [ODD], [UNLABELLED])
+
+
+def test_a_case_without_a_segmentation_may_be_refused_too() -> None:
+    spoiled = replace(BAD, case="three")
+    assert given(spoiled, UNLABELLED).cases["three"] == "refused"
 
 
 @pytest.mark.parametrize(
@@ -81,5 +93,6 @@ def test_the_json(tmp_path: Path) -> None:
             }
         ],
         "warnings": [],
+        "notes": [],
         "volumes": [],
     }

@@ -131,8 +131,10 @@ def test_a_stopped_training_goes_on_in_its_own_run(project, monkeypatch):
 
 
 def test_settling_logs_a_model_that_belongs_to_the_training(project):
+    Path("contract.yaml").write_text("spacing: {predict: critical}\n")
     train.main()
     settle.main()
+    assert Path("models/settled/contract.yaml").read_text() == Path("contract.yaml").read_text()
     identity = json.loads(Path("reports/settle/model.json").read_text())
     model = connect(Lab.here()).get_logged_model(identity["model_id"])
     assert model.status == "READY"

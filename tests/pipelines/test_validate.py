@@ -44,8 +44,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def configure(on_failure: str, *, on_the_fly: bool = False) -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["crop"]["on_the_fly"] = on_the_fly
-    params["validate"] |= {"shape": list(SHAPE), "on_failure": on_failure}
+    params["validate"] = {"on_failure": on_failure}
     Path("params.yaml").write_text(yaml.safe_dump(params))
+    Path("contract.yaml").write_text(yaml.safe_dump({"shape": {"voxels": list(SHAPE)}}))
 
 
 def scan(case: str, role: str, data: np.ndarray) -> None:
@@ -54,7 +55,7 @@ def scan(case: str, role: str, data: np.ndarray) -> None:
 
 
 def spoil(case: str) -> None:
-    scan(case, "t2", np.ones((20, 18, 13), np.int16))
+    scan(case, "t2", np.ones((20, 18, 13), np.int16))  # bright everywhere, and a slice short
 
 
 def stage(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
@@ -82,6 +83,7 @@ def test_stop_ends_with_one_line_a_violation_and_still_reports(
     assert stopped.value.code == ("validate.py: 1 of 2 cases refused; read reports/data_docs/raw/index.html")
     assert capsys.readouterr().err.splitlines() == [
         "two/t2 (two_t2.nii.gz): shape: expected (20, 18, 14), got (20, 18, 13)",
+        "two/t2 (two_t2.nii.gz): same shape: expected (20, 18, 14) as others of the case, got (20, 18, 13)",
         "two/t2 (two_t2.nii.gz): brain fraction: expected 0.05 to 0.6 of the voxels not 0, got 1",
         "two/t2 (two_t2.nii.gz): contrast: expected brightness that varies in the brain, got one value",
     ]

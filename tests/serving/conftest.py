@@ -32,6 +32,7 @@ def registered(tmp_path_factory):
     network.set_weights([np.full((1, 1, 1, 4, 3), 1.0), np.array([0.4, 0.0, -0.4])])
     settings = make_settings(spacing_mm=2, volume_reach=(0.4, 0.4, 0.4))
     save_model(folder, [network, network], settings)
+    (folder / "contract.yaml").write_text("spacing: {predict: critical, mm: [1, 1, 2]}\n")
     (root / "per_case.csv").write_text("case,dice_wt,dice_tc,dice_et\na,1,1,1\n")
     lab = Lab(root)
     register(

@@ -11,7 +11,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from glioseg.data.layouts import MODALITIES
-from glioseg.data.volumes import decode_volume, encode_volume
+from glioseg.data.volumes import Grid, Volume, decode_volume, encode_volume
 from glioseg.labels import Scheme, from_scheme
 from glioseg.nets.inference import load_model
 from servers import free_port, server
@@ -68,8 +68,8 @@ def test_the_scheme_is_the_caller_s(model, scan, expected):
 @pytest.mark.parametrize(
     ("column", "content", "message"),
     [
-        ("t2", b"not NIfTI", "row 1: t2: not a NIfTI file"),
-        ("flair", b"\x1f\x8b", "row 1: flair: not a whole"),
+        ("t2", b"not NIfTI", "row 1/t2: readable: expected a whole 3D NIfTI file, got not a NIfTI file"),
+        ("flair", b"\x1f\x8b", "row 1/flair: readable: expected a whole 3D NIfTI file, got not a whole"),
     ],
 )
 def test_a_bad_file_is_named(model, scan, column, content, message):
@@ -77,6 +77,18 @@ def test_a_bad_file_is_named(model, scan, column, content, message):
     with pytest.raises(MlflowException, match=message) as error:
         model.predict(rows)
     assert error.value.get_http_status_code() == 400
+
+
+def test_the_contract_guards_it_and_is_the_version_s_own(model, scan):
+    affine = np.diag([1.0, 1.0, 1.5, 1.0])
+    thin = encode_volume(Volume(scan.data, Grid(scan.grid.shape, affine)))
+    message = r"^row 0/t1: spacing: expected \(1.0, 1.0, 2.0\) mm, got \(1.0, 1.0, 1.5\) mm"
+    with pytest.raises(MlflowException, match=message):
+        model.predict(pd.DataFrame([dict.fromkeys(MODALITIES, thin)]))
+    spoiled = scan.data.astype(np.float32)
+    spoiled[8, 8, 8] = np.inf
+    with pytest.raises(MlflowException, match=r"^row 0/t2: infinite: expected 0 voxels, got 1 voxels"):
+        model.predict(pd.DataFrame([row(scan) | {"t2": encode_volume(Volume(spoiled, scan.grid))}]))
 
 
 def test_an_unknown_scheme_is_an_error(model, scan):

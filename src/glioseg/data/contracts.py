@@ -23,22 +23,30 @@ from great_expectations.expectations.row_conditions import Column
 from glioseg.data.cases import Case
 from glioseg.data.crop_contract import crop_tables
 from glioseg.data.docs_site import finish_site
+from glioseg.data.measures import VolumeRow
 from glioseg.data.raw_contract import raw_tables
-from glioseg.data.rules import Rule, Table, as_text
+from glioseg.data.rules import Rule, Table
 from glioseg.data.store_survey import CropRow
-from glioseg.data.survey import VolumeRow
+from glioseg.data.terms import Contract
+from glioseg.data.thumbnails import draw_findings
 from glioseg.data.verdict import ContractError, Finding, OnFailure, Verdict, judge
 from glioseg.files import replaced_whole
-from glioseg.params import Validate
 
 INDEX = ["case", "role", "file"]
 """The columns by which a violation is found again."""
 
-WORDING = ("name", "expected", "observed", "role", "file", "warning")
-"""The fields of a rule that travel through Great Expectations into its results."""
+NUMBER = "rule"
+"""What a rule's number in its table is called in the results of Great Expectations."""
 
 
-def check_raw(cases: Sequence[Case], rows: Sequence[VolumeRow], expected: Validate, *, docs: Path) -> Verdict:
+def check_raw(
+    cases: Sequence[Case],
+    rows: Sequence[VolumeRow],
+    contract: Contract,
+    *,
+    on_failure: OnFailure,
+    docs: Path,
+) -> Verdict:
     """Hold a raw cohort to its contract and write its Data Docs.
 
     A case without a segmentation is for prediction only; of two cases with the same bytes the later
@@ -47,7 +55,8 @@ def check_raw(cases: Sequence[Case], rows: Sequence[VolumeRow], expected: Valida
     Args:
         cases: the cohort.
         rows: its measured volumes, as from `survey.measure_cohort`.
-        expected: what a volume must be, and whether a violation stops the pipeline.
+        contract: what a volume must be.
+        on_failure: whether a violation stops the pipeline.
         docs: folder of the pages; what it held before is replaced.
 
     Raises:
@@ -56,8 +65,24 @@ def check_raw(cases: Sequence[Case], rows: Sequence[VolumeRow], expected: Valida
     if not cases:
         raise ContractError("cohort: expected at least one case, got none")
     names = [case.case for case in cases]
-    tables = raw_tables(cases, rows, expected)
-    return _conclude("raw", names, tables, [asdict(row) for row in rows], expected.on_failure, docs)
+    unlabelled = {case.case for case in cases if not case.labelled}
+    with replaced_whole(docs) as aside:
+        verdict = judge(
+            "raw",
+            cases=names,
+            findings=evaluate(raw_tables(cases, rows, contract), "raw", aside),
+            volumes=[_shown(row) for row in rows],
+            on_failure=on_failure,
+            unlabelled=unlabelled,
+        )
+        files = {case.case: case.files for case in cases}
+        finish_site(aside, verdict, draw_findings(files, verdict, aside))
+    return verdict
+
+
+def _shown(row: VolumeRow) -> dict[str, object]:
+    """What a person may want to read of a row."""
+    return {name: value for name, value in asdict(row).items() if name != "fingerprint"}
 
 
 def check_cropped(rows: Sequence[CropRow], *, docs: Path) -> Verdict:
@@ -69,25 +94,29 @@ def check_cropped(rows: Sequence[CropRow], *, docs: Path) -> Verdict:
         rows: the measured store, as from `store_survey.measure_store`.
         docs: folder of the pages; what it held before is replaced.
     """
-    names = [row.case for row in rows]
-    return _conclude("cropped", names, crop_tables(rows), [asdict(row) for row in rows], "stop", docs)
-
-
-def _conclude(
-    stage: str,
-    names: Sequence[str],
-    tables: Sequence[Table],
-    volumes: list[dict[str, object]],
-    on_failure: OnFailure,
-    docs: Path,
-) -> Verdict:
     with replaced_whole(docs) as aside:
-        context = _context(aside)
-        findings = [finding for table in tables for finding in _evaluate(context, table, stage)]
-        context.build_data_docs()
-        verdict = judge(stage, cases=names, findings=findings, volumes=volumes, on_failure=on_failure)
-        finish_site(aside, verdict)
+        findings = evaluate(crop_tables(rows), "cropped", aside)
+        names, measured = [row.case for row in rows], [asdict(row) for row in rows]
+        verdict = judge("cropped", cases=names, findings=findings, volumes=measured, on_failure="stop")
+        finish_site(aside, verdict, {})
     return verdict
+
+
+def evaluate(tables: Sequence[Table], stage: str, docs: Path) -> list[Finding]:
+    """Hold tables to their rules, and write pages about it.
+
+    Args:
+        tables: as from `raw_tables` or `crop_tables`.
+        stage: what is validated: "raw" or "cropped".
+        docs: an empty folder for the pages.
+
+    Raises:
+        ContractError: a rule that could not be evaluated.
+    """
+    context = _context(docs)
+    findings = [finding for table in tables for finding in _evaluate_table(context, table, stage)]
+    context.build_data_docs()
+    return findings
 
 
 def _context(docs: Path) -> gx.data_context.EphemeralDataContext:
@@ -109,17 +138,19 @@ def _context(docs: Path) -> gx.data_context.EphemeralDataContext:
     return gx.get_context(mode="ephemeral", project_config=config)
 
 
-def _evaluate(context: gx.data_context.EphemeralDataContext, table: Table, stage: str) -> Iterator[Finding]:
+def _evaluate_table(
+    context: gx.data_context.EphemeralDataContext, table: Table, stage: str
+) -> Iterator[Finding]:
     """Run a table's rules as one suite; yield each row that a rule rejects."""
     # Columns of plain objects keep whole numbers whole beside None.
     frame = pd.DataFrame.from_records(list(table.records)).astype(object)
     frame = frame.where(frame.notna(), None)
     asset = context.data_sources.add_pandas(table.name).add_dataframe_asset(table.name)
-    suite = gx.ExpectationSuite(name=table.name, expectations=[_expectation(rule) for rule in table.rules])
+    expectations = [_expectation(rule, number) for number, rule in enumerate(table.rules)]
     definition = gx.ValidationDefinition(
         name=table.name,
         data=asset.add_batch_definition_whole_dataframe("all"),
-        suite=context.suites.add(suite),
+        suite=context.suites.add(gx.ExpectationSuite(name=table.name, expectations=expectations)),
     )
     outcome = context.validation_definitions.add(definition).run(
         batch_parameters={"dataframe": frame},
@@ -127,30 +158,23 @@ def _evaluate(context: gx.data_context.EphemeralDataContext, table: Table, stage
         run_id=RunIdentifier(run_name=stage),
     )
     for result in outcome.results:
-        yield from _findings(result)
+        yield from _findings(result, table.rules[result.expectation_config.meta[NUMBER]])
 
 
-def _expectation(rule: Rule) -> gxe.Expectation:
-    wording = {word: getattr(rule, word) for word in WORDING}
+def _expectation(rule: Rule, number: int) -> gxe.Expectation:
     plain = rule.expected.replace("{", "").replace("}", "")
     condition = {} if rule.where is None else {"row_condition": Column(rule.where[0]) == rule.where[1]}
     return getattr(gxe, rule.kind)(
-        meta=wording,
+        meta={NUMBER: number},
         description=f"{rule.name}: expected {plain}",
-        severity="warning" if rule.warning else "critical",
+        severity=rule.severity,
         **condition,
         **rule.settings,
     )
 
 
-def _findings(result: gx.core.ExpectationValidationResult) -> Iterator[Finding]:
-    rule = result.expectation_config.meta
+def _findings(result: gx.core.ExpectationValidationResult, rule: Rule) -> Iterator[Finding]:
     rejected = result.result.get("unexpected_index_list")
     if not result.success and not rejected:
-        raise ContractError(f"rule {rule['name']!r} could not be evaluated: {result.exception_info}")
-    for entry in rejected or ():
-        values = {column: as_text(value) for column, value in entry.items()}
-        role, file, expected, observed = (
-            rule[part].format(**values) for part in ("role", "file", "expected", "observed")
-        )
-        yield Finding(values["case"], role, file, rule["name"], expected, observed, rule["warning"])
+        raise ContractError(f"rule {rule.name!r} could not be evaluated: {result.exception_info}")
+    yield from (rule.finding(entry) for entry in rejected or ())

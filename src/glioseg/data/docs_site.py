@@ -7,7 +7,7 @@ such a script: offline it is empty.
 import html
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -37,15 +37,22 @@ INDEX = """<!DOCTYPE html>
 <body><div class="container-fluid">
 <h1>{stage} data: <span class="{outcome}">{outcome}</span></h1>
 <p>{counts}</p>
-<h4>Pages</h4><ul>{links}</ul>
-{violations}{warnings}
+<p><input class="filter" type="search" placeholder="Show only rows with ..." aria-label="Filter rows"></p>
+{violations}{warnings}{notes}
 <h4>Cases</h4>{cases}
+<h4>Pages of Great Expectations</h4><ul>{links}</ul>
 </div></body></html>
 """
 
 
-def finish_site(folder: Path, verdict: Verdict) -> None:
-    """Rewrite the pages that Great Expectations wrote, and put an index in front of them."""
+def finish_site(folder: Path, verdict: Verdict, pictures: Mapping[tuple[str, str], str]) -> None:
+    """Rewrite the pages that Great Expectations wrote, and put an index in front of them.
+
+    Args:
+        folder: the pages.
+        verdict: what the index tells.
+        pictures: of volumes, by case and role; nothing stands for one that cannot be drawn.
+    """
     pages = sorted(
         page for part in ("validations", "expectations") for page in (folder / part).rglob("*.html")
     )
@@ -53,7 +60,7 @@ def finish_site(folder: Path, verdict: Verdict) -> None:
         root = "../" * (len(page.relative_to(folder).parts) - 1)
         page.write_text(localise(page.read_text("utf-8"), root=root), "utf-8")
     _write_static(folder)
-    index = _index(verdict, [page.relative_to(folder) for page in pages])
+    index = _index(verdict, [page.relative_to(folder) for page in pages], pictures)
     (folder / "index.html").write_text(index, "utf-8")
 
 
@@ -82,20 +89,23 @@ def _write_static(folder: Path) -> None:
         (static / name).write_bytes((own / name).read_bytes())
 
 
-def _index(verdict: Verdict, pages: Iterable[Path]) -> str:
+def _index(verdict: Verdict, pages: Iterable[Path], pictures: Mapping[tuple[str, str], str]) -> str:
     statuses = list(verdict.cases.values())
     counts = ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
+    cases = [
+        (html.escape(case), f'<span class="{its}">{its.replace("_", " ")}</span>')
+        for case, its in verdict.cases.items()
+    ]
     return INDEX.format(
         stage=verdict.stage.capitalize(),
         outcome=verdict.outcome,
         head=HEAD.format(root=""),
         counts=f"{len(statuses)} cases: {counts}".replace("_", " "),
         links="".join(f'<li><a href="{page.as_posix()}">{_title(page)}</a></li>' for page in pages),
-        violations=_findings("Violations", verdict.violations),
-        warnings=_findings("Warnings", verdict.warnings),
-        cases=_table(
-            ("case", "status"), [(case, its.replace("_", " ")) for case, its in verdict.cases.items()]
-        ),
+        violations=_findings("Violations", verdict.violations, pictures),
+        warnings=_findings("Warnings", verdict.warnings, pictures),
+        notes=_findings("Notes", verdict.notes, {}),
+        cases=_table(("case", "status"), cases),
     )
 
 
@@ -104,15 +114,29 @@ def _title(page: Path) -> str:
     return f"{suite.replace('_', ' ')}: {'results' if kind == 'validations' else 'the expectations'}"
 
 
-def _findings(title: str, findings: Iterable[Finding]) -> str:
-    rows = [(f.case, f.file, f.expectation, f.expected, f.observed) for f in findings]
-    header = ("case", "file", "expectation", "expected", "observed")
-    return f"<h4>{title}</h4>{_table(header, rows)}" if rows else ""
+def _findings(title: str, findings: Sequence[Finding], pictures: Mapping[tuple[str, str], str]) -> str:
+    """A table of findings; a volume's picture stands beside its first one."""
+    if not findings:
+        return ""
+    left, rows = dict(pictures), []
+    for f in findings:
+        picture = left.pop((f.case, f.role), None)
+        words = [html.escape(word) for word in (f.case, f.file, f.expectation, f.expected, f.observed)]
+        rows.append([*words, _picture(picture, f)] if pictures else words)
+    header = ["case", "file", "rule", "expected", "got", *(["picture"] if pictures else [])]
+    return f"<h4>{title} ({len(findings)})</h4>{_table(header, rows)}"
+
+
+def _picture(place: str | None, finding: Finding) -> str:
+    if place is None:
+        return ""
+    if not place:
+        return "cannot be drawn"
+    return f'<img src="{place}" alt="Slices of {html.escape(finding.case)} {finding.role}" loading="lazy">'
 
 
 def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table of cells that are HTML already."""
     head = "".join(f"<th>{name}</th>" for name in header)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
+    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -1,51 +1,71 @@
-"""The contract of a raw cohort: the rules for its volumes and for the cohort as a whole."""
+"""The contract of a raw cohort: the rules for its volumes and for the cohort as a whole.
+
+A rule's name is that of its term in contract.yaml, which says how much it weighs.
+"""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from glioseg.data.cases import Case
 from glioseg.data.layouts import MODALITIES, ROLES, SEGMENTATION
+from glioseg.data.measures import VolumeRow, round_spacing
+from glioseg.data.outliers import ODD_COLUMNS, Oddity, find_outliers
 from glioseg.data.rules import (
     Record,
     Rule,
     Table,
     absent,
     between,
+    equal,
     listed,
     one_of,
     only_labels,
     present,
     unique,
 )
-from glioseg.data.survey import VolumeRow, round_spacing
-from glioseg.geometry import Shape3
+from glioseg.data.terms import Affine, BrainFraction, Contract, Shape, Spacing
+from glioseg.data.volumes import ORIENTATION
 from glioseg.labels import Scheme
-from glioseg.params import Validate
-
-AFFINE_TOLERANCE = 1e-3
-"""How far entries of the affines of one case may differ: headers hold float32."""
 
 NUMBERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")
 
 
-def raw_tables(cases: Sequence[Case], rows: Sequence[VolumeRow], expected: Validate) -> list[Table]:
+def raw_tables(
+    cases: Sequence[Case], rows: Sequence[VolumeRow], contract: Contract, *, single: bool = False
+) -> list[Table]:
     """The volume table and the cohort table with their rules.
 
     Args:
         cases: the cohort.
         rows: its measured volumes, as from `survey.measure_cohort`.
-        expected: shape, spacing and brain fractions of a volume.
+        contract: what they must be, and how much each rule weighs.
+        single: they are no cohort, but one case that is to be segmented.
     """
-    rules = [
-        *_file_rules(),
-        *_grid_rules(expected.shape, expected.spacing_mm),
-        *_brightness_rules(expected.min_brain_fraction, expected.max_brain_fraction),
-        *_label_rules(),
-    ]
+    odd = find_outliers(rows, {case.case: case.patient for case in cases}, contract)
+    volumes = [_volume_record(row, oddity) for row, oddity in zip(rows, odd, strict=True)]
+    grades = _other_grades(cases)
     return [
-        Table("raw_volumes", [_volume_record(row) for row in rows], rules),
-        Table("raw_cohort", [_case_record(case) for case in cases], list(_cohort_rules())),
+        Table("raw_volumes", volumes, _weighed(_volume_rules(contract), contract, single)),
+        Table(
+            "raw_cohort",
+            [_case_record(case, grades.get(case.case)) for case in cases],
+            _weighed(_cohort_rules(), contract, single),
+        ),
     ]
+
+
+def _weighed(rules: Iterator[Rule], contract: Contract, single: bool) -> list[Rule]:
+    """The rules that count, each with its severity."""
+    weights = [(rule, contract.severity(rule.name, single=single)) for rule in rules]
+    return [replace(rule, severity=weight) for rule, weight in weights if weight != "off"]
+
+
+def _volume_rules(contract: Contract) -> Iterator[Rule]:
+    yield from _file_rules()
+    yield from _grid_rules(contract.shape, contract.spacing, contract.affine)
+    yield from _brightness_rules(contract.brain_fraction)
+    yield from _odd_rules()
+    yield from _label_rules()
 
 
 def _file_rules() -> Iterator[Rule]:
@@ -58,27 +78,31 @@ def _file_rules() -> Iterator[Rule]:
     )
 
 
-def _grid_rules(shape: Shape3, spacing_mm: tuple[float, float, float]) -> Iterator[Rule]:
-    spacing = str(round_spacing(spacing_mm))
-    yield one_of("shape", "shape", [str(shape)], expected=str(shape), observed="{shape}")
+def _grid_rules(shape: Shape, spacing: Spacing, affine: Affine) -> Iterator[Rule]:
+    voxels, mm = str(shape.voxels), str(round_spacing(spacing.mm))
+    yield one_of("shape", "shape", [voxels], expected=voxels, observed="{shape}")
+    yield equal("same shape", "shape", "case_shape", expected="{case_shape} as others of the case")
     yield present(
-        "orientation",
+        "placed",
         "orientation",
         expected="an affine that can be inverted",
         observed="one that cannot",
         where=("readable", True),
     )
-    yield one_of("spacing", "spacing_mm", [spacing], expected=f"{spacing} mm", observed="{spacing_mm} mm")
+    yield one_of("spacing", "spacing_mm", [mm], expected=f"{mm} mm", observed="{spacing_mm} mm")
     yield between(
         "affine",
         "affine_deviation",
-        expected=f"that of the case's first image to {AFFINE_TOLERANCE:g}",
+        expected=f"that of the case's first image to {affine.tolerance:g}",
         observed="a difference of {affine_deviation}",
-        max_value=AFFINE_TOLERANCE,
+        max_value=affine.tolerance,
+    )
+    yield one_of(
+        "orientation", "orientation", [ORIENTATION], expected=ORIENTATION, observed="{orientation}, is turned"
     )
 
 
-def _brightness_rules(low: float, high: float) -> Iterator[Rule]:
+def _brightness_rules(brain: BrainFraction) -> Iterator[Rule]:
     yield one_of("dtype", "dtype", NUMBERS, expected="real numbers", observed="{dtype}")
     yield between("NaN", "nan_vox", expected="0 voxels", observed="{nan_vox} voxels", max_value=0)
     yield between(
@@ -87,10 +111,10 @@ def _brightness_rules(low: float, high: float) -> Iterator[Rule]:
     yield between(
         "brain fraction",
         "brain_fraction",
-        expected=f"{low:g} to {high:g} of the voxels not 0",
+        expected=f"{brain.low:g} to {brain.high:g} of the voxels not 0",
         observed="{brain_fraction}",
-        min_value=low,
-        max_value=high,
+        min_value=brain.low,
+        max_value=brain.high,
     )
     yield between(
         "contrast",
@@ -99,6 +123,17 @@ def _brightness_rules(low: float, high: float) -> Iterator[Rule]:
         observed="one value",
         min_value=0,
         strict_min=True,
+    )
+
+
+def _odd_rules() -> Iterator[Rule]:
+    """What compares a volume with its cohort; `find_outliers` puts it into words."""
+    for name, what in (("range", "a range"), ("peak", "a brightest voxel"), ("detail", "detail")):
+        column = f"{name}_away"
+        expected = f"{what} near the median of the cohort's {{role}}"
+        yield absent(name, column, expected=expected, observed=f"{{{column}}}")
+    yield absent(
+        "near duplicate", "alike", expected="an image that no earlier case has", observed="that of {alike}"
     )
 
 
@@ -124,12 +159,15 @@ def _label_rules() -> Iterator[Rule]:
 
 def _cohort_rules() -> Iterator[Rule]:
     yield unique("unique id", "case", expected="each case once", observed="{case} more than once")
+    yield absent(
+        "one grade", "other_grade", expected="one grade for all visits of a patient", observed="{other_grade}"
+    )
     for modality in MODALITIES:
-        yield _has_file("modality", modality, warning=False)
-    yield _has_file("segmentation", SEGMENTATION, warning=True)
+        yield _has_file("modality", modality)
+    yield _has_file("segmentation", SEGMENTATION)
 
 
-def _has_file(name: str, role: str, *, warning: bool) -> Rule:
+def _has_file(name: str, role: str) -> Rule:
     return present(
         name,
         role,
@@ -137,19 +175,33 @@ def _has_file(name: str, role: str, *, warning: bool) -> Rule:
         observed="none",
         role=role,
         file=f"{{case}}_{role}.nii.gz",
-        warning=warning,
     )
 
 
-def _volume_record(row: VolumeRow) -> Record:
-    return asdict(row) | {
-        "readable": row.problem is None,
-        "shape": None if row.shape is None else str(row.shape),
-        "spacing_mm": None if row.spacing_mm is None else str(row.spacing_mm),
-        "labels": listed(row.labels),
+def _other_grades(cases: Sequence[Case]) -> dict[str, str]:
+    """The cases whose patient has another grade at an earlier visit, and both grades."""
+    first: dict[str, Case] = {}
+    graded = [case for case in cases if case.grade]
+    earlier = {case.case: first.setdefault(case.patient, case) for case in graded}
+    return {
+        case.case: f"{case.grade} here and {other.grade} in {other.case}"
+        for case in graded
+        if (other := earlier[case.case]).grade != case.grade
     }
 
 
-def _case_record(case: Case) -> Record:
+def _volume_record(row: VolumeRow, oddity: Oddity) -> Record:
+    texts = {name: getattr(row, name) for name in ("shape", "case_shape", "spacing_mm")}
+    return {
+        **asdict(row),
+        **{name: None if value is None else str(value) for name, value in texts.items()},
+        "readable": row.problem is None,
+        "labels": listed(row.labels),
+        **{column: oddity.get(column) for column in ODD_COLUMNS},
+    }
+
+
+def _case_record(case: Case, other_grade: str | None) -> Record:
     files = {role: case.files[role].name if role in case.files else None for role in ROLES}
-    return {"case": case.case, "role": "", "file": "cohort.csv", "patient": case.patient, **files}
+    known = {"case": case.case, "role": "", "file": "cohort.csv", "patient": case.patient}
+    return {**known, "other_grade": other_grade, **files}

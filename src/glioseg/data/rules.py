@@ -6,6 +6,9 @@ A rule names an expectation of Great Expectations but does not import it: `glios
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from glioseg.data.terms import Severity
+from glioseg.data.verdict import Finding
+
 Where = tuple[str, str | bool]
 """A column and the value that it has in the rows meant."""
 
@@ -19,8 +22,8 @@ class Rule:
 
     `kind`: the class in `great_expectations.expectations`; `settings`: its arguments; `expected` and
     `observed`: what a violation says, `{column}` stands for the row's value; `where`: only rows with
-    this value in this column; `role`, `file`: where the violation lies; `warning`: it does not refuse
-    the case. None breaks no rule but that of `present`.
+    this value in this column; `role`, `file`: where the violation lies; `severity`: how much it
+    weighs. None breaks no rule but that of `present`.
     """
 
     name: str
@@ -31,7 +34,19 @@ class Rule:
     where: Where | None = None
     role: str = "{role}"
     file: str = "{file}"
-    warning: bool = False
+    severity: Severity = "critical"
+
+    def finding(self, row: Record) -> Finding:
+        """Say that a row breaks this rule.
+
+        Args:
+            row: holds at least `case`, `role`, `file` and the rule's own columns.
+        """
+        values = {column: as_text(value) for column, value in row.items()}
+        role, file, expected, observed = (
+            words.format(**values) for words in (self.role, self.file, self.expected, self.observed)
+        )
+        return Finding(values["case"], role, file, self.name, expected, observed, self.severity)
 
 
 @dataclass(frozen=True)
@@ -57,11 +72,10 @@ def present(
     where: Where | None = None,
     role: str = "{role}",
     file: str = "{file}",
-    warning: bool = False,
 ) -> Rule:
     """The column must have a value."""
     kind = "ExpectColumnValuesToNotBeNull"
-    return Rule(name, kind, expected, observed, {"column": column}, where, role, file, warning)
+    return Rule(name, kind, expected, observed, {"column": column}, where, role, file)
 
 
 def unique(name: str, column: str, *, expected: str, observed: str) -> Rule:

@@ -1,11 +1,12 @@
 """What a validation concluded: the status of every case, and each violation with its cause."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from glioseg.data.terms import Severity
 from glioseg.files import write_whole
 
 ACCEPTED, PREDICTION_ONLY, REFUSED = "accepted", "prediction_only", "refused"
@@ -20,7 +21,7 @@ class ContractError(ValueError):
 class Finding:
     """One expectation that one file of one case does not meet.
 
-    `warning`: it limits what the case is good for, and does not refuse it.
+    `severity`: critical refuses the case, warning and info do not.
     """
 
     case: str
@@ -29,22 +30,28 @@ class Finding:
     expectation: str
     expected: str
     observed: str
-    warning: bool = False
+    severity: Severity = "critical"
 
     def __str__(self) -> str:
         where = f"{self.case}/{self.role}" if self.role else self.case
-        return f"{where} ({self.file}): {self.expectation}: expected {self.expected}, got {self.observed}"
+        file = f" ({self.file})" if self.file else ""
+        return f"{where}{file}: {self.expectation}: expected {self.expected}, got {self.observed}"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of one validation. `cases` maps a case to its status; `volumes` is the measured table."""
+    """The outcome of one validation.
+
+    `cases` maps a case to its status; `violations`, `warnings` and `notes` are the findings that are
+    critical, warnings and infos; `volumes` is the measured table.
+    """
 
     stage: str
     on_failure: OnFailure
     cases: dict[str, str]
     violations: list[Finding]
     warnings: list[Finding]
+    notes: list[Finding]
     volumes: list[dict[str, object]]
 
     @property
@@ -69,6 +76,7 @@ class Verdict:
             "cases": {case: {"status": status} for case, status in self.cases.items()},
             "violations": [_record(finding) for finding in self.violations],
             "warnings": [_record(finding) for finding in self.warnings],
+            "notes": [_record(finding) for finding in self.notes],
             "volumes": self.volumes,
         }
         write_whole(path, json.dumps(record, indent=1, allow_nan=False).encode() + b"\n")
@@ -100,32 +108,31 @@ def judge(
     findings: Iterable[Finding],
     volumes: list[dict[str, object]],
     on_failure: OnFailure,
+    unlabelled: Collection[str] = (),
 ) -> Verdict:
     """Give every case its status.
 
     Args:
         stage: what was validated: "raw" or "cropped".
         cases: every case's name, in the order of the report.
-        findings: what was found wrong, in any order; one that is found twice counts once.
+        findings: what was found, in any order; what is found twice counts once.
         volumes: the measured table, one record a row.
         on_failure: whether the pipeline stops, or goes on without the bad cases.
+        unlabelled: the cases that have no segmentation.
     """
     names = list(dict.fromkeys(cases))
     order = {name: index for index, name in enumerate(names)}
     found = sorted(dict.fromkeys(findings), key=lambda f: (order[f.case], f.file))
-    violations = [finding for finding in found if not finding.warning]
-    warnings = [finding for finding in found if finding.warning]
-    statuses = {name: _status(name, violations, warnings) for name in names}
-    return Verdict(stage, on_failure, statuses, violations, warnings, volumes)
-
-
-def _status(case: str, violations: Sequence[Finding], warnings: Sequence[Finding]) -> str:
-    if any(finding.case == case for finding in violations):
-        return REFUSED
-    return PREDICTION_ONLY if any(finding.case == case for finding in warnings) else ACCEPTED
+    violations, warnings, notes = (
+        [finding for finding in found if finding.severity == severity]
+        for severity in ("critical", "warning", "info")
+    )
+    good = {name: PREDICTION_ONLY if name in unlabelled else ACCEPTED for name in names}
+    statuses = good | {violation.case: REFUSED for violation in violations}
+    return Verdict(stage, on_failure, statuses, violations, warnings, notes, volumes)
 
 
 def _record(finding: Finding) -> dict[str, object]:
     record = asdict(finding)
-    del record["warning"]
+    del record["severity"]
     return record

@@ -28,3 +28,10 @@ document.addEventListener("click", (event) => {
   const target = opener.getAttribute("href") || opener.dataset.target;
   document.getElementById(target.slice(1))?.classList.toggle("show");
 });
+
+document.querySelector("input.filter")?.addEventListener("input", (event) => {
+  const wanted = event.target.value.toLowerCase();
+  document.querySelectorAll("tbody tr").forEach((row) => {
+    row.hidden = !row.textContent.toLowerCase().includes(wanted);
+  });
+});

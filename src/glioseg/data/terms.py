@@ -1,0 +1,154 @@
+"""The terms of the contract with a raw scan: what a user may set, in contract.yaml, of each of its rules."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from glioseg.params import Fraction, ParamsError, Positive, Voxels3
+
+CONTRACT = "contract.yaml"
+
+Severity = Literal["critical", "warning", "info", "off"]
+# YAML's own `off` is false.
+Weight = Annotated[Severity, BeforeValidator(lambda given: "off" if given is False else given)]
+AboveOne = Annotated[float, Field(gt=1)]
+
+
+class Term(BaseModel):
+    """How much one rule weighs: in a cohort, and for a single case that is to be segmented."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    severity: Weight
+    predict: Weight
+
+
+class Shape(Term):
+    """`voxels`: along each axis."""
+
+    voxels: Voxels3
+
+
+class Spacing(Term):
+    """`mm`: along each axis."""
+
+    mm: tuple[Positive, Positive, Positive]
+
+
+class Affine(Term):
+    """`tolerance`: how far entries of a case's affines may differ; headers hold float32."""
+
+    tolerance: Annotated[float, Field(ge=0)]
+
+
+class BrainFraction(Term):
+    """`low`, `high`: share of the volume's voxels that are not 0."""
+
+    low: Fraction
+    high: Fraction
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "BrainFraction":
+        if self.low > self.high:
+            raise ValueError(f"expected low <= high, got {self.low:g} and {self.high:g}")
+        return self
+
+
+class Far(Term):
+    """How far a volume may be from its modality's median, on a log scale.
+
+    `times`: what is nearer is never odd; `deviations`: nor is what lies within so many robust deviations.
+    """
+
+    times: AboveOne
+    deviations: Positive
+
+
+class Alike(Term):
+    """`correlation`: above it two images are nearly the same; `same_patient`: of two visits of one."""
+
+    correlation: Fraction
+    same_patient: Fraction
+
+
+def _everywhere(severity: Severity) -> Term:
+    return Term(severity=severity, predict=severity)
+
+
+def _cohort(severity: Severity) -> Term:
+    """A rule that compares a case with others: a single case has none."""
+    return Term(severity=severity, predict="off")
+
+
+class Contract(BaseModel):
+    """Every rule of a raw cohort by name; the defaults are those of BraTS."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    readable: Term = _everywhere("critical")
+    shape: Shape = Shape(severity="critical", predict="warning", voxels=(240, 240, 155))
+    same_shape: Term = _everywhere("critical")
+    placed: Term = _everywhere("critical")
+    spacing: Spacing = Spacing(severity="critical", predict="warning", mm=(1.0, 1.0, 1.0))
+    affine: Affine = Affine(severity="critical", predict="critical", tolerance=0.001)
+    orientation: Term = _everywhere("info")
+    dtype: Term = _everywhere("critical")
+    nan: Term = _everywhere("critical")
+    infinite: Term = _everywhere("critical")
+    brain_fraction: BrainFraction = BrainFraction(severity="critical", predict="warning", low=0.05, high=0.6)
+    contrast: Term = _everywhere("critical")
+    own_bytes: Term = Term(severity="critical", predict="warning")
+    range: Far = Far(severity="warning", predict="off", times=8, deviations=5)
+    peak: Far = Far(severity="warning", predict="off", times=3, deviations=5)
+    detail: Far = Far(severity="warning", predict="off", times=3, deviations=4)
+    near_duplicate: Alike = Alike(severity="warning", predict="off", correlation=0.7, same_patient=0.98)
+    labels: Term = _cohort("critical")
+    labels_outside_brain: Term = _cohort("critical")
+    modality: Term = Term(severity="critical", predict="info")
+    segmentation: Term = _cohort("info")
+    unique_id: Term = _cohort("critical")
+    one_grade: Term = _cohort("warning")
+
+    def severity(self, rule: str, *, single: bool) -> Severity:
+        """How much a rule weighs.
+
+        Args:
+            rule: its name, as a finding or as contract.yaml spells it.
+            single: for a single case that is to be segmented.
+        """
+        term: Term = getattr(self, rule.lower().replace(" ", "_"))
+        return term.predict if single else term.severity
+
+
+def load_contract(path: Path) -> Contract:
+    """Read a contract.yaml; what it does not say stays as it is by default, and so does all without a file.
+
+    Raises:
+        ParamsError: one line that names the file and the field.
+    """
+    try:
+        own = yaml.safe_load(path.read_text()) or {}
+        return Contract.model_validate(_merged(Contract().model_dump(), own))
+    except FileNotFoundError:
+        return Contract()
+    except OSError as error:
+        raise ParamsError(f"{path}: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise ParamsError(f"{path}: {field or 'top level'}: {message}") from None
+
+
+def _merged(default: Mapping[str, Any], own: Any) -> Any:
+    """The user's values in the place of the defaults, rule by rule; what does not fit is left to Pydantic."""
+    if not isinstance(own, dict):
+        return own
+    rules = {
+        name: {**default[name], **given} if name in default and isinstance(given, dict) else given
+        for name, given in own.items()
+    }
+    return {**default, **rules}
