@@ -2,20 +2,19 @@
 
 import json
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
 from bench.options import COHORT as SECTIONS
 from bench.options import Options, digest
-from glioseg.cluster import map_cases
 from glioseg.data.acquire import acquire_phantoms
 from glioseg.data.cases import COHORT, Case, read_cohort
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.splits import Splits, split_cases
-from glioseg.data.store import MANIFEST, store_case
-from glioseg.files import replaced_whole, write_whole
+from glioseg.data.store import MANIFEST, store_cohort
+from glioseg.files import write_whole
 from glioseg.params import load_params
 
 SMOKE_CASES = 6
@@ -57,13 +56,12 @@ def prepare(options: Options) -> Cohort:
     """The cohort of params.yaml, or a few cases of it for a smoke run."""
     cohort, params = Cohort(options.work / f"cohort_{digest(*SECTIONS)}"), load_params()
     if not (cohort.folder / "splits.json").exists():
+        records = cohort.folder / "records"
         count = SMOKE_CASES if options.smoke else params.phantom.cases
-        cases = acquire_phantoms(cohort.raw, cases=count, seed=params.phantom.seed)
-        with replaced_whole(cohort.store) as aside:
-            crop = params.crop
-            work = partial(store_case, aside, margin_vox=crop.margin_vox, spacings_mm=crop.spacings_mm)
-            manifest = pd.DataFrame(map_cases(work, cases, title="crop"))
-            manifest.to_csv(aside / MANIFEST, index=False)
+        cases = acquire_phantoms(cohort.raw, cases=count, seed=params.phantom.seed, records=records)
+        crop = params.crop.model_dump(include={"margin_vox", "spacings_mm"})
+        store_cohort(cohort.store, cases, **crop, records=records)
+        manifest = pd.read_csv(cohort.store / MANIFEST, dtype={"case": str, "patient": str, "grade": str})
         splits = split_cases(manifest, **params.split.model_dump())
         write_whole(cohort.folder / "splits.json", json.dumps(splits, indent=2).encode())
     return cohort

@@ -16,7 +16,7 @@ from bench.results import Goal, Result, Row, once
 from bench.worker import Worker
 from glioseg.data.cases import Case, find_cases
 from glioseg.data.layouts import MODALITIES, SEGMENTATION
-from glioseg.data.schemes import settle_schemes
+from glioseg.data.schemes import settle_schemes, shown_in
 from glioseg.data.volumes import read_volume
 from glioseg.labels import from_scheme, regions_from_labels
 from glioseg.nets.settings import Settings
@@ -51,7 +51,8 @@ def run(options: Options) -> Result:
     with Worker("ours_net.py", log=options.log("ours_net")) as ours:
         ours.ask("export", model=model, out=work / "weights.npz")
     cases = cohort.tests[: size.phantoms]
-    cases += settle_schemes(find_cases(options.real)) if options.real else []
+    real = find_cases(options.real) if options.real else []
+    cases += settle_schemes(real, [shown_in(case) for case in real])
     with (
         Worker("ours_infer.py", log=options.log("ours_infer_whole")) as whole,
         Worker("ours_infer.py", log=options.log("ours_infer_window")) as window,

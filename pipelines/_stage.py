@@ -9,6 +9,9 @@ from glioseg.params import Params, load_params, with_best
 
 BEST = Path("reports/tune/best_params.json")
 
+RECORDS = Path("data/.records")
+"""What stages remember of each case, so that they do again only what changed; see `glioseg.data.records`."""
+
 
 def run(main: Callable[[], None]) -> None:
     """Run a stage; an error that names its cause becomes one line on stderr, without a traceback."""

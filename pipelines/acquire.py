@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from _stage import run
+from _stage import RECORDS, run
 from glioseg.data.acquire import acquire_folder, acquire_phantoms
 from glioseg.params import load_params
 
@@ -11,10 +11,10 @@ RAW = Path("data/raw")
 
 def main() -> None:
     params = load_params()
-    if params.data.folder is not None and params.data.source == "folder":
-        cases = acquire_folder(RAW, source=params.data.folder, scheme=params.data.scheme)
+    if scans := params.data.scans:
+        cases = acquire_folder(RAW, source=scans, scheme=params.data.scheme, records=RECORDS)
     else:
-        cases = acquire_phantoms(RAW, cases=params.phantom.cases, seed=params.phantom.seed)
+        cases = acquire_phantoms(RAW, cases=params.phantom.cases, seed=params.phantom.seed, records=RECORDS)
     labelled = sum(case.labelled for case in cases)
     schemes = " and ".join(sorted({case.scheme for case in cases}))
     print(f"acquire: {len(cases)} cases in {RAW}, {labelled} with a segmentation ({schemes})")

@@ -1,16 +1,11 @@
 """Stage crop: crop the accepted, labelled cases to the brain and store them, or only where they lie."""
 
 import json
-from functools import partial
 from pathlib import Path
 
-import pandas as pd
-
-from _stage import run
-from glioseg.cluster import map_cases
+from _stage import RECORDS, run
 from glioseg.data.cases import COHORT, read_cohort
-from glioseg.data.store import MANIFEST, store_case
-from glioseg.files import replaced_whole
+from glioseg.data.store import store_cohort
 from glioseg.params import load_params
 
 RAW, CROPPED, VERDICT = Path("data/raw"), Path("data/cropped"), Path("reports/validation/raw.json")
@@ -21,14 +16,11 @@ def main() -> None:
     verdicts = json.loads(VERDICT.read_text())["cases"]
     cases = [c for c in read_cohort(RAW / COHORT) if verdicts[c.case]["status"] == "accepted"]
     kept = () if params.on_the_fly else params.spacings_mm
-    with replaced_whole(CROPPED) as aside:
-        work = partial(store_case, aside, margin_vox=params.margin_vox, spacings_mm=kept)
-        rows = map_cases(work, cases, title="crop")
-        pd.DataFrame(rows).to_csv(aside / MANIFEST, index=False)
+    store_cohort(CROPPED, cases, margin_vox=params.margin_vox, spacings_mm=kept, records=RECORDS)
     what = (
         f"stored at {' and '.join(f'{n} mm' for n in kept)}" if kept else "placed, to be cropped on the fly"
     )
-    print(f"crop: {len(rows)} cases {what} in {CROPPED}")
+    print(f"crop: {len(cases)} cases {what} in {CROPPED}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from _stage import run
+from _stage import RECORDS, run
 from glioseg.data.cases import COHORT, read_cohort
 from glioseg.data.store_survey import measure_store
 from glioseg.data.survey import measure_cohort
@@ -17,7 +17,7 @@ DOCS, VERDICTS = Path("reports/data_docs"), Path("reports/validation")
 def validate_raw() -> Verdict:
     params = load_params().validate_
     cases = read_cohort(RAW / COHORT)
-    rows = measure_cohort(cases)
+    rows = measure_cohort(cases, records=RECORDS)
     from glioseg.data.contracts import check_raw  # Great Expectations loads for eight seconds
 
     return check_raw(cases, rows, params, docs=DOCS / "raw")
@@ -25,7 +25,8 @@ def validate_raw() -> Verdict:
 
 def validate_cropped() -> Verdict:
     crop = load_params().crop
-    rows = measure_store(CROPPED, spacings_mm=crop.spacings_mm, raw=RAW if crop.on_the_fly else None)
+    raw = RAW if crop.on_the_fly else None
+    rows = measure_store(CROPPED, spacings_mm=crop.spacings_mm, raw=raw, records=RECORDS)
     from glioseg.data.contracts import check_cropped
 
     return check_cropped(rows, docs=DOCS / "cropped")

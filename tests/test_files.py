@@ -1,6 +1,8 @@
+import os
+
 import pytest
 
-from glioseg.files import replaced_whole, write_whole
+from glioseg.files import link_or_copy, replaced_whole, write_whole
 
 
 def interrupt(folder):
@@ -30,3 +32,20 @@ def test_a_failed_write_leaves_nothing(tmp_path):
     with pytest.raises(OSError, match="Is a directory"):
         write_whole(tmp_path / "x", b"content")
     assert list(tmp_path.iterdir()) == [tmp_path / "x"]
+
+
+def test_a_link_is_a_second_name(tmp_path):
+    (tmp_path / "x").write_text("content")
+    link_or_copy(tmp_path / "x", tmp_path / "y")
+    assert os.path.samefile(tmp_path / "x", tmp_path / "y")
+
+
+def test_where_there_are_no_links_it_is_a_copy(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError("no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    (tmp_path / "x").write_text("content")
+    link_or_copy(tmp_path / "x", tmp_path / "y")
+    assert (tmp_path / "y").read_text() == "content"
+    assert not os.path.samefile(tmp_path / "x", tmp_path / "y")

@@ -41,3 +41,11 @@ def replaced_whole(folder: Path) -> Iterator[Path]:
         raise
     shutil.rmtree(folder, ignore_errors=True)
     aside.rename(folder)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Let a second name stand for a file; where the file system has no links, copy it."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

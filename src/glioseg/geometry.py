@@ -4,7 +4,6 @@ Axes are those of the array, first to last; a volume is (D, H, W) and its channe
 """
 
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Shaped
@@ -119,19 +118,25 @@ def pad_to_shape(
 
 
 def downsample(array: Float[NDArray, "d h w c"], factor: int) -> Float32[NDArray, "e i x c"]:
-    """Average blocks of factor³ voxels; a grid that does not divide is zero-padded at its far ends.
+    """Average blocks of factor³ voxels; beyond the far ends of a grid that does not divide lie zeros.
 
     >>> downsample(np.arange(8, dtype=np.float32).reshape(2, 2, 2, 1), 2).item()
     3.5
     """
-    pad = [(0, -n % factor) for n in array.shape[:3]]
-    full = np.pad(array.astype(np.float32, copy=False), [*pad, (0, 0)])
-    # Adding strided views is several times faster than NumPy's mean over the axes of blocks.
-    total = np.zeros([n // factor for n in full.shape[:3]] + [full.shape[3]], np.float32)
-    for d, h, w in product(range(factor), repeat=3):
-        total += full[d::factor, h::factor, w::factor]
-    means: NDArray[np.float32] = total / np.float32(factor**3)
-    return means
+    # Adding strided views, axis by axis, is many times faster than NumPy's mean over the axes of blocks.
+    total = array.astype(np.float32, copy=False)
+    for axis in range(3):
+        total = _add_neighbours(total, factor, axis)
+    return total * np.float32(1 / factor**3)
+
+
+def _add_neighbours(array: Float32[NDArray, "..."], factor: int, axis: int) -> Float32[NDArray, "..."]:
+    """Add every `factor` neighbours along an axis; the last may be fewer."""
+    every = [array[(slice(None),) * axis + (slice(start, None, factor),)] for start in range(factor)]
+    total = every[0].copy()
+    for part in every[1:]:
+        total[(slice(None),) * axis + (slice(part.shape[axis]),)] += part
+    return total
 
 
 def check_patch(patch_shape: Shape3, depth: int) -> None:

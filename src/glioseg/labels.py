@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from enum import IntEnum, StrEnum
 
 import numpy as np
-from jaxtyping import Bool, Float, Integer, UInt8
+from jaxtyping import Bool, Float, Integer, Num, UInt8
 from numpy.typing import NDArray
 
 
@@ -92,7 +92,7 @@ def from_scheme(labels: Integer[NDArray, "*grid"], scheme: Scheme) -> UInt8[NDAr
     >>> from_scheme(np.array([0, 1, 2, 4]), Scheme.BRATS2021)
     array([0, 1, 2, 3], dtype=uint8)
     """
-    strange = sorted(set(np.unique(labels).tolist()) - scheme.values)
+    strange = sorted(set(np.unique(labels[labels != 0]).tolist()) - scheme.values)
     if strange:
         raise ValueError(f"labels: expected {sorted(scheme.values)} ({scheme}), got {strange}")
     table = np.zeros(max(scheme.values) + 1, np.uint8)
@@ -100,6 +100,18 @@ def from_scheme(labels: Integer[NDArray, "*grid"], scheme: Scheme) -> UInt8[NDAr
         table[value] = tissue
     dense: NDArray[np.uint8] = table[labels]
     return dense
+
+
+def as_labels(values: Num[NDArray, "*grid"]) -> Integer[NDArray, "*grid"]:
+    """The whole numbers of a label map, which some years stored as floats.
+
+    >>> as_labels(np.array([0.0, 3.9999]))
+    array([0, 4], dtype=int16)
+    """
+    if values.dtype.kind in "iu":
+        return values
+    whole: NDArray[np.int16] = np.rint(values).astype(np.int16)
+    return whole
 
 
 def to_scheme(labels: UInt8[NDArray, "*grid"], scheme: Scheme) -> UInt8[NDArray, "*grid"]:

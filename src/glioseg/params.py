@@ -43,6 +43,11 @@ class Data(Section):
     folder: Path | None = None
     scheme: Scheme | None = None
 
+    @property
+    def scans(self) -> Path | None:
+        """The user's folder; None where the cohort is built in."""
+        return self.folder if self.source == "folder" else None
+
     @model_validator(mode="after")
     def _folder_when_asked(self) -> "Data":
         if self.source == "folder" and self.folder is None:

@@ -1,4 +1,5 @@
 import os
+import shutil
 import stat
 
 import numpy as np
@@ -25,7 +26,7 @@ def test_files_are_copied_byte_for_byte_under_one_naming(tmp_path):
     source, raw = tmp_path / "mine", tmp_path / "raw"
     write(source, "A", et=4)
     write(source, "B", et=3, naming=NEW)
-    acquire_folder(raw, source=source)
+    acquire_folder(raw, source=source, records=tmp_path / "records")
     a, b = read_cohort(raw / "cohort.csv")
     assert (a.scheme, b.scheme) == (Scheme.BRATS2021, Scheme.BRATS2023)
     assert b.source == str(source / "B")
@@ -36,32 +37,54 @@ def test_files_are_copied_byte_for_byte_under_one_naming(tmp_path):
     assert os.stat(original).st_mode & stat.S_IWUSR
 
 
+def inodes(raw):
+    return {file.name: file.stat().st_ino for file in raw.rglob("*.nii.gz")}
+
+
+def test_only_a_changed_case_is_copied_again(tmp_path):
+    source, raw, records = tmp_path / "mine", tmp_path / "raw", tmp_path / "records"
+    write(source, "A", et=4)
+    write(source, "B", et=4)
+    acquire_folder(raw, source=source, records=records)
+    before = inodes(raw)
+    write(source, "C", et=4)
+    write_volume(source / "B" / "B_t1.nii.gz", Volume(np.full(GRID.shape, 9, np.int16), GRID))
+    assert [case.case for case in acquire_folder(raw, source=source, records=records)] == ["A", "B", "C"]
+    after = inodes(raw)
+    same = {name for name, inode in before.items() if after[name] == inode}
+    assert same == {f"A_{role}.nii.gz" for role in (*MODALITIES, "seg")}
+    assert read_volume(raw / "B" / "B_t1.nii.gz").data.max() == 9
+    shutil.rmtree(source / "A")
+    assert [case.case for case in acquire_folder(raw, source=source, records=records)] == ["B", "C"]
+    assert not (raw / "A").exists()
+
+
 def test_scheme_is_what_the_cohort_shows_not_what_its_names_promise(tmp_path):
     write(tmp_path / "mine", "A", et=3)
     write(tmp_path / "mine", "B", et=1)
-    cases = acquire_folder(tmp_path / "raw", source=tmp_path / "mine")
+    cases = acquire_folder(tmp_path / "raw", source=tmp_path / "mine", records=tmp_path / "records")
     assert [case.scheme for case in cases] == [Scheme.BRATS2023] * 2
 
 
-def test_both_schemes_under_one_naming_are_refused_and_nothing_is_left(tmp_path):
+def test_both_schemes_under_one_naming_are_refused_and_no_cohort_is_left(tmp_path):
     write(tmp_path / "mine", "A", et=3)
     write(tmp_path / "mine", "B", et=4)
     with pytest.raises(
         CohortError, match=r"one scheme in the cohort, got brats2021 in B, brats2023 in A; .*data\.scheme"
     ):
-        acquire_folder(tmp_path / "raw", source=tmp_path / "mine")
-    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+        acquire_folder(tmp_path / "raw", source=tmp_path / "mine", records=tmp_path / "records")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "records"]
 
 
 def test_an_unreadable_segmentation_is_left_to_the_contract(tmp_path):
     write(tmp_path / "mine", "A", et=4)
     (tmp_path / "mine" / "A" / "A_seg.nii.gz").write_bytes(b"broken")
-    (case,) = acquire_folder(tmp_path / "raw", source=tmp_path / "mine")
+    (case,) = acquire_folder(tmp_path / "raw", source=tmp_path / "mine", records=tmp_path / "records")
     assert case.files["seg"].read_bytes() == b"broken"
 
 
 def test_phantoms_are_a_cohort(tmp_path):
-    acquire_phantoms(tmp_path / "raw", cases=1, seed=4)
+    acquire_phantoms(tmp_path / "raw", cases=1, seed=4, records=tmp_path / "records")
     (case,) = read_cohort(tmp_path / "raw" / "cohort.csv")
     assert case.labelled
     assert case.grade in ("HGG", "LGG")

@@ -197,7 +197,9 @@ def write_cohort_of(samples: dict[str, Sample], raw: Path) -> list[Case]:
 
 
 def judged(cases: list[Case], docs: Path) -> Verdict:
-    return contracts.check_raw(cases, measure_cohort(cases), EXPECTED, docs=docs)
+    return contracts.check_raw(
+        cases, measure_cohort(cases, records=docs.parent / "records"), EXPECTED, docs=docs
+    )
 
 
 @pytest.fixture(scope="session")
@@ -296,6 +298,8 @@ def test_real_scans_keep_the_contract(real_scans: Path, tmp_path: Path) -> None:
     write_cohort(tmp_path / "raw" / "cohort.csv", found)
     cases = read_cohort(tmp_path / "raw" / "cohort.csv")
     expected = EXPECTED.model_copy(update={"shape": (240, 240, 155), "on_failure": "stop"})
-    verdict = contracts.check_raw(cases, measure_cohort(cases), expected, docs=tmp_path / "docs")
+    verdict = contracts.check_raw(
+        cases, measure_cohort(cases, records=tmp_path / "records"), expected, docs=tmp_path / "docs"
+    )
     assert [str(violation) for violation in verdict.violations] == []
     assert verdict.cases == {case.case: "accepted" if case.labelled else "prediction_only" for case in cases}

@@ -53,7 +53,7 @@ def test_normalised_inside_and_zero_outside(scan):
 
 def test_zscore_by_hand():
     image = np.array([0, 2, 4], np.int16).reshape(3, 1, 1)
-    np.testing.assert_allclose(zscore(image, image != 0).ravel(), [0, -1, 1])
+    np.testing.assert_allclose(zscore(image, (image != 0).astype(np.float32)).ravel(), [0, -1, 1])
 
 
 def test_the_box_is_that_of_all_four_images():

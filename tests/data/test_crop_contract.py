@@ -12,7 +12,7 @@ from glioseg.data import contracts
 from glioseg.data.cases import Case
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.rules import Table, one_of
-from glioseg.data.store import MANIFEST, StoredCase, StoreError, store_case, write_case
+from glioseg.data.store import MANIFEST, StoredCase, StoreError, store_cohort, write_case
 from glioseg.data.store_survey import measure_store
 from glioseg.data.verdict import ContractError, Verdict
 from glioseg.data.volumes import Grid, Volume, write_volume
@@ -105,11 +105,11 @@ DEFECTS: dict[str, tuple[Callable[[Path], object], set[tuple[str, str, str]]]] =
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("cropped")
-    raw = tmp_path_factory.mktemp("to-crop")
+    folder = tmp_path_factory.mktemp("store") / "cropped"
+    linked, raw = tmp_path_factory.mktemp("linked"), tmp_path_factory.mktemp("to-crop")
     cases = [healthy(raw, name) for name in ("kept", *DEFECTS)]
-    rows = [store_case(folder, case, margin_vox=1, spacings_mm=(1, 2)) for case in cases]
-    pd.DataFrame(rows).to_csv(folder / MANIFEST, index=False)
+    store_cohort(linked, cases, margin_vox=1, spacings_mm=(1, 2), records=raw / "records")
+    shutil.copytree(linked, folder)  # equal cases share their files: a defect is to be of one alone
     for name, (defect, _) in DEFECTS.items():
         defect(folder / name)
     return folder
@@ -117,7 +117,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def verdict(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Verdict:
-    rows = measure_store(store, spacings_mm=(1, 2), raw=None)
+    records = tmp_path_factory.mktemp("records")
+    rows = measure_store(store, spacings_mm=(1, 2), raw=None, records=records)
     return contracts.check_cropped(rows, docs=tmp_path_factory.mktemp("docs") / "cropped")
 
 
@@ -139,7 +140,7 @@ def test_a_good_crop_is_accepted_and_a_bad_one_stops_the_pipeline(verdict: Verdi
 
 def test_a_store_without_manifest_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"manifest\.csv: not readable"):
-        measure_store(tmp_path, spacings_mm=(1,), raw=None)
+        measure_store(tmp_path, spacings_mm=(1,), raw=None, records=tmp_path / "records")
 
 
 def test_a_rule_that_cannot_be_evaluated_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

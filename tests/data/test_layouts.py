@@ -83,7 +83,7 @@ def brats2020(folder: Path) -> None:
 @pytest.mark.parametrize("make", [brats2017, brats2018, brats2019, brats2020])
 def test_to_2020_grade_and_survival_come_from_folders_and_tables(tmp_path, make):
     make(tmp_path)
-    high, low = acquire_folder(tmp_path / "raw", source=tmp_path)
+    high, low = acquire_folder(tmp_path / "raw", source=tmp_path, records=tmp_path / "records")
     assert (high.grade, high.age, high.survival_days) == ("HGG", 60, 300)
     assert (low.grade, low.age, low.survival_days) == ("LGG", None, None)
     assert high.scheme is low.scheme is Scheme.BRATS2021
@@ -99,7 +99,7 @@ def test_a_table_that_cannot_be_read_is_named(tmp_path):
 
 def test_2021(tmp_path):
     write_case(tmp_path, "BraTS2021_00000", OLD)
-    (case,) = acquire_folder(tmp_path / "raw", source=tmp_path)
+    (case,) = acquire_folder(tmp_path / "raw", source=tmp_path, records=tmp_path / "records")
     assert (case.case, case.grade, case.scheme) == ("BraTS2021_00000", None, Scheme.BRATS2021)
 
 
@@ -107,7 +107,7 @@ def test_2023(tmp_path):
     training = tmp_path / "ASNR-MICCAI-BraTS2023-GLI-Challenge-TrainingData"
     write_case(training, "BraTS-GLI-00000-000", NEW, labels=(0, 1, 2, 3))
     write_case(training, "BraTS-GLI-00000-001", NEW, labels=(0, 1, 2))
-    one, other = acquire_folder(tmp_path / "raw", source=tmp_path)
+    one, other = acquire_folder(tmp_path / "raw", source=tmp_path, records=tmp_path / "records")
     assert one.patient == other.patient == "BraTS-GLI-00000"
     assert one.scheme is other.scheme is Scheme.BRATS2023
     assert brightness(one) == {"t1": 10, "t1ce": 20, "t2": 30, "flair": 40}
@@ -117,7 +117,7 @@ def test_2024_some_cases_have_a_cavity_alone(tmp_path):
     write_case(tmp_path, "BraTS-GLI-02062-100", NEW, labels=(0, 1, 2, 3, 4))
     write_case(tmp_path, "BraTS-GLI-02062-101", NEW, labels=(0, 2, 4))
     write_case(tmp_path, "BraTS-GLI-02063-100", NEW, labels=(0, 3))
-    cases = acquire_folder(tmp_path / "raw", source=tmp_path)
+    cases = acquire_folder(tmp_path / "raw", source=tmp_path, records=tmp_path / "records")
     assert {case.scheme for case in cases} == {Scheme.BRATS2024}
 
 
@@ -154,7 +154,7 @@ def brightness(case: Case) -> dict[str, int]:
 
 def test_of_the_decathlon_each_modality_becomes_a_file(tmp_path):
     write_decathlon(tmp_path)
-    labelled, other = acquire_folder(tmp_path / "raw", source=tmp_path)
+    labelled, other = acquire_folder(tmp_path / "raw", source=tmp_path, records=tmp_path / "records")
     assert (labelled.case, labelled.scheme, labelled.labelled) == ("BRATS_001", Scheme.MSD, True)
     assert (other.case, other.labelled) == ("BRATS_485", False)
     flair, t1, t1ce, t2 = 100, 101, 102, 103
@@ -198,15 +198,17 @@ def test_a_mixture_of_schemes_is_refused_unless_one_is_declared(tmp_path):
     write_case(source, "B", OLD, labels=(0, 3))
     expected = r"got brats2021 in A0, A1, A2 and 2 more, brats2023 in B; if it is one, declare data\.scheme"
     with pytest.raises(CohortError, match=expected):
-        acquire_folder(tmp_path / "raw", source=source)
-    cases = acquire_folder(tmp_path / "raw", source=source, scheme=Scheme.BRATS2021)
+        acquire_folder(tmp_path / "raw", source=source, records=tmp_path / "records")
+    cases = acquire_folder(
+        tmp_path / "raw", source=source, scheme=Scheme.BRATS2021, records=tmp_path / "records"
+    )
     assert {case.scheme for case in cases} == {Scheme.BRATS2021}
 
 
 def test_before_2023_a_3_beside_a_4_does_not_make_a_cavity(tmp_path):
     write_case(tmp_path, "A", OLD, labels=(0, 3, 4))
     write_case(tmp_path, "B", OLD)
-    cases = acquire_folder(tmp_path / "raw", source=tmp_path)
+    cases = acquire_folder(tmp_path / "raw", source=tmp_path, records=tmp_path / "records")
     assert {case.scheme for case in cases} == {Scheme.BRATS2021}
 
 

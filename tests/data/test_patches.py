@@ -1,8 +1,11 @@
 """Patches hold tumour as often as asked, pad with zeros, and depend on seed and step alone."""
 
+import os
+import sys
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+from threading import get_native_id
 
 import numpy as np
 import pytest
@@ -130,6 +133,14 @@ def test_products_of_matrices_take_one_core_while_patches_are_made_ahead() -> No
         assert next(made_ahead) == {1}
         made_ahead.close()
         assert blas_threads() == {2}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="threads share one priority")
+def test_patches_are_made_at_a_lower_priority_than_training_has() -> None:
+    made_ahead = prefetch(lambda step: os.getpriority(os.PRIO_PROCESS, get_native_id()), start=0)
+    before = os.getpriority(os.PRIO_PROCESS, get_native_id())
+    assert next(made_ahead) == min(before + 10, 19)
+    assert os.getpriority(os.PRIO_PROCESS, get_native_id()) == before
 
 
 def test_an_error_while_prefetching_reaches_the_caller() -> None:

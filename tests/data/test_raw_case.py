@@ -5,13 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from glioseg.data.cases import Case, read_cohort, write_cohort
 from glioseg.data.layouts import MODALITIES, ROLES
 from glioseg.data.raw_case import RawCase
-from glioseg.data.store import MANIFEST, StoredCase, StoreError, open_cases, store_case
+from glioseg.data.store import MANIFEST, StoredCase, StoreError, open_cases, store_cohort
 from glioseg.data.store_survey import measure_store
 from glioseg.data.volumes import Grid, Volume, write_volume
 from glioseg.labels import Scheme
@@ -49,11 +48,9 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def crop_all(folder: Path, raw: Path, spacings_mm: tuple[int, ...]) -> Path:
-    rows = [
-        store_case(folder, case, margin_vox=1, spacings_mm=spacings_mm)
-        for case in read_cohort(raw / "cohort.csv")
-    ]
-    pd.DataFrame(rows).to_csv(folder / MANIFEST, index=False)
+    cases = read_cohort(raw / "cohort.csv")
+    records = folder.with_name(f"{folder.name}-records")
+    store_cohort(folder, cases, margin_vox=1, spacings_mm=spacings_mm, records=records)
     return folder
 
 
@@ -96,9 +93,11 @@ def test_the_store_then_holds_placements_alone(placed: Path, stored: Path) -> No
     assert (placed / MANIFEST).read_bytes() == (stored / MANIFEST).read_bytes()
 
 
-def test_the_survey_measures_what_training_would_see(raw: Path, placed: Path, stored: Path) -> None:
-    fresh = measure_store(placed, spacings_mm=(1, 2), raw=raw)
-    assert fresh == measure_store(stored, spacings_mm=(1, 2), raw=None)
+def test_the_survey_measures_what_training_would_see(
+    raw: Path, placed: Path, stored: Path, tmp_path: Path
+) -> None:
+    fresh = measure_store(placed, spacings_mm=(1, 2), raw=raw, records=tmp_path / "placed")
+    assert fresh == measure_store(stored, spacings_mm=(1, 2), raw=None, records=tmp_path / "stored")
     assert all(row.problem is None for row in fresh)
 
 

@@ -35,14 +35,6 @@ def test_what_was_written_is_read(tmp_path, arrays):
     np.testing.assert_array_equal(case.placement.grid.affine, GRID.affine)
 
 
-def test_a_case_replaces_its_former_self_and_leaves_nothing_beside(tmp_path, arrays):
-    image, label = arrays
-    write_case(tmp_path / "a", image, label, Placement(GRID, BOX), spacings_mm=(1, 2))
-    write_case(tmp_path / "a", image, label, Placement(GRID, BOX), spacings_mm=(1,))
-    assert [path.name for path in tmp_path.iterdir()] == ["a"]
-    assert not (tmp_path / "a" / "image_2mm.b2nd").exists()
-
-
 @pytest.mark.parametrize(("tumour_vox", "expected"), [(4, 3), (3, 0)])
 def test_a_coarse_voxel_takes_the_regions_of_half_of_its_voxels(tumour_vox, expected):
     label = np.zeros(8, np.uint8)
@@ -59,7 +51,7 @@ def test_store_case_counts_labels_before_and_after(tmp_path):
     for name, file in files.items():
         write_volume(file, Volume(labels if name == "seg" else brain, GRID))
     case = Case("a", files, Scheme.BRATS2021, grade="HGG", age=60.0)
-    row = store_case(tmp_path / "store", case, margin_vox=1, spacings_mm=(1,))
+    row = store_case(case, tmp_path / "store" / "a", margin_vox=1, spacings_mm=(1,))
     assert [row[f"{kind}_vox"] for kind in ("ncr", "ed", "et")] == [1, 1, 1]
     assert [row[f"raw_{kind}_vox"] for kind in ("ncr", "ed", "et")] == [1, 1, 1]
     assert (row["depth_vox"], row["height_vox"], row["width_vox"]) == (6, 5, 6)

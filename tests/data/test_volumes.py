@@ -36,6 +36,32 @@ def test_round_trip_and_nibabel_agrees(tmp_path, volume, name):
     assert list(tmp_path.iterdir()) == [tmp_path / name]
 
 
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("dtype", ["u1", "i2", "i4", "f4", "f8"])
+def test_every_dtype_and_byte_order_is_read_as_nibabel_reads_it(tmp_path, volume, dtype, order):
+    header = nib.Nifti1Header(endianness=order)
+    header.set_data_dtype(order + dtype)
+    nib.Nifti1Image(volume.data, LPS, header).to_filename(tmp_path / "x.nii.gz")
+    np.testing.assert_array_equal(read_volume(tmp_path / "x.nii.gz").data, volume.data)
+
+
+def test_a_scaled_file_is_read_scaled(tmp_path, volume):
+    image = nib.Nifti1Image(volume.data, LPS)
+    image.header.set_slope_inter(0.5, 3)
+    image.to_filename(tmp_path / "x.nii.gz")
+    np.testing.assert_array_equal(
+        read_volume(tmp_path / "x.nii.gz").data, nib.load(tmp_path / "x.nii.gz").get_fdata()
+    )
+
+
+def test_a_header_that_promises_more_than_there_is_is_named_with_both(volume):
+    content = bytearray(encode_volume(volume, compress=False))
+    content[42:44] = (30000).to_bytes(2, "little")  # dim[1] of NIfTI-1
+    # 352 bytes of header, then 30000 · 3 · 4 voxels of two bytes; there are 2 · 3 · 4.
+    with pytest.raises(VolumeError, match=r"^x: not a whole NIfTI file: expected 720352 bytes .*, got 400$"):
+        decode_volume(bytes(content), name="x")
+
+
 def test_same_volume_same_bytes(volume):
     assert encode_volume(volume) == encode_volume(volume)
 

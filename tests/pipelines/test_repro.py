@@ -1,88 +1,27 @@
 """The whole road on a tiny cohort of one's own: `dvc repro`, the registry, and `glioseg predict`."""
 
 import json
-import os
-import shutil
 import sqlite3
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
-from glioseg.data.layouts import MODALITIES
-from glioseg.data.volumes import Grid, Volume, read_volume, write_volume
+from glioseg.data.volumes import read_volume
+from tests.projects import GRID, SHAPE, command, make_project
 
-ROOT = Path(__file__).parents[2]
-SHAPE = (40, 36, 32)
-GRID = Grid(SHAPE, np.array([[-1, 0, 0, 0], [0, -1, 0, 35], [0, 0, 1, 0], [0, 0, 0, 1]], float))
 CASES = 8
-TINY = {
-    "validate": {"shape": list(SHAPE), "max_brain_fraction": 1.0},
-    "network": {"base_filters": 2, "depth": 3},
-    "train": {"epochs": 2, "steps_per_epoch": 3, "patch_shape": [16, 16, 16], "precision": "float32"},
-    "tune": {"trials": 2, "epochs": 1, "steps_per_epoch": 2, "space": {"dropout": {"low": 0.0, "high": 0.3}}},
-    "evaluate": {"bootstrap_samples": 50},
-}
 
 pytestmark = pytest.mark.timeout(600)
 
 
-def write_patient(folder: Path, index: int) -> None:
-    """A ball of brain with a ball of tumour in it: oedema around enhancement around necrosis."""
-    rng = np.random.default_rng(index)
-    place = np.stack(np.indices(SHAPE), axis=-1)
-    brain = np.linalg.norm(place - np.array(SHAPE) / 2, axis=-1) < 14
-    from_tumour = np.linalg.norm(place - np.array(SHAPE) / 2 - rng.integers(-4, 5, 3), axis=-1)
-    labels = np.select([from_tumour < 2, from_tumour < 4, from_tumour < 6], [1, 4, 2], 0).astype(np.uint8)
-    name = f"Patient {index}"
-    for modality in MODALITIES:
-        image = 100 + 40 * labels + rng.normal(0, 5, SHAPE)
-        image = np.where(brain, np.maximum(image, 1), 0).astype(np.int16)
-        write_volume(folder / name / f"{name}_{modality}.nii.gz", Volume(image, GRID))
-    write_volume(folder / name / f"{name}_seg.nii.gz", Volume(labels, GRID))
-
-
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """A clone of the project with a tiny cohort and a tiny network, reproduced once."""
-    home = tmp_path_factory.mktemp("a project")
-    for name in ("src", "pipelines"):
-        shutil.copytree(ROOT / name, home / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in (
-        "dvc.yaml",
-        "requirements.lock",
-        ".dvcignore",
-        ".dvc/config",
-        ".dvc/.gitignore",
-        ".gitignore",
-    ):
-        (home / name).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / name, home / name)
-    for index in range(CASES):
-        write_patient(home / "scans", index)
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["data"] = {"source": "folder", "folder": "scans"}
-    for section, values in TINY.items():
-        params[section] |= values
-    (home / "params.yaml").write_text(yaml.safe_dump(params))
-    subprocess.run(["git", "init", "-q"], cwd=home, check=True)
+    """A project with a tiny cohort and a tiny network, reproduced once."""
+    home = make_project(tmp_path_factory.mktemp("a project"), cases=CASES)
     result = command(home, "dvc", "repro")
     assert result.returncode == 0, result.stdout + result.stderr
     return home
-
-
-def command(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    env = {
-        "PATH": path,
-        "HOME": str(home),
-        "PYTHONPATH": str(home / "src"),
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-    }
-    return subprocess.run(words, cwd=home, env=env, capture_output=True, text=True, check=False)
 
 
 def test_a_champion_is_registered(project):
@@ -101,11 +40,12 @@ def test_every_test_case_is_scored_and_pictured(project):
     assert (project / "reports" / "report.html").is_file()
 
 
-def test_running_it_again_runs_only_register_and_registers_nothing(project):
+def test_running_it_again_changes_and_registers_nothing(project):
     again = command(project, "dvc", "repro")
     assert again.returncode == 0, again.stderr
     assert [line for line in again.stdout.splitlines() if line.startswith("Running stage")] == [
-        "Running stage 'register':"
+        "Running stage 'inventory':",
+        "Running stage 'register':",
     ]
     with sqlite3.connect(project / "mlruns" / "mlflow.db") as database:
         assert database.execute("select count(*) from model_versions").fetchone() == (1,)
@@ -118,7 +58,7 @@ def test_another_way_to_answer_does_not_train_again(project):
     again = command(project, "dvc", "repro")
     assert again.returncode == 0, again.stderr
     assert [line.split("'")[1] for line in again.stdout.splitlines() if line.startswith("Running")] == [
-        "settle", "evaluate", "register",
+        "inventory", "settle", "evaluate", "register",
     ]  # fmt: skip
     with sqlite3.connect(project / "mlruns" / "mlflow.db") as database:
         versions = database.execute("select run_id, source from model_versions").fetchall()
@@ -128,7 +68,9 @@ def test_another_way_to_answer_does_not_train_again(project):
 
 def test_nothing_half_written_is_left(project):
     assert sorted(path.name for path in (project / "data").iterdir() if path.name != ".gitignore") == [
+        ".records",
         "cropped",
+        "inventory.csv",
         "raw",
         "splits.json",
     ]

@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 import validate
-from _stage import run
+from _stage import RECORDS, run
 from glioseg.data.cases import Case, read_cohort, write_cohort
 from glioseg.data.layouts import MODALITIES
-from glioseg.data.store import MANIFEST, store_case
+from glioseg.data.store import MANIFEST, store_cohort
 from glioseg.data.volumes import Grid, Volume, write_volume
 from glioseg.labels import Scheme
 
@@ -107,9 +107,10 @@ def test_quarantine_ends_where_nothing_is_left(project: Path, monkeypatch: pytes
 
 def test_crops_whose_count_changed_stop(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, cases = Path("data/cropped"), read_cohort(RAW / "cohort.csv")
-    rows = [store_case(store, case, margin_vox=1, spacings_mm=(1, 2)) for case in cases]
-    rows[1]["et_vox"] = 7  # of 2·2·2
-    pd.DataFrame(rows).to_csv(store / MANIFEST, index=False)
+    store_cohort(store, cases, margin_vox=1, spacings_mm=(1, 2), records=RECORDS)
+    manifest = pd.read_csv(store / MANIFEST)
+    manifest.loc[1, "et_vox"] = 7  # of 2·2·2
+    manifest.to_csv(store / MANIFEST, index=False)
     with pytest.raises(SystemExit, match=r"1 of 2 cases refused; read reports/data_docs/cropped/index\.html"):
         stage(monkeypatch, "cropped")
     assert record("cropped")["cases"] == {"one": {"status": "accepted"}, "two": {"status": "refused"}}
@@ -120,8 +121,7 @@ def test_crops_on_the_fly_are_measured_from_their_scans(
 ) -> None:
     configure("stop", on_the_fly=True)
     store, cases = Path("data/cropped"), read_cohort(RAW / "cohort.csv")
-    rows = [store_case(store, case, margin_vox=1, spacings_mm=()) for case in cases]
-    pd.DataFrame(rows).to_csv(store / MANIFEST, index=False)
+    store_cohort(store, cases, margin_vox=1, spacings_mm=(), records=RECORDS)
     (RAW / "two" / "two_t2.nii.gz").unlink()
     with pytest.raises(SystemExit, match="1 of 2 cases refused"):
         stage(monkeypatch, "cropped")

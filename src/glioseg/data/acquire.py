@@ -1,92 +1,96 @@
 """Bring a cohort into data/raw: phantoms made here, or a user's files copied byte for byte."""
 
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
-from glioseg.cluster import map_cases
 from glioseg.data.cases import COHORT, Case, find_cases, read_cohort, write_cohort
 from glioseg.data.layouts import SEGMENTATION, SUFFIX
+from glioseg.data.records import Record, file_mark, record_cases
 from glioseg.data.scans import read_stacked
-from glioseg.data.schemes import settle_schemes
+from glioseg.data.schemes import settle_schemes, shown_in
 from glioseg.data.volumes import Grid, Volume, write_volume
 from glioseg.files import replaced_whole
 from glioseg.labels import Scheme
 
-Item = TypeVar("Item")
 
-
-def acquire_phantoms(folder: Path, *, cases: int, seed: int) -> list[Case]:
+def acquire_phantoms(folder: Path, *, cases: int, seed: int, records: Path) -> list[Case]:
     """Write the built-in cohort: `cases` BraTS-like cases and cohort.csv.
 
     Args:
         folder: where the cohort goes; what it held before is replaced.
         cases: how many.
         seed: the same seed gives the same bytes.
+        records: folder of what was made before; see `glioseg.data.records`.
     """
-    return _acquire(folder, partial(_write_phantom, seed=seed), range(1, cases + 1), "make phantoms")
+    import glioseg.data.phantom  # noqa: F401 - its code is part of a record's key; nilearn's maps load here alone
+
+    indices = range(1, cases + 1)
+    work = partial(_write_phantom, seed=seed)
+    made = record_cases(
+        work, indices, facts=lambda i: [i, seed], folder=records / "acquire", title="make phantoms"
+    )
+    found = [
+        Case(files={}, scheme=Scheme.BRATS2021, source=f"phantom seed {seed}", **record.found)
+        for record in made
+    ]
+    return _place(folder, found, made)
 
 
-def acquire_folder(folder: Path, *, source: Path, scheme: Scheme | None = None) -> list[Case]:
+def acquire_folder(folder: Path, *, source: Path, scheme: Scheme | None = None, records: Path) -> list[Case]:
     """Copy a user's folder of BraTS or the Decathlon under one naming and list it in cohort.csv.
 
-    The user's own files are copied, never linked: DVC makes what it tracks read-only.
+    The user's own files are copied, never linked: DVC makes what it tracks read-only. A case whose files
+    are as they were is not copied again.
 
     Args:
         folder: where the cohort goes; what it held before is replaced.
         source: the user's folder.
         scheme: of its label maps; without it they tell together.
+        records: folder of what was copied before; see `glioseg.data.records`.
 
     Raises:
         CohortError: no case found, two of one name, or cases of one naming in both label schemes.
     """
-    cases = settle_schemes(find_cases(source), declared=scheme)
-    return _acquire(folder, _copy_case, cases, "copy cases")
+    cases = find_cases(source)
+    copied = record_cases(_copy_case, cases, facts=_facts, folder=records / "acquire", title="copy cases")
+    shown = [record.found["scheme"] for record in copied]
+    settled = settle_schemes(cases, [name and Scheme(name) for name in shown], declared=scheme)
+    return _place(folder, settled, copied)
 
 
-def _acquire(
-    folder: Path, work: Callable[[Path, Item], Case], items: Sequence[Item], title: str
-) -> list[Case]:
+def _place(folder: Path, cases: Sequence[Case], records: Sequence[Record]) -> list[Case]:
     with replaced_whole(folder) as aside:
-        cases = map_cases(partial(work, aside), items, title=title)
+        for case, record in zip(cases, records, strict=True):
+            record.place(aside / case.case)
         write_cohort(aside / COHORT, cases)
     return read_cohort(folder / COHORT)
 
 
-def _write_phantom(folder: Path, index: int, *, seed: int) -> Case:
-    from glioseg.data.phantom import make_case  # nilearn's maps load only where they are asked for
+def _write_phantom(index: int, folder: Path, *, seed: int) -> dict[str, Any]:
+    from glioseg.data.phantom import make_case
 
     phantom = make_case(index=index, seed=seed)
     d, h, w = phantom.segmentation.shape
     grid = Grid((d, h, w), phantom.affine)
-    files = {}
     for role, data in {**phantom.images, SEGMENTATION: phantom.segmentation}.items():
-        files[role] = folder / phantom.case / f"{phantom.case}_{role}.nii.gz"
-        write_volume(files[role], Volume(data, grid))
-    return Case(
-        phantom.case,
-        files,
-        Scheme.BRATS2021,
-        phantom.grade,
-        phantom.age,
-        phantom.survival_days,
-        source=f"phantom seed {seed}",
-    )
+        write_volume(folder / f"{phantom.case}_{role}.nii.gz", Volume(data, grid))
+    return {name: getattr(phantom, name) for name in ("case", "grade", "age", "survival_days")}
 
 
-def _copy_case(folder: Path, case: Case) -> Case:
+def _facts(case: Case) -> object:
+    files = {role: [str(file), file_mark(file)] for role, file in case.files.items()}
+    return [case.case, files, case.channels]
+
+
+def _copy_case(case: Case, folder: Path) -> dict[str, str | None]:
     """Copy a case's files byte for byte; of a 4D file each modality becomes a file of its own."""
-    home, files = folder / case.case, {}
-    home.mkdir()
     for role, file in case.files.items():
         if role not in case.channels:
             suffix = SUFFIX.search(file.name)
-            files[role] = home / f"{case.case}_{role}{suffix.group() if suffix else ''}"
-            shutil.copyfile(file, files[role])
+            shutil.copyfile(file, folder / f"{case.case}_{role}{suffix.group() if suffix else ''}")
     for role, volume in read_stacked(case).items():
-        files[role] = home / f"{case.case}_{role}.nii.gz"
-        write_volume(files[role], volume)
-    return replace(case, files=files, channels={})
+        write_volume(folder / f"{case.case}_{role}.nii.gz", volume)
+    return {"scheme": shown_in(case)}

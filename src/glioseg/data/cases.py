@@ -86,7 +86,7 @@ def find_cases(folder: Path) -> list[Case]:
 
 def _scan(folder: Path, patients: dict[str, Patient], seen: Counter[str]) -> Iterator[Case]:
     """Every case below a folder; `seen` counts the files by name."""
-    for here, names in _walk(folder):
+    for here, names in walk(folder):
         seen.update(names)
         if DATASET in names:
             yield from map(_decathlon_case, decathlon_cases(here))
@@ -103,8 +103,8 @@ def _scan(folder: Path, patients: dict[str, Patient], seen: Counter[str]) -> Ite
             )
 
 
-def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Each folder once, whatever links lead to it, with the names of its files in order."""
+def walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Each folder below one, once, whatever links lead to it, with the names of its files in order."""
     known = set()
     for here, folders, names in os.walk(folder, followlinks=True):
         folders.sort()
@@ -122,7 +122,7 @@ def _decathlon_case(found: DecathlonCase) -> Case:
     return Case(found.name, files, Scheme.MSD, source=source, channels=dict(found.channels))
 
 
-def write_cohort(path: Path, cases: list[Case]) -> None:
+def write_cohort(path: Path, cases: Sequence[Case]) -> None:
     """Write cohort.csv: one row a case; what is not known stays empty."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -3,10 +3,11 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import sqrt
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float32, Num, UInt8
+from jaxtyping import Bool, Float32, Num
 from numpy.typing import NDArray
 
 from glioseg.data.layouts import MODALITIES
@@ -62,16 +63,22 @@ def crop_images(
     grid = _common_grid(images)
     arrays = {name: grid.to_lps.apply(images[name].data) for name in MODALITIES if name in images}
     box = bounding_box(_any(list(arrays.values())), margin_vox)
-    image = np.zeros((*box.shape, len(MODALITIES)), np.float32)
-    channels = [MODALITIES.index(name) for name in arrays]
-    image[..., channels] = normalised([array[box.slices] for array in arrays.values()])
-    return image, Placement(grid, box)
+    return normalised({name: array[box.slices] for name, array in arrays.items()}), Placement(grid, box)
 
 
-def normalised(crops: Sequence[Num[NDArray, "d h w"]]) -> Float32[NDArray, "d h w c"]:
-    """Stack the images of a crop, each with mean 0 and standard deviation 1 inside the brain, 0 outside."""
-    brain = _any(crops)
-    return np.stack([zscore(crop, brain) for crop in crops], axis=-1)
+def normalised(crops: Mapping[str, Num[NDArray, "d h w"]]) -> Float32[NDArray, "d h w 4"]:
+    """Stack the images of a crop, each with mean 0 and standard deviation 1 inside the brain, 0 outside.
+
+    The channel of a modality that is missing is 0 everywhere.
+    """
+    inside = _any(list(crops.values())).astype(np.float32)
+    stack = np.zeros((*inside.shape, len(MODALITIES)), np.float32)
+    for name, crop in crops.items():
+        image, channel = zscore(crop, inside), MODALITIES.index(name)
+        # Scans lie in memory with their first axis innermost: plane by plane they turn within the cache.
+        for row in range(inside.shape[1]):
+            stack[:, row, :, channel] = image[:, row, :]
+    return stack
 
 
 def crop_brain(images: Mapping[str, Volume], placement: Placement) -> Bool[NDArray, "e i x"]:
@@ -82,7 +89,9 @@ def crop_brain(images: Mapping[str, Volume], placement: Placement) -> Bool[NDArr
 
 def _any(arrays: Sequence[Num[NDArray, "d h w"]]) -> Bool[NDArray, "d h w"]:
     """Where some array is not 0."""
-    marked: NDArray[np.bool_] = np.logical_or.reduce([array != 0 for array in arrays])
+    marked: NDArray[np.bool_] = arrays[0] != 0
+    for array in arrays[1:]:
+        marked |= array != 0
     return marked
 
 
@@ -103,7 +112,7 @@ def _common_grid(images: Mapping[str, Volume]) -> Grid:
     return first
 
 
-def crop_labels(labels: UInt8[NDArray, "d h w"], placement: Placement) -> UInt8[NDArray, "e i x"]:
+def crop_labels(labels: Num[NDArray, "d h w"], placement: Placement) -> Num[NDArray, "e i x"]:
     """Cut a label map on the scan's own grid to the crop, in LPS."""
     return np.ascontiguousarray(placement.grid.to_lps.apply(labels)[placement.box.slices])
 
@@ -115,13 +124,20 @@ def uncrop(crop: Num[NDArray, "e i x *c"], placement: Placement) -> Num[NDArray,
     return np.ascontiguousarray(reorientation.undo(paste(crop, placement.box, (d, h, w))))
 
 
-def zscore(image: Num[NDArray, "d h w"], brain: Bool[NDArray, "d h w"]) -> Float32[NDArray, "d h w"]:
+def zscore(image: Num[NDArray, "d h w"], inside: Float32[NDArray, "d h w"]) -> Float32[NDArray, "d h w"]:
     """Shift and scale to mean 0 and standard deviation 1 inside the brain; 0 outside.
 
     A constant image becomes 0 everywhere.
+
+    Args:
+        image: 0 outside the brain.
+        inside: 1 in the brain, 0 outside.
     """
-    values = image[brain].astype(np.float64)
-    scale = values.std() or 1.0
-    normal = np.zeros(image.shape, np.float32)
-    normal[brain] = (values - values.mean()) / scale
-    return normal
+    voxels = int(np.count_nonzero(inside)) or 1
+    # float32 holds the integers of scanners exactly; what is wider stays so until it is small.
+    values = image.astype(np.result_type(image.dtype, np.float32))
+    values -= float(values.sum(dtype=np.float64)) / voxels
+    values *= inside
+    deviation = sqrt(np.square(values).sum(dtype=np.float64) / voxels)
+    values *= 1 / (deviation or 1.0)
+    return values.astype(np.float32, copy=False)

@@ -4,8 +4,10 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
+from threading import get_native_id
 from typing import TypeVar
 
 import numpy as np
@@ -14,9 +16,13 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from glioseg.data.augment import Augmentation
+from glioseg.data.half import widen
 from glioseg.data.store import CroppedCase, Voxels
 from glioseg.geometry import Shape3
 from glioseg.params import Train
+
+NICENESS = 10
+"""Of the threads that make patches: a training step that waits for one of its own threads loses more."""
 
 T = TypeVar("T")
 Patch = tuple[Float32[NDArray, "d h w 4"], UInt8[NDArray, "d h w"]]
@@ -62,7 +68,7 @@ def sample_patch(
         for axis, (n, size) in enumerate(zip(labels.shape, shape, strict=True))
     )
     image = read_window(volume, (d, h, w), shape)
-    return image.astype(np.float32), read_window(labels, (d, h, w), shape)
+    return widen(image), read_window(labels, (d, h, w), shape)
 
 
 def _tumour_voxel(rng: np.random.Generator, labels: Voxels) -> NDArray[np.intp] | None:
@@ -136,11 +142,12 @@ def _case_in_turn(number: int, cases: Sequence[CroppedCase], seed: int) -> Cropp
 def prefetch(make: Callable[[int], T], *, start: int) -> Iterator[T]:
     """Yield make(start), make(start + 1), … for ever, made ahead of need in threads.
 
-    NumPy and Blosc2 release the interpreter's lock, so this keeps reading off the training's path.
-    Meanwhile a product of matrices takes one core: its threads would wait for those of the training.
+    NumPy and Blosc2 release the interpreter's lock, so this keeps reading off the training's path; and
+    the threads step back where training wants the core. Meanwhile a product of matrices takes one core:
+    its threads would wait for those of the training.
     """
     workers = max(1, len(os.sched_getaffinity(0)) // 2)
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="patches")
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="patches", initializer=_step_back)
     with threadpool_limits(1, user_api="blas"):
         try:
             ahead = deque(pool.submit(make, step) for step in range(start, start + workers))
@@ -149,3 +156,9 @@ def prefetch(make: Callable[[int], T], *, start: int) -> Iterator[T]:
                 yield ahead.popleft().result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _step_back() -> None:
+    """Let this thread run where others leave a core free; only Linux knows priorities of threads."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, get_native_id(), NICENESS)

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from glioseg.data.cases import Case
 from glioseg.data.coarse import coarse_image, coarse_labels
-from glioseg.data.crop import AFFINE_TOLERANCE, Placement, normalised
+from glioseg.data.crop import AFFINE_TOLERANCE, PLACEMENT, Placement, normalised
 from glioseg.data.layouts import MODALITIES, SEGMENTATION
 from glioseg.data.volumes import read_volume
-from glioseg.labels import from_scheme
+from glioseg.labels import as_labels, from_scheme
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,11 @@ class RawCase:
         return self.case.survival_days
 
     @property
+    def files(self) -> list[Path]:
+        """The five scans, and where the crop lies."""
+        return [*self.case.files.values(), self.folder / PLACEMENT]
+
+    @property
     def placement(self) -> Placement:
         """Where the crop lies in the scan."""
         return Placement.load(self.folder)
@@ -61,8 +66,8 @@ class RawCase:
             ValueError: a file that is missing or unreadable, or lies on another grid than the crop.
         """
         placement = self.placement
-        image = normalised([self._crop(name, placement) for name in MODALITIES])
-        label = np.rint(self._crop(SEGMENTATION, placement)).astype(np.int16)
+        image = normalised({name: self._crop(name, placement) for name in MODALITIES})
+        label = as_labels(self._crop(SEGMENTATION, placement))
         return coarse_image(image, spacing_mm), coarse_labels(
             from_scheme(label, self.case.scheme), spacing_mm
         )

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from glioseg.cluster import map_cases
 from glioseg.data.cases import Case, CohortError
 from glioseg.data.layouts import SEGMENTATION
 from glioseg.data.volumes import VolumeError, read_volume
@@ -15,7 +14,9 @@ NAMED = 3
 """Cases of each scheme that an error names."""
 
 
-def settle_schemes(cases: Sequence[Case], *, declared: Scheme | None = None) -> list[Case]:
+def settle_schemes(
+    cases: Sequence[Case], shown: Sequence[Scheme | None], *, declared: Scheme | None = None
+) -> list[Case]:
     """Set each case's label scheme to the one that all cases of its layout show together.
 
     One case seldom tells (it may have no enhancing tumour), so nothing is guessed case by case; where
@@ -23,6 +24,7 @@ def settle_schemes(cases: Sequence[Case], *, declared: Scheme | None = None) -> 
 
     Args:
         cases: as `find_cases` found them, each with its layout's own scheme.
+        shown: the scheme that each case's label map shows, as from `shown_in`.
         declared: the scheme of all cases, if the user says so.
 
     Raises:
@@ -30,19 +32,20 @@ def settle_schemes(cases: Sequence[Case], *, declared: Scheme | None = None) -> 
     """
     if declared:
         return [replace(case, scheme=declared) for case in cases]
-    telling = [case for case in cases if case.labelled and case.scheme is not Scheme.MSD]
-    shown = map_cases(_shown, telling, title="read label schemes")
     settled = {Scheme.MSD: Scheme.MSD}
     for own in {case.scheme for case in cases} - settled.keys():
         told: dict[Scheme, list[str]] = {}
-        for case, scheme in zip(telling, shown, strict=True):
+        for case, scheme in zip(cases, shown, strict=True):
             if scheme and case.scheme is own:
                 told.setdefault(scheme, []).append(case.case)
         settled[own] = _together(own, told)
     return [replace(case, scheme=settled[case.scheme]) for case in cases]
 
 
-def _shown(case: Case) -> Scheme | None:
+def shown_in(case: Case) -> Scheme | None:
+    """The scheme that a case's label map shows; None where it does not tell, or cannot be read."""
+    if not case.labelled or case.scheme is Scheme.MSD:
+        return None
     try:
         values = np.unique(read_volume(case.files[SEGMENTATION]).data)
     except VolumeError:

@@ -8,14 +8,15 @@ store holds no voxels: `glioseg.data.raw_case` reads the scans.
 
 import csv
 import hashlib
-import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import blosc2
 import numpy as np
+import pandas as pd
 from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
@@ -24,13 +25,16 @@ from glioseg.data.coarse import coarse_image, coarse_labels
 from glioseg.data.crop import Placement, crop_images, crop_labels
 from glioseg.data.layouts import SEGMENTATION
 from glioseg.data.raw_case import RawCase
+from glioseg.data.records import digest_cases, record_cases
 from glioseg.data.volumes import read_volume
-from glioseg.labels import LABEL_NAMES, Label, from_scheme
+from glioseg.files import replaced_whole
+from glioseg.labels import LABEL_NAMES, Label, as_labels, from_scheme
 
 MANIFEST = "manifest.csv"
 CHUNK_VOX = 48
 """Edge of a block in voxels: small enough that a 128³ patch reads little beside itself."""
-PACK = {"codec": blosc2.Codec.ZSTD, "clevel": 1}
+PACK = {"codec": blosc2.Codec.LZ4, "clevel": 5, "nthreads": 1}
+"""LZ4 reads a patch faster than Zstandard and packs a fifth worse; cases are packed side by side."""
 
 
 class StoreError(ValueError):
@@ -64,6 +68,10 @@ class CroppedCase(Protocol):
     def survival_days(self) -> float | None:
         """Overall survival, where known."""
 
+    @property
+    def files(self) -> list[Path]:
+        """The files that its voxels come from."""
+
     def open(self, spacing_mm: int) -> tuple[Voxels, Voxels]:
         """The image (D, H, W, 4) float16 and its dense labels (D, H, W) uint8 at this spacing."""
 
@@ -80,6 +88,11 @@ class StoredCase:
     def name(self) -> str:
         """The case's name: that of its folder."""
         return self.folder.name
+
+    @property
+    def files(self) -> list[Path]:
+        """Those of its folder."""
+        return sorted(self.folder.iterdir()) if self.folder.is_dir() else []
 
     def open(self, spacing_mm: int) -> tuple[Voxels, Voxels]:
         """Image and label; see `image` and `label`."""
@@ -159,70 +172,90 @@ def write_case(
     *,
     spacings_mm: tuple[int, ...],
 ) -> StoredCase:
-    """Write one case whole or not at all: it is written aside and then renamed.
+    """Write one case.
 
     Args:
-        folder: the case's own folder; its name is the case's.
+        folder: the case's own folder.
         image: normalised crop at 1 mm, as from `crop_images`.
         label: dense labels on the same voxels.
         placement: where the crop lies.
         spacings_mm: resolutions to keep; none leaves the placement alone.
     """
-    aside = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for spacing in spacings_mm:
-        _pack(aside / f"image_{spacing}mm.b2nd", coarse_image(image, spacing))
-        _pack(aside / f"label_{spacing}mm.b2nd", coarse_labels(label, spacing))
-    placement.save(aside)
-    shutil.rmtree(folder, ignore_errors=True)
-    aside.rename(folder)
+        _pack(folder / f"image_{spacing}mm.b2nd", coarse_image(image, spacing))
+        _pack(folder / f"label_{spacing}mm.b2nd", coarse_labels(label, spacing))
+    placement.save(folder)
     return StoredCase(folder)
 
 
-def store_case(
-    store: Path, case: Case, *, margin_vox: int, spacings_mm: tuple[int, ...]
-) -> dict[str, object]:
-    """Read, crop, normalise and store one labelled case; return its row of the manifest.
+def store_case(case: Case, folder: Path, *, margin_vox: int, spacings_mm: tuple[int, ...]) -> dict[str, int]:
+    """Read, crop, normalise and store one labelled case.
 
     Args:
-        store: the folder of all cases.
         case: with its four images and its segmentation.
+        folder: the case's own folder.
         margin_vox: voxels around the brain.
         spacings_mm: resolutions to keep; none where crops are made on the fly.
+
+    Returns:
+        Its columns of the manifest: shape of the crop, and voxels of each label in it and before it.
     """
     volumes = {role: read_volume(file) for role, file in case.files.items()}
     image, placement = crop_images(volumes, margin_vox=margin_vox)
-    labels = from_scheme(np.rint(volumes[SEGMENTATION].data).astype(np.int16), case.scheme)
-    crop = crop_labels(labels, placement)
-    write_case(store / case.case, image, crop, placement, spacings_mm=spacings_mm)
-    depth, height, width = crop.shape
-    return {
-        "case": case.case,
-        "patient": case.patient,
-        "scheme": str(case.scheme),
-        "grade": case.grade,
-        "age": case.age,
-        "survival_days": case.survival_days,
-        "depth_vox": depth,
-        "height_vox": height,
-        "width_vox": width,
-        **_count(crop, "{}_vox"),
-        **_count(labels, "raw_{}_vox"),
-        "raw_sha256": _digest(case),
-    }
+    values = volumes[SEGMENTATION].data
+    drawn = values[values != 0]  # of the whole scan, for the count alone
+    crop = from_scheme(as_labels(crop_labels(values, placement)), case.scheme)
+    write_case(folder, image, crop, placement, spacings_mm=spacings_mm)
+    shape = dict(zip(("depth_vox", "height_vox", "width_vox"), crop.shape, strict=True))
+    before = from_scheme(as_labels(drawn), case.scheme)
+    return {**shape, **_count(crop, "{}_vox"), **_count(before, "raw_{}_vox")}
 
 
-def _digest(case: Case) -> str:
-    """A hash of the case's raw files: without stored voxels nothing else would tell that they changed."""
-    whole = hashlib.sha256()
-    for role in sorted(case.files):
-        whole.update(hashlib.sha256(case.files[role].read_bytes()).digest())
-    return whole.hexdigest()
+def store_cohort(
+    store: Path, cases: Sequence[Case], *, margin_vox: int, spacings_mm: tuple[int, ...], records: Path
+) -> None:
+    """Store every case and list them in the manifest; a case that is as it was is not cropped again.
+
+    Args:
+        store: the folder of all cases; what it held before is replaced.
+        cases: labelled, and accepted by their contract.
+        margin_vox: voxels around the brain.
+        spacings_mm: resolutions to keep; none where crops are made on the fly.
+        records: folder of what was done before; see `glioseg.data.records`.
+    """
+    contents = digest_cases(cases, records=records)
+    made = record_cases(
+        partial(store_case, margin_vox=margin_vox, spacings_mm=spacings_mm),
+        cases,
+        facts=lambda case: [contents[case.case], case.scheme, margin_vox, spacings_mm],
+        folder=records / "crop",
+        title="crop",
+    )
+    with replaced_whole(store) as aside:
+        for case, record in zip(cases, made, strict=True):
+            record.place(aside / case.case)
+        rows = [
+            {**_known(case), **record.found, "raw_sha256": _digest(contents[case.case])}
+            for case, record in zip(cases, made, strict=True)
+        ]
+        pd.DataFrame(rows).to_csv(aside / MANIFEST, index=False)
 
 
-def _count(labels: UInt8[NDArray, "d h w"], column: str) -> dict[str, int]:
-    return {column.format(name.lower()): int((labels == Label[name]).sum()) for name in LABEL_NAMES}
+def _known(case: Case) -> dict[str, object]:
+    """What the manifest says of a case beside its voxels."""
+    names = ("case", "patient", "scheme", "grade", "age", "survival_days")
+    return {name: getattr(case, name) for name in names}
+
+
+def _digest(contents: Mapping[str, str]) -> str:
+    """One hash of a case's raw files: without stored voxels nothing else would tell that they changed."""
+    return hashlib.sha256("".join(contents[role] for role in sorted(contents)).encode()).hexdigest()
+
+
+def _count(labels: UInt8[NDArray, "*grid"], column: str) -> dict[str, int]:
+    counts = np.bincount(labels[labels != 0], minlength=len(Label))
+    return {column.format(name.lower()): int(counts[Label[name]]) for name in LABEL_NAMES}
 
 
 def _pack(path: Path, array: NDArray[np.generic]) -> None:

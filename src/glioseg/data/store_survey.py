@@ -5,7 +5,7 @@ Where crops are made on the fly, it measures what training would see.
 `glioseg.data.contracts` holds the table to its expectations.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ import pandas as pd
 from jaxtyping import Float16, Num, UInt8
 from numpy.typing import NDArray
 
-from glioseg.cluster import map_cases
 from glioseg.data.layouts import MODALITIES
+from glioseg.data.records import digest_files, record_cases, tuples
 from glioseg.data.store import MANIFEST, CroppedCase, StoreError, listed_cases
 from glioseg.labels import LABEL_NAMES, Label
 
@@ -57,13 +57,16 @@ class CropRow:
     raw_vox: dict[str, int] = field(default_factory=dict)
 
 
-def measure_store(store: Path, *, spacings_mm: tuple[int, ...], raw: Path | None) -> list[CropRow]:
-    """Measure every case that the manifest lists, one at a time in each worker process.
+def measure_store(
+    store: Path, *, spacings_mm: tuple[int, ...], raw: Path | None, records: Path
+) -> list[CropRow]:
+    """Measure every case that the manifest lists; one that is as it was is not measured again.
 
     Args:
         store: the folder of all cases.
         spacings_mm: the resolutions that training may ask for.
         raw: the folder of the raw cohort, where crops are made on the fly, or None.
+        records: folder of what was done before; see `glioseg.data.records`.
 
     Raises:
         StoreError: no manifest, one without its columns, or one that lists no case.
@@ -71,8 +74,22 @@ def measure_store(store: Path, *, spacings_mm: tuple[int, ...], raw: Path | None
     manifest = _read_manifest(store / MANIFEST)
     cases = listed_cases(store, raw=raw)
     listed = [(cases[row["case"]], row) for row in manifest.to_dict("records")]
-    work = partial(measure_case, spacings_mm=spacings_mm)
-    return [row for rows in map_cases(work, listed, title="measure crops") for row in rows]
+    files = [file for case in cases.values() for file in case.files]
+    contents = digest_files(files, table=records / "cropped.json")
+    measured = record_cases(
+        partial(_measured, spacings_mm=spacings_mm),
+        listed,
+        facts=lambda given: [spacings_mm, given[1], [contents[file] for file in given[0].files]],
+        folder=records / "validate_cropped",
+        title="measure crops",
+    )
+    return [CropRow(**tuples(row)) for record in measured for row in record.found]
+
+
+def _measured(
+    listed: tuple[CroppedCase, dict[str, object]], _: Path, *, spacings_mm: tuple[int, ...]
+) -> list[Facts]:
+    return [asdict(row) for row in measure_case(listed, spacings_mm=spacings_mm)]
 
 
 def _read_manifest(path: Path) -> pd.DataFrame:

@@ -5,17 +5,18 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Num
 from numpy.typing import NDArray
 
-from glioseg.cluster import map_cases
 from glioseg.data.cases import Case
 from glioseg.data.layouts import ROLES, SEGMENTATION
+from glioseg.data.records import digest_cases, record_cases, tuples
 from glioseg.data.volumes import Grid, Volume, VolumeError, decode_volume
 from glioseg.geometry import Shape3
 
@@ -67,15 +68,34 @@ class VolumeRow:
     outside_vox: int | None = None
 
 
-def measure_cohort(cases: Sequence[Case]) -> list[VolumeRow]:
-    """Measure every volume of a cohort, one case at a time in each worker process.
+def measure_cohort(cases: Sequence[Case], *, records: Path) -> list[VolumeRow]:
+    """Measure every volume of a cohort; a case that is as it was is not measured again.
+
+    Args:
+        cases: the cohort.
+        records: folder of what was done before; see `glioseg.data.records`.
 
     Returns:
         The rows in the order of the cases and of `ROLES`; a role without a file has no row.
     """
     distinct = list({case.case: case for case in cases}.values())
-    measured = map_cases(measure_case, distinct, title="measure volumes")
-    return _find_twins([row for rows in measured for row in rows])
+    contents = digest_cases(distinct, records=records)
+    measured = record_cases(
+        _measured,
+        distinct,
+        facts=lambda case: [case.case, _names(case), case.scheme, contents[case.case]],
+        folder=records / "validate_raw",
+        title="measure volumes",
+    )
+    return _find_twins([VolumeRow(**tuples(row)) for record in measured for row in record.found])
+
+
+def _names(case: Case) -> list[str]:
+    return [file.name for file in case.files.values()]
+
+
+def _measured(case: Case, _: Path) -> list[dict[str, Any]]:
+    return [asdict(row) for row in measure_case(case)]
 
 
 def measure_case(case: Case) -> list[VolumeRow]:

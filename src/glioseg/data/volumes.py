@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import cast
 
@@ -135,13 +136,24 @@ def _decode(content: bytes, *, name: str) -> tuple[Shaped[NDArray, "..."], NDArr
         if content[:2] == GZIP_MAGIC:
             content = igzip.decompress(content)
         image = nib.Nifti1Image.from_bytes(content)
-        data = np.asanyarray(image.dataobj)
+        data = _voxels(image, content)
         affine = np.asarray(image.affine, np.float64)
     except BROKEN as error:
         raise VolumeError(f"{name}: not a whole NIfTI file: {error}") from None
     except (ImageFileError, HeaderDataError, WrapStructError) as error:
         raise VolumeError(f"{name}: not a NIfTI file: {error}") from None
     return data, affine
+
+
+def _voxels(image: nib.Nifti1Image, content: bytes) -> Shaped[NDArray, "..."]:
+    """Scaled where the header says so; else a view of the file's bytes, which a copy would double."""
+    stored = image.dataobj
+    need = stored.offset + prod(stored.shape) * stored.dtype.itemsize
+    if need > len(content):
+        raise ValueError(f"expected {need} bytes for shape {stored.shape}, got {len(content)}")
+    if (stored.slope, stored.inter) != (1.0, 0.0):
+        return np.asanyarray(stored)
+    return np.ndarray(stored.shape, stored.dtype, content, stored.offset, order="F")
 
 
 def encode_volume(volume: Volume, *, compress: bool = True) -> bytes:

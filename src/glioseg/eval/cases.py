@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import pandas as pd
 from jaxtyping import UInt8
 from numpy.typing import NDArray
@@ -20,7 +19,7 @@ from glioseg.eval.columns import column
 from glioseg.eval.distances import Spacing3
 from glioseg.eval.figures import Scan
 from glioseg.eval.metrics import case_metrics
-from glioseg.labels import Scheme, from_scheme, to_scheme
+from glioseg.labels import Scheme, as_labels, from_scheme, to_scheme
 from glioseg.progress import track
 
 Ask = Callable[[Mapping[str, Volume]], Answer]
@@ -144,9 +143,7 @@ def prediction_file(folder: Path, case: Case) -> Path:
 
 def dense_labels(volume: Volume, scheme: Scheme) -> UInt8[NDArray, "d h w"]:
     """A segmentation as stored, in glioseg's labels."""
-    # Some cohorts store their labels as floating point.
-    whole = volume.data if np.issubdtype(volume.data.dtype, np.integer) else np.rint(volume.data)
-    return from_scheme(whole.astype(np.int16), scheme)
+    return from_scheme(as_labels(volume.data), scheme)
 
 
 def _check(cases: Sequence[Case]) -> None:

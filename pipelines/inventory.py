@@ -1,0 +1,22 @@
+"""Stage inventory: note what files the user's folder holds, so that a changed folder is acquired again."""
+
+from pathlib import Path
+
+from _stage import run
+from glioseg.data.inventory import take_inventory
+from glioseg.files import write_whole
+from glioseg.params import load_params
+
+INVENTORY = Path("data/inventory.csv")
+
+
+def main() -> None:
+    scans = load_params().data.scans
+    if scans is not None and not scans.is_dir() and INVENTORY.exists():
+        print(f"inventory: {scans} is not on this machine: the cohort stays as it is")
+        return
+    write_whole(INVENTORY, b"" if scans is None else take_inventory(scans).encode())
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,159 @@
+"""What a stage remembers of each case, so that only what changed is done again.
+
+`<folder>/<key>/` holds what the stage made of one case: its files, and `record.json` with what it found
+out. The key is a hash of all that the result depends on, so a record is never out of date: it fits or
+it is not found. Outs are put together from links to the records' files; so an interrupted stage goes on
+where it stopped, and nothing is stored twice. A folder of records may be deleted at any time.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from glioseg.cluster import map_cases
+from glioseg.data.cases import Case
+from glioseg.files import link_or_copy, write_whole
+from glioseg.progress import track
+
+Item = TypeVar("Item")
+Work = Callable[[Item, Path], Any]
+
+RECORD = "record.json"
+UNREAD = ""
+"""The digest of a file that could not be read; it is never remembered."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a stage made of one case: the files beside record.json."""
+
+    folder: Path
+
+    @property
+    def found(self) -> Any:
+        """What the stage found out, as JSON holds it."""
+        return json.loads((self.folder / RECORD).read_text())
+
+    def place(self, target: Path) -> None:
+        """Put the files into a new folder, as links where the file system has them."""
+        target.mkdir()
+        for file in self.folder.iterdir():
+            if file.name != RECORD:
+                link_or_copy(file, target / file.name)
+
+
+def record_cases(
+    work: Work[Item], items: Sequence[Item], *, facts: Callable[[Item], object], folder: Path, title: str
+) -> list[Record]:
+    """Do the work for each case whose record is not there, and forget the cases that are not given.
+
+    Args:
+        work: a picklable function of a case and a new folder for its files; returns what record.json holds.
+        items: one entry a case.
+        facts: all that the work's result depends on beside the code, as JSON holds it.
+        folder: of this stage's records.
+        title: what the progress line says.
+
+    Returns:
+        The records in the order of the cases.
+
+    Raises:
+        Whatever `work` raises first; what was done until then stays.
+    """
+    code = code_digest()
+    records = [Record(folder / _digest([code, facts(item)])) for item in items]
+    todo = {record.folder: item for record, item in zip(records, items, strict=True)}
+    todo = {place: item for place, item in todo.items() if not place.exists()}
+    map_cases(partial(_do, work), list(todo.items()), title=title)
+    _forget(folder, {record.folder.name for record in records})
+    return records
+
+
+def _do(work: Work[Item], todo: tuple[Path, Item]) -> None:
+    place, item = todo
+    aside = place.with_name(f".{place.name}.part")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        found = work(item, aside)
+        (aside / RECORD).write_text(json.dumps(found))
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    aside.rename(place)
+
+
+def _forget(folder: Path, kept: set[str]) -> None:
+    for old in folder.iterdir() if folder.is_dir() else ():
+        if old.name not in kept:
+            shutil.rmtree(old)
+
+
+def digest_cases(cases: Sequence[Case], *, records: Path) -> dict[str, dict[str, str]]:
+    """SHA-256 of every file of a raw cohort, by case and role; see `digest_files`."""
+    files = [file for case in cases for file in case.files.values()]
+    digests = digest_files(files, table=records / "raw.json")
+    return {case.case: {role: digests[file] for role, file in case.files.items()} for case in cases}
+
+
+def digest_files(files: Iterable[Path], *, table: Path) -> dict[Path, str]:
+    """SHA-256 of each file; one that is as it was when it was last read is not read again.
+
+    Args:
+        files: those of a cohort; one that cannot be read has an empty digest.
+        table: the JSON file where digests are remembered, by path, size, time and inode.
+    """
+    known = json.loads(table.read_text()) if table.exists() else {}
+    marks = {file: file_mark(file) for file in files}
+    new = [file for file, mark in marks.items() if str(file) not in known or known[str(file)][:-1] != mark]
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        read = track(pool.map(_file_digest, new), title="read files", total=len(new))
+        fresh = dict(zip(new, read, strict=True))
+    digests = {file: fresh[file] if file in fresh else known[str(file)][-1] for file in marks}
+    rows = {str(file): [*mark, digests[file]] for file, mark in marks.items() if digests[file] != UNREAD}
+    write_whole(table, json.dumps(rows).encode())
+    return digests
+
+
+def file_mark(file: Path) -> list[int]:
+    """What changes when a file's content does; empty where there is none."""
+    try:
+        stat = os.stat(file)
+    except OSError:
+        return []
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ino]
+
+
+def _file_digest(file: Path) -> str:
+    try:
+        with file.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError:
+        return UNREAD
+
+
+def tuples(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a dataclass, as JSON gave them back: it makes lists of tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
+
+
+def code_digest() -> str:
+    """One hash of the source of every module of glioseg that is loaded."""
+    files = {
+        name: module.__file__
+        for name, module in sys.modules.items()
+        if name.partition(".")[0] == "glioseg" and module.__file__
+    }
+    return _digest({name: _file_digest(Path(files[name])) for name in sorted(files)})
+
+
+def _digest(facts: object) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]

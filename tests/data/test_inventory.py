@@ -1,0 +1,40 @@
+"""The inventory of a folder changes with each file's size and time, and with nothing else."""
+
+import os
+
+import pytest
+
+from glioseg.data.cases import CohortError
+from glioseg.data.inventory import take_inventory
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("b/2, second.nii.gz", "a/1.nii.gz"):
+        (tmp_path / "x" / name).parent.mkdir(parents=True)
+        (tmp_path / "x" / name).write_bytes(b"four")
+        os.utime(tmp_path / "x" / name, ns=(7, 7))
+    return tmp_path / "x"
+
+
+def test_every_file_is_listed_with_size_and_time(folder):
+    assert take_inventory(folder).splitlines() == [
+        "file,bytes,mtime_ns",
+        "a/1.nii.gz,4,7",
+        '"b/2, second.nii.gz",4,7',
+    ]
+
+
+def test_it_does_not_depend_on_where_the_folder_lies(folder):
+    before = take_inventory(folder)
+    assert take_inventory(folder.rename(folder.with_name("y"))) == before
+
+
+def test_a_link_that_leads_nowhere_is_listed(folder):
+    (folder / "a" / "0.nii.gz").symlink_to("nowhere")
+    assert take_inventory(folder).splitlines()[1] == "a/0.nii.gz"
+
+
+def test_no_folder_is_named(tmp_path):
+    with pytest.raises(CohortError, match="nowhere: expected a folder of cases, found none"):
+        take_inventory(tmp_path / "nowhere")

@@ -1,0 +1,89 @@
+"""Records: a case is done again if what it depends on changed, and not otherwise."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from glioseg.cluster import ClusterError
+from glioseg.data import records
+from glioseg.data.records import digest_files, record_cases
+from tests.recorded import Given, facts, write_name
+
+
+def do(folder: Path, *given: Given) -> list[records.Record]:
+    return record_cases(write_name, given, facts=facts, folder=folder, title="write")
+
+
+def plain(*names: str) -> list[Given]:
+    return [(name, "write") for name in names]
+
+
+def test_what_was_done_is_found_again_in_the_order_of_the_cases(tmp_path):
+    first = [record.found for record in do(tmp_path / "r", *plain("a", "b", "c"))]
+    assert [found["name"] for found in first] == ["a", "b", "c"]
+    again = [record.found for record in do(tmp_path / "r", *plain("c", "a", "b"))]
+    assert again == [first[2], first[0], first[1]]
+
+
+def test_one_new_case_is_one_case_of_work_and_one_that_is_gone_is_forgotten(tmp_path):
+    a, b = (record.found for record in do(tmp_path / "r", *plain("a", "b")))
+    again = [record.found for record in do(tmp_path / "r", *plain("b", "c"))]
+    assert again[0] == b
+    assert again[1]["done_ns"] > b["done_ns"]
+    assert len(list((tmp_path / "r").iterdir())) == 2
+    assert do(tmp_path / "r", *plain("a"))[0].found["done_ns"] > a["done_ns"]
+
+
+def test_changed_code_is_work_for_every_case(tmp_path, monkeypatch):
+    (before,) = do(tmp_path / "r", *plain("a"))
+    done = before.found
+    monkeypatch.setattr(records, "code_digest", lambda: "other")
+    (after,) = do(tmp_path / "r", *plain("a"))
+    assert after.folder != before.folder
+    assert after.found["done_ns"] > done["done_ns"]
+
+
+def test_a_failed_case_loses_no_other_and_leaves_nothing_of_itself(tmp_path):
+    (a,) = (record.found for record in do(tmp_path / "r", *plain("a")))
+    with pytest.raises(ValueError, match="b: broken"):
+        do(tmp_path / "r", *plain("a"), ("b", "fail"))
+    assert [path.name.startswith(".") for path in (tmp_path / "r").iterdir()] == [False]
+    assert [record.found["name"] for record in do(tmp_path / "r", *plain("a", "b"))] == ["a", "b"]
+    assert do(tmp_path / "r", *plain("a"))[0].found == a
+
+
+def test_a_killed_stage_goes_on_where_it_stopped(tmp_path):
+    (a,) = (record.found for record in do(tmp_path / "r", *plain("a")))
+    with pytest.raises(ClusterError, match="killed"):
+        do(tmp_path / "r", *plain("a"), ("b", "die"))
+    done = do(tmp_path / "r", *plain("a", "b"))
+    assert done[0].found == a
+    assert [path.name for path in done[1].folder.iterdir()].count("half") == 0
+    assert len(list((tmp_path / "r").iterdir())) == 2
+
+
+def test_files_are_placed_as_links_without_the_record(tmp_path):
+    (record,) = do(tmp_path / "r", *plain("a"))
+    record.place(tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["name.txt"]
+    assert os.path.samefile(tmp_path / "out" / "name.txt", record.folder / "name.txt")
+
+
+def test_a_digest_is_remembered_until_the_file_changes(tmp_path):
+    file, table = tmp_path / "file", tmp_path / "digests.json"
+    file.write_bytes(b"")
+    # SHA-256 of nothing, and of "abc": FIPS 180-2, appendix B.1.
+    nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert digest_files([file], table=table) == {file: nothing}
+    known = json.loads(table.read_text())
+    known[str(file)][-1] = "remembered"
+    table.write_text(json.dumps(known))
+    assert digest_files([file], table=table) == {file: "remembered"}
+    file.write_bytes(b"abc")
+    assert digest_files([file], table=table) == {file: abc}
+    file.unlink()
+    assert digest_files([file], table=table) == {file: ""}
+    assert json.loads(table.read_text()) == {}

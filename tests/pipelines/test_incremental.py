@@ -1,0 +1,105 @@
+"""One changed case costs one case: the data stages under DVC, on a small cohort of one's own."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.projects import command, environment, make_project, write_patient
+
+CASES = 4
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = make_project(tmp_path_factory.mktemp("incremental"), cases=CASES)
+    repro(home)
+    return home
+
+
+def repro(home: Path) -> list[str]:
+    """Bring the data stages up to date; the lines that tell what was done."""
+    result = command(home, "dvc", "repro", "validate_cropped")
+    assert result.returncode == 0, result.stdout + result.stderr
+    return [line.partition(",")[0] for line in result.stdout.splitlines() if "about 0 s left" in line] + [
+        line for line in result.stdout.splitlines() if line.startswith("Running")
+    ]
+
+
+def files(home: Path) -> dict[str, int]:
+    """Every file of the raw and cropped cases and its inode."""
+    return {
+        str(file.relative_to(home)): file.stat().st_ino
+        for folder in ("raw", "cropped")
+        for file in (home / "data" / folder).glob("*/*")
+    }
+
+
+def test_a_case_that_comes_or_goes_is_the_only_one_done(project: Path) -> None:
+    before = files(project)
+    write_patient(project / "scans", CASES)
+    shutil.rmtree(project / "scans" / "Patient 2")
+    assert repro(project)[:6] == [
+        "copy cases: 1/1",
+        "read files: 5/5",
+        "measure volumes: 1/1",
+        "crop: 1/1",
+        "read files: 5/5",
+        "measure crops: 1/1",
+    ]
+    after = files(project)
+    assert {name for name in before if name not in after} == {name for name in before if "Patient 2" in name}
+    assert {name for name in after if name not in before} == {
+        name.replace("Patient 1", f"Patient {CASES}") for name in before if "Patient 1" in name
+    }
+    assert all(after[name] == inode for name, inode in before.items() if name in after)
+
+
+def test_data_lie_on_the_disk_once_and_the_user_s_own_stay_as_they_were(project: Path) -> None:
+    for name in files(project):
+        cached = os.stat(project / name)
+        assert cached.st_nlink >= 3  # the cohort, DVC's cache, the record
+        assert not cached.st_mode & 0o222
+    for file in (project / "scans").rglob("*.nii.gz"):
+        assert (file.stat().st_nlink, file.stat().st_mode & 0o600) == (1, 0o600)
+
+
+def test_a_folder_that_is_not_on_this_machine_changes_nothing(project: Path) -> None:
+    away = (project / "scans").rename(project / "away")
+    assert repro(project) == ["Running stage 'inventory':"]
+    away.rename(project / "scans")
+
+
+def test_another_margin_crops_anew_and_copies_nothing(project: Path) -> None:
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["crop"]["margin_vox"] += 1
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    assert repro(project)[:3] == [f"crop: {CASES}/{CASES}", f"read files: {CASES * 5}/{CASES * 5}",
+                                  f"measure crops: {CASES}/{CASES}"]  # fmt: skip
+
+
+def test_a_killed_stage_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    home = make_project(tmp_path / "killed", cases=0)
+    params = yaml.safe_load((home / "params.yaml").read_text())
+    params["data"], params["phantom"]["cases"] = {"source": "phantom"}, 4
+    (home / "params.yaml").write_text(yaml.safe_dump(params))
+    words = [sys.executable, "pipelines/acquire.py"]
+    stage = subprocess.Popen(words, cwd=home, env=environment(home), start_new_session=True)
+    records = home / "data" / ".records" / "acquire"
+    while not list(records.glob("[!.]*")) and stage.poll() is None:
+        time.sleep(0.05)
+    os.killpg(stage.pid, signal.SIGKILL)
+    stage.wait()
+    assert not (home / "data" / "raw").exists()
+    done = list(records.glob("[!.]*"))
+    assert 0 < len(done) < 4
+    again = command(home, *words)
+    assert again.returncode == 0, again.stderr
+    assert f"make phantoms: {4 - len(done)}/{4 - len(done)}" in again.stdout
+    assert len(list((home / "data" / "raw").glob("phantom_*"))) == 4

@@ -1,0 +1,70 @@
+"""Small projects of their own for tests of the whole pipeline: a clone, a cohort and a network of seconds."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from glioseg.data.layouts import MODALITIES
+from glioseg.data.volumes import Grid, Volume, write_volume
+
+ROOT = Path(__file__).parents[1]
+SHAPE = (40, 36, 32)
+GRID = Grid(SHAPE, np.array([[-1, 0, 0, 0], [0, -1, 0, 35], [0, 0, 1, 0], [0, 0, 0, 1]], float))
+TINY = {
+    "validate": {"shape": list(SHAPE), "max_brain_fraction": 1.0},
+    "network": {"base_filters": 2, "depth": 3},
+    "train": {"epochs": 2, "steps_per_epoch": 3, "patch_shape": [16, 16, 16], "precision": "float32"},
+    "tune": {"trials": 2, "epochs": 1, "steps_per_epoch": 2, "space": {"dropout": {"low": 0.0, "high": 0.3}}},
+    "evaluate": {"bootstrap_samples": 50},
+}
+FILES = ("dvc.yaml", "requirements.lock", ".dvcignore", ".dvc/config", ".dvc/.gitignore", ".gitignore")
+
+
+def write_patient(folder: Path, index: int) -> None:
+    """A ball of brain with a ball of tumour in it: oedema around enhancement around necrosis."""
+    rng = np.random.default_rng(index)
+    place = np.stack(np.indices(SHAPE), axis=-1)
+    brain = np.linalg.norm(place - np.array(SHAPE) / 2, axis=-1) < 14
+    from_tumour = np.linalg.norm(place - np.array(SHAPE) / 2 - rng.integers(-4, 5, 3), axis=-1)
+    labels = np.select([from_tumour < 2, from_tumour < 4, from_tumour < 6], [1, 4, 2], 0).astype(np.uint8)
+    name = f"Patient {index}"
+    for modality in MODALITIES:
+        image = 100 + 40 * labels + rng.normal(0, 5, SHAPE)
+        image = np.where(brain, np.maximum(image, 1), 0).astype(np.int16)
+        write_volume(folder / name / f"{name}_{modality}.nii.gz", Volume(image, GRID))
+    write_volume(folder / name / f"{name}_seg.nii.gz", Volume(labels, GRID))
+
+
+def make_project(home: Path, *, cases: int) -> Path:
+    """A clone of the project with a small cohort in `scans`, in a git repository of its own."""
+    for name in ("src", "pipelines"):
+        shutil.copytree(ROOT / name, home / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in FILES:
+        (home / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, home / name)
+    for index in range(cases):
+        write_patient(home / "scans", index)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["data"] = {"source": "folder", "folder": "scans"}
+    for section, values in TINY.items():
+        params[section] |= values
+    (home / "params.yaml").write_text(yaml.safe_dump(params))
+    subprocess.run(["git", "init", "-q"], cwd=home, check=True)
+    return home
+
+
+def command(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a project with nothing of this process's environment but the path."""
+    return subprocess.run(words, cwd=home, env=environment(home), capture_output=True, text=True, check=False)
+
+
+def environment(home: Path) -> dict[str, str]:
+    """What a project's commands find around them."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    python = {"PYTHONPATH": str(home / "src"), "MLFLOW_DISABLE_TELEMETRY": "true"}
+    return {"PATH": path, "HOME": str(home), **python}
