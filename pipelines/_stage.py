@@ -5,7 +5,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+# A queued experiment runs in a copy of the project: with the copy's code, which dvc.lock names.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+import glioseg
 from glioseg.params import Params, load_params, with_best
+
+PACKAGE = Path(glioseg.__file__).parent
+"""The code that runs here, to be kept beside its model."""
 
 BEST = Path("reports/tune/best_params.json")
 

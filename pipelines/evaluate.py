@@ -7,7 +7,7 @@ from pathlib import Path
 from _stage import run, tuned_params
 from glioseg.data.cases import COHORT, Case, read_cases
 from glioseg.eval.cases import judge_cases, predict_cases
-from glioseg.eval.summary import summarise
+from glioseg.eval.summary import headline, summarise
 from glioseg.eval.table import dice_table, lesion_line
 from glioseg.files import replaced_whole, write_whole
 from glioseg.lab.lineage import origin
@@ -15,7 +15,8 @@ from glioseg.nets.inference import load_model
 
 RAW, SPLITS = Path("data/raw"), Path("data/splits.json")
 MODEL, RECORD, REPORTS = Path("models/settled"), Path("reports/settle/model.json"), Path("reports")
-METRICS, PER_CASE, PAGE = REPORTS / "metrics.json", REPORTS / "per_case.csv", REPORTS / "report.html"
+SCORES, METRICS = REPORTS / "scores.json", REPORTS / "metrics.json"
+PER_CASE, PAGE = REPORTS / "per_case.csv", REPORTS / "report.html"
 SHOWN = {"network", "train", "inference", "crop", "split", "evaluate"}
 
 
@@ -43,7 +44,8 @@ def main() -> None:
         page = write_report(table, metrics, pictures=pictures, origin=facts, params=settings)
     write_whole(PER_CASE, table.to_csv(index=False).encode())
     write_whole(PAGE, page.encode())
-    write_whole(METRICS, json.dumps(metrics, indent=2, allow_nan=False).encode() + b"\n")
+    for path, numbers in ((METRICS, metrics), (SCORES, headline(metrics))):
+        write_whole(path, json.dumps(numbers, indent=2, allow_nan=False).encode() + b"\n")
     files = [METRICS, PER_CASE, PAGE, *sorted((REPORTS / "pictures").iterdir())]
     log_evaluation(run=trained, metrics=metrics, files=files)
     print(f"evaluate: {len(cases)} test cases, pictures and all numbers in {PAGE}\n\n{dice_table(metrics)}")

@@ -4,8 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import glioseg
-from _stage import run
+from _stage import PACKAGE, run
 from glioseg.eval.table import dice_table
 from glioseg.lab.addresses import Lab
 from glioseg.lab.candidate import Evaluation, Source, marks
@@ -26,7 +25,7 @@ segment a case   .venv/bin/glioseg predict CASE_FOLDER -o seg.nii.gz"""
 
 def main() -> None:
     params, lab = load_params().register_, Lab.here()
-    source = Source(sorted(MODEL.iterdir()), Path(glioseg.__file__).parent)
+    source = Source(sorted(MODEL.iterdir()), PACKAGE)
     evaluation = Evaluation(REPORTS / "per_case.csv", json.loads(SPLITS.read_text())["test"])
     if known := known_version(lab.database, name=params.name, tags=marks(source, evaluation)):
         champion = champion_version(lab.database, name=params.name)

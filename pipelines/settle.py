@@ -4,8 +4,7 @@ import json
 from pathlib import Path
 from shutil import copy, copytree
 
-import glioseg
-from _stage import run, tuned_params
+from _stage import PACKAGE, run, tuned_params
 from glioseg.data.splits import training_parts
 from glioseg.data.store import open_cases
 from glioseg.data.terms import CONTRACT
@@ -40,7 +39,7 @@ def main() -> None:
     run_id = json.loads(RUN.read_text())["run_id"]
     model_id = log_model(
         connect(Lab.here()),
-        Source(sorted(MODEL.iterdir()), Path(glioseg.__file__).parent),
+        Source(sorted(MODEL.iterdir()), PACKAGE),
         run_id=run_id,
         params=used,
         metrics=settled.calibration,

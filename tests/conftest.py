@@ -43,3 +43,19 @@ def tiny_network() -> Callable:
     from tests.toys import make_network
 
     return make_network
+
+
+@pytest.fixture(scope="session")
+def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project of eight tiny cases, reproduced once, committed, and pushed to the folder `store` beside it.
+
+    Tests of this very folder may change it; others clone it and pull.
+    """
+    from tests.projects import commit, make_project, succeed
+
+    home = make_project(tmp_path_factory.mktemp("lab") / "a project", cases=8)
+    succeed(home, "dvc", "remote", "add", "--default", "store", "../store")
+    succeed(home, "dvc", "repro")
+    commit(home, "A first version")
+    succeed(home, "dvc", "push")
+    return home

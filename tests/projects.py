@@ -22,7 +22,15 @@ TINY = {
     "evaluate": {"bootstrap_samples": 50},
 }
 CONTRACT = {"shape": {"voxels": list(SHAPE)}, "brain_fraction": {"high": 1.0}}
-FILES = ("dvc.yaml", "requirements.lock", ".dvcignore", ".dvc/config", ".dvc/.gitignore", ".gitignore")
+FILES = (
+    "dvc.yaml",
+    "requirements.lock",
+    ".dvcignore",
+    ".dvc/config",
+    ".dvc/.gitignore",
+    ".gitignore",
+    "docs/offline_plots.py",
+)
 
 
 def write_patient(folder: Path, index: int) -> None:
@@ -56,7 +64,34 @@ def make_project(home: Path, *, cases: int) -> Path:
     (home / "params.yaml").write_text(yaml.safe_dump(params))
     (home / "contract.yaml").write_text(yaml.safe_dump(CONTRACT))
     subprocess.run(["git", "init", "-q"], cwd=home, check=True)
+    return settle_in(home)
+
+
+def clone_project(source: Path, home: Path) -> Path:
+    """Another person's clone of a project's last commit; of the data nothing is there yet."""
+    subprocess.run(["git", "clone", "-q", source, home], check=True)
+    return settle_in(home)
+
+
+def settle_in(home: Path) -> Path:
+    """Give a repository's commits an author, and keep out of them what is not the project's."""
+    for key, value in {"name": "A. Reader", "email": "reader@example.org"}.items():
+        subprocess.run(["git", "config", f"user.{key}", value], cwd=home, check=True)
+    (home / ".git" / "info" / "exclude").write_text("/scans/\n/.cache/\n/.config/\n/.keras/\n")
     return home
+
+
+def commit(home: Path, message: str) -> None:
+    """Commit all that changed."""
+    succeed(home, "git", "add", "--all")
+    succeed(home, "git", "commit", "-q", "-m", message)
+
+
+def succeed(home: Path, *words: str) -> str:
+    """Run a command in a project, which must succeed; what it printed."""
+    result = command(home, *words)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
 
 
 def command(home: Path, *words: str) -> subprocess.CompletedProcess[str]:

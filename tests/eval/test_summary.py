@@ -4,7 +4,7 @@ import pytest
 from scipy import stats
 
 from glioseg.eval.columns import CASE_METRICS, METRICS, REGION_METRICS, STRUCTURES, column
-from glioseg.eval.summary import Summary, bootstrap, interval_coverage, summarise
+from glioseg.eval.summary import Summary, bootstrap, headline, interval_coverage, summarise
 from glioseg.labels import REGIONS
 
 
@@ -80,3 +80,17 @@ def test_the_ends_of_an_interval_are_inside():
         }
     )
     assert interval_coverage(table, "WT") == 3 / 5
+
+
+def test_the_headline_is_the_means_that_models_are_compared_by():
+    regions = {
+        region: {"mean": mean, "low": 0.0} for region, mean in zip(REGIONS, (0.5, 0.25, 1), strict=True)
+    }
+    metrics = {"mean_dice": {"mean": 0.5}, "dice": regions, "lesion_dice": regions, "hd95_mm": regions}
+    means = {"WT": 0.5, "TC": 0.25, "ET": 1}
+    assert headline(metrics | {"seed_dice": {"mean": 0.1}}) == {
+        "mean_dice": 0.5,
+        "dice": means,
+        "lesion_dice": means,
+        "hd95_mm": means,
+    }

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from glioseg.data.volumes import read_volume
-from tests.projects import GRID, SHAPE, command, make_project
+from tests.projects import GRID, SHAPE, command
 
 CASES = 8
 
@@ -16,12 +16,8 @@ pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    """A project with a tiny cohort and a tiny network, reproduced once."""
-    home = make_project(tmp_path_factory.mktemp("a project"), cases=CASES)
-    result = command(home, "dvc", "repro")
-    assert result.returncode == 0, result.stdout + result.stderr
-    return home
+def project(reproduced):
+    return reproduced
 
 
 def test_a_champion_is_registered(project):

@@ -1,5 +1,6 @@
 """A cohort's metrics in a few numbers: mean, median and the bootstrap interval of the mean."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from glioseg.eval.columns import CASE_METRICS, METRICS, REGION_METRICS, STRUCTUR
 from glioseg.labels import REGIONS
 
 COVERAGE_PERCENT = 95.0
+HEADLINE = ("dice", "lesion_dice", "hd95_mm")
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,19 @@ def summarise(table: pd.DataFrame, *, samples: int, seed: int) -> dict[str, Any]
         summary[metric] = {name: numbers[column(metric, name)] for name in structures}
     coverage = {region: interval_coverage(table, region) for region in REGIONS}
     return summary | {name: numbers[name] for name in CASE_METRICS} | {"volume_interval_coverage": coverage}
+
+
+def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The few means by which two models are compared: what `dvc exp show` has room for.
+
+    Args:
+        metrics: as from `summarise`.
+
+    Returns:
+        `mean_dice`, and each of `HEADLINE` by region.
+    """
+    means = {metric: {region: metrics[metric][region]["mean"] for region in REGIONS} for metric in HEADLINE}
+    return {"mean_dice": metrics["mean_dice"]["mean"]} | means
 
 
 def interval_coverage(table: pd.DataFrame, region: str) -> float:

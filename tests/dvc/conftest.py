@@ -1,0 +1,26 @@
+"""Clones of the reproduced project: what another person, or the same one on another machine, works in."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.projects import clone_project, succeed
+from tests.servers import free_port, server
+
+
+@pytest.fixture(scope="module")
+def clone(reproduced: Path, request: pytest.FixtureRequest) -> Path:
+    """A clone that has pulled, one for each file of tests."""
+    home = clone_project(reproduced, reproduced.with_name(request.module.__name__.rpartition(".")[2]))
+    succeed(home, "dvc", "pull")
+    return home
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """The address of a server that speaks S3, on this machine."""
+    port = free_port()
+    words = ["moto.server", "--host", "127.0.0.1", "--port", str(port)]
+    with server(words, port=port, ready="moto-api/") as address:
+        yield address

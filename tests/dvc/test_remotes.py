@@ -1,0 +1,51 @@
+"""A cohort and a model pushed from one clone and pulled in another: by a folder, and by S3."""
+
+from pathlib import Path
+
+import boto3
+import pytest
+
+from tests.projects import clone_project, succeed
+
+FOLDERS = ("data/raw", "data/cropped", "models/trained", "reports/data_docs")
+KEYS = {"access_key_id": "reader", "secret_access_key": "secret"}
+
+pytestmark = pytest.mark.timeout(600)
+
+
+def contents(home: Path) -> dict[str, bytes]:
+    """The bytes of every file that DVC keeps in some folders."""
+    files = (file for folder in FOLDERS for file in (home / folder).rglob("*") if file.is_file())
+    return {str(file.relative_to(home)): file.read_bytes() for file in files}
+
+
+def test_a_clone_that_pulled_a_folder_has_the_same_bytes_and_runs_no_stage_again(reproduced, clone):
+    assert contents(clone) == contents(reproduced)
+    ran = [line for line in succeed(clone, "dvc", "repro").splitlines() if line.startswith("Running")]
+    assert ran == ["Running stage 'inventory':", "Running stage 'register':"]
+    assert succeed(clone, "git", "status", "--porcelain") == ""
+
+
+def test_a_clone_that_pulled_from_s3_has_the_same_bytes(clone, s3):
+    bucket = boto3.resource(
+        "s3",
+        endpoint_url=s3,
+        region_name="us-east-1",
+        aws_access_key_id=KEYS["access_key_id"],
+        aws_secret_access_key=KEYS["secret_access_key"],
+    ).create_bucket(Bucket="scans")
+    add_s3(clone, s3)
+    succeed(clone, "dvc", "push", "--remote", "s3")
+    keys = [entry.key for entry in bucket.objects.all()]
+    assert keys
+    assert all(key.startswith("glioseg/files/md5/") for key in keys)
+    other = clone_project(clone, clone.with_name("by_s3"))
+    add_s3(other, s3)
+    succeed(other, "dvc", "pull", "--remote", "s3")
+    assert contents(other) == contents(clone)
+
+
+def add_s3(home: Path, address: str) -> None:
+    succeed(home, "dvc", "remote", "add", "--local", "s3", "s3://scans/glioseg")
+    for key, value in {"endpointurl": address, **KEYS}.items():
+        succeed(home, "dvc", "remote", "modify", "--local", "s3", key, value)
