@@ -36,7 +36,7 @@ def run(options: Options) -> Result:
     ]
     remarks = [
         "Read: all that `glioseg.data.patches.sample_patch` reads: it opens image (float16, four channels)"
-        " and label (uint8), reads the patch of both, and the whole label where the patch is centred on tumour."
+        " and label (uint8), reads the patch of both, and the whole label where it is centred on tumour."
         " Sample: all that it does, the choice of the place and the image in float32 included.",
         "One thread on one core; the system holds the files in memory.",
     ]
