@@ -127,7 +127,7 @@ def _goals(
     above = median(one / floor for one, floor in zip(ours_s, floor_s, strict=True))
     return [
         Goal(f"≥ {FASTER:g}× faster than nnU-Net v2, start-up included", f"{faster:.1f}×", faster >= FASTER),
-        Goal(f"a further case ≤ {ABOVE_FLOOR:g}× the floor", f"{above:.2f}×", above <= ABOVE_FLOOR),
+        Goal(f"a further case ≤ {ABOVE_FLOOR:g}× the floor", f"{above:.2f}×", 0 < above <= ABOVE_FLOOR),
     ]
 
 
