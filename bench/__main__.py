@@ -6,7 +6,19 @@ import shutil
 import sys
 from pathlib import Path
 
-from bench import infer_case, input_pipeline, machine, quality, report, train_step
+from bench import (
+    add_case,
+    infer_case,
+    input_pipeline,
+    machine,
+    prepare_cases,
+    prepare_memory,
+    quality,
+    read_patch,
+    report,
+    repro_again,
+    train_step,
+)
 from bench.options import Options
 from bench.results import done, save
 from bench.worker import WorkerError
@@ -14,6 +26,11 @@ from bench.worker import WorkerError
 BENCHMARKS = {
     "train_step": train_step,
     "input_pipeline": input_pipeline,
+    "read_patch": read_patch,
+    "prepare_cases": prepare_cases,
+    "prepare_memory": prepare_memory,
+    "add_case": add_case,
+    "repro_again": repro_again,
     "infer_case": infer_case,
     "quality": quality,
 }

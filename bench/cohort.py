@@ -17,7 +17,7 @@ from glioseg.data.store import MANIFEST, store_cohort
 from glioseg.files import write_whole
 from glioseg.params import load_params
 
-SMOKE_CASES = 6
+SMOKE_CASES, MANY = 6, 65
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,13 @@ def prepare(options: Options) -> Cohort:
         splits = split_cases(manifest, **params.split.model_dump())
         write_whole(cohort.folder / "splits.json", json.dumps(splits, indent=2).encode())
     return cohort
+
+
+def many(options: Options) -> list[Case]:
+    """More phantoms: those of the cohort, and as many of the same kind as it takes."""
+    records, count = prepare(options).folder / "records", SMOKE_CASES if options.smoke else MANY
+    seed = load_params().phantom.seed
+    return acquire_phantoms(options.work / "many/raw", cases=count, seed=seed, records=records)
 
 
 def images(case: Case) -> list[Path]:

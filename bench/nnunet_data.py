@@ -1,6 +1,7 @@
 """The cohort as nnU-Net wants it, which MONAI's SegResNet reads as well."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,22 +29,20 @@ def label_file(folder: Path, name: str) -> Path:
     return folder / DATASET / "labelsTr" / f"{name}.nii.gz"
 
 
-def write_dataset(folder: Path, cohort: Cohort) -> dict[str, int]:
-    """Write training and validation cases: images as links to the raw ones, and nested labels.
+def write_dataset(folder: Path, cases: Sequence[Case]) -> dict[str, int]:
+    """Write labelled cases: images as links to the raw ones, and nested labels.
 
     Returns:
         How many there are.
     """
-    names = [*cohort.splits["train"], *cohort.splits["validation"]]
-    for name in names:
-        case = cohort.cases[name]
+    for case in cases:
         for number, image in enumerate(images(case)):
-            link = folder / DATASET / "imagesTr" / f"{name}_{number:04}.nii.gz"
+            link = folder / DATASET / "imagesTr" / f"{case.case}_{number:04}.nii.gz"
             link.parent.mkdir(parents=True, exist_ok=True)
             link.unlink(missing_ok=True)
             link.symlink_to(image)
-        _write_labels(case, label_file(folder, name))
-    count = {"numTraining": len(names)}
+        _write_labels(case, label_file(folder, case.case))
+    count = {"numTraining": len(cases)}
     (folder / DATASET / "dataset.json").write_text(json.dumps(DESCRIPTION | count, indent=2))
     return count
 

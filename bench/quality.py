@@ -43,7 +43,8 @@ REMARKS = [
 def run(options: Options) -> Result:
     """Train, predict and score each side; what is done already is not done again."""
     cohort = prepare(options)
-    once(cohort.folder / "dataset.json", lambda: write_dataset(cohort.folder / "dataset", cohort))
+    seen = [cohort.cases[name] for part in ("train", "validation") for name in cohort.splits[part]]
+    once(cohort.folder / "dataset.json", lambda: write_dataset(cohort.folder / "dataset", seen))
     work = options.work / f"quality/{cohort.folder.name}_{options.minutes:g}_minutes"
     sides: dict[str, Callable[[Cohort, Path, Options], Row]] = {
         OURS: _glioseg,
