@@ -1,9 +1,13 @@
 """NIfTI volumes in and out. The one module that knows nibabel."""
 
+import logging
+import stat
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from io import BytesIO
+from math import prod
 from pathlib import Path
 from typing import cast
 
@@ -11,7 +15,6 @@ import nibabel as nib
 import numpy as np
 from isal import igzip, igzip_lib
 from jaxtyping import Shaped
-from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
@@ -25,9 +28,15 @@ ORIENTATION = "LPS"
 
 GZIP_MAGIC = b"\x1f\x8b"
 
+REAL_KINDS = "iuf"
+"""NumPy's kinds of integers and floats; colours and complex numbers have no brightness."""
+
 ISAL_ERROR = cast(type[Exception], igzip_lib.IsalError)  # its stub calls the class an instance
 BROKEN = (EOFError, OSError, OverflowError, ValueError, zlib.error, ISAL_ERROR)
 """What isal and nibabel raise for bytes that were cut or changed."""
+
+UNHEARD = logging.Logger("unheard", level=logging.CRITICAL + 1)
+"""For what nibabel logs of a bad header: it names no file, and the error that follows does."""
 
 
 class VolumeError(ValueError):
@@ -107,13 +116,15 @@ def read_channels(path: Path, channels: Mapping[str, int]) -> dict[str, Volume]:
 
 def _content(path: Path) -> bytes:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+            raise VolumeError(f"{path}: expected a file, got a folder, a pipe or a device")
         return path.read_bytes()
     except OSError as error:
         raise VolumeError(f"{path}: {error.strerror}") from None
 
 
 def decode_volume(content: bytes, *, name: str) -> Volume:
-    """Read a volume from the bytes of a .nii or .nii.gz file.
+    """Read a volume from the bytes of a .nii or .nii.gz file; axes beyond the third of one voxel are dropped.
 
     Args:
         content: the file's bytes.
@@ -123,6 +134,8 @@ def decode_volume(content: bytes, *, name: str) -> Volume:
         VolumeError: as `read_volume`.
     """
     data, affine = _decode(content, name=name)
+    while data.ndim > 3 and data.shape[-1] == 1:
+        data = data[..., 0]
     if data.ndim != 3:
         raise VolumeError(f"{name}: expected 3 axes, got shape {data.shape}")
     d, h, w = data.shape
@@ -134,14 +147,30 @@ def _decode(content: bytes, *, name: str) -> tuple[Shaped[NDArray, "..."], NDArr
     try:
         if content[:2] == GZIP_MAGIC:
             content = igzip.decompress(content)
-        image = nib.Nifti1Image.from_bytes(content)
-        data = np.asanyarray(image.dataobj)
-        affine = np.asarray(image.affine, np.float64)
+        header = _read_header(content)
+        data = np.asanyarray(header.data_from_fileobj(BytesIO(content)))
+        affine = np.asarray(header.get_best_affine(), np.float64)
     except BROKEN as error:
         raise VolumeError(f"{name}: not a whole NIfTI file: {error}") from None
-    except (ImageFileError, HeaderDataError, WrapStructError) as error:
+    except (HeaderDataError, WrapStructError) as error:
         raise VolumeError(f"{name}: not a NIfTI file: {error}") from None
     return data, affine
+
+
+def _read_header(content: bytes) -> nib.Nifti1Header:
+    """The header, if the voxels that it tells of are there: nibabel would make room for any number."""
+    kind = nib.Nifti2Header if nib.Nifti2Header.may_contain_header(content) else nib.Nifti1Header
+    header = kind(content[: kind.sizeof_hdr], check=False)
+    if header["sform_code"] == 0 and not header["pixdim"][1:4].all():  # nibabel would take 1 mm
+        raise HeaderDataError(f"expected a spacing above 0 mm, got {header['pixdim'][1:4].tolist()}")
+    header.check_fix(logger=UNHEARD)
+    shape = header.get_data_shape()
+    if any(voxels < 1 for voxels in shape):
+        raise HeaderDataError(f"expected at least 1 voxel along each axis, got shape {shape}")
+    promised = prod(shape) * header.get_data_dtype().itemsize
+    if promised > (got := len(content) - header.get_data_offset()):
+        raise ValueError(f"expected {promised} bytes of voxels as its header says, got {max(got, 0)}")
+    return header
 
 
 def encode_volume(volume: Volume, *, compress: bool = True) -> bytes:
