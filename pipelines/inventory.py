@@ -15,7 +15,7 @@ def main() -> None:
     if scans is not None and not scans.is_dir() and INVENTORY.exists():
         print(f"inventory: {scans} is not on this machine: the cohort stays as it is")
         return
-    write_whole(INVENTORY, b"" if scans is None else take_inventory(scans).encode())
+    write_whole(INVENTORY, take_inventory(scans).encode())
 
 
 if __name__ == "__main__":

@@ -35,6 +35,10 @@ def test_a_link_that_leads_nowhere_is_listed(folder):
     assert take_inventory(folder).splitlines()[1] == "a/0.nii.gz"
 
 
+def test_without_a_folder_there_is_a_header_alone():
+    assert take_inventory(None) == "file,bytes,mtime_ns\n"
+
+
 def test_no_folder_is_named(tmp_path):
     with pytest.raises(CohortError, match="nowhere: expected a folder of cases, found none"):
         take_inventory(tmp_path / "nowhere")

@@ -38,6 +38,32 @@ def test_round_trip_and_nibabel_agrees(tmp_path, volume, name):
     assert list(tmp_path.iterdir()) == [tmp_path / name]
 
 
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("dtype", ["u1", "i2", "i4", "f4", "f8"])
+def test_every_dtype_and_byte_order_is_read_as_nibabel_reads_it(tmp_path, volume, dtype, order):
+    header = nib.Nifti1Header(endianness=order)
+    header.set_data_dtype(order + dtype)
+    nib.Nifti1Image(volume.data, LPS, header).to_filename(tmp_path / "x.nii.gz")
+    np.testing.assert_array_equal(read_volume(tmp_path / "x.nii.gz").data, volume.data)
+
+
+def test_a_scaled_file_is_read_scaled(tmp_path, volume):
+    image = nib.Nifti1Image(volume.data, LPS)
+    image.header.set_slope_inter(0.5, 3)
+    image.to_filename(tmp_path / "x.nii.gz")
+    np.testing.assert_array_equal(
+        read_volume(tmp_path / "x.nii.gz").data, nib.load(tmp_path / "x.nii.gz").get_fdata()
+    )
+
+
+def test_a_header_that_promises_more_than_there_is_is_named_with_both(volume):
+    content = bytearray(encode_volume(volume, compress=False))
+    content[42:44] = (30000).to_bytes(2, "little")  # dim[1] of NIfTI-1
+    # 352 bytes of header, then 30000 · 3 · 4 voxels of two bytes; there are 2 · 3 · 4.
+    with pytest.raises(VolumeError, match=r"^x: not a whole NIfTI file: expected 720352 bytes .*, got 400$"):
+        decode_volume(bytes(content), name="x")
+
+
 def test_same_volume_same_bytes(volume):
     assert encode_volume(volume) == encode_volume(volume)
 
@@ -91,23 +117,14 @@ def test_axes_of_one_voxel_beyond_the_third_are_dropped():
     np.testing.assert_array_equal(volume.data, data[..., 0, 0])
 
 
-@pytest.mark.parametrize("order", ["<", ">"])
-@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
-def test_both_versions_in_both_orders_of_bytes(kind, order):
+@pytest.mark.parametrize("order", "<>")
+def test_nifti_2_in_both_orders_of_bytes(order):
     data = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
-    header = kind.header_class(endianness=order)
-    header.set_data_dtype(data.dtype)
-    image = kind(data.astype(f"{order}i2"), LPS, header)
-    volume = decode_volume(image.to_bytes(), name="x")
+    header = nib.Nifti2Header(endianness=order)
+    header.set_data_dtype(f"{order}i2")
+    volume = decode_volume(nib.Nifti2Image(data, LPS, header).to_bytes(), name="x")
     np.testing.assert_array_equal(volume.data, data)
     np.testing.assert_array_equal(volume.grid.affine, LPS)
-
-
-def test_a_header_that_promises_more_than_there_is_gets_no_memory(volume):
-    content = bytearray(encode_volume(volume, compress=False))
-    struct.pack_into("<3h", content, 42, 30000, 30000, 30000)  # of 2 bytes: 54 TB
-    with pytest.raises(VolumeError, match=r"x: .*expected 54000000000000 bytes of voxels .*, got 48"):
-        decode_volume(bytes(content), name="x")
 
 
 def test_no_spacing_is_not_taken_for_a_millimetre(volume):

@@ -4,13 +4,14 @@ import numpy as np
 from jaxtyping import Float16, Float32, UInt8
 from numpy.typing import NDArray
 
+from glioseg.data.half import narrow
 from glioseg.geometry import bounding_box, downsample
 from glioseg.labels import labels_from_regions, regions_from_labels
 
 
 def coarse_image(image: Float32[NDArray, "d h w c"], factor: int) -> Float16[NDArray, "e i x c"]:
     """Average blocks of factor³ voxels, in the store's dtype."""
-    return (downsample(image, factor) if factor > 1 else image).astype(np.float16)
+    return narrow(downsample(image, factor) if factor > 1 else image)
 
 
 def coarse_labels(label: UInt8[NDArray, "d h w"], factor: int) -> UInt8[NDArray, "e i x"]:

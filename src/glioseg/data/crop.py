@@ -73,10 +73,10 @@ def normalised(crops: Mapping[str, Num[NDArray, "d h w"]]) -> Float32[NDArray, "
     """
     inside = _any(list(crops.values())).astype(np.float32)
     stack = np.zeros((*inside.shape, len(MODALITIES)), np.float32)
-    for name, crop in crops.items():
-        image, channel = zscore(crop, inside), MODALITIES.index(name)
-        # Scans lie in memory with their first axis innermost: plane by plane they turn within the cache.
-        for row in range(inside.shape[1]):
+    normal = {MODALITIES.index(name): zscore(crop, inside) for name, crop in crops.items()}
+    # Scans lie in memory with their first axis innermost: plane by plane they turn within the cache.
+    for row in range(inside.shape[1]):
+        for channel, image in normal.items():
             stack[:, row, :, channel] = image[:, row, :]
     return stack
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from glioseg.data.augment import Augmentation
+from glioseg.data.half import widen
 from glioseg.data.store import CroppedCase, Voxels
 from glioseg.geometry import Shape3
 from glioseg.params import Train
@@ -67,7 +68,7 @@ def sample_patch(
         for axis, (n, size) in enumerate(zip(labels.shape, shape, strict=True))
     )
     image = read_window(volume, (d, h, w), shape)
-    return image.astype(np.float32), read_window(labels, (d, h, w), shape)
+    return widen(image), read_window(labels, (d, h, w), shape)
 
 
 def _tumour_voxel(rng: np.random.Generator, labels: Voxels) -> NDArray[np.intp] | None:

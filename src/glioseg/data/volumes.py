@@ -148,7 +148,7 @@ def _decode(content: bytes, *, name: str) -> tuple[Shaped[NDArray, "..."], NDArr
         if content[:2] == GZIP_MAGIC:
             content = igzip.decompress(content)
         header = _read_header(content)
-        data = np.asanyarray(header.data_from_fileobj(BytesIO(content)))
+        data = _voxels(header, content)
         affine = np.asarray(header.get_best_affine(), np.float64)
     except BROKEN as error:
         raise VolumeError(f"{name}: not a whole NIfTI file: {error}") from None
@@ -158,19 +158,29 @@ def _decode(content: bytes, *, name: str) -> tuple[Shaped[NDArray, "..."], NDArr
 
 
 def _read_header(content: bytes) -> nib.Nifti1Header:
-    """The header, if the voxels that it tells of are there: nibabel would make room for any number."""
+    """The header of either version of NIfTI, checked."""
     kind = nib.Nifti2Header if nib.Nifti2Header.may_contain_header(content) else nib.Nifti1Header
     header = kind(content[: kind.sizeof_hdr], check=False)
     if header["sform_code"] == 0 and not header["pixdim"][1:4].all():  # nibabel would take 1 mm
         raise HeaderDataError(f"expected a spacing above 0 mm, got {header['pixdim'][1:4].tolist()}")
     header.check_fix(logger=UNHEARD)
-    shape = header.get_data_shape()
-    if any(voxels < 1 for voxels in shape):
-        raise HeaderDataError(f"expected at least 1 voxel along each axis, got shape {shape}")
-    promised = prod(shape) * header.get_data_dtype().itemsize
-    if promised > (got := len(content) - header.get_data_offset()):
-        raise ValueError(f"expected {promised} bytes of voxels as its header says, got {max(got, 0)}")
+    if any(voxels < 1 for voxels in header.get_data_shape()):
+        raise HeaderDataError(
+            f"expected at least 1 voxel along each axis, got shape {header.get_data_shape()}"
+        )
     return header
+
+
+def _voxels(header: nib.Nifti1Header, content: bytes) -> Shaped[NDArray, "..."]:
+    """Scaled where the header says so; else a view of the file's bytes, which a copy would double."""
+    shape, dtype, offset = header.get_data_shape(), header.get_data_dtype(), header.get_data_offset()
+    need = offset + prod(shape) * dtype.itemsize
+    if need > len(content):  # nibabel would make room for any number
+        raise ValueError(f"expected {need} bytes for shape {shape}, got {len(content)}")
+    slope, intercept = header.get_slope_inter()
+    if slope in (None, 1) and not intercept:
+        return np.ndarray(shape, dtype, content, offset, order="F")
+    return np.asanyarray(header.data_from_fileobj(BytesIO(content)))
 
 
 def encode_volume(volume: Volume, *, compress: bool = True) -> bytes:

@@ -61,6 +61,7 @@ class Augmentation:
             The changed image and label.
         """
         image, label = self.movement.apply(image, label)
-        brain = brain_of(image)
-        image = self.brightness.apply(self.sharpness.apply(image, brain), brain)
+        if (self.sharpness, self.brightness) != (Sharpness(), Brightness()):
+            brain = brain_of(image)
+            image = self.brightness.apply(self.sharpness.apply(image, brain), brain)
         return (image if all(self.kept) else image * np.asarray(self.kept, np.float32)), label
