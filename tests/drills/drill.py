@@ -172,6 +172,6 @@ def main() -> int:
         said = next((line for line in outcome.errors + outcome.said if kind.says in line), "")
         good = len(outcome.processed & set(GOOD))
         print(f"{kind.name:31}{kind.stage:10}{kind.end:16}{outcome.code:2}{good:3}/{len(GOOD)}  {said}")
-        for line in wrong:
-            print(f"{'':32}{kind.mend and 'known: '}{line}")
+        for line in [f"not yet: {kind.mend}"] if wrong and kind.mend else wrong:
+            print(f"{'':32}{line}")
     return failed
