@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_TRACKING_URI := $(STORE)
 export DVC_NO_ANALYTICS := true
 
-.PHONY: repro test check ui studies serve bench lock help
+.PHONY: repro test drill check ui studies serve bench lock help
 
 help:  ## list what make can do
 	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
@@ -22,6 +22,9 @@ repro: $(READY)  ## from scans to a registered model
 
 test: $(READY)  ## all tests
 	pytest
+
+drill: $(READY)  ## feed the data stages a hundred kinds of broken input, and see what they say
+	PYTHONPATH=pipelines python -m tests.drills
 
 check: $(READY)  ## format, lint, types, import layers, doctests
 	ruff format --check .

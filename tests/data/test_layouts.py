@@ -11,6 +11,7 @@ from glioseg.data.acquire import acquire_folder
 from glioseg.data.cases import Case, CohortError, find_cases
 from glioseg.data.layouts import MODALITIES, LayoutError
 from glioseg.data.scans import read_images
+from glioseg.data.schemes import shown_in
 from glioseg.data.tables import TableError
 from glioseg.data.volumes import Grid, Volume, VolumeError, read_volume, write_volume
 from glioseg.labels import Scheme
@@ -97,6 +98,14 @@ def test_a_table_that_cannot_be_read_is_named(tmp_path):
         find_cases(tmp_path)
 
 
+def test_what_is_no_finite_number_is_not_known(tmp_path):
+    write_case(tmp_path, "A", OLD)
+    for word in ("ALIVE (361 days later)", "nan", "inf", "-Infinity", "1e999", ""):
+        write_table(tmp_path / "survival_data.csv", "BraTS18ID,Age,Survival", f"A,{word},{word}")
+        (case,) = find_cases(tmp_path)
+        assert (case.age, case.survival_days) == (None, None), word
+
+
 def test_2021(tmp_path):
     write_case(tmp_path, "BraTS2021_00000", OLD)
     (case,) = acquire_folder(tmp_path / "raw", source=tmp_path, records=tmp_path / "records")
@@ -177,9 +186,10 @@ def test_another_task_of_the_decathlon_is_refused(tmp_path):
     write_decathlon(tmp_path, tissues=TISSUES | {"1": "liver"})
     with pytest.raises(LayoutError, match=r"dataset\.json: labels: expected .*edema.*liver"):
         find_cases(tmp_path)
-    (tmp_path / "Task01_BrainTumour" / "dataset.json").write_text("{")
-    with pytest.raises(LayoutError, match=r"dataset\.json: not a dataset\.json of the Decathlon"):
-        find_cases(tmp_path)
+    for broken in ("{", "[]", '{"modality": {"0": "T2w"}, "labels": null}'):
+        (tmp_path / "Task01_BrainTumour" / "dataset.json").write_text(broken)
+        with pytest.raises(LayoutError, match=r"dataset\.json: not a dataset\.json of the Decathlon"):
+            find_cases(tmp_path)
 
 
 def test_a_file_without_its_channels_is_named(tmp_path):
@@ -220,3 +230,11 @@ def test_links_are_followed_once_even_in_a_circle(tmp_path):
     (cohort / "circle").symlink_to(cohort)
     (case,) = find_cases(cohort)
     assert case.case == "A"
+
+
+@pytest.mark.parametrize("dtype", [np.complex64, [("R", "u1"), ("G", "u1"), ("B", "u1")]])
+def test_labels_that_are_no_numbers_show_no_scheme(tmp_path, dtype):
+    write_case(tmp_path, "A", OLD)
+    write_volume(tmp_path / "A" / "A_seg.nii.gz", Volume(np.full(GRID.shape, 4).astype(dtype), GRID))
+    (case,) = find_cases(tmp_path)
+    assert shown_in(case) is None

@@ -1,4 +1,6 @@
 import gzip
+import os
+import struct
 from itertools import permutations, product
 
 import nibabel as nib
@@ -107,6 +109,43 @@ def test_four_axes_are_refused():
     content = nib.Nifti1Image(np.zeros((2, 2, 2, 2), np.int16), np.eye(4)).to_bytes()
     with pytest.raises(VolumeError, match=r"x: expected 3 axes, got shape \(2, 2, 2, 2\)"):
         decode_volume(content, name="x")
+
+
+def test_axes_of_one_voxel_beyond_the_third_are_dropped():
+    data = np.arange(24, dtype=np.int16).reshape(2, 3, 4, 1, 1)
+    volume = decode_volume(nib.Nifti1Image(data, LPS).to_bytes(), name="x")
+    np.testing.assert_array_equal(volume.data, data[..., 0, 0])
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_nifti_2_in_both_orders_of_bytes(order):
+    data = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    header = nib.Nifti2Header(endianness=order)
+    header.set_data_dtype(f"{order}i2")
+    volume = decode_volume(nib.Nifti2Image(data, LPS, header).to_bytes(), name="x")
+    np.testing.assert_array_equal(volume.data, data)
+    np.testing.assert_array_equal(volume.grid.affine, LPS)
+
+
+def test_no_spacing_is_not_taken_for_a_millimetre(volume):
+    content = bytearray(encode_volume(volume, compress=False))
+    struct.pack_into("<3f", content, 80, 1, 0, 1)
+    assert decode_volume(bytes(content), name="x").grid.spacing_mm == (1, 2, 3)  # the affine tells
+    struct.pack_into("<h", content, 254, 0)  # no affine
+    with pytest.raises(VolumeError, match=r"x: .*expected a spacing above 0 mm, got \[1\.0, 0\.0, 1\.0\]"):
+        decode_volume(bytes(content), name="x")
+
+
+def test_nibabel_says_nothing_of_its_own(caplog):
+    with pytest.raises(VolumeError, match="x: not a NIfTI file"):
+        decode_volume(b"no volume at all" * 100, name="x")
+    assert caplog.records == []
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.nii")
+    with pytest.raises(VolumeError, match=r"x\.nii: expected a file, got a folder, a pipe or a device"):
+        read_volume(tmp_path / "x.nii")
 
 
 def test_a_failed_write_leaves_nothing(tmp_path, volume):

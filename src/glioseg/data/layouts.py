@@ -111,7 +111,7 @@ def _channels(path: Path) -> dict[str, int]:
         record = json.loads(path.read_text())
         named = {CHANNELS.get(str(m).lower(), str(m)): int(i) for i, m in record["modality"].items()}
         tissues = {value: str(record["labels"].get(value)).lower() for value in TISSUE_NAMES}
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise LayoutError(f"{path}: not a dataset.json of the Decathlon: {error!r}") from None
     if named.keys() != set(MODALITIES):
         raise LayoutError(f"{path}: modality: expected FLAIR, T1w, t1gd and T2w, got {', '.join(named)}")

@@ -4,6 +4,7 @@ import csv
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 
 GRADES = ("HGG", "LGG")
@@ -68,5 +69,5 @@ def _number(row: dict[str, str], column: str) -> float | None:
     for name, value in row.items():
         if name.startswith(column):
             with suppress(ValueError):
-                return float(value)
+                return number if isfinite(number := float(value)) else None
     return None

@@ -1,9 +1,12 @@
 """NIfTI volumes in and out. The one module that knows nibabel."""
 
+import logging
+import stat
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from io import BytesIO
 from math import prod
 from pathlib import Path
 from typing import cast
@@ -12,7 +15,6 @@ import nibabel as nib
 import numpy as np
 from isal import igzip, igzip_lib
 from jaxtyping import Shaped
-from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
@@ -26,9 +28,15 @@ ORIENTATION = "LPS"
 
 GZIP_MAGIC = b"\x1f\x8b"
 
+REAL_KINDS = "iuf"
+"""NumPy's kinds of integers and floats; colours and complex numbers have no brightness."""
+
 ISAL_ERROR = cast(type[Exception], igzip_lib.IsalError)  # its stub calls the class an instance
 BROKEN = (EOFError, OSError, OverflowError, ValueError, zlib.error, ISAL_ERROR)
 """What isal and nibabel raise for bytes that were cut or changed."""
+
+UNHEARD = logging.Logger("unheard", level=logging.CRITICAL + 1)
+"""For what nibabel logs of a bad header: it names no file, and the error that follows does."""
 
 
 class VolumeError(ValueError):
@@ -108,13 +116,15 @@ def read_channels(path: Path, channels: Mapping[str, int]) -> dict[str, Volume]:
 
 def _content(path: Path) -> bytes:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+            raise VolumeError(f"{path}: expected a file, got a folder, a pipe or a device")
         return path.read_bytes()
     except OSError as error:
         raise VolumeError(f"{path}: {error.strerror}") from None
 
 
 def decode_volume(content: bytes, *, name: str) -> Volume:
-    """Read a volume from the bytes of a .nii or .nii.gz file.
+    """Read a volume from the bytes of a .nii or .nii.gz file; axes beyond the third of one voxel are dropped.
 
     Args:
         content: the file's bytes.
@@ -124,6 +134,8 @@ def decode_volume(content: bytes, *, name: str) -> Volume:
         VolumeError: as `read_volume`.
     """
     data, affine = _decode(content, name=name)
+    while data.ndim > 3 and data.shape[-1] == 1:
+        data = data[..., 0]
     if data.ndim != 3:
         raise VolumeError(f"{name}: expected 3 axes, got shape {data.shape}")
     d, h, w = data.shape
@@ -135,25 +147,40 @@ def _decode(content: bytes, *, name: str) -> tuple[Shaped[NDArray, "..."], NDArr
     try:
         if content[:2] == GZIP_MAGIC:
             content = igzip.decompress(content)
-        image = nib.Nifti1Image.from_bytes(content)
-        data = _voxels(image, content)
-        affine = np.asarray(image.affine, np.float64)
+        header = _read_header(content)
+        data = _voxels(header, content)
+        affine = np.asarray(header.get_best_affine(), np.float64)
     except BROKEN as error:
         raise VolumeError(f"{name}: not a whole NIfTI file: {error}") from None
-    except (ImageFileError, HeaderDataError, WrapStructError) as error:
+    except (HeaderDataError, WrapStructError) as error:
         raise VolumeError(f"{name}: not a NIfTI file: {error}") from None
     return data, affine
 
 
-def _voxels(image: nib.Nifti1Image, content: bytes) -> Shaped[NDArray, "..."]:
+def _read_header(content: bytes) -> nib.Nifti1Header:
+    """The header of either version of NIfTI, checked."""
+    kind = nib.Nifti2Header if nib.Nifti2Header.may_contain_header(content) else nib.Nifti1Header
+    header = kind(content[: kind.sizeof_hdr], check=False)
+    if header["sform_code"] == 0 and not header["pixdim"][1:4].all():  # nibabel would take 1 mm
+        raise HeaderDataError(f"expected a spacing above 0 mm, got {header['pixdim'][1:4].tolist()}")
+    header.check_fix(logger=UNHEARD)
+    if any(voxels < 1 for voxels in header.get_data_shape()):
+        raise HeaderDataError(
+            f"expected at least 1 voxel along each axis, got shape {header.get_data_shape()}"
+        )
+    return header
+
+
+def _voxels(header: nib.Nifti1Header, content: bytes) -> Shaped[NDArray, "..."]:
     """Scaled where the header says so; else a view of the file's bytes, which a copy would double."""
-    stored = image.dataobj
-    need = stored.offset + prod(stored.shape) * stored.dtype.itemsize
-    if need > len(content):
-        raise ValueError(f"expected {need} bytes for shape {stored.shape}, got {len(content)}")
-    if (stored.slope, stored.inter) != (1.0, 0.0):
-        return np.asanyarray(stored)
-    return np.ndarray(stored.shape, stored.dtype, content, stored.offset, order="F")
+    shape, dtype, offset = header.get_data_shape(), header.get_data_dtype(), header.get_data_offset()
+    need = offset + prod(shape) * dtype.itemsize
+    if need > len(content):  # nibabel would make room for any number
+        raise ValueError(f"expected {need} bytes for shape {shape}, got {len(content)}")
+    slope, intercept = header.get_slope_inter()
+    if slope in (None, 1) and not intercept:
+        return np.ndarray(shape, dtype, content, offset, order="F")
+    return np.asanyarray(header.data_from_fileobj(BytesIO(content)))
 
 
 def encode_volume(volume: Volume, *, compress: bool = True) -> bytes:

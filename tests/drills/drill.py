@@ -1,0 +1,177 @@
+"""Feed every kind of broken input to the data stages, and tell what they made of it."""
+
+import contextlib
+import io
+import logging
+import sys
+import tempfile
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+from unittest.mock import patch
+
+import yaml
+
+import acquire
+import crop
+import inventory
+import validate
+from _stage import run
+from tests.drills.broken import KINDS
+from tests.drills.cohort import GOOD, SHAPE, write_scans
+from tests.drills.kinds import End, Kind, Trouble
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage, its arguments, and the file that is there only if it came to its end."""
+
+    main: Callable[[], None]
+    arguments: Sequence[str]
+    out: Path
+
+
+STAGES = {
+    "inventory": Stage(inventory.main, (), inventory.INVENTORY),
+    "acquire": Stage(acquire.main, (), acquire.RAW / "cohort.csv"),
+    "validate": Stage(validate.main, ("raw",), validate.VERDICTS / "raw.json"),
+    "crop": Stage(crop.main, (), crop.CROPPED / "manifest.csv"),
+}
+
+
+@dataclass
+class Outcome:
+    """What became of a cohort. `said` is what each stage printed, `errors` what it wrote to stderr."""
+
+    stage: str = ""
+    code: int = 0
+    said: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    processed: set[str] = field(default_factory=set)
+    left: list[str] = field(default_factory=list)
+    scans_changed: bool = False
+
+
+def drill(kind: Kind, project: Path, *, on_failure: str = "quarantine") -> Outcome:
+    """Take a spoiled cohort through the data stages, in an empty folder."""
+    scans, outcome = project / "scans", Outcome()
+    write_scans(scans)
+    kind.spoil(scans)
+    configure(project, on_failure)
+    before = marks(scans)
+    with contextlib.chdir(project):
+        for name in STAGES:
+            if outcome.code == 0:
+                run_stage(name, outcome, kind.during if name == kind.stage else nullcontext)
+        outcome.left = half_written(outcome)
+        outcome.processed = {path.parent.name for path in crop.CROPPED.glob("*/placement.json")}
+    outcome.scans_changed = marks(scans) != before
+    return outcome
+
+
+def configure(project: Path, on_failure: str) -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["data"] = {"source": "folder", "folder": "scans"}
+    params["validate"] |= {"shape": list(SHAPE), "on_failure": on_failure}
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+
+
+def run_stage(name: str, outcome: Outcome, trouble: Trouble) -> None:
+    out, err = io.StringIO(), io.StringIO()
+    outcome.stage = name
+    with (
+        patch.object(sys, "argv", [f"{name}.py", *STAGES[name].arguments]),
+        patch("glioseg.data.records.map_cases", one_by_one),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        warnings.catch_warnings(action="always", category=RuntimeWarning),
+        logged(err),
+    ):
+        warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=err)
+        try:
+            with trouble():
+                run(STAGES[name].main)
+        except SystemExit as end:  # Python writes the text and leaves with 1
+            print(end.code, file=err)
+            outcome.code = 1
+        except Exception:
+            traceback.print_exc(file=err)
+            outcome.code = 1
+    outcome.said += out.getvalue().splitlines()
+    outcome.errors += err.getvalue().splitlines()
+
+
+@contextlib.contextmanager
+def logged(stream: TextIO) -> Iterator[None]:
+    """Write what libraries log as warnings and errors, as Python does where nobody listens."""
+    handler = logging.StreamHandler(stream)
+    handler.setLevel(logging.WARNING)
+    logging.root.addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.root.removeHandler(handler)
+
+
+def one_by_one(work: Callable[[Any], Any], items: Sequence[Any], *, title: str) -> list[Any]:
+    """Stand in for `map_cases`, whose processes take seconds to start."""
+    return [work(item) for item in items]
+
+
+def half_written(outcome: Outcome) -> list[str]:
+    """What a stage wrote aside and left, and the out of a stage that stopped."""
+    aside = [
+        path for part in ("data", "reports") for path in Path(part).rglob(".*") if path.name != ".records"
+    ]
+    out = STAGES[outcome.stage].out
+    return sorted(map(str, [*aside, *([out] if outcome.code and out.exists() else [])]))
+
+
+def marks(folder: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of everything below a folder."""
+    return {str(path): (path.lstat().st_size, path.lstat().st_mtime_ns) for path in folder.rglob("*")}
+
+
+def faults(kind: Kind, outcome: Outcome) -> list[str]:
+    """What is not as it must be; nothing where all is well."""
+    goes_on = kind.end is not End.STOPPED
+    checks = {
+        "exit code": (int(not goes_on), outcome.code),
+        "last stage": ("crop" if goes_on else kind.stage, outcome.stage),
+        "good cases processed": (len(GOOD) if goes_on else 0, len(outcome.processed & set(GOOD))),
+        "another processed": (kind.end is End.WORKS, bool(outcome.processed - set(GOOD))),
+        "said": (True, any(kind.says in line for line in outcome.said + outcome.errors)),
+        "lines that tell nothing": ([], [line for line in outcome.errors if not tells(kind, line)]),
+        "left half-written": ([], outcome.left),
+        "scans changed": (False, outcome.scans_changed),
+    }
+    return [f"{what}: expected {must}, got {got}" for what, (must, got) in checks.items() if must != got]
+
+
+def tells(kind: Kind, line: str) -> bool:
+    """Whether a line of the error output is one that a user needs."""
+    if kind.end is End.REFUSED:
+        return line.startswith("Odd/") and line.isprintable()
+    return kind.end is End.STOPPED and kind.says in line and line.isprintable()
+
+
+def main() -> int:
+    """Print what was said of every kind; the exit code counts those that did not end as they must."""
+    failed = 0
+    for kind in KINDS:
+        with tempfile.TemporaryDirectory() as project:
+            outcome = drill(kind, Path(project))
+        wrong = faults(kind, outcome)
+        failed += bool(wrong) and not kind.mend
+        said = next((line for line in outcome.errors + outcome.said if kind.says in line), "")
+        good = len(outcome.processed & set(GOOD))
+        print(f"{kind.name:31}{kind.stage:10}{kind.end:16}{outcome.code:2}{good:3}/{len(GOOD)}  {said}")
+        for line in [f"not yet: {kind.mend}"] if wrong and kind.mend else wrong:
+            print(f"{'':32}{line}")
+    return failed
