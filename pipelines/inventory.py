@@ -7,7 +7,7 @@ from glioseg.data.inventory import take_inventory
 from glioseg.files import write_whole
 from glioseg.params import load_params
 
-INVENTORY = Path("data/inventory.csv")
+RAW, INVENTORY = Path("data/raw"), Path("data/inventory.csv")
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
     if scans is not None and not scans.is_dir() and INVENTORY.exists():
         print(f"inventory: {scans} is not on this machine: the cohort stays as it is")
         return
-    write_whole(INVENTORY, take_inventory(scans).encode())
+    write_whole(INVENTORY, take_inventory(scans, cohort=RAW).encode(errors="surrogateescape"))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 """The inventory of a folder changes with each file's size and time, and with nothing else."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 from glioseg.data.cases import CohortError
 from glioseg.data.inventory import take_inventory
+
+COHORT = Path("data/raw")
 
 
 @pytest.fixture
@@ -18,7 +21,7 @@ def folder(tmp_path):
 
 
 def test_every_file_is_listed_with_size_and_time(folder):
-    assert take_inventory(folder).splitlines() == [
+    assert take_inventory(folder, cohort=COHORT).splitlines() == [
         "file,bytes,mtime_ns",
         "a/1.nii.gz,4,7",
         '"b/2, second.nii.gz",4,7',
@@ -26,19 +29,19 @@ def test_every_file_is_listed_with_size_and_time(folder):
 
 
 def test_it_does_not_depend_on_where_the_folder_lies(folder):
-    before = take_inventory(folder)
-    assert take_inventory(folder.rename(folder.with_name("y"))) == before
+    before = take_inventory(folder, cohort=COHORT)
+    assert take_inventory(folder.rename(folder.with_name("y")), cohort=COHORT) == before
 
 
 def test_a_link_that_leads_nowhere_is_listed(folder):
     (folder / "a" / "0.nii.gz").symlink_to("nowhere")
-    assert take_inventory(folder).splitlines()[1] == "a/0.nii.gz"
+    assert take_inventory(folder, cohort=COHORT).splitlines()[1] == "a/0.nii.gz"
 
 
 def test_without_a_folder_there_is_a_header_alone():
-    assert take_inventory(None) == "file,bytes,mtime_ns\n"
+    assert take_inventory(None, cohort=COHORT) == "file,bytes,mtime_ns\n"
 
 
 def test_no_folder_is_named(tmp_path):
     with pytest.raises(CohortError, match="nowhere: expected a folder of cases, found none"):
-        take_inventory(tmp_path / "nowhere")
+        take_inventory(tmp_path / "nowhere", cohort=COHORT)

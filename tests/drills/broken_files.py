@@ -20,7 +20,7 @@ DIM, DATATYPE, PIXDIM, OFFSET, SLOPE, INTERCEPT, QFORM, SFORM, QUATERNION, ROWS,
 UNREAD = "readable: expected a whole 3D NIfTI file, got "
 EMPTY_AXIS = "not a NIfTI file: expected at least 1 voxel along each axis, got shape ("
 NO_FILE = "modality: expected a file for t2, got none"
-SINGULAR = "orientation: expected an affine that can be inverted, got one that cannot"
+SINGULAR = "placed: expected an affine that can be inverted, got one that cannot"
 
 
 def file(change: Callable[[bytes], bytes]) -> Spoil:

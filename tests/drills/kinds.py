@@ -28,8 +28,7 @@ class End(StrEnum):
 class Kind:
     """One kind of broken input.
 
-    `says` is what a line of `stage` must hold; `during` is the trouble while that stage runs; `mend` is
-    what is still wrong in glioseg: its test must fail until it is mended.
+    `says` is what a line of `stage` must hold; `during` is the trouble while that stage runs.
     """
 
     name: str
@@ -38,12 +37,11 @@ class Kind:
     stage: str
     says: str
     during: Trouble = nullcontext
-    mend: str = ""
 
 
-def works(name: str, spoil: Spoil, *, mend: str = "") -> Kind:
+def works(name: str, spoil: Spoil) -> Kind:
     """An oddity that is valid: all cases are processed, and the error output stays empty."""
-    return Kind(name, spoil, End.WORKS, "crop", "cases stored at 1 mm", mend=mend)
+    return Kind(name, spoil, End.WORKS, "crop", "cases stored at 1 mm")
 
 
 def prediction(name: str, spoil: Spoil) -> Kind:
@@ -59,14 +57,11 @@ def refused(
     role: str = "t2",
     stage: str = "validate",
     during: Trouble = nullcontext,
-    mend: str = "",
 ) -> Kind:
     """The good cases are processed; a line names Odd and its file."""
-    return Kind(name, spoil, End.REFUSED, stage, f"{ODD}/{role} ({ODD}_{role}.nii.gz): {says}", during, mend)
+    return Kind(name, spoil, End.REFUSED, stage, f"{ODD}/{role} ({ODD}_{role}.nii.gz): {says}", during)
 
 
-def stopped(
-    name: str, spoil: Spoil, stage: str, says: str, *, during: Trouble = nullcontext, mend: str = ""
-) -> Kind:
+def stopped(name: str, spoil: Spoil, stage: str, says: str, *, during: Trouble = nullcontext) -> Kind:
     """Nobody can tell what the cohort is, or the machine fails: exit code 1, and one line."""
-    return Kind(name, spoil, End.STOPPED, stage, says, during, mend)
+    return Kind(name, spoil, End.STOPPED, stage, says, during)

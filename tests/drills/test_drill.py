@@ -9,12 +9,7 @@ from tests.drills.drill import drill, faults
 from tests.drills.kinds import Kind
 
 
-def parameter(kind: Kind) -> object:
-    marks = [pytest.mark.xfail(reason=kind.mend, strict=True)] if kind.mend else []
-    return pytest.param(kind, id=kind.name, marks=marks)
-
-
-@pytest.mark.parametrize("kind", map(parameter, KINDS))
+@pytest.mark.parametrize("kind", KINDS, ids=[kind.name for kind in KINDS])
 def test_kind(kind: Kind, tmp_path: Path) -> None:
     assert faults(kind, drill(kind, tmp_path)) == []
 

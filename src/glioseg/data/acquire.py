@@ -1,6 +1,9 @@
 """Bring a cohort into data/raw: phantoms made here, or a user's files copied byte for byte."""
 
+import os
 import shutil
+import stat
+import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -11,7 +14,7 @@ from glioseg.data.layouts import SEGMENTATION, SUFFIX
 from glioseg.data.records import Record, file_mark, record_cases
 from glioseg.data.scans import read_stacked
 from glioseg.data.schemes import settle_schemes, shown_in
-from glioseg.data.volumes import Grid, Volume, write_volume
+from glioseg.data.volumes import Grid, Volume, VolumeError, write_volume
 from glioseg.files import replaced_whole
 from glioseg.labels import Scheme
 
@@ -56,6 +59,8 @@ def acquire_folder(folder: Path, *, source: Path, scheme: Scheme | None = None, 
     """
     cases = find_cases(source)
     copied = record_cases(_copy_case, cases, facts=_facts, folder=records / "acquire", title="copy cases")
+    for line in (line for record in copied for line in record.found["lost"]):
+        print(line, file=sys.stderr)
     shown = [record.found["scheme"] for record in copied]
     settled = settle_schemes(cases, [name and Scheme(name) for name in shown], declared=scheme)
     return _place(folder, settled, copied)
@@ -81,16 +86,41 @@ def _write_phantom(index: int, folder: Path, *, seed: int) -> dict[str, Any]:
 
 
 def _facts(case: Case) -> object:
-    files = {role: [str(file), file_mark(file)] for role, file in case.files.items()}
+    files = {
+        role: [str(file), file_mark(file), os.access(file, os.R_OK)] for role, file in case.files.items()
+    }
     return [case.case, files, case.channels]
 
 
-def _copy_case(case: Case, folder: Path) -> dict[str, str | None]:
-    """Copy a case's files byte for byte; of a 4D file each modality becomes a file of its own."""
+def _copy_case(case: Case, folder: Path) -> dict[str, Any]:
+    """Copy a case's files byte for byte; of a 4D file each modality becomes a file of its own.
+
+    A file that cannot be read is left out, with a line that says why: its case is refused for it later.
+    """
+    lost = []
     for role, file in case.files.items():
-        if role not in case.channels:
+        if role in case.channels:
+            continue
+        if why := _unreadable(file):
+            lost.append(f"{case.case}/{role} ({file}): expected a file to copy, got {why}")
+        else:
             suffix = SUFFIX.search(file.name)
             shutil.copyfile(file, folder / f"{case.case}_{role}{suffix.group() if suffix else ''}")
-    for role, volume in read_stacked(case).items():
-        write_volume(folder / f"{case.case}_{role}.nii.gz", volume)
-    return {"scheme": shown_in(case)}
+    try:
+        for role, volume in read_stacked(case).items():
+            write_volume(folder / f"{case.case}_{role}.nii.gz", volume)
+    except VolumeError as error:
+        lost += [f"{case.case}/{role}: {error}" for role in case.channels]
+    return {"scheme": shown_in(case), "lost": lost}
+
+
+def _unreadable(file: Path) -> str | None:
+    """Why a file cannot be read, or None."""
+    try:
+        if not stat.S_ISREG(file.stat().st_mode):
+            return "a folder, a pipe or a device"
+        with file.open("rb") as content:
+            content.read(1)
+    except OSError as error:
+        return f"{error.strerror}"
+    return None

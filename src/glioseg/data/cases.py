@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import NoReturn
 
 from glioseg.data.layouts import (
     DATASET,
@@ -78,6 +79,9 @@ def find_cases(folder: Path) -> list[Case]:
         raise CohortError(
             f"{folder}: no case found among {seen.total()} files ({some}); known layouts: {known_layouts()}"
         )
+    for case in cases:
+        if not case.case.isprintable():
+            raise CohortError(f"{case.case!a}: expected a name that can be printed, in {case.source!a}")
     for one, other in pairwise(cases):
         if one.case == other.case:
             raise CohortError(f"{one.case}: two cases have this name: {one.source}, {other.source}")
@@ -94,7 +98,12 @@ def _scan(folder: Path, patients: dict[str, Patient], seen: Counter[str]) -> Ite
         for name in names:
             if match := match_name(name):
                 case, layout, role = match
-                found.setdefault((case, layout.scheme), {})[role] = here / name
+                files = found.setdefault((case, layout.scheme), {})
+                if role in files:
+                    raise CohortError(
+                        f"{case}/{role}: expected one file, got {files[role]} and {here / name}"
+                    )
+                files[role] = here / name
         grade = next((part for part in here.parts[::-1] if part in GRADES), None)
         for (case, scheme), files in found.items():
             known = patients.get(case, Patient())
@@ -106,13 +115,17 @@ def _scan(folder: Path, patients: dict[str, Patient], seen: Counter[str]) -> Ite
 def walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
     """Each folder below one, once, whatever links lead to it, with the names of its files in order."""
     known = set()
-    for here, folders, names in os.walk(folder, followlinks=True):
+    for here, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
         folders.sort()
         if (true := os.path.realpath(here)) in known:
             folders.clear()
         else:
             known.add(true)
             yield Path(here), sorted(names)
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise CohortError(f"{error.filename}: not readable: {error.strerror}") from None
 
 
 def _decathlon_case(found: DecathlonCase) -> Case:

@@ -8,16 +8,22 @@ from glioseg.data.cases import CohortError, walk
 from glioseg.data.records import file_mark
 
 
-def take_inventory(folder: Path | None) -> str:
+def take_inventory(folder: Path | None, *, cohort: Path) -> str:
     """Name every file below a folder with its size in bytes and its time in nanoseconds, as CSV.
 
     Without a folder the list has its header alone.
 
+    Args:
+        folder: the user's own.
+        cohort: where acquire puts its copies; DVC removes what is there first.
+
     Raises:
-        CohortError: no folder.
+        CohortError: no folder, or one that the cohort would replace or lie in.
     """
     if folder is not None and not folder.is_dir():
         raise CohortError(f"{folder}: expected a folder of cases, found none")
+    if folder is not None and _overlap(folder.resolve(), cohort.resolve()):
+        raise CohortError(f"{folder}: expected a folder apart from {cohort}, which acquire replaces")
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["file", "bytes", "mtime_ns"])
@@ -26,3 +32,7 @@ def take_inventory(folder: Path | None) -> str:
             files = [here / name for name in names]
             writer.writerows([file.relative_to(folder), *file_mark(file)[:2]] for file in files)
     return table.getvalue()
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    return one.is_relative_to(other) or other.is_relative_to(one)

@@ -17,7 +17,7 @@ from glioseg.data.cases import Case
 from glioseg.data.layouts import SEGMENTATION
 from glioseg.data.oddities import measure_oddities
 from glioseg.data.scans import Scan
-from glioseg.data.volumes import Grid, Volume
+from glioseg.data.volumes import REAL_KINDS, Grid, Volume
 from glioseg.geometry import Shape3
 
 MAX_LABELS = 10
@@ -26,8 +26,8 @@ MAX_LABELS = 10
 SPACING_DIGITS = 3
 """Spacing is compared to a micrometre: headers hold float32."""
 
-REAL_KINDS = "iuf"
-"""NumPy's kinds of integers and floats; colours and complex numbers have no brightness to measure."""
+HUGE = 1e100
+"""A voxel beyond this is as good as infinite: its square, which deviations need, soon is."""
 
 Facts = dict[str, Any]
 """Fields of `VolumeRow` by name."""
@@ -102,6 +102,7 @@ def _measure(volume: Volume, role: str, *, reference: Grid | None, seen: NDArray
         return facts
     flat = data.ravel(order="K")  # in the order of memory: a mask selects several times faster
     finite = flat[np.isfinite(flat)] if data.dtype.kind == "f" else flat
+    finite = finite[np.abs(finite) < HUGE] if data.dtype == np.float64 else finite
     own = _measure_labels(data, finite, seen) if role == SEGMENTATION else _measure_brain(volume, finite)
     return {**facts, **_measure_values(data, finite), **own}
 
@@ -149,7 +150,7 @@ def _measure_brain(image: Volume, finite: Num[NDArray, " voxels"]) -> Facts:
 
 
 def _measure_labels(
-    data: Num[NDArray, "d h w"], finite: Num[NDArray, " voxels"], seen: Bool[NDArray, "d h w"] | None
+    data: Num[NDArray, "d h w"], finite: Num[NDArray, " voxels"], seen: Bool[NDArray, "_ _ _"] | None
 ) -> Facts:
     # Background fills most of the grid: sorting the rest alone is many times faster.
     drawn = finite[finite != 0]

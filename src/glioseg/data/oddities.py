@@ -93,8 +93,15 @@ def detail(data: Num[NDArray, "d h w"]) -> float | None:
     return max((share for share in shares if share is not None), default=None)
 
 
+def _scaled(values: Num[NDArray, "d h w"]) -> Float32[NDArray, "d h w"]:
+    """From -1 to 1: no square of it is beyond single precision."""
+    largest = max(abs(float(values.max())), abs(float(values.min())), 1e-300) if values.size else 1.0
+    scaled: NDArray[np.float32] = (values / largest).astype(np.float32)
+    return scaled
+
+
 def _detail_along(data: Num[NDArray, "d h w"]) -> float | None:
-    lines = data[:, ::LINES, ::LINES].astype(np.float32)
+    lines = _scaled(data[:, ::LINES, ::LINES])
     brain = lines != 0
     inside = brain[:-2] & brain[1:-1] & brain[2:]
     middle = lines[1:-1][inside]
@@ -116,7 +123,7 @@ def fingerprint(coarse: Num[NDArray, "d h w"]) -> str | None:
         coarse: the image in LPS, sampled in the box of its brain.
     """
     at = np.ix_(*(np.arange(3 * BLOCKS) * side // (3 * BLOCKS) for side in coarse.shape))
-    cells = coarse[at].astype(np.float32).reshape(BLOCKS, 3, BLOCKS, 3, BLOCKS, 3)
+    cells = _scaled(coarse[at]).reshape(BLOCKS, 3, BLOCKS, 3, BLOCKS, 3)
     filled = (cells != 0).sum(axis=(1, 3, 5))
     bends = _bends(cells.sum(axis=(1, 3, 5)) / np.maximum(filled, 1), filled >= HALF)
     spread = float(bends.std())

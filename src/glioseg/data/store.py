@@ -260,4 +260,7 @@ def _count(labels: UInt8[NDArray, "*grid"], column: str) -> dict[str, int]:
 
 def _pack(path: Path, array: NDArray[np.generic]) -> None:
     blocks = tuple(min(CHUNK_VOX, n) for n in array.shape[:3]) + array.shape[3:]
-    blosc2.asarray(np.ascontiguousarray(array), urlpath=str(path), mode="w", chunks=blocks, cparams=PACK)
+    try:
+        blosc2.asarray(np.ascontiguousarray(array), urlpath=str(path), mode="w", chunks=blocks, cparams=PACK)
+    except RuntimeError as error:  # of Blosc2, where the disk is full
+        raise OSError(f"{path}: could not be written: {' '.join(str(error).split())}") from None

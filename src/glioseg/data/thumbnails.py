@@ -9,9 +9,8 @@ from jaxtyping import Num, UInt8
 from numpy.typing import NDArray
 from PIL import Image
 
-from glioseg.data.measures import REAL_KINDS
 from glioseg.data.verdict import Verdict
-from glioseg.data.volumes import Volume, VolumeError, read_volume
+from glioseg.data.volumes import REAL_KINDS, Volume, VolumeError, read_volume
 
 FOLDER = "pictures"
 
