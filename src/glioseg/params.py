@@ -277,10 +277,15 @@ def parse_params(text: str, path: Path) -> Params:
     except yaml.YAMLError as error:
         raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise ParamsError(f"{path}: {field}: {message}".replace(": : ", ": ")) from None
+        raise wrong_value(path, error) from None
+
+
+def wrong_value(path: Path, error: ValidationError) -> ParamsError:
+    """One line on the first value that does not fit, with the file and the field."""
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    return ParamsError(": ".join(part for part in (str(path), field, message) if part))
 
 
 def with_best(params: Params, best: Mapping[str, object]) -> Params:

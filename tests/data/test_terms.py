@@ -53,7 +53,7 @@ def test_an_empty_file_and_none_at_all_are_the_defaults(tmp_path: Path, text: st
         ("spacing: {mm: [1, 1, 0]}", "spacing.mm.2: Input should be greater than 0"),
         ("brain_fraction: {low: 0.7}", "brain_fraction: expected low <= high, got 0.7 and 0.6"),
         ("range: {times: 1}", "range.times: Input should be greater than 1"),
-        ("[shape]", "top level: Input should be a valid dictionary or instance of Contract"),
+        ("[shape]", "Input should be a valid dictionary or instance of Contract"),
         ("shape: {", "not YAML: "),
     ],
 )

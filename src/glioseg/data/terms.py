@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from glioseg.params import Fraction, ParamsError, Positive, Voxels3
+from glioseg.params import Fraction, ParamsError, Positive, Voxels3, wrong_value
 
 CONTRACT = "contract.yaml"
 
@@ -137,10 +137,7 @@ def load_contract(path: Path) -> Contract:
     except yaml.YAMLError as error:
         raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise ParamsError(f"{path}: {field or 'top level'}: {message}") from None
+        raise wrong_value(path, error) from None
 
 
 def _merged(default: Mapping[str, Any], own: Any) -> Any:
