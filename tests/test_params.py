@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from glioseg.params import ParamsError, load_params, with_best
+from glioseg.params import load_params, with_best
+from glioseg.settings_file import ParamsError
 
 ROOT = Path(__file__).parents[1]
 

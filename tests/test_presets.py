@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from glioseg.params import ParamsError, load_params
+from glioseg.params import load_params
 from glioseg.presets import apply_preset, presets
+from glioseg.settings_file import ParamsError
 
 ROOT = Path(__file__).parents[1]
 

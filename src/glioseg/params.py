@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from glioseg.geometry import check_patch
 from glioseg.labels import Scheme
 from glioseg.memory import FLOAT32_BYTES, check_window, peak_gb
+from glioseg.settings_file import ParamsError, parse_yaml, wrong_value
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -24,10 +24,6 @@ Target = Literal["regions", "labels"]
 Output = Literal["segmentation", "grade", "survival"]
 LossName = Literal["dice", "dice_ce", "focal_tversky", "seed"]
 Monitor = Literal["val_dice", "val_loss"]
-
-
-class ParamsError(ValueError):
-    """A setting that glioseg cannot work with; the message names the file and the field."""
 
 
 class Section(BaseModel):
@@ -273,19 +269,9 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
 def parse_params(text: str, path: Path) -> Params:
     """Check the content of params.yaml; see `load_params`."""
     try:
-        return Params.model_validate(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+        return Params.model_validate(parse_yaml(text, path))
     except ValidationError as error:
         raise wrong_value(path, error) from None
-
-
-def wrong_value(path: Path, error: ValidationError) -> ParamsError:
-    """One line on the first value that does not fit, with the file and the field."""
-    first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"])
-    message = first["msg"].removeprefix("Value error, ")
-    return ParamsError(": ".join(part for part in (str(path), field, message) if part))
 
 
 def with_best(params: Params, best: Mapping[str, object]) -> Params:

@@ -9,7 +9,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.representer import RoundTripRepresenter
 
 from glioseg.files import write_whole
-from glioseg.params import ParamsError, load_params, parse_params
+from glioseg.params import load_params, parse_params
+from glioseg.settings_file import ParamsError
 
 Preset = dict[str, dict[str, Any]]
 

@@ -8,7 +8,7 @@ import yaml
 
 from glioseg.data.raw_contract import raw_tables
 from glioseg.data.terms import Contract, load_contract
-from glioseg.params import ParamsError
+from glioseg.settings_file import ParamsError
 
 ROOT = Path(__file__).parents[2]
 DEFAULTS = Contract().model_dump(mode="json")

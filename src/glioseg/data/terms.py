@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from glioseg.params import Fraction, ParamsError, Positive, Voxels3, wrong_value
+from glioseg.params import Fraction, Positive, Voxels3
+from glioseg.settings_file import ParamsError, parse_yaml, wrong_value
 
 CONTRACT = "contract.yaml"
 
@@ -128,14 +128,12 @@ def load_contract(path: Path) -> Contract:
         ParamsError: one line that names the file and the field.
     """
     try:
-        own = yaml.safe_load(path.read_text()) or {}
+        own = parse_yaml(path.read_text(), path) or {}
         return Contract.model_validate(_merged(Contract().model_dump(), own))
     except FileNotFoundError:
         return Contract()
     except OSError as error:
         raise ParamsError(f"{path}: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
         raise wrong_value(path, error) from None
 

@@ -1,0 +1,31 @@
+"""Settings in YAML: read, and if they do not fit, one line that says where."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+
+class ParamsError(ValueError):
+    """A setting that glioseg cannot work with; the message names the file and the field."""
+
+
+def parse_yaml(text: str, path: Path) -> Any:
+    """The content of a file in YAML.
+
+    Raises:
+        ParamsError: it is not YAML.
+    """
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+
+
+def wrong_value(path: Path, error: ValidationError) -> ParamsError:
+    """One line on the first value that does not fit, with the file and the field."""
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    return ParamsError(": ".join(part for part in (str(path), field, message) if part))
