@@ -15,7 +15,7 @@ from glioseg.lab.registry import weights_file
 from glioseg.lab.tracking import connect
 from glioseg.lab.training_run import training_run
 from glioseg.nets.inference import save_networks
-from glioseg.params import Network
+from glioseg.params.sections import Network
 
 CROPPED, RAW, SPLITS = Path("data/cropped"), Path("data/raw"), Path("data/splits.json")
 NETWORKS, REPORTS = Path("models/trained"), Path("reports/train")

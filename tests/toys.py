@@ -9,7 +9,7 @@ from glioseg.data.store import StoredCase, write_case
 from glioseg.data.volumes import Grid
 from glioseg.geometry import Box
 from glioseg.labels import Label
-from glioseg.params import Network, Train
+from glioseg.params.sections import Network, Train
 
 SHAPE = (13, 16, 11)
 TRAIN = {

@@ -16,7 +16,7 @@ from glioseg.data.patches import prefetch, sample_batch, sample_patch
 from glioseg.data.store import StoredCase, write_case
 from glioseg.data.volumes import Grid
 from glioseg.geometry import Box
-from glioseg.params import Train
+from glioseg.params.sections import Train
 
 MakeTrain = Callable[..., Train]
 SHAPE = (20, 10, 12)

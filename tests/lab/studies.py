@@ -12,7 +12,7 @@ from glioseg.lab.addresses import Lab
 from glioseg.lab.search import search
 from glioseg.lab.tracking import connect
 from glioseg.lab.trials import log_study, study_log
-from glioseg.params import Tune
+from glioseg.params.study import Tune
 
 NAME = "study-of-arithmetic"
 COMPLETE = TrialState.COMPLETE

@@ -14,7 +14,7 @@ from glioseg.lab.known import champion_version, known_version
 from glioseg.lab.logged_model import log_model
 from glioseg.lab.registry import RegistryError, model_folder, register
 from glioseg.lab.tracking import connect, experiment_id
-from glioseg.params import Register
+from glioseg.params.promotion import Register
 
 ELSEWHERE = "0" * 32
 

@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 
 from glioseg.lab.search import SearchError, clip, search, study_name, study_page, write_study
 from glioseg.lab.tracking import connect, experiment_id
-from glioseg.params import Choices, Range
+from glioseg.params.study import Choices, Range
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 

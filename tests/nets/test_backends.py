@@ -20,7 +20,7 @@ from glioseg.nets.losses import compile_losses
 from glioseg.nets.seed import seed_dice, seed_weighted_dice
 from glioseg.nets.training import fit
 from glioseg.nets.unet import build_unet
-from glioseg.params import LossName, Train
+from glioseg.params.sections import LossName, Train
 from tests.toys import make_network, write_toy
 
 OTHER = {"tensorflow": "jax", "jax": "tensorflow"}[keras.backend.backend()]

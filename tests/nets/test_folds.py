@@ -12,7 +12,7 @@ import pytest
 
 from glioseg.data.store import StoredCase
 from glioseg.nets.folds import Members, Part, fit_members
-from glioseg.params import Network, Train
+from glioseg.params.sections import Network, Train
 
 Told = list[tuple[int, int]]
 

@@ -11,7 +11,7 @@ from keras import ops
 from glioseg.nets.losses import at_scale, compile_losses, segmentation_loss
 from glioseg.nets.outcome_losses import grade_loss, survival_loss
 from glioseg.nets.region_losses import dice_ce_loss, dice_loss, focal_tversky_loss, soft_dice, tversky
-from glioseg.params import LossName
+from glioseg.params.sections import LossName
 
 LOSSES = typing.get_args(LossName)
 LOGITS = np.array([[1.0, -1.0], [-1.0, 1.0]])

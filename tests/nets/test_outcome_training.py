@@ -8,7 +8,7 @@ import pytest
 
 from glioseg.data.store import StoredCase
 from glioseg.nets.training import fit
-from glioseg.params import Network, Train
+from glioseg.params.sections import Network, Train
 
 MakeNetwork = Callable[..., Network]
 MakeTrain = Callable[..., Train]

@@ -8,7 +8,8 @@ import yaml
 
 from glioseg.data.store import StoredCase
 from glioseg.nets.training import fit
-from glioseg.params import Network, Params
+from glioseg.params import Params
+from glioseg.params.sections import Network
 from glioseg.presets import presets
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from glioseg.data.store import StoredCase
 from glioseg.nets.seed import seed_dice, seed_loss, seed_weighted_dice
 from glioseg.nets.training import fit
 from glioseg.nets.unet import build_unet
-from glioseg.params import Network, Train
+from glioseg.params.sections import Network, Train
 
 MakeNetwork = Callable[..., Network]
 MakeTrain = Callable[..., Train]

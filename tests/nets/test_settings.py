@@ -3,7 +3,7 @@ import json
 import pytest
 
 from glioseg.nets.settings import ModelError, Settings
-from glioseg.params import Crop, Inference
+from glioseg.params.sections import Crop, Inference
 from tests.models import make_settings
 from tests.toys import make_network, make_train
 

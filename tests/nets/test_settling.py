@@ -6,7 +6,7 @@ import pytest
 from glioseg.data.volumes import Grid, Volume
 from glioseg.nets.inference import load_model, save_model
 from glioseg.nets.settling import _one_pass_will_do, settle
-from glioseg.params import Inference
+from glioseg.params.sections import Inference
 from tests.models import Formula, make_settings
 
 INFERENCE = Inference(

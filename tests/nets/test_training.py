@@ -14,7 +14,7 @@ import pytest
 
 from glioseg.data.store import StoredCase
 from glioseg.nets.training import Fitted, Plan, fingerprint, fit
-from glioseg.params import Network, Train
+from glioseg.params.sections import Network, Train
 
 LOGS = {
     "loss",

@@ -11,7 +11,7 @@ from glioseg.lab.candidate import Evaluation, Source
 from glioseg.lab.registry import register
 from glioseg.lab.tracking import connect
 from glioseg.nets.inference import save_model
-from glioseg.params import Register
+from glioseg.params.promotion import Register
 from tests.models import make_settings
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for servers.py

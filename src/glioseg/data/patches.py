@@ -19,7 +19,7 @@ from glioseg.data.augment import Augmentation
 from glioseg.data.half import widen
 from glioseg.data.store import CroppedCase, Voxels
 from glioseg.geometry import Shape3
-from glioseg.params import Train
+from glioseg.params.sections import Train
 
 NICENESS = 10
 """Of the threads that make patches: a training step that waits for one of its own threads loses more."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from glioseg.params import Fraction, Positive, Voxels3
+from glioseg.params.sections import Fraction, Positive, Voxels3
 from glioseg.settings_file import ParamsError, parse_yaml, wrong_value
 
 CONTRACT = "contract.yaml"

@@ -16,7 +16,7 @@ from glioseg.lab.lineage import tags
 from glioseg.lab.logged_model import log_model
 from glioseg.lab.tracking import connect
 from glioseg.nets.inference import MODEL_FILE
-from glioseg.params import Register
+from glioseg.params.promotion import Register
 
 CHAMPION = "champion"
 PER_CASE = "per_case.csv"

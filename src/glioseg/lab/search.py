@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from glioseg.lab.addresses import Lab, alone
 from glioseg.lab.lineage import sha256
-from glioseg.params import Choices, Range, Tune
+from glioseg.params.study import Choices, Range, Tune
 
 Value = float | int | str
 Values = Mapping[str, Value]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from keras import KerasTensor as Tensor
 from keras import layers
 
-from glioseg.params import Architecture, Heads
+from glioseg.params.sections import Architecture, Heads
 
 LEAKS: dict[Heads, float] = {"plain": 0.01, "normalised": 0.3}
 """Negative slope of every LeakyReLU: the papers', or Keras' own default, which the seed has. Where heads

@@ -14,7 +14,7 @@ from jaxtyping import Shaped
 from numpy.typing import NDArray
 
 from glioseg.files import write_whole
-from glioseg.params import Monitor
+from glioseg.params.sections import Monitor
 
 FILE = "state.npz"
 Arrays = list[Shaped[NDArray, "..."]]

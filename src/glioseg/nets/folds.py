@@ -13,7 +13,7 @@ from glioseg.data.store import CroppedCase
 from glioseg.nets.callbacks import OnEpoch
 from glioseg.nets.targets import require_outcomes
 from glioseg.nets.training import fit
-from glioseg.params import Network, Train
+from glioseg.params.sections import Network, Train
 
 
 @dataclass(frozen=True)

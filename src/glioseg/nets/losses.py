@@ -8,7 +8,7 @@ from keras import KerasTensor, ops
 from glioseg.nets.outcome_losses import grade_loss, survival_loss
 from glioseg.nets.region_losses import dice_ce_loss, dice_loss, focal_tversky_loss
 from glioseg.nets.seed import seed_loss
-from glioseg.params import Train
+from glioseg.params.sections import Train
 
 Loss = Callable[[KerasTensor, KerasTensor], KerasTensor]
 """From truth and answer to one number."""

@@ -7,7 +7,7 @@ from jaxtyping import Float32
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from glioseg.params import Target
+    from glioseg.params.sections import Target
 
 FLOOR = 1e-7
 """Probabilities are kept this far from 0 and 1, so that their odds are finite."""

@@ -11,7 +11,7 @@ from glioseg.labels import REGIONS
 from glioseg.memory import BFLOAT16_BYTES, FLOAT32_BYTES
 
 if TYPE_CHECKING:
-    from glioseg.params import Crop, Inference, Network, Train
+    from glioseg.params.sections import Crop, Inference, Network, Train
 
 SETTINGS_FILE = "settings.json"
 Regions3 = tuple[float, float, float]

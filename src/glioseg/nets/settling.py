@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import keras
 
     from glioseg.data.store import CroppedCase
-    from glioseg.params import Inference
+    from glioseg.params.sections import Inference
 
     Members = Sequence[tuple["keras.Model", Sequence[CroppedCase]]]
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from glioseg.data.answers import DAYS_PER_YEAR, OUTCOMES
 from glioseg.data.store import CroppedCase
 from glioseg.labels import LABEL_NAMES, Label, regions_from_labels
-from glioseg.params import Output, Target
+from glioseg.params.sections import Output, Target
 
 LGG = {"HGG": 0.0, "LGG": 1.0}
 """The seed's numbers of the two grades."""

@@ -25,7 +25,7 @@ from glioseg.nets.targets import require_outcomes, targets
 from glioseg.nets.transfer import take_weights
 from glioseg.nets.unet import build_unet, without_deep_supervision
 from glioseg.nets.validation import Validation
-from glioseg.params import Network, Train
+from glioseg.params.sections import Network, Train
 
 WARM_UP = 0.05
 """Share of the steps over which a cosine schedule rises to its peak; then it falls."""

@@ -7,7 +7,7 @@ from keras import KerasTensor as Tensor
 from keras import layers
 
 from glioseg.nets.blocks import ARCHITECTURES, LEAKS, Layers, Levels
-from glioseg.params import Architecture, DeepSupervision, Heads, Output
+from glioseg.params.sections import Architecture, DeepSupervision, Heads, Output
 
 CHANNELS = 3
 """Channels of the segmentation: three regions, or three labels."""

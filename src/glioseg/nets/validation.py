@@ -16,7 +16,7 @@ from glioseg.labels import REGIONS, regions_from_labels
 from glioseg.nets.losses import Loss
 from glioseg.nets.regions import region_probabilities
 from glioseg.nets.targets import targets
-from glioseg.params import Target
+from glioseg.params.sections import Target
 
 Batch = Mapping[str, Shaped[NDArray, "b ..."]]
 

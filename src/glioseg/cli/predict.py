@@ -1,4 +1,4 @@
-"""The `glioseg` command."""
+"""`glioseg predict`: segment cases."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,13 +17,10 @@ from glioseg.data.terms import CONTRACT, Contract, load_contract
 from glioseg.data.volumes import Volume, write_volume
 from glioseg.labels import to_scheme
 from glioseg.nets.inference import Segmenter
-from glioseg.presets import apply_preset
 from glioseg.progress import track
 
 NIFTI = (".nii", ".nii.gz")
 CHAMPION = "models:/glioseg@champion"
-
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 ScanFolder = Annotated[Path, typer.Argument(help="A folder with the files of one case, or of many cases.")]
 Output = Annotated[
@@ -50,26 +47,6 @@ MemoryGb = Annotated[
 ]
 
 
-@app.callback()
-def main() -> None:
-    """glioseg: from brain MRI to a registered, served tumour-segmentation model."""
-
-
-@app.command()
-def preset(name: Annotated[str, typer.Argument(help="demo, seed or brats.")]) -> None:
-    """Put a preset's settings into params.yaml; what it does not name stays as it is.
-
-    demo: minutes on two CPU cores. seed: the 2018 project's own set-up. brats: a full BraTS cohort on a
-    GPU.
-    """
-    try:
-        changed = apply_preset(name)
-    except (ValueError, OSError) as error:
-        sys.exit(f"glioseg preset: {error}")
-    print(f"params.yaml: {', '.join(changed) if changed else 'nothing to change'}")
-
-
-@app.command()
 def predict(
     scans: ScanFolder,
     output: Output,

@@ -1,0 +1,17 @@
+"""The `glioseg` command; each of its words is a module here."""
+
+import typer
+
+from glioseg.cli.predict import predict
+from glioseg.cli.preset import preset
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def main() -> None:
+    """glioseg: from brain MRI to a registered, served tumour-segmentation model."""
+
+
+app.command()(preset)
+app.command()(predict)

@@ -1,0 +1,146 @@
+"""The sections of params.yaml, each frozen and checked."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from glioseg.labels import Scheme
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+Voxels3 = tuple[Count, Count, Count]
+Volumes = Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)]
+Spacing = Literal[1, 2]
+Architecture = Literal["seed", "isensee", "nnunet"]
+Heads = Literal["plain", "normalised"]
+DeepSupervision = Literal["sum", "loss", "none"]
+Target = Literal["regions", "labels"]
+Output = Literal["segmentation", "grade", "survival"]
+LossName = Literal["dice", "dice_ce", "focal_tversky", "seed"]
+Monitor = Literal["val_dice", "val_loss"]
+
+
+class Section(BaseModel):
+    """One section of params.yaml: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Data(Section):
+    """Where the scans come from."""
+
+    source: Literal["phantom", "folder"]
+    folder: Path | None = None
+    scheme: Scheme | None = None
+
+    @property
+    def scans(self) -> Path | None:
+        """The user's folder; None where the cohort is built in."""
+        return self.folder if self.source == "folder" else None
+
+    @model_validator(mode="after")
+    def _folder_when_asked(self) -> "Data":
+        if self.source == "folder" and self.folder is None:
+            raise ValueError("source: folder needs data.folder, the folder of your cases")
+        return self
+
+
+class Phantom(Section):
+    """The built-in cohort."""
+
+    cases: Count
+    seed: int
+
+
+class Validate(Section):
+    """What a violation of the data contract does; contract.yaml holds the contract itself."""
+
+    on_failure: Literal["stop", "quarantine"]
+
+
+class Crop(Section):
+    """How a case is cropped and stored."""
+
+    margin_vox: Annotated[int, Field(ge=0)]
+    spacings_mm: tuple[Spacing, ...]
+    on_the_fly: bool
+
+
+class Split(Section):
+    """How cases are divided."""
+
+    seed: int
+    test_fraction: Fraction
+    validation_fraction: Fraction
+    folds: Annotated[int, Field(ge=2)]
+
+
+class Network(Section):
+    """The 3D U-Net's shape, and what its channels stand for."""
+
+    spacing_mm: Spacing
+    architecture: Architecture
+    base_filters: Count
+    depth: Annotated[int, Field(ge=2, le=7)]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    heads: Heads
+    deep_supervision: DeepSupervision
+    target: Target
+
+
+class Train(Section):
+    """How the network is trained."""
+
+    seed: int
+    outputs: tuple[Output, ...]
+    epochs: Count
+    steps_per_epoch: Count | None
+    batch_size: Count
+    patch_shape: Voxels3
+    tumour_fraction: Fraction
+    loss: LossName
+    batch_dice: bool
+    cross_entropy_weight: Annotated[float, Field(ge=0)]
+    learning_rate: Positive
+    schedule: Literal["cosine", "constant"]
+    augmentation_strength: Fraction
+    modality_dropout: Fraction
+    monitor: Monitor
+    patience: Count
+    folds: Count
+    init_from: str | None
+    tensorboard: bool
+    precision: Literal["auto", "float32", "bfloat16"]
+
+    @model_validator(mode="after")
+    def _segments(self) -> "Train":
+        if "segmentation" not in self.outputs or len(set(self.outputs)) < len(self.outputs):
+            raise ValueError(f"outputs: expected segmentation, and each once, got {list(self.outputs)}")
+        return self
+
+    @model_validator(mode="after")
+    def _starts_from_what_stays(self) -> "Train":
+        if self.init_from and Path(self.init_from).parts[:1] == ("models",):
+            raise ValueError(f"init_from: {self.init_from} is replaced by this training: copy it elsewhere")
+        return self
+
+
+class Inference(Section):
+    """How a trained network segments a case, and what its validation cases choose from."""
+
+    memory_gb: Positive
+    overlap: Annotated[float, Field(ge=0, lt=1)]
+    mirror: bool
+    min_et_ml: Volumes
+    min_component_ml: Volumes
+
+
+class Evaluate(Section):
+    """How the test metrics are summarised, and what is made beside them."""
+
+    bootstrap_samples: Count
+    seed: int
+    modality_subsets: bool
+    imagej: bool
