@@ -62,7 +62,10 @@ def sample_patch(
         The image (D, H, W, 4) float32 and its dense labels (D, H, W) uint8.
     """
     volume, labels = case.open(spacing_mm)
-    centre = _tumour_voxel(rng, labels) if rng.random() < tumour_fraction else None
+    centre = None
+    if rng.random() < tumour_fraction:
+        labels = labels[:]  # once: the patch lies in it
+        centre = _tumour_voxel(rng, labels)
     d, h, w = (
         _start(rng, n, size, None if centre is None else int(centre[axis]))
         for axis, (n, size) in enumerate(zip(labels.shape, shape, strict=True))
@@ -71,11 +74,10 @@ def sample_patch(
     return widen(image), read_window(labels, (d, h, w), shape)
 
 
-def _tumour_voxel(rng: np.random.Generator, labels: Voxels) -> NDArray[np.intp] | None:
+def _tumour_voxel(rng: np.random.Generator, labels: UInt8[NDArray, "d h w"]) -> NDArray[np.intp] | None:
     """One tumour voxel's indices, each as likely as the other; None where there is no tumour."""
-    whole = labels[:]
-    hits = np.flatnonzero(whole)
-    return np.array(np.unravel_index(rng.choice(hits), whole.shape)) if hits.size else None
+    hits = np.flatnonzero(labels)
+    return np.array(np.unravel_index(rng.choice(hits), labels.shape)) if hits.size else None
 
 
 def _start(rng: np.random.Generator, length: int, size: int, centre: int | None) -> int:

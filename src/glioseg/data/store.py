@@ -33,8 +33,9 @@ from glioseg.labels import LABEL_NAMES, Label, as_labels, from_scheme
 MANIFEST = "manifest.csv"
 CHUNK_VOX = 48
 """Edge of a block in voxels: small enough that a 128³ patch reads little beside itself."""
-PACK = {"codec": blosc2.Codec.LZ4, "clevel": 5, "nthreads": 1}
-"""LZ4 reads a patch faster than Zstandard and packs a fifth worse; cases are packed side by side."""
+PACK = {"codec": blosc2.Codec.LZ4, "clevel": 5, "filters": [blosc2.Filter.NOFILTER], "nthreads": 1}
+"""LZ4 reads a patch faster than Zstandard and packs a fifth worse; shuffling bytes gains 2 % of space
+and costs an eighth of the time to read. Cases are packed side by side."""
 
 
 class StoreError(ValueError):
