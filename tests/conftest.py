@@ -20,6 +20,14 @@ settings.register_profile("glioseg", deadline=None, max_examples=50, derandomize
 settings.load_profile("glioseg")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let a file's tests run in one process, as all do that use the reproduced project: they begin first."""
+    for item in items:
+        project = "reproduced" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("reproduced" if project else item.nodeid.partition("::")[0]))
+    items.sort(key=lambda item: next(item.iter_markers("xdist_group")).args != ("reproduced",))
+
+
 @pytest.fixture(scope="session")
 def real_scans() -> Path:
     """The folder of real BraTS scans, from GLIOSEG_REAL_SCANS or beside the repository."""
