@@ -7,6 +7,7 @@ from pathlib import Path
 from _stage import run, tuned_params
 from glioseg.data.cases import COHORT, Case, read_cases
 from glioseg.eval.cases import judge_cases, predict_cases
+from glioseg.eval.resources import Meter
 from glioseg.eval.summary import headline, summarise
 from glioseg.eval.table import dice_table, lesion_line
 from glioseg.files import replaced_whole, write_whole
@@ -16,6 +17,7 @@ from glioseg.nets.inference import load_model
 RAW, SPLITS = Path("data/raw"), Path("data/splits.json")
 MODEL, RECORD, REPORTS = Path("models/settled"), Path("reports/settle/model.json"), Path("reports")
 SCORES, METRICS = REPORTS / "scores.json", REPORTS / "metrics.json"
+RESOURCES = REPORTS / "resources.json"
 PER_CASE, PAGE = REPORTS / "per_case.csv", REPORTS / "report.html"
 SHOWN = {"network", "train", "inference", "crop", "split", "evaluate"}
 
@@ -30,24 +32,24 @@ def main() -> None:
     params, trained = tuned_params(), json.loads(RECORD.read_text())
     asked, cases, segmenter = params.evaluate, cases_of("test"), load_model(MODEL)
     learned = cases_of("train", "validation") if params.train.folds > 1 else cases_of("train")
-    answer = segmenter.answer
+    answer = Meter(segmenter.answer)
     with replaced_whole(REPORTS / "predictions") as masks, replaced_whole(REPORTS / "pictures") as pictures:
-        answers = predict_cases(answer, cases, masks)
+        answers, resources = predict_cases(answer, cases, masks), answer.resources()
         table = judge_cases(cases, answers, predictions=masks, pictures=pictures, imagej=asked.imagej)
         metrics = summarise(table, samples=asked.bootstrap_samples, seed=asked.seed)
         metrics |= outcome_scores(table, training=learned)
         if asked.modality_subsets:
-            metrics["modality_subsets"] = subset_dice(answer, cases)
+            metrics["modality_subsets"] = subset_dice(segmenter.answer, cases)
         facts = origin((file for case in cases for file in case.files.values()), trained)
         settings = flatten(params.model_dump(mode="json", include=SHOWN))
         settings |= flatten({"model": asdict(segmenter.settings)})
         page = write_report(table, metrics, pictures=pictures, origin=facts, params=settings)
     write_whole(PER_CASE, table.to_csv(index=False).encode())
     write_whole(PAGE, page.encode())
-    for path, numbers in ((METRICS, metrics), (SCORES, headline(metrics))):
+    for path, numbers in ((METRICS, metrics), (SCORES, headline(metrics)), (RESOURCES, resources)):
         write_whole(path, json.dumps(numbers, indent=2, allow_nan=False).encode() + b"\n")
     files = [METRICS, PER_CASE, PAGE, *sorted((REPORTS / "pictures").iterdir())]
-    log_evaluation(run=trained, metrics=metrics, files=files)
+    log_evaluation(run=trained, metrics=metrics | resources, files=files)
     print(f"evaluate: {len(cases)} test cases, pictures and all numbers in {PAGE}\n\n{dice_table(metrics)}")
     print(lesion_line(metrics))
 

@@ -1,15 +1,17 @@
 """Stage register: offer the evaluated model to the registry, once; then say what to do with it."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from _stage import PACKAGE, run
 from glioseg.eval.table import dice_table
-from glioseg.lab.addresses import Lab
-from glioseg.lab.candidate import Evaluation, Source, marks
+from glioseg.lab.addresses import Lab, alone
+from glioseg.lab.candidate import Evaluation, Source, already, marks
 from glioseg.lab.known import champion_version, known_version
 from glioseg.params import load_params
+from glioseg.params.promotion import Register
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,23 +26,36 @@ segment a case   .venv/bin/glioseg predict CASE_FOLDER -o seg.nii.gz"""
 
 
 def main() -> None:
-    params, lab = load_params().register_, Lab.here()
-    source = Source(sorted(MODEL.iterdir()), PACKAGE)
-    evaluation = Evaluation(REPORTS / "per_case.csv", json.loads(SPLITS.read_text())["test"])
-    if known := known_version(lab.database, name=params.name, tags=marks(source, evaluation)):
-        champion = champion_version(lab.database, name=params.name)
-        line = f"version {known} is this model already; the champion is version {champion}"
-    else:
-        from glioseg.lab.registry import register  # MLflow takes seconds to import
-        from glioseg.lab.tracking import connect
-
-        run_id = json.loads((REPORTS / "settle/model.json").read_text())["run_id"]
-        line = register(
-            connect(lab), params=params, source=source, run_id=run_id, evaluation=evaluation, score=score
-        )
+    rules, lab = load_params().register_, Lab.here()
     metrics = json.loads((REPORTS / "metrics.json").read_text())
-    print(f"register: {params.name} {line}\n\n{dice_table(metrics)}")
+    source = Source(sorted(MODEL.iterdir()), PACKAGE)
+    cases = json.loads(SPLITS.read_text())["test"]
+    evaluation = Evaluation(REPORTS / "per_case.csv", cases, measured=measured(metrics))
+    if known := known_version(lab.database, name=rules.name, tags=marks(source, evaluation, rules)):
+        line = already(known, champion_version(lab.database, name=rules.name))
+    else:
+        line = offer(rules, source, evaluation)
+    print(f"register: {rules.name} {line}\n\n{dice_table(metrics)}")
     print(NEXT)
+
+
+def measured(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """What the gate's limits are held against; of the calibration errors, that of the worst region."""
+    worst = max(numbers["mean"] for numbers in metrics["calibration_error"].values())
+    resources: dict[str, float] = json.loads((REPORTS / "resources.json").read_text())
+    return {"calibration_error": worst, **resources}
+
+
+def offer(rules: Register, source: Source, evaluation: Evaluation) -> str:
+    """Register and judge; one at a time, or two candidates could both take one champion's place."""
+    from glioseg.lab.registry import register  # MLflow takes seconds to import
+    from glioseg.lab.tracking import connect
+
+    lab, run_id = Lab.here(), json.loads((REPORTS / "settle/model.json").read_text())["run_id"]
+    with alone(lab.lock("registry"), waiting="register: another process is registering a version"):
+        return register(
+            connect(lab), params=rules, source=source, run_id=run_id, evaluation=evaluation, score=score
+        )
 
 
 def score(folder: Path) -> "pd.DataFrame":

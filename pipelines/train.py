@@ -10,8 +10,8 @@ from glioseg.data.store import open_cases
 from glioseg.files import replaced_whole, write_whole
 from glioseg.lab.addresses import Lab
 from glioseg.lab.curves import draw_curves
+from glioseg.lab.fetch import weights_file
 from glioseg.lab.lineage import sha256_files, training_key
-from glioseg.lab.registry import weights_file
 from glioseg.lab.tracking import connect
 from glioseg.lab.training_run import training_run
 from glioseg.nets.inference import save_networks

@@ -8,9 +8,9 @@ from glioseg.data.splits import training_parts
 from glioseg.data.store import open_cases
 from glioseg.files import write_whole
 from glioseg.lab.addresses import Lab
+from glioseg.lab.fetch import weights_file
 from glioseg.lab.lineage import data_version
 from glioseg.lab.objective import ShortTraining
-from glioseg.lab.registry import weights_file
 from glioseg.lab.search import search, study_name, write_study
 from glioseg.lab.tracking import connect
 from glioseg.lab.trials import log_study, study_log

@@ -4,6 +4,7 @@ import typer
 
 from glioseg.cli.predict import predict
 from glioseg.cli.preset import preset
+from glioseg.cli.rollback import rollback
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -15,3 +16,4 @@ def main() -> None:
 
 app.command()(preset)
 app.command()(predict)
+app.command()(rollback)

@@ -116,7 +116,7 @@ def _warn_of_missing(cases: Sequence[Case], segmenter: Segmenter) -> None:
 
 def _load(models: Sequence[str], *, mirror: bool, memory_gb: float | None) -> tuple[Segmenter, Contract]:
     """The models as one, and the contract of the first."""
-    from glioseg.lab.registry import model_folder  # MLflow and TensorFlow load only once the input is sound
+    from glioseg.lab.fetch import model_folder  # MLflow and TensorFlow load only once the input is sound
     from glioseg.nets.inference import load_ensemble
 
     folders = [model_folder(model) for model in models]

@@ -15,6 +15,7 @@ from glioseg.data.cases import Case
 from glioseg.data.layouts import MODALITIES, SEGMENTATION
 from glioseg.data.scans import read_images
 from glioseg.data.volumes import Grid, Volume, read_volume, write_volume
+from glioseg.eval.calibration import calibration_errors
 from glioseg.eval.columns import column
 from glioseg.eval.distances import Spacing3
 from glioseg.eval.figures import Scan
@@ -53,8 +54,8 @@ def predict_cases(answer: Ask, cases: Sequence[Case], folder: Path) -> pd.DataFr
 
     Returns:
         What a label map does not hold, one row a case: `case`; `low_wt_ml`, `high_wt_ml`, … (the ends
-        of the volume intervals); `grade`, `survival_days` where they are known; and where the model
-        has such an output `grade_lgg`, `survival_days_predicted`.
+        of the volume intervals); `calibration_error_wt`, … (over the brain); `grade`, `survival_days`
+        where they are known; and where the model has such an output `grade_lgg`, `survival_days_predicted`.
 
     Raises:
         EvaluationError: a case without one of its four images or its segmentation, or no case.
@@ -74,6 +75,9 @@ def _kept(case: Case, said: Answer) -> dict[str, object]:
     row: dict[str, object] = {"case": case.case}
     for region, volume in said.volumes.items():
         row |= {column("low_ml", region): volume.low_ml, column("high_ml", region): volume.high_ml}
+    truth = dense_labels(read_volume(case.files[SEGMENTATION]), case.scheme)
+    errors = calibration_errors(said.probabilities, truth)
+    row |= {column("calibration_error", region): error for region, error in errors.items()}
     row |= {"grade": case.grade, "survival_days": case.survival_days}
     predicted = {"grade_lgg": said.grade_lgg, "survival_days_predicted": said.survival_days}
     return row | {name: value for name, value in predicted.items() if value is not None}

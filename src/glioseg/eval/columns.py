@@ -31,8 +31,14 @@ REGION_METRICS = {
 CASE_METRICS = ("mean_dice", "seed_dice", "seed_weighted_dice")
 """Values of a whole case: the mean Dice of WT, TC and ET, and the seed's two Dice values."""
 
-NAMES = METRICS | REGION_METRICS | {"low_ml": "low_{}_ml", "high_ml": "high_{}_ml"}
-"""The same and the ends of the model's own volume intervals."""
+ANSWER_METRICS = {
+    "low_ml": "low_{}_ml",
+    "high_ml": "high_{}_ml",
+    "calibration_error": "calibration_error_{}",
+}
+"""What each region's doubt is measured by: the ends of the volume interval, and the probabilities."""
+
+NAMES = METRICS | REGION_METRICS | ANSWER_METRICS
 
 
 def column(metric: str, structure: str) -> str:

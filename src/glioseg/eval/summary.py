@@ -43,16 +43,24 @@ def bootstrap(values: Float[NDArray, "cases columns"], *, samples: int, seed: in
     >>> bootstrap(np.full((5, 1), 0.5), samples=100, seed=0)
     [Summary(mean=0.5, median=0.5, low=0.5, high=0.5)]
     """
+    means = bootstrap_means(values, samples=samples, seed=seed)
+    tail = (100 - COVERAGE_PERCENT) / 2
+    low, high = np.percentile(means, [tail, 100 - tail], axis=0)
+    columns = zip(values.mean(axis=0), np.median(values, axis=0), low, high, strict=True)
+    return [Summary(*(float(number) for number in numbers)) for numbers in columns]
+
+
+def bootstrap_means(
+    values: Float[NDArray, "cases columns"], *, samples: int, seed: int
+) -> Float[NDArray, "samples columns"]:
+    """The mean of each column in cohorts of as many cases, drawn with replacement; see `bootstrap`."""
     if len(values) == 0:
         raise ValueError("bootstrap: expected at least one case, got none")
     if not np.isfinite(values).all():
         raise ValueError("bootstrap: expected finite values, got NaN or infinity")
     draws = np.random.default_rng(seed).integers(len(values), size=(samples, len(values)))
-    means = values[draws].mean(axis=1)
-    tail = (100 - COVERAGE_PERCENT) / 2
-    low, high = np.percentile(means, [tail, 100 - tail], axis=0)
-    columns = zip(values.mean(axis=0), np.median(values, axis=0), low, high, strict=True)
-    return [Summary(*(float(number) for number in numbers)) for numbers in columns]
+    means: NDArray[np.float64] = values[draws].mean(axis=1)
+    return means
 
 
 def summarise(table: pd.DataFrame, *, samples: int, seed: int) -> dict[str, Any]:
@@ -67,7 +75,8 @@ def summarise(table: pd.DataFrame, *, samples: int, seed: int) -> dict[str, Any]
         `cases`, how many; `<metric>` → `<structure>` → the numbers of a `Summary`; each of
         `CASE_METRICS` → the same numbers; and `volume_interval_coverage`.
     """
-    measured = dict.fromkeys(METRICS, STRUCTURES) | dict.fromkeys(REGION_METRICS, REGIONS)
+    regional = (*REGION_METRICS, "calibration_error")
+    measured = dict.fromkeys(METRICS, STRUCTURES) | dict.fromkeys(regional, REGIONS)
     names = [column(metric, structure) for metric, structures in measured.items() for structure in structures]
     names += CASE_METRICS
     values = table[names].to_numpy(np.float64)

@@ -1,11 +1,12 @@
 """What is offered to the registry. Light: hashes alone, so that "nothing new" is found at once."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from glioseg.lab.lineage import data_version, sha256, sha256_files
+from glioseg.params.promotion import Register
 
 CONTENT = "content_sha256"
 """The tag that says what a version is made of: two versions of a model never share it."""
@@ -38,10 +39,15 @@ class Source:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How a model did: `per_case` is the table of the test cases, `cases` are their names."""
+    """How a model did on the test cases.
+
+    `per_case`: their table; `cases`: their names; `measured`: a number to each name of
+    `params.promotion.Limits`.
+    """
 
     per_case: Path
     cases: Sequence[str]
+    measured: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def marks(self) -> dict[str, str]:
@@ -53,6 +59,15 @@ class Evaluation:
         }
 
 
-def marks(source: Source, evaluation: Evaluation) -> dict[str, str]:
-    """The tags by which a version that is registered and judged already is recognised."""
-    return {CONTENT: source.content} | evaluation.marks
+def marks(source: Source, evaluation: Evaluation, rules: Register) -> dict[str, str]:
+    """The tags by which a version that is registered and judged already, by these rules, is recognised."""
+    return {
+        CONTENT: source.content,
+        "gate_sha256": sha256(rules.model_dump_json().encode()),
+    } | evaluation.marks
+
+
+def already(version: int | str, champion: int | str | None) -> str:
+    """The line that says that there is nothing to register."""
+    standing = f"the champion is version {champion}" if champion else "there is no champion"
+    return f"version {version} is this model already; {standing}"

@@ -1,12 +1,23 @@
-"""Whether a new model may take the champion's place: its Dice beside the champion's, case by case."""
+"""Whether a new model may be the champion: no worse than it case by case, and within hard limits."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtr, stdtrit
 
 from glioseg.eval.columns import column
+from glioseg.eval.summary import bootstrap_means
 from glioseg.labels import REGIONS
+from glioseg.params.promotion import Limits, Register
+
+MEAN = "mean"
+COMPARED = (*REGIONS, MEAN)
+"""What is compared: the Dice of each region, and the mean of the three."""
+ROUNDING = 1e-9
+"""A difference of rounding alone must not decide."""
 
 
 class GateError(ValueError):
@@ -14,42 +25,154 @@ class GateError(ValueError):
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """One region on the same cases: mean Dice of both, their difference, and the bounds of its mean.
+
+    Each bound holds with the rules' confidence. `passed`: the lower one is within the margin.
+    """
+
+    region: str
+    candidate: float
+    champion: float
+    difference: float
+    low: float
+    high: float
+    margin: float
+    passed: bool
+
+    def __str__(self) -> str:
+        return (
+            f"{self.region} Dice {self.difference:+.4f}, lower bound {self.low:+.4f}, margin {self.margin:g}"
+        )
+
+
+@dataclass(frozen=True)
+class LimitCheck:
+    """A hard limit, and what was measured of the candidate; what was not measured is not kept."""
+
+    name: str
+    value: float | None
+    limit: float
+    kept: bool
+
+    def __str__(self) -> str:
+        value = "not measured" if self.value is None else f"{self.value:.4g}"
+        return f"{self.name} {value}, limit {self.limit:g}"
+
+
+@dataclass(frozen=True)
 class Verdict:
-    """The gate's decision: `difference` is the mean over cases of new minus standing Dice."""
+    """The gate's decision, and all that it is made from.
+
+    `cases`: a row a case and region with the Dice of both and their difference; None, and no
+    comparison, where there was no champion.
+    """
 
     promoted: bool
-    difference: float
     reason: str
+    limits: tuple[LimitCheck, ...]
+    comparisons: tuple[Comparison, ...] = ()
+    cases: pd.DataFrame | None = None
 
 
-def judge(candidate: pd.DataFrame, champion: pd.DataFrame, *, margin: float) -> Verdict:
-    """Compare two models on the same test cases.
-
-    Each case gives one number per model, the mean Dice of WT, TC and ET, and so one difference:
-    paired, since an easy case is easy for both. The candidate passes if it loses no more than the
-    margin in the mean.
+def judge(
+    candidate: pd.DataFrame,
+    champion: pd.DataFrame | None,
+    *,
+    rules: Register,
+    measured: Mapping[str, float],
+) -> Verdict:
+    """Let a candidate pass if it keeps every limit and is shown to be no worse than the champion.
 
     Args:
         candidate: a row a case: `case`, `dice_wt`, `dice_tc`, `dice_et`.
-        champion: the same of the standing champion.
-        margin: mean Dice that may be lost, 0 or more.
+        champion: the same of the standing champion, on the same cases; None where there is none.
+        rules: margins, confidence and limits.
+        measured: of the candidate: a number to each name of `Limits`.
 
     Raises:
         GateError: the tables are of other cases.
     """
-    ours, theirs = case_dice(candidate), case_dice(champion)
-    if set(ours.index) != set(theirs.index):
-        strange = sorted(set(ours.index) ^ set(theirs.index))
+    limits = check_limits(rules.limits, measured)
+    cases = None if champion is None else paired(candidate, champion)
+    comparisons = () if cases is None else compare(cases, rules=rules)
+    missed = [str(limit) for limit in limits if not limit.kept]
+    missed += [str(found) for found in comparisons if not found.passed]
+    passed = (
+        f"no worse on {len(candidate)} test cases: {comparisons[-1]}" if comparisons else "the first champion"
+    )
+    return Verdict(not missed, "; ".join(missed) or passed, limits, comparisons, cases)
+
+
+def check_limits(limits: Limits, measured: Mapping[str, float]) -> tuple[LimitCheck, ...]:
+    """Hold what was measured against each limit that is set."""
+    asked = {name: limit for name, limit in limits.model_dump().items() if limit is not None}
+    return tuple(
+        LimitCheck(name, measured.get(name), limit, kept=measured.get(name, np.inf) <= limit)
+        for name, limit in asked.items()
+    )
+
+
+def paired(candidate: pd.DataFrame, champion: pd.DataFrame) -> pd.DataFrame:
+    """The Dice of two models side by side: a row a case and one of `COMPARED`.
+
+    Returns:
+        Columns `case`, `region`, `candidate`, `champion`, `difference` (candidate minus champion).
+
+    Raises:
+        GateError: the tables are of other cases.
+    """
+    ours, theirs = _dice(candidate, "candidate"), _dice(champion, "champion")
+    if strange := sorted(set(ours["case"]) ^ set(theirs["case"])):
         raise GateError(f"gate: expected the same test cases, got {strange[:5]} in one table alone")
-    differences = (ours - theirs[ours.index]).to_numpy(np.float64)
-    mean = float(differences.mean())
-    worse = int((differences < 0).sum())
-    # A difference of rounding alone must not decide.
-    promoted = mean >= -margin - 1e-9
-    text = f"mean Dice {mean:+.4f} on {len(ours)} test cases ({worse} worse), margin {margin:g}"
-    return Verdict(promoted, mean, text)
+    both = ours.merge(theirs, on=["case", "region"], validate="one_to_one")
+    return both.assign(difference=both["candidate"] - both["champion"])
 
 
-def case_dice(table: pd.DataFrame) -> "pd.Series[float]":
-    """The mean Dice of WT, TC and ET by case."""
-    return table.set_index("case")[[column("dice", region) for region in REGIONS]].mean(axis=1)
+def _dice(table: pd.DataFrame, model: str) -> pd.DataFrame:
+    """The Dice of a model in a column of its name: a row a case and one of `COMPARED`."""
+    names = {column("dice", region): region for region in REGIONS}
+    dice = table.set_index("case").rename(columns=names)[list(REGIONS)].sort_index()
+    dice = dice.assign(**{MEAN: dice.mean(axis=1)}).reset_index()
+    return dice.melt(id_vars="case", var_name="region", value_name=model)
+
+
+def compare(cases: pd.DataFrame, *, rules: Register) -> tuple[Comparison, ...]:
+    """Bound the mean difference of each region by the bootstrap over whole cases.
+
+    Args:
+        cases: as from `paired`.
+        rules: margins, confidence, and the bootstrap's samples and seed.
+    """
+    of_region = [cases[cases["region"] == region] for region in COMPARED]
+    values = np.stack([rows["difference"].to_numpy(np.float64) for rows in of_region], axis=1)
+    means = bootstrap_means(values, samples=rules.samples, seed=rules.seed)
+    tail = tail_share(rules.confidence, len(values))
+    low, high = np.quantile(means, [tail, 1 - tail], axis=0)
+    return tuple(
+        _comparison(region, rows, low=float(low[index]), high=float(high[index]), rules=rules)
+        for index, (region, rows) in enumerate(zip(COMPARED, of_region, strict=True))
+    )
+
+
+def _comparison(region: str, rows: pd.DataFrame, *, low: float, high: float, rules: Register) -> Comparison:
+    margin: float = getattr(rules.margin, region.lower())
+    candidate, champion, difference = rows[["candidate", "champion", "difference"]].mean()
+    passed = low >= -margin - ROUNDING
+    return Comparison(region, candidate, champion, difference, low, high, margin, passed)
+
+
+def tail_share(confidence: float, cases: int) -> float:
+    """The share of bootstrap means below a lower bound: less than 1 − confidence where cases are few.
+
+    The plain percentile is to Student's t what n is to n − 1, and the normal to the t distribution: too
+    narrow for few cases. This makes up for both (the expanded percentile interval: Hesterberg, What
+    Teachers Should Know about the Bootstrap, The American Statistician 2015). For two or three cases
+    nothing is left: the bound is the worst of them.
+
+    >>> [round(tail_share(0.95, cases), 4) for cases in (1, 11, 250)]
+    [0.0, 0.0287, 0.0494]
+    """
+    if cases == 1:
+        return 0.0
+    return float(ndtr(sqrt(cases / (cases - 1)) * stdtrit(cases - 1, 1 - confidence)))

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
-from glioseg.data.answers import DAYS_PER_YEAR, Answer
+from glioseg.data.answers import DAYS_PER_YEAR, Answer, BrainProbabilities
 from glioseg.data.crop import Placement, crop_brain, crop_images, uncrop
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import Volume
@@ -61,6 +61,7 @@ class Segmenter:
             labels=uncrop(labels, placement),
             entropy_bits=uncrop(entropy, placement),
             volumes=volumes,
+            probabilities=BrainProbabilities(likely, brain, placement),
             missing=tuple(name for name in MODALITIES if name not in images),
             grade_lgg=found.outcomes.get("grade"),
             survival_days=None if years is None else years * DAYS_PER_YEAR,

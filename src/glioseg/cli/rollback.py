@@ -1,0 +1,28 @@
+"""`glioseg rollback`: let another version serve again."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from glioseg.lab.addresses import Lab, alone
+from glioseg.params import load_params
+
+To = Annotated[int | None, typer.Option(min=1, help="The version to go to, instead of `previous`.")]
+
+
+def rollback(to: To = None) -> None:
+    """Make the version champion that was champion before; the one it replaces becomes `previous`.
+
+    A version that was taken back comes again by hand alone: `glioseg rollback --to N`, never through the
+    gate. Servers load the champion when they start: start them again.
+    """
+    try:
+        name, lab = load_params().register_.name, Lab.here()
+        from glioseg.lab.tracking import connect  # MLflow loads only once the settings are sound
+        from glioseg.lab.versions import Versions
+
+        with alone(lab.lock("registry"), waiting="rollback: another process is registering a version"):
+            print(Versions(connect(lab), name).roll_back(None if to is None else str(to)))
+    except (ValueError, OSError) as error:
+        sys.exit(f"glioseg rollback: {error}")

@@ -1,0 +1,46 @@
+"""The files of a registered model, found by its address."""
+
+from pathlib import Path
+
+import mlflow
+from mlflow.exceptions import MlflowException
+
+from glioseg.lab.addresses import Lab
+from glioseg.lab.tracking import connect
+from glioseg.nets.inference import MODEL_FILE
+
+
+class RegistryError(ValueError):
+    """A registered model, or a version or file of one, that is not there; the message names it."""
+
+
+def model_folder(model: str) -> Path:
+    """Find the folder that holds `model.keras` and `settings.json`.
+
+    Args:
+        model: such a folder, or the address of a registered model, e.g. `models:/glioseg@champion`.
+
+    Raises:
+        RegistryError: the registry has no such model.
+    """
+    if not model.startswith("models:/"):
+        return Path(model)
+    connect(Lab.here())
+    try:
+        return Path(mlflow.artifacts.download_artifacts(model)) / "artifacts"
+    except MlflowException as error:
+        raise RegistryError(f"{model}: not in the registry: {error.message}") from None
+
+
+def weights_file(model: str | None) -> Path | None:
+    """Find the network to start training from: a `.keras` file, or the first one of a registered model.
+
+    Raises:
+        RegistryError: there is no such file, or no such model in the registry.
+    """
+    if model is None:
+        return None
+    file = model_folder(model) / MODEL_FILE if model.startswith("models:/") else Path(model)
+    if not file.is_file():
+        raise RegistryError(f"train.init_from: expected a .keras file or models:/…, found no {file}")
+    return file

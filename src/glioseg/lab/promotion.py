@@ -1,0 +1,149 @@
+"""From the gate's judgement to the registry: the record, the tags of both versions, and the aliases."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import mlflow
+import pandas as pd
+
+from glioseg.lab.candidate import Evaluation
+from glioseg.lab.gate import Verdict, judge
+from glioseg.lab.gate_record import verdict_table, write_record
+from glioseg.lab.tracking import experiment_id, known_run
+from glioseg.lab.versions import CHAMPION, UNTIL, Versions
+from glioseg.params.promotion import Register
+
+PER_CASE = "per_case.csv"
+RECORD = "gate"
+"""The folder of a verdict's files among the artifacts of a model and of a run."""
+VERDICT = "verdict"
+"""The tag that is written last: a version without it was interrupted."""
+AGAINST = "compared_with"
+"""The tag that names the champion of the time; it is written before anything moves."""
+NOBODY = "no champion"
+
+Score = Callable[[Path], pd.DataFrame]
+"""Evaluates a model folder on the present test cases: a table as `gate.judge` takes it."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A version that may become champion, and what that depends on; see `registry.register`."""
+
+    versions: Versions
+    version: str
+    rules: Register
+    evaluation: Evaluation
+    score: Score
+
+
+def decide(offer: Offer) -> str:
+    """Judge a version, keep the reasons, move the aliases, and write the verdict last.
+
+    Returns:
+        The verdict in one line; below it the gate's table, where there is one.
+    """
+    versions, version = offer.versions, offer.version
+    against = _against(offer)
+    returning = against != version and UNTIL in versions.tags(version)
+    verdict = _of_a_former_champion(version) if returning else _judge(offer, against)
+    line = _line(offer, verdict)
+    if not returning and against != version:
+        _keep(offer, verdict, against=against, line=line)
+        _move(offer, verdict, against=against, line=line)
+    versions.tag(version, {VERDICT: line})
+    table = verdict_table(verdict)
+    return f"{line}\n\n{table}" if table else line
+
+
+def _against(offer: Offer) -> str:
+    """The version to compare with: the champion, `NOBODY` or, for a champion, the version itself.
+
+    A version that took the champion's place before it was killed is compared with that one again.
+    """
+    versions, version = offer.versions, offer.version
+    standing = versions.bearer(CHAMPION)
+    if standing != version:
+        versions.tag(version, {AGAINST: standing or NOBODY})
+        return standing or NOBODY
+    before = versions.tags(version).get(AGAINST, version)
+    return before if before == NOBODY or versions.exists(before) else version
+
+
+def _of_a_former_champion(version: str) -> Verdict:
+    """A version is let in once: what a person took back must not come again by itself."""
+    reason = f"it was champion before; `glioseg rollback --to {version}` brings it back"
+    return Verdict(promoted=False, reason=reason, limits=())
+
+
+def _judge(offer: Offer, against: str) -> Verdict:
+    evaluation, alone = offer.evaluation, against in (NOBODY, offer.version)
+    verdict = judge(
+        pd.read_csv(evaluation.per_case, dtype={"case": str}),
+        None if alone else _table(offer, against),
+        rules=offer.rules,
+        measured=evaluation.measured,
+    )
+    if against != offer.version:
+        return verdict
+    broken = "" if verdict.promoted else f", but {verdict.reason}"
+    return replace(verdict, promoted=True, reason=f"it is the champion{broken}")
+
+
+def _table(offer: Offer, against: str) -> pd.DataFrame:
+    """The champion's Dice by case, on the present test cases."""
+    versions, wanted = offer.versions, offer.evaluation.marks["test_set_sha256"]
+    with TemporaryDirectory() as folder:
+        address = f"models:/{versions.name}/{against}"
+        files = Path(mlflow.artifacts.download_artifacts(address, dst_path=folder))
+        same = versions.tags(against).get("test_set_sha256") == wanted
+        if same and (files / PER_CASE).exists():
+            return pd.read_csv(files / PER_CASE, dtype={"case": str})
+        return offer.score(files / "artifacts")
+
+
+def _line(offer: Offer, verdict: Verdict) -> str:
+    if verdict.promoted:
+        return f"version {offer.version} is the champion: {verdict.reason}"
+    standing = offer.versions.bearer(CHAMPION)
+    stays = f"version {standing} stays champion" if standing else "there is no champion"
+    return f"version {offer.version} is registered, {stays}: {verdict.reason}"
+
+
+def _keep(offer: Offer, verdict: Verdict, *, against: str, line: str) -> None:
+    """Put the record beside the model and on its run's page, and the numbers on the version."""
+    versions, version = offer.versions, offer.version
+    model_id = versions.model_id(version)
+    with TemporaryDirectory() as folder:
+        names = {"version": version, "compared_with": against, "verdict": line}
+        write_record(Path(folder), verdict, rules=offer.rules, names=names)
+        versions.client.log_model_artifacts(model_id, folder, RECORD)
+        if run := _page(versions, version, model_id):
+            versions.client.log_artifacts(run, folder, RECORD)
+    measured = {name: f"{value:.6g}" for name, value in offer.evaluation.measured.items()}
+    for found in verdict.comparisons:
+        measured[f"dice_difference_{found.region.lower()}"] = f"{found.difference:.6f}"
+        measured[f"dice_lower_bound_{found.region.lower()}"] = f"{found.low:.6f}"
+    versions.tag(version, measured)
+
+
+def _page(versions: Versions, version: str, model_id: str) -> str | None:
+    """The run whose page a person opens: the newest evaluation of the model, or else its training."""
+    client = versions.client
+    found = client.search_runs([experiment_id(client, "evaluate")], f"tags.model_id = '{model_id}'")
+    trained = versions.tags(version).get("trained_run")
+    return found[0].info.run_id if found else trained if known_run(client, trained) else None
+
+
+def _move(offer: Offer, verdict: Verdict, *, against: str, line: str) -> None:
+    """Move the aliases, and tell the version that was compared with."""
+    versions, version = offer.versions, offer.version
+    before = None if against == NOBODY else against
+    if before:
+        versions.tag(before, {"challenged_by": version, "challenge": line})
+    if verdict.promoted:
+        versions.crown(version, instead_of=before, how="by the gate")
+    else:
+        versions.challenge(version)
