@@ -5,7 +5,7 @@ import pytest
 
 from glioseg.lab.addresses import Lab
 
-sys.path.insert(0, str(Path(__file__).parent))  # for studies.py, which also runs as a script
+sys.path.insert(0, str(Path(__file__).parent))  # for studies.py, which also runs as a script, and shops.py
 
 
 @pytest.fixture
@@ -34,3 +34,11 @@ def common_lab(common_root, tmp_path, monkeypatch):
     monkeypatch.delenv("DVC_EXP_NAME", raising=False)
     monkeypatch.chdir(tmp_path)
     return Lab(common_root)
+
+
+@pytest.fixture
+def shop(common_lab, tmp_path):
+    """A registered model of its own in the common lab."""
+    from shops import Shop  # not every test of this folder needs MLflow
+
+    return Shop(common_lab, f"unet-{tmp_path.name}", tmp_path)

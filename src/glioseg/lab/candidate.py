@@ -63,7 +63,7 @@ def marks(source: Source, evaluation: Evaluation, rules: Register) -> dict[str, 
     """The tags by which a version that is registered and judged already, by these rules, is recognised."""
     return {
         CONTENT: source.content,
-        "gate_sha256": sha256(rules.model_dump_json().encode()),
+        "gate_sha256": sha256(rules.model_dump_json(exclude={"name"}).encode()),
     } | evaluation.marks
 
 

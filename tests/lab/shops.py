@@ -1,0 +1,84 @@
+"""A registered model whose versions are some bytes: nothing loads them."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+
+import glioseg
+from glioseg.lab.addresses import Lab
+from glioseg.lab.candidate import Evaluation, Source
+from glioseg.lab.registry import register
+from glioseg.lab.tracking import connect
+from glioseg.lab.versions import Versions
+from tests.rules import make_rules
+
+ELSEWHERE = "0" * 32
+
+
+def not_asked(folder):
+    raise AssertionError("the champion's table is there, it need not be scored")
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A registered model's name, and a folder for its files."""
+
+    lab: Lab
+    name: str
+    folder: Path
+    measured: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def client(self):
+        return connect(self.lab)
+
+    @property
+    def versions(self):
+        return Versions(self.client, self.name)
+
+    @property
+    def aliases(self):
+        return {alias: int(v) for alias, v in self.client.get_registered_model(self.name).aliases.items()}
+
+    def tags(self, version):
+        return self.versions.tags(str(version))
+
+    def rules(self, **changes):
+        return make_rules(self.name, **changes)
+
+    def source(self, content):
+        folder = self.folder / f"models {content}"
+        folder.mkdir(exist_ok=True)
+        (folder / "model.keras").write_text(content)
+        (folder / "settings.json").write_text("{}")
+        return Source([folder / "model.keras", folder / "settings.json"], Path(glioseg.__file__).parent)
+
+    def evaluation(self, content, **dice):
+        folder = self.folder / content
+        folder.mkdir(exist_ok=True)
+        table(**dice).to_csv(folder / "per_case.csv", index=False)
+        return Evaluation(folder / "per_case.csv", list(dice), self.measured)
+
+    def offer(self, content, score=not_asked, run_id=ELSEWHERE, rules=None, **dice):
+        """Offer a model; the first line of what is said."""
+        said = register(
+            self.client,
+            params=rules or self.rules(),
+            source=self.source(content),
+            run_id=run_id,
+            evaluation=self.evaluation(content, **dice),
+            score=score,
+        )
+        return said.splitlines()[0]
+
+    def artifact(self, version, name):
+        address = f"models:/{self.name}/{version}/{name}"
+        return Path(mlflow.artifacts.download_artifacts(address, dst_path=str(self.folder / "fetched")))
+
+
+def table(**dice):
+    """Cases with one Dice for all three regions."""
+    rows = [{"case": c, "dice_wt": d, "dice_tc": d, "dice_et": d} for c, d in dice.items()]
+    return pd.DataFrame(rows)
