@@ -20,6 +20,8 @@ TINY = {
     "train": {"epochs": 2, "steps_per_epoch": 3, "patch_shape": [16, 16, 16], "precision": "float32"},
     "tune": {"trials": 2, "epochs": 1, "steps_per_epoch": 2, "space": {"dropout": {"low": 0.0, "high": 0.3}}},
     "evaluate": {"bootstrap_samples": 50},
+    # Networks of seconds are not calibrated: no limit, so that there is a champion to look at.
+    "register": {"limits": {"calibration_error": None, "case_s": None, "memory_gb": None}},
 }
 CONTRACT = {"shape": {"voxels": list(SHAPE)}, "brain_fraction": {"high": 1.0}}
 FILES = (

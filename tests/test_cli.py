@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from glioseg import cli
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import Grid, Volume, read_volume, write_volume
-from glioseg.lab import registry
+from glioseg.lab import fetch
 from glioseg.nets import inference
 from glioseg.nets.inference import Segmenter
 from tests.models import Formula, make_settings
@@ -45,7 +45,7 @@ def models(monkeypatch):
         asked["folders"] = folders
         return Segmenter((Formula(everywhere),), asked.get("settings", make_settings()))
 
-    monkeypatch.setattr(registry, "model_folder", lambda model: Path(f"folder of {model}"))
+    monkeypatch.setattr(fetch, "model_folder", lambda model: Path(f"folder of {model}"))
     monkeypatch.setattr(inference, "load_ensemble", load)
     return asked
 
@@ -193,7 +193,7 @@ def test_a_warning_is_said_and_a_broken_segmentation_does_not_matter(models, tmp
 
 
 def test_the_contract_is_the_model_s_own(models, tmp_path, monkeypatch):
-    monkeypatch.setattr(registry, "model_folder", lambda _: tmp_path)
+    monkeypatch.setattr(fetch, "model_folder", lambda _: tmp_path)
     (tmp_path / "contract.yaml").write_text(
         "shape: {voxels: [9, 8, 7]}\nspacing: {predict: critical, mm: [1, 1, 1.5]}\n"
     )

@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glioseg.data.answers import Answer, RegionVolume
+from glioseg.data.answers import Answer, BrainProbabilities, RegionVolume
 from glioseg.data.cases import Case
+from glioseg.data.crop import Placement, crop_labels
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import Grid, Volume, write_volume
 from glioseg.eval.figures import Scan
-from glioseg.labels import REGIONS, Label, Scheme, to_scheme
+from glioseg.geometry import Box
+from glioseg.labels import REGIONS, Label, Scheme, regions_from_labels, to_scheme
 
 SHAPE = (40, 48, 36)
 CENTRE = (11, 15, 26)
@@ -33,16 +35,20 @@ def brain():
     return (places**2).sum(axis=0) < 0.45**2
 
 
-def answered(labels, *, low_ml=0.0, high_ml=9.0, **outcomes):
-    """What a model would say: these labels, and the same interval for each region."""
+def answered(labels, grid, *, low_ml=0.0, high_ml=9.0, sure=1.0, **outcomes):
+    """What a model would say: these labels, as sure as that, and the same interval for each region."""
+    placement = Placement(grid, Box((0, 0, 0), tuple(labels.shape[axis] for axis in grid.to_lps.order)))
+    inside = regions_from_labels(crop_labels(labels, placement)).reshape(-1, 3)
+    brain = np.ones(placement.box.shape, bool)
+    said = BrainProbabilities(np.where(inside, sure, 1 - sure).astype(np.float32), brain, placement)
     volumes = {region: RegionVolume((low_ml + high_ml) / 2, low_ml, high_ml) for region in REGIONS}
-    return Answer(labels, np.zeros(labels.shape, np.float32), volumes, **outcomes)
+    return Answer(labels, np.zeros(labels.shape, np.float32), volumes, said, **outcomes)
 
 
 @pytest.fixture
 def say():
     """Makes a model that always answers with these labels."""
-    return lambda labels, **given: lambda images: answered(labels, **given)
+    return lambda labels, **given: lambda images: answered(labels, next(iter(images.values())).grid, **given)
 
 
 @pytest.fixture

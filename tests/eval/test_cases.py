@@ -66,6 +66,7 @@ def test_intervals_and_outcomes_are_kept_beside_what_is_known(write_case, tmp_pa
     table = predict_cases(answer, cases, tmp_path).set_index("case")
     assert set(table) == {
         *(f"{end}_{region}_ml" for end in ("low", "high") for region in ("wt", "tc", "et")),
+        *(f"calibration_error_{region}" for region in ("wt", "tc", "et")),
         *("grade", "survival_days", "grade_lgg", "survival_days_predicted"),
     }  # fmt: skip
     assert (table.loc["known", "low_et_ml"], table.loc["known", "high_et_ml"]) == (1, 2.5)
@@ -78,6 +79,14 @@ def test_intervals_and_outcomes_are_kept_beside_what_is_known(write_case, tmp_pa
 def test_a_model_without_outcomes_has_no_columns_for_them(write_case, tmp_path, scan, say):
     table = predict_cases(say(scan.truth), [write_case("one")], tmp_path)
     assert not {"grade_lgg", "survival_days_predicted"} & set(table)
+
+
+@pytest.mark.parametrize("affine", [None, RAS], ids=["LPS", "RAS"])
+def test_probabilities_are_held_against_the_truth(write_case, tmp_path, scan, say, affine):
+    """A model that is 90 % sure and never wrong is off by 0.1 everywhere."""
+    table = predict_cases(say(scan.truth, sure=0.9), [write_case("one", affine=affine)], tmp_path)
+    for region in ("wt", "tc", "et"):
+        assert table[f"calibration_error_{region}"].tolist() == [pytest.approx(0.1)]
 
 
 @pytest.mark.parametrize("imagej", [False, True])

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from glioseg.eval.charts import dice_chart
-from glioseg.eval.columns import CASE_METRICS, METRICS, REGION_METRICS, STRUCTURES, column
+from glioseg.eval.columns import ANSWER_METRICS, CASE_METRICS, METRICS, REGION_METRICS, STRUCTURES, column
 from glioseg.eval.outcomes import outcome_scores
 from glioseg.eval.pictures import PLANES, PREDICTION, TRUTH
 from glioseg.eval.report import write_report
@@ -20,7 +20,7 @@ SCORES = {"worst <one>": 0.125, "middling": 0.5, "best": 0.875}
 @pytest.fixture
 def table():
     names = [column(metric, structure) for metric in METRICS for structure in STRUCTURES]
-    regional = (*REGION_METRICS, "low_ml", "high_ml")
+    regional = (*REGION_METRICS, *ANSWER_METRICS)
     names += [column(metric, region) for metric in regional for region in REGIONS]
     rows = [{"case": case, **dict.fromkeys([*names, *CASE_METRICS], score)} for case, score in SCORES.items()]
     # Two lesions in each region of each case, of which one is missed, and the worst case's WT is too small.

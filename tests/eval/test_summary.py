@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from glioseg.eval.columns import CASE_METRICS, METRICS, REGION_METRICS, STRUCTURES, column
+from glioseg.eval.columns import ANSWER_METRICS, CASE_METRICS, METRICS, REGION_METRICS, STRUCTURES, column
 from glioseg.eval.summary import Summary, bootstrap, headline, interval_coverage, summarise
 from glioseg.labels import REGIONS
 
@@ -54,7 +54,7 @@ def test_nothing_is_left_out_in_silence(values, message):
 
 def test_a_table_becomes_nested_numbers():
     names = [column(metric, structure) for metric in METRICS for structure in STRUCTURES]
-    regional = (*REGION_METRICS, "low_ml", "high_ml")
+    regional = (*REGION_METRICS, *ANSWER_METRICS)
     names += [column(metric, region) for metric in regional for region in REGIONS]
     rows = [
         {"case": case, **dict.fromkeys([*names, *CASE_METRICS], value)}
@@ -68,7 +68,9 @@ def test_a_table_becomes_nested_numbers():
     assert summary["lesion_dice"] == dict.fromkeys(REGIONS, leaf)
     assert summary["seed_weighted_dice"] == leaf
     assert summary["volume_interval_coverage"] == dict.fromkeys(REGIONS, 1)
-    assert set(summary) == {"cases", *METRICS, *REGION_METRICS, *CASE_METRICS, "volume_interval_coverage"}
+    assert summary["calibration_error"] == dict.fromkeys(REGIONS, leaf)
+    of_answers = {"volume_interval_coverage", "calibration_error"}
+    assert set(summary) == {"cases", *METRICS, *REGION_METRICS, *CASE_METRICS, *of_answers}
 
 
 def test_the_ends_of_an_interval_are_inside():

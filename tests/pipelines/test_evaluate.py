@@ -11,11 +11,13 @@ import pytest
 import yaml
 
 import evaluate
-from glioseg.data.answers import Answer, RegionVolume
+from glioseg.data.answers import Answer, BrainProbabilities, RegionVolume
 from glioseg.data.cases import Case, write_cohort
+from glioseg.data.crop import Placement
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import Grid, Volume, read_volume, write_volume
-from glioseg.labels import REGIONS, Scheme
+from glioseg.geometry import Box
+from glioseg.labels import REGIONS, Scheme, regions_from_labels
 from tests.models import make_settings
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +27,7 @@ RUN = {"run_id": "run-1", "model_id": "model-1"}
 FILES = {"metrics.json", "per_case.csv", "report.html", "scores.json"}
 SPLITS = {"train": ["for training"], "test": ["fits", "missed"]}
 KNOWN_DAYS = {"fits": 200.0, "missed": 500.0, "for training": 350.0}
-OUTS = FILES | {"pictures", "predictions"}
+OUTS = FILES | {"pictures", "predictions", "resources.json"}
 
 
 def labels(radius_vox):
@@ -72,7 +74,9 @@ def answer(images, **outcomes):
     """Finds the tumour where the images are dark, and gives every region a volume of up to 1 ml."""
     found = labels(6) * np.uint8(next(iter(images.values())).data.min() == 80)
     volumes = {region: RegionVolume(0.5, 0.0, 1.0) for region in REGIONS}
-    return Answer(found, np.zeros(SHAPE, np.float32), volumes, **outcomes)
+    sure = regions_from_labels(found).reshape(-1, 3).astype(np.float32)
+    said = BrainProbabilities(sure, np.ones(SHAPE, bool), Placement(GRID, Box((0, 0, 0), SHAPE)))
+    return Answer(found, np.zeros(SHAPE, np.float32), volumes, said, **outcomes)
 
 
 def change_params(**changes):
@@ -103,6 +107,13 @@ def test_everything_is_left_where_the_next_stage_looks_for_it(project, capsys):
         assert (metrics["dice"][region]["low"], metrics["dice"][region]["high"]) == (0, 1)
         assert metrics["lesion_dice"][region]["mean"] == 0.5
         assert metrics["volume_interval_coverage"][region] == 1
+    # The case that is missed lacks its whole tumour, with certainty; the other one is right.
+    missed = np.count_nonzero(labels(6)) / labels(6).size
+    assert metrics["calibration_error"]["WT"]["mean"] == pytest.approx(missed / 2)
+    resources = json.loads(Path("reports/resources.json").read_text())
+    assert resources.keys() == {"case_s", "memory_gb"}
+    assert 0 < resources["case_s"] < 60
+    assert 0.05 < resources["memory_gb"] < 64
     assert not {"grade", "survival", "modality_subsets"} & set(metrics)
     table = pd.read_csv("reports/per_case.csv")
     assert table["case"].tolist() == ["missed", "fits"]
@@ -128,9 +139,12 @@ def test_it_is_logged_and_the_same_when_run_again(project, here):
     evaluate.main()
     assert {name: Path("reports", name).read_bytes() for name in FILES} == first
     assert len(project) == 2
+    resources = json.loads(Path("reports/resources.json").read_text())
+    assert project[1]["metrics"] == json.loads(first["metrics.json"]) | resources
+    for given in project:  # seconds and memory vary
+        given["metrics"] = {name: value for name, value in given["metrics"].items() if name not in resources}
     assert project[0] == project[1]
     assert project[0]["run"] == RUN
-    assert project[0]["metrics"] == json.loads(first["metrics.json"])
     assert {Path("reports/report.html"), Path("reports/pictures/fits.png")} <= set(project[0]["files"])
 
 

@@ -231,8 +231,10 @@ def table(dice):
     summary = {"mean": mean, "low": mean, "high": mean, "median": mean}
     write_json(
         Path("reports/metrics.json"),
-        {"dice": dict.fromkeys(REGIONS, summary), "hd95_mm": dict.fromkeys(REGIONS, summary)},
+        dict.fromkeys(("dice", "hd95_mm"), dict.fromkeys(REGIONS, summary))
+        | {"calibration_error": {"WT": {"mean": 0.02}, "TC": {"mean": 0.03}, "ET": {"mean": 0.01}}},
     )
+    write_json(Path("reports/resources.json"), {"case_s": 3.5, "memory_gb": 2.5})
     write_json(Path("data/splits.json"), SPLITS | {"test": list(dice)})
     rows = [{"case": case, "dice_wt": d, "dice_tc": d, "dice_et": d} for case, d in dice.items()]
     pd.DataFrame(rows).to_csv("reports/per_case.csv", index=False)

@@ -11,8 +11,8 @@ from glioseg.lab.candidate import Evaluation, Source
 from glioseg.lab.registry import register
 from glioseg.lab.tracking import connect
 from glioseg.nets.inference import save_model
-from glioseg.params.promotion import Register
 from tests.models import make_settings
+from tests.rules import make_rules
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for servers.py
 
@@ -37,7 +37,7 @@ def registered(tmp_path_factory):
     lab = Lab(root)
     register(
         connect(lab),
-        params=Register(name="glioseg", margin=0.0),
+        params=make_rules(),
         source=Source(sorted(folder.iterdir()), Path(glioseg.__file__).parent),
         run_id="0" * 32,
         evaluation=Evaluation(root / "per_case.csv", ["a"]),

@@ -1,14 +1,16 @@
 """What an answer costs: seconds and memory. They vary from run to run, so no metric stands among them."""
 
 import resource
-import sys
 from collections.abc import Mapping
+from pathlib import Path
 from statistics import median
 from time import perf_counter
 
 from glioseg.data.answers import Answer
 from glioseg.data.volumes import Volume
 from glioseg.eval.cases import Ask
+
+STATUS = Path("/proc/self/status")
 
 
 class Meter:
@@ -32,5 +34,8 @@ class Meter:
 
 def peak_memory_gb() -> float:
     """The most main memory that this process held so far, in GB of 10⁹ bytes; a GPU's own is not in it."""
-    unit_bytes = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit_bytes / 1e9
+    if not STATUS.exists():  # macOS counts in bytes
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e9
+    # Linux: what getrusage says is at least what the process that started this one held.
+    (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024 / 1e9

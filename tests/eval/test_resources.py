@@ -1,0 +1,35 @@
+import subprocess
+import sys
+
+import numpy as np
+
+from glioseg.data.volumes import Grid, Volume
+from glioseg.eval.resources import Meter
+
+
+def test_the_slow_first_case_does_not_decide(monkeypatch, scan, say):
+    images = {"t1": Volume(scan.truth, Grid(scan.truth.shape, np.diag([-1.0, -1, 1, 1])))}
+    answer = say(scan.truth)
+    clock = iter([0.0, 9.0, 10.0, 12.0, 20.0, 23.0])  # 9, 2 and 3 seconds
+    monkeypatch.setattr("glioseg.eval.resources.perf_counter", lambda: next(clock))
+    asked = []
+    meter = Meter(lambda images: asked.append(sorted(images)) or answer(images))
+    for _ in range(3):
+        assert meter(images).volumes == answer(images).volumes
+    assert asked == [["t1"]] * 3
+    assert meter.resources()["case_s"] == 3
+
+
+def test_memory_that_was_held_once_counts():
+    code = """
+import numpy as np
+from glioseg.data.volumes import Grid, Volume
+from glioseg.eval.resources import peak_memory_gb
+before = peak_memory_gb()
+block = np.ones(50_000_000)  # 0.4 GB
+del block
+print(before, peak_memory_gb())
+"""
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    before, after = map(float, out.split())
+    assert 0.3 < after - before < 0.5
