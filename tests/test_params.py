@@ -57,6 +57,15 @@ def test_the_repository_s_own_file_is_sound():
         ({"train__outputs": ["segmentation", "sex"]}, "train.outputs.1: Input should be 'segmentation'"),
         ({"train__folds": 3}, "train.folds: expected 1 or split.folds 5, got 3"),
         ({"inference__memory_gb": 0.1}, "inference.memory_gb: expected at least "),
+        (
+            {"register__margin": 0.0},
+            "params.yaml: register.margin: Input should be a valid dictionary",
+        ),
+        ({"register__confidence": 1.0}, "register.confidence: Input should be less than 1"),
+        (
+            {"register__limits": {"calibration_error": 0, "case_s": None, "memory_gb": None}},
+            "register.limits.calibration_error: Input should be greater than 0",
+        ),
         ({"inference__min_et_ml": []}, "inference.min_et_ml: Tuple should have at least 1 item"),
     ],
 )

@@ -62,6 +62,31 @@ def test_another_way_to_answer_does_not_train_again(project):
     assert len({source for _, source in versions}) == 2
 
 
+def aliases(project):
+    with sqlite3.connect(project / "mlruns" / "mlflow.db") as database:
+        return dict(database.execute("select alias, version from registered_model_aliases"))
+
+
+def test_a_verdict_and_its_reasons_lie_beside_the_second_version(project):
+    (table,) = (project / "mlruns").glob("artifacts/train/models/*/artifacts/gate/cases.csv")
+    tests = json.loads((project / "data" / "splits.json").read_text())["test"]
+    assert len(table.read_text().splitlines()) == 1 + len(tests) * 4
+    (evaluated,) = (project / "mlruns").glob("artifacts/evaluate/*/artifacts/gate/cases.csv")
+    assert evaluated.read_bytes() == table.read_bytes()
+
+
+def test_a_champion_that_was_rolled_back_stays_so(project):
+    standing = aliases(project)["champion"]
+    other = 3 - standing
+    result = command(project, "glioseg", "rollback", "--to", str(other))
+    said = f"glioseg: version {other} is the champion, version {standing} is previous\n"
+    assert (result.stdout, result.returncode) == (said, 0), result.stderr
+    again = command(project, "dvc", "repro")
+    assert again.returncode == 0, again.stderr
+    assert f"version 2 is this model already; the champion is version {other}" in again.stdout
+    assert aliases(project)["champion"] == other
+
+
 def test_nothing_half_written_is_left(project):
     assert sorted(path.name for path in (project / "data").iterdir() if path.name != ".gitignore") == [
         ".records",

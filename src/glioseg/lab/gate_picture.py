@@ -77,7 +77,7 @@ def _finish(axes: Axes, title: str) -> None:
     axes.axvline(0, color=BOX, linewidth=1)
     axes.set_title(title, loc="left", fontsize=10)
     axes.set_xlabel("Dice of the new version minus Dice of the champion")
-    axes.margins(x=0.08)
+    axes.margins(x=0.12)
     axes.grid(axis="x", color="#d8dde4", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0)

@@ -101,13 +101,15 @@ class Versions:
     def _check_target(self, target: str | None, standing: str | None) -> None:
         known = sorted(int(version.version) for version in self._all())
         if not known:
-            raise RegistryError(f"{self.name}: expected a registered model, found none of this name")
+            raise RegistryError(f"expected a registered model {self.name}, found none of this name")
         if target is None:
-            raise RegistryError(f"{self.name}: no version was champion before; name one of {known} with --to")
+            raise RegistryError(
+                f"no version of {self.name} was champion before; name one of {known} with --to"
+            )
         if int(target) not in known:
-            raise RegistryError(f"{self.name}: expected one of the versions {known}, got {target}")
+            raise RegistryError(f"expected one of the versions {known} of {self.name}, got {target}")
         if target == standing:
-            raise RegistryError(f"{self.name}: version {target} is the champion; name another with --to")
+            raise RegistryError(f"version {target} of {self.name} is the champion; name another with --to")
 
     def _all(self) -> list:
         return list(self.client.search_model_versions(f"name = '{self.name}'"))
