@@ -171,7 +171,7 @@ def tail_share(confidence: float, cases: int) -> float:
     nothing is left: the bound is the worst of them.
 
     >>> [round(tail_share(0.95, cases), 4) for cases in (1, 11, 250)]
-    [0.0, 0.0287, 0.0494]
+    [0.0, 0.0287, 0.049]
     """
     if cases == 1:
         return 0.0
