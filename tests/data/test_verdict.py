@@ -75,6 +75,11 @@ def test_a_finding_is_one_line() -> None:
     assert str(BAD) == "two/t2 (two_t2.nii.gz): shape: expected (2, 2, 2), got (2, 2, 1)"
 
 
+def test_who_sent_a_case_is_told_the_rule_and_the_file_at_fault() -> None:
+    expected = {"rule": "shape", "field": "t2", "severity": "critical"}
+    assert BAD.brief == expected | {"message": "expected (2, 2, 2), got (2, 2, 1)"}
+
+
 def test_the_json(tmp_path: Path) -> None:
     given(BAD, cases=("one", "two")).save(tmp_path / "raw.json")
     assert json.loads((tmp_path / "raw.json").read_text()) == {

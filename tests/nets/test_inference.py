@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from glioseg.data.answers import NUMBERS
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import Grid, Volume
 from glioseg.geometry import downsample
@@ -67,6 +68,26 @@ def test_volumes_are_those_of_the_labels_on_the_scan_s_own_grid():
     # 8 voxels of 2 mm³.
     for volume in answer.volumes.values():
         assert (volume.ml, volume.low_ml, volume.high_ml) == pytest.approx((0.016, 0.016, 0.016))
+
+
+def test_probabilities_are_calibrated_and_lie_on_the_scan_s_own_grid():
+    scan, images = bright_block(np.diag([1.0, 1, 2, 1]))
+    network = segmenter(constant(0.9, 0.5, 0.0), make_settings(temperature=(2.0, 1.0, 1.0)))
+    # ln 9 / 2 = ln 3, whose probability is 3/4.
+    expected = np.where(scan[..., None] > 0, np.float32([0.75, 0.5, 0.0]), 0)
+    np.testing.assert_allclose(network.answer(images).probabilities.on_grid(), expected, atol=1e-6)
+
+
+def test_numbers_are_a_row_of_a_table():
+    _, images = bright_block(np.diag([1.0, 1, 2, 1]))
+    answer = segmenter(constant(0.75, 0.5, 0.0), grade=0.25).answer(images)
+    row = answer.numbers
+    assert tuple(row) == NUMBERS
+    assert (row["tc_ml"], row["et_ml"], row["grade_lgg"]) == pytest.approx((0.36, 0.0, 0.25))  # 180 voxels
+    # A quarter is background, a quarter oedema, half core: 1.5 bits.
+    assert (row["brain_bits"], row["wt_bits"]) == pytest.approx((1.5, 1.5), abs=1e-5)
+    assert row["et_bits"] is None
+    assert row["survival_days"] is None
 
 
 def test_the_interval_is_that_of_calibrated_probabilities():

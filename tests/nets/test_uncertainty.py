@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from glioseg.data.answers import RegionVolume
-from glioseg.nets.uncertainty import choose_reach, entropy_bits, interval, region_volumes
+from glioseg.nets.uncertainty import choose_reach, entropy_bits, interval, mean_bits, region_volumes
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,14 @@ from glioseg.nets.uncertainty import choose_reach, entropy_bits, interval, regio
 )
 def test_entropy_by_hand(regions, bits):
     assert entropy_bits(np.array(regions, np.float32)).item() == pytest.approx(bits, abs=1e-6)
+
+
+def test_mean_entropy_of_the_brain_and_of_each_region_that_is_there():
+    bits = np.array([[[0.5, 1.0, 1.5, 0.0]]], np.float32)
+    labels = np.array([[[0, 2, 1, 0]]], np.uint8)
+    brain = np.array([[[True, True, True, False]]])
+    # Oedema is WT alone, the core WT and TC; nothing enhances.
+    assert mean_bits(bits, labels, brain) == {"brain": 1.0, "WT": 1.25, "TC": 1.5}
 
 
 def test_volumes_and_their_intervals_by_hand():

@@ -1,16 +1,25 @@
 """What a model says of one case: labels, how sure it is, volumes, and where it learned them, outcomes."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 from numpy.typing import NDArray
 
-from glioseg.data.crop import Placement, crop_labels
+from glioseg.data.crop import Placement, crop_labels, uncrop
+from glioseg.labels import REGIONS
 
 DAYS_PER_YEAR = 365.25
 OUTCOMES = ("grade", "survival")
 """What a network can say of a whole case."""
+BRAIN = "brain"
+NUMBERS = (
+    *(f"{region.lower()}_{end}" for region in REGIONS for end in ("ml", "low_ml", "high_ml")),
+    *(f"{place.lower()}_bits" for place in (BRAIN, *REGIONS)),
+    "grade_lgg",
+    "survival_days",
+)
+"""Columns of a table of answers, as `Answer.numbers` fills them."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,12 @@ class BrainProbabilities:
     brain: Bool[NDArray, "e i x"]
     placement: Placement
 
+    def on_grid(self) -> Float32[NDArray, "d h w 3"]:
+        """All of them on the scan's own grid, 0 outside the brain: 12 bytes a voxel."""
+        crop = np.zeros((*self.brain.shape, self.values.shape[1]), np.float32)
+        crop[self.brain] = self.values
+        return uncrop(crop, self.placement)
+
     def same_voxels(self, labels: UInt8[NDArray, "d h w"]) -> UInt8[NDArray, "voxels"]:
         """The labels of the same voxels, in the same order.
 
@@ -49,8 +64,9 @@ class Answer:
 
     `labels`: dense (`Label`); `entropy_bits`: of each voxel's four label probabilities, 0 (sure) to 2;
     `volumes`: by region; `probabilities`: what both come from; `missing`: modalities that the scan
-    lacked; `grade_lgg`: probability of a low-grade glioma, `survival_days`: predicted overall survival,
-    both None where the network has no such output.
+    lacked; `mean_bits`: the mean entropy of the brain and of each region that was found; `grade_lgg`:
+    probability of a low-grade glioma, `survival_days`: predicted overall survival, both None where the
+    network has no such output.
     """
 
     labels: UInt8[NDArray, "d h w"]
@@ -58,5 +74,18 @@ class Answer:
     volumes: dict[str, RegionVolume]
     probabilities: BrainProbabilities
     missing: tuple[str, ...] = ()
+    mean_bits: dict[str, float] = field(default_factory=dict)
     grade_lgg: float | None = None
     survival_days: float | None = None
+
+    @property
+    def numbers(self) -> dict[str, float | None]:
+        """What `NUMBERS` names, in its order; None is what is not known."""
+        known: dict[str, float | None] = {
+            f"{region.lower()}_{end}": value
+            for region, volume in self.volumes.items()
+            for end, value in asdict(volume).items()
+        }
+        known |= {f"{place.lower()}_bits": bits for place, bits in self.mean_bits.items()}
+        known |= {"grade_lgg": self.grade_lgg, "survival_days": self.survival_days}
+        return {name: known.get(name) for name in NUMBERS}

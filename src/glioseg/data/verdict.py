@@ -32,10 +32,25 @@ class Finding:
     observed: str
     severity: Severity = "critical"
 
+    @property
+    def message(self) -> str:
+        """What was expected and what came."""
+        return f"expected {self.expected}, got {self.observed}"
+
+    @property
+    def brief(self) -> dict[str, str]:
+        """What is told of one case to who sent it: the rule, the file at fault, how much it weighs."""
+        return {
+            "rule": self.expectation,
+            "field": self.role,
+            "severity": self.severity,
+            "message": self.message,
+        }
+
     def __str__(self) -> str:
         where = f"{self.case}/{self.role}" if self.role else self.case
         file = f" ({self.file})" if self.file else ""
-        return f"{where}{file}: {self.expectation}: expected {self.expected}, got {self.observed}"
+        return f"{where}{file}: {self.expectation}: {self.message}"
 
 
 @dataclass(frozen=True)

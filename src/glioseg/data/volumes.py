@@ -14,7 +14,7 @@ from typing import cast
 import nibabel as nib
 import numpy as np
 from isal import igzip, igzip_lib
-from jaxtyping import Shaped
+from jaxtyping import Float32, Shaped
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
@@ -189,6 +189,21 @@ def encode_volume(volume: Volume, *, compress: bool = True) -> bytes:
     image.header.set_xyzt_units("mm", "sec")
     content: bytes = image.to_bytes()
     return igzip.compress(content, compresslevel=2, mtime=0) if compress else content
+
+
+def encode_shares(shares: Float32[NDArray, "d h w"], grid: Grid) -> bytes:
+    """Write numbers from 0 to 1 as NIfTI bytes, in steps of 1/255: a fifth of the bytes that floats take.
+
+    >>> grid = Grid((1, 1, 3), np.eye(4))
+    >>> content = encode_shares(np.array([[[0, 0.2, 1]]], np.float32), grid)
+    >>> decode_volume(content, name="").data.round(6).tolist()
+    [[[0.0, 0.2, 1.0]]]
+    """
+    image = nib.Nifti1Image(np.rint(shares * 255).astype(np.uint8), grid.affine)
+    image.header.set_slope_inter(1 / 255, 0)
+    image.header.set_xyzt_units("mm", "sec")
+    content: bytes = igzip.compress(image.to_bytes(), compresslevel=2, mtime=0)
+    return content
 
 
 def write_volume(path: Path, volume: Volume) -> None:

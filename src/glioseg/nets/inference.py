@@ -22,7 +22,7 @@ from glioseg.nets.findings import Findings
 from glioseg.nets.passes import examine
 from glioseg.nets.postprocess import clean
 from glioseg.nets.settings import ModelError, Settings
-from glioseg.nets.uncertainty import entropy_bits, region_volumes
+from glioseg.nets.uncertainty import entropy_bits, mean_bits, region_volumes
 
 if TYPE_CHECKING:
     import keras
@@ -63,6 +63,7 @@ class Segmenter:
             volumes=volumes,
             probabilities=BrainProbabilities(likely, brain, placement),
             missing=tuple(name for name in MODALITIES if name not in images),
+            mean_bits=mean_bits(entropy, labels, brain),
             grade_lgg=found.outcomes.get("grade"),
             survival_days=None if years is None else years * DAYS_PER_YEAR,
         )

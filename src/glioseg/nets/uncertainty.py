@@ -5,11 +5,11 @@ from dataclasses import replace
 from math import ceil, exp, log
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Bool, Float32, UInt8
 from numpy.typing import NDArray
 from scipy.special import entr
 
-from glioseg.data.answers import RegionVolume
+from glioseg.data.answers import BRAIN, RegionVolume
 from glioseg.labels import REGIONS, regions_from_labels
 from glioseg.nets.regions import label_probabilities
 from glioseg.nets.settings import Regions3
@@ -32,6 +32,23 @@ def entropy_bits(regions: Float32[NDArray, "*grid 3"]) -> Float32[NDArray, "*gri
     """
     bits: NDArray[np.float32] = entr(label_probabilities(regions)).sum(axis=-1) / np.float32(np.log(2))
     return bits
+
+
+def mean_bits(
+    entropy: Float32[NDArray, "d h w"], labels: UInt8[NDArray, "d h w"], brain: Bool[NDArray, "d h w"]
+) -> dict[str, float]:
+    """The mean entropy of the brain and of each region; a region that was not found has none.
+
+    Args:
+        entropy: as from `entropy_bits`.
+        labels: the final dense labels.
+        brain: voxels that are not background.
+    """
+    regions = np.moveaxis(regions_from_labels(labels), -1, 0)
+    places = {BRAIN: brain, **dict(zip(REGIONS, regions, strict=True))}
+    return {
+        name: float(entropy[place].mean(dtype=np.float64)) for name, place in places.items() if place.any()
+    }
 
 
 def region_volumes(
