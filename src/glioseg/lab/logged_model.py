@@ -10,6 +10,7 @@ from mlflow.entities import LoggedModel, LoggedModelStatus
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
+from glioseg.data.answers import NUMBERS
 from glioseg.data.layouts import MODALITIES
 from glioseg.lab.candidate import CONTENT, Source
 from glioseg.lab.tracking import experiment_id, flatten, known_run, log_metrics
@@ -24,6 +25,7 @@ NEEDED = (
     "numpy",
     "pandas",
     "pydantic",
+    "pyyaml",
     "scipy",
     "tensorflow",
 )
@@ -31,16 +33,22 @@ NEEDED = (
 
 
 def signature() -> ModelSignature:
-    """Up to four NIfTI files a row in, a label map as NIfTI and volumes out, each with its interval.
+    """Up to four NIfTI files a row in, a label map as NIfTI, numbers and the contract's verdict out.
 
-    Any modality may be missing; `scheme` names the labels' values (`labels.Scheme`).
+    Any modality may be missing. Serving's `GliosegModel.predict` says what the columns and params mean.
     """
-    ends = ("ml", "low_ml", "high_ml")
-    volumes = [ColSpec(DataType.double, f"{region.lower()}_{end}") for region in REGIONS for end in ends]
+    params = [
+        ParamSpec("scheme", DataType.string, Scheme.BRATS2021.value),
+        ParamSpec("mirror", DataType.boolean, None),
+        ParamSpec("probabilities", DataType.boolean, False),
+    ]
+    numbers = [ColSpec(DataType.double, name, required=False) for name in NUMBERS]
+    asked = [ColSpec(DataType.binary, f"{name.lower()}_probability", required=False) for name in REGIONS]
+    verdict = ColSpec(DataType.string, "verdict")
     return ModelSignature(
         inputs=Schema([ColSpec(DataType.binary, name, required=False) for name in MODALITIES]),
-        outputs=Schema([ColSpec(DataType.binary, "segmentation"), *volumes]),
-        params=ParamSchema([ParamSpec("scheme", DataType.string, Scheme.BRATS2021.value)]),
+        outputs=Schema([ColSpec(DataType.binary, "segmentation"), *numbers, verdict, *asked]),
+        params=ParamSchema(params),
     )
 
 
