@@ -6,52 +6,19 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from glioseg import cli
 from glioseg.data.layouts import MODALITIES
-from glioseg.data.volumes import Grid, Volume, read_volume, write_volume
+from glioseg.data.volumes import Volume, read_volume, write_volume
 from glioseg.lab import fetch
 from glioseg.nets import inference
 from glioseg.nets.inference import Segmenter
 from tests.models import Formula, make_settings
-
-GRID = Grid((9, 8, 7), np.diag([1.0, 1, 2, 1]))
-
-
-def everywhere(batch):
-    """Oedema is certain, core is as likely as not."""
-    return np.broadcast_to(np.float32([1.0, 0.5, 0.0]), (*batch.shape[:4], 3))
-
-
-def make_scan(seed=0):
-    scan = np.zeros(GRID.shape, np.int16)
-    # 180 voxels of 2 mm³: 0.36 ml
-    scan[2:8, 1:7, 1:6] = np.random.default_rng(seed).integers(10, 20, (6, 6, 5))
-    return scan
-
-
-def write_scans(folder, name, modalities):
-    for seed, modality in enumerate(modalities):
-        write_volume(folder / name / f"{name}_{modality}.nii.gz", Volume(make_scan(seed), GRID))
+from tests.predicting import GRID, everywhere, make_scan, run, stand_in, write_scans
 
 
 @pytest.fixture
 def models(monkeypatch):
-    """Asked for models, `predict` gets a formula; what it asked for is kept."""
-    asked = {}
-
-    def load(folders):
-        asked["folders"] = folders
-        return Segmenter((Formula(everywhere),), asked.get("settings", make_settings()))
-
-    monkeypatch.setattr(fetch, "model_folder", lambda model: Path(f"folder of {model}"))
-    monkeypatch.setattr(inference, "load_ensemble", load)
-    return asked
-
-
-def run(*words):
-    return CliRunner().invoke(cli.app, ["predict", *map(str, words)])
+    return stand_in(monkeypatch)
 
 
 def said(result):
@@ -67,7 +34,8 @@ def test_one_line_a_case_with_volumes_and_intervals(models, tmp_path):
     volumes = "WT 0.4 ml (0.4 to 0.4), TC 0.4 ml (0.4 to 0.4), ET 0.0 ml (0.0 to 0.0)"
     lines = [line for line in result.stdout.splitlines() if "ml" in line]
     assert lines == [f"{name}: {tmp_path / 'out' / name}.nii.gz: {volumes}" for name in ("one", "two")]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["one.nii.gz", "two.nii.gz"]
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["one.nii.gz", "summary.csv", "two.nii.gz"]
     assert models["folders"] == [Path("folder of models:/glioseg@champion")]
     labels = read_volume(tmp_path / "out" / "one.nii.gz")
     assert np.unique(labels.data).tolist() == [0, 1]
@@ -166,7 +134,7 @@ def test_a_case_that_breaks_the_contract_is_skipped_and_the_others_are_segmented
     write_volume(tmp_path / "scans" / "nan" / "nan_t1.nii.gz", Volume(spoiled, GRID))
     result = run(tmp_path / "scans", "-o", tmp_path / "out")
     assert result.exit_code == 1
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.nii.gz"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["good.nii.gz", "summary.csv"]
     critical = [line for line in result.stderr.splitlines() if "warning" not in line]
     assert critical[0] == "glioseg predict: none: no modality: expected at least one of t1, t1ce, t2, flair"
     start = (

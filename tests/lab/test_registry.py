@@ -5,7 +5,7 @@ import mlflow
 import pytest
 
 from glioseg.lab.candidate import marks
-from glioseg.lab.fetch import RegistryError, model_folder
+from glioseg.lab.fetch import RegistryError, model_folder, pinned
 from glioseg.lab.known import champion_version, known_version
 from glioseg.lab.logged_model import log_model
 from glioseg.lab.tracking import experiment_id
@@ -107,6 +107,15 @@ def test_a_model_folder_is_found_by_its_address(shop):
     assert model_folder("my/folder") == Path("my/folder")
     with pytest.raises(RegistryError, match=f"models:/{shop.name}@other: not in the registry"):
         model_folder(f"models:/{shop.name}@other")
+
+
+def test_an_alias_is_told_by_the_number_that_it_names_now(shop):
+    shop.offer("one", a=0.7)
+    assert pinned(f"models:/{shop.name}@champion") == f"models:/{shop.name}/1"
+    for model in (f"models:/{shop.name}/1", "my@folder"):
+        assert pinned(model) == model
+    with pytest.raises(RegistryError, match=f"models:/{shop.name}@other: not in the registry"):
+        pinned(f"models:/{shop.name}@other")
 
 
 @pytest.mark.parametrize("changed", ["model.keras", "settings.json"])

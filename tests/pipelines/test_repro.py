@@ -108,7 +108,9 @@ def test_predict_writes_labels_on_the_scan_s_own_grid(project):
     np.testing.assert_array_equal(volume.grid.affine, GRID.affine)
     many = command(project, "glioseg", "predict", "scans", "-o", "out/all", "--model", "models/settled")
     assert many.returncode == 0, many.stderr
-    assert len(list((project / "out" / "all").iterdir())) == CASES
+    names = [path.name for path in (project / "out" / "all").iterdir()]
+    assert len(names) == CASES + 1
+    assert "summary.csv" in names
 
 
 def test_predict_makes_do_with_the_modalities_that_there_are(project):

@@ -1,25 +1,27 @@
 """`glioseg predict`: segment cases."""
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from glioseg.cli.engine import Engine, find_engine
+from glioseg.cli.summary import refused_row, segmented_row
+from glioseg.cli.work import Work, plan
 from glioseg.data.answers import Answer
 from glioseg.data.cases import Case, find_cases
 from glioseg.data.guard import check_case
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.scans import open_scans
-from glioseg.data.terms import CONTRACT, Contract, load_contract
-from glioseg.data.volumes import Volume, write_volume
+from glioseg.data.verdict import Finding
+from glioseg.data.volumes import Grid, Volume, write_volume
 from glioseg.labels import to_scheme
 from glioseg.nets.inference import Segmenter
 from glioseg.progress import track
 
-NIFTI = (".nii", ".nii.gz")
 CHAMPION = "models:/glioseg@champion"
 
 ScanFolder = Annotated[Path, typer.Argument(help="A folder with the files of one case, or of many cases.")]
@@ -62,42 +64,48 @@ def predict(
     on); of the Decathlon, oedema is 1, non-enhancing core 2 and enhancing tumour 3.
 
     A case that breaks the contract is named and skipped; the others are segmented, and the exit code is 1.
+
+    In a folder, summary.csv says of each case how it went. Called again, the command goes on where it
+    stopped: it skips a case whose answer lies there and was made by this model, with these options, of these
+    files.
     """
     try:
         cases = find_cases(scans)
-        targets = _targets(cases, output)
-        todo = [(case, target) for case, target in zip(cases, targets, strict=True) if _has_images(case)]
-        refused = len(cases) - len(todo)
-        if todo:
-            segmenter, contract = _load(model, mirror=mirror, memory_gb=memory_gb)
-            _warn_of_missing([case for case, _ in todo], segmenter)
-        for case, target in track(todo, title="predict", total=len(todo)):
-            images = _sound_images(case, contract)
-            if images is None:
-                refused += 1
-                continue
-            answer = _predict_case(segmenter, case, images, target, entropy=entropy)
-            print(f"{case.case}: {target}: {_summary(answer)}")
+        work = plan(cases, output, entropy=entropy)
+        refused = _predict(cases, work, model, mirror=mirror, memory_gb=memory_gb)
     except (ValueError, OSError) as error:
         sys.exit(f"glioseg predict: {error}")
     if refused:
         sys.exit(1)
 
 
-def _targets(cases: Sequence[Case], output: Path) -> list[Path]:
-    """The file to write for each case."""
-    if not output.name.endswith(NIFTI):
-        return [output / f"{case.case}.nii.gz" for case in cases]
-    if len(cases) > 1:
-        raise ValueError(f"{output}: expected a folder to write {len(cases)} cases to")
-    return [output]
+def _predict(
+    cases: Sequence[Case], work: Work, models: Sequence[str], *, mirror: bool, memory_gb: float | None
+) -> int:
+    """Segment what is to be segmented; how many cases were refused."""
+    sound = [case for case in cases if _has_images(case, work)]
+    refused = len(cases) - len(sound)
+    if not sound:
+        return refused
+    engine = find_engine(models, mirror=mirror, memory_gb=memory_gb)
+    todo = work.left(sound, engine)
+    if len(todo) < len(sound):
+        print(f"{len(sound) - len(todo)} of {len(sound)} cases are finished already")
+    if todo:
+        segmenter = engine.load()
+        _warn_of_missing(todo, segmenter)
+        for case in track(todo, title="predict", total=len(todo)):
+            refused += not _predict_case(segmenter, case, work, engine)
+    return refused
 
 
-def _has_images(case: Case) -> bool:
+def _has_images(case: Case, work: Work) -> bool:
     """Whether there is anything to segment; if not, it is said."""
     found = any(name in case.files for name in MODALITIES)
     if not found:
-        _say(f"{case.case}: no modality: expected at least one of {', '.join(MODALITIES)}")
+        error = f"{case.case}: no modality: expected at least one of {', '.join(MODALITIES)}"
+        _say(error)
+        work.keep(refused_row(case, error))
     return found
 
 
@@ -114,48 +122,47 @@ def _warn_of_missing(cases: Sequence[Case], segmenter: Segmenter) -> None:
         )
 
 
-def _load(models: Sequence[str], *, mirror: bool, memory_gb: float | None) -> tuple[Segmenter, Contract]:
-    """The models as one, and the contract of the first."""
-    from glioseg.lab.fetch import model_folder  # MLflow and TensorFlow load only once the input is sound
-    from glioseg.nets.inference import load_ensemble
-
-    folders = [model_folder(model) for model in models]
-    segmenter = load_ensemble(folders)
-    own = segmenter.settings
-    settings = replace(
-        own,
-        mirror=mirror or own.mirror,
-        memory_gb=own.memory_gb if memory_gb is None else memory_gb,
-    )
-    return replace(segmenter, settings=settings), load_contract(folders[0] / CONTRACT)
-
-
-def _sound_images(case: Case, contract: Contract) -> dict[str, Volume] | None:
-    """The images of a case; None where the contract refuses one, which is said as a warning is."""
+def _predict_case(segmenter: Segmenter, case: Case, work: Work, engine: Engine) -> bool:
+    """Segment one case and write down how it went; whether the contract let it pass."""
+    start = time.monotonic()
+    content = work.made_of(case, engine)
     scans = open_scans(case, MODALITIES)
-    found = check_case(case, scans, contract)
-    for finding in found:
-        if finding.severity != "info":
-            _say(f"warning: {finding}" if finding.severity == "warning" else str(finding))
-    if any(finding.severity == "critical" for finding in found):
-        return None
-    return {role: scan.volume for role, scan in scans.items() if scan.volume is not None}
+    found = _weighty(check_case(case, scans, engine.contract))
+    critical = [str(finding) for finding in found if finding.severity == "critical"]
+    if critical:
+        work.keep(refused_row(case, "; ".join(critical)))
+        return False
+    images = {role: scan.volume for role, scan in scans.items() if scan.volume is not None}
+    answer = _answer(segmenter, case, images)
+    work.drop(case)
+    _write(answer, case, next(iter(images.values())).grid, work.files(case))
+    seconds = time.monotonic() - start
+    work.keep(
+        segmented_row(case, answer, model=engine.name, warnings=found, seconds=seconds, made_of=content)
+    )
+    print(f"{case.case}: {work.targets[case.case]}: {_summary(answer)}")
+    return True
 
 
-def _predict_case(
-    segmenter: Segmenter, case: Case, images: Mapping[str, Volume], target: Path, *, entropy: bool
-) -> Answer:
-    grid = next(iter(images.values())).grid
+def _weighty(found: Sequence[Finding]) -> list[Finding]:
+    """The findings that are more than a note, each of which is said."""
+    weighty = [finding for finding in found if finding.severity != "info"]
+    for finding in weighty:
+        _say(f"warning: {finding}" if finding.severity == "warning" else str(finding))
+    return weighty
+
+
+def _answer(segmenter: Segmenter, case: Case, images: Mapping[str, Volume]) -> Answer:
     try:
-        answer = segmenter.answer(images)
+        return segmenter.answer(images)
     except ValueError as error:
         raise ValueError(f"{case.case}: {error}") from None
-    write_volume(target, Volume(to_scheme(answer.labels, case.scheme), grid))
-    if entropy:
-        end = next(end for end in reversed(NIFTI) if target.name.endswith(end))
-        beside = target.with_name(f"{target.name.removesuffix(end)}_entropy{end}")
-        write_volume(beside, Volume(answer.entropy_bits, grid))
-    return answer
+
+
+def _write(answer: Answer, case: Case, grid: Grid, files: Sequence[Path]) -> None:
+    arrays = (to_scheme(answer.labels, case.scheme), answer.entropy_bits)
+    for file, array in zip(files, arrays, strict=False):
+        write_volume(file, Volume(array, grid))
 
 
 def _summary(answer: Answer) -> str:

@@ -32,6 +32,22 @@ def model_folder(model: str) -> Path:
         raise RegistryError(f"{model}: not in the registry: {error.message}") from None
 
 
+def pinned(model: str) -> str:
+    """The address of the version that an alias names now: `models:/glioseg/3`; any other model as it is.
+
+    Raises:
+        RegistryError: the registry has no such alias.
+    """
+    name, _, alias = model.removeprefix("models:/").partition("@")
+    if not model.startswith("models:/") or not alias:
+        return model
+    try:
+        version = connect(Lab.here()).get_model_version_by_alias(name, alias).version
+    except MlflowException as error:
+        raise RegistryError(f"{model}: not in the registry: {error.message}") from None
+    return f"models:/{name}/{version}"
+
+
 def weights_file(model: str | None) -> Path | None:
     """Find the network to start training from: a `.keras` file, or the first one of a registered model.
 
