@@ -1,5 +1,6 @@
 """Pruning a lab of real databases, models and files; `stock.py` says what is in it."""
 
+import json
 import os
 import shutil
 import signal
@@ -11,7 +12,7 @@ from contextlib import closing, suppress
 import mlflow
 import pandas as pd
 import pytest
-from stock import ORPHAN
+from stock import ORPHAN, write
 from typer.testing import CliRunner
 
 from glioseg import cli
@@ -186,14 +187,34 @@ def test_what_the_user_did_not_see_is_kept(stocked):
     assert left(stocked) == NEEDED | {"new"}
 
 
+OTHER_STUDY = {"study-other", "study-other trial 0", "study-other trial 1"}
+
+
 @pytest.mark.parametrize("copy", ["", ".dvc/tmp/exps/tmp1"])
 def test_what_the_reports_name_is_kept(stocked, copy):
-    reports = stocked.lab.root / copy / "reports"
-    for name, content in (("train/run.json", "loser"), ("settle/model.json", "sibling")):
-        (reports / name).parent.mkdir(parents=True)
-        (reports / name).write_text(f'{{"id": "{stocked.ids[content]}"}}')
+    records = {"tune/study.json": "study-other", "train/run.json": "loser", "settle/model.json": "sibling"}
+    for name, content in records.items():
+        write(stocked.lab.root / copy / "reports" / name, json.dumps({"id": stocked.ids[content], "n": 1}))
     prune(stocked.lab, stocked.client, waste_of(stocked))
-    assert left(stocked) == NEEDED | {"loser", "sibling", "evaluation of sibling"}
+    assert left(stocked) == NEEDED | OTHER_STUDY | {"loser", "sibling", "evaluation of sibling"}
+    assert kept_studies(stocked.lab) == ["study-good", "study-other"]
+
+
+def test_the_study_that_a_version_s_lineage_names_is_kept(stocked):
+    record = {"facts": {"study": {"run_id": stocked.ids["study-other"], "trial": 1}, "split": None}}
+    write(stocked.folder("model") / "artifacts" / "lineage" / "lineage.json", json.dumps(record))
+    prune(stocked.lab, stocked.client, waste_of(stocked))
+    assert left(stocked) == NEEDED | OTHER_STUDY
+
+
+def test_no_database_is_one_line_and_none_is_made(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    result = run("--yes")
+    database = tmp_path / "mlruns" / "mlflow.db"
+    assert result.exit_code == 1
+    assert result.output == f"glioseg prune-runs: {database}: expected MLflow's database, found none\n"
+    assert not (tmp_path / "mlruns").exists()
 
 
 def test_a_version_that_was_registered_from_a_run_s_files_keeps_the_run(stocked):

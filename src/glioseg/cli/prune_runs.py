@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from glioseg.lab.addresses import Lab
+from glioseg.lab.locations import DATABASE, of_files
+
 if TYPE_CHECKING:
     from glioseg.lab.waste import Waste
 
@@ -20,13 +23,14 @@ def prune_runs(yes: Yes = False) -> None:
     each; what the reports of this project name, since the next `dvc repro` may register it; and what is
     running. All else goes, also what was only marked as deleted in MLflow's page.
     """
-    from glioseg.lab.addresses import Lab
+    lab = Lab.here()
+    if of_files(lab) and not (lab.folder / DATABASE).exists():
+        sys.exit(f"glioseg prune-runs: {lab.folder / DATABASE}: expected MLflow's database, found none")
     from glioseg.lab.presence import undisturbed
     from glioseg.lab.prune import prune  # MLflow loads for four seconds
     from glioseg.lab.tracking import connect
     from glioseg.lab.waste import find_waste
 
-    lab = Lab.here()
     try:
         client = connect(lab)
         with undisturbed(lab) as quiet:

@@ -1,7 +1,9 @@
 """What registered versions need of all that MLflow keeps: a graph of who names whom, walked from them."""
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,9 @@ from mlflow.entities import LoggedModel, Run, ViewType
 from mlflow.entities.model_registry import ModelVersion
 
 from glioseg.lab.tracking import PARENT_TAG
+
+LINEAGE = "lineage/lineage.json"
+"""Where a version keeps how it came to be."""
 
 OWN_SETTINGS = {"train.epochs", "train.steps_per_epoch"}
 """A study has these of its own: its best trial does not give them to the training."""
@@ -72,9 +77,9 @@ def _pages(search: Callable[..., Any], *given: object, **named: object) -> Itera
 def needed(book: Book, others: Iterable[str] = ()) -> set[str]:
     """The names of what registered versions need, and of some others with what those need.
 
-    A version needs its logged model and its training; a model its evaluations; a training its folds,
-    and the study that gave its parameters; a study its trials. Whatever one of them names in a tag it
-    needs too.
+    A version needs its logged model, its training and what its lineage names; a model its evaluations; a
+    training its folds, and the study that gave its parameters; a study its trials. Whatever one of them
+    names in a tag it needs too.
 
     Args:
         book: as from `read_book`.
@@ -84,7 +89,7 @@ def needed(book: Book, others: Iterable[str] = ()) -> set[str]:
         Identities of runs and models, and names of studies.
     """
     links, found = _links(book), set[str]()
-    todo = {*others, *(name for version in book.versions for name in _named_by(version))}
+    todo = {*others}.union(*map(_named_by, book.versions), *map(_named_in, book.stored.values()))
     while todo:
         found |= todo
         todo = {other for name in todo for other in links.get(name, ())} - found
@@ -95,6 +100,25 @@ def _named_by(version: ModelVersion) -> Iterator[str]:
     yield str(version.run_id)
     yield str(version.source).removeprefix("models:/")
     yield from version.tags.values()
+
+
+def _named_in(folder: Path) -> Iterator[str]:
+    """What the record of how a version came to be names: its study, among others."""
+    with suppress(OSError, ValueError):
+        yield from texts(json.loads((folder / LINEAGE).read_text()))
+
+
+def texts(tree: object) -> Iterator[str]:
+    """All texts in content of a JSON file.
+
+    >>> list(texts({"a": ["b", {"c": "d"}], "e": 1}))
+    ['b', 'd']
+    """
+    if isinstance(tree, str):
+        yield tree
+    elif isinstance(tree, dict | list):
+        for branch in tree.values() if isinstance(tree, dict) else tree:
+            yield from texts(branch)
 
 
 def _links(book: Book) -> Links:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from glioseg.lab.addresses import Lab
+from glioseg.lab.locations import of_files
 
 
 def enter(lab: Lab) -> None:
@@ -28,11 +29,14 @@ def _door(lock: Path) -> IO[str]:
 
 @contextmanager
 def undisturbed(lab: Lab) -> Iterator[bool]:
-    """Say whether no other process is at work in a lab; if so, none begins in this block."""
+    """Say whether no other process is at work in a lab; if so, none begins in this block.
+
+    Of a database that other machines use too nobody can say so.
+    """
     door = _door(lab.lock("at-work"))
     try:
         fcntl.flock(door, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        quiet = True
+        quiet = of_files(lab)
     except BlockingIOError:
         quiet = False
     try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glioseg.lab.addresses import Lab, alone
-from glioseg.lab.locations import recorded_roots
+from glioseg.lab.locations import DATABASE, recorded_roots
 
 COLUMNS = """
     SELECT tables.name, columns.name
@@ -49,14 +49,15 @@ def relocate(lab: Lab, old: Path | None = None) -> Relocation | None:
     Raises:
         RelocateError: there is no database, or it is not clear which folder is meant.
     """
-    if not lab.database.exists():
-        raise RelocateError(f"{lab.database}: expected MLflow's database, found none")
-    with alone(lab.lock("mlflow.db")):
-        source = _source(recorded_roots(lab.database) - {lab.root}, old)
+    database = lab.folder / DATABASE
+    if not database.exists():
+        raise RelocateError(f"{database}: expected MLflow's database, found none")
+    with alone(lab.lock(DATABASE)):
+        source = _source(recorded_roots(database) - {lab.root}, old)
         if source is None:
             return None
-        backup = _back_up(lab.database)
-        with closing(sqlite3.connect(lab.database)) as connection, connection:
+        backup = _back_up(database)
+        with closing(sqlite3.connect(database)) as connection, connection:
             changed = dict(_rewrite(connection, Lab(source).folder, lab.folder))
         return Relocation(source, changed, backup)
 

@@ -11,11 +11,11 @@ from typing import Literal
 from mlflow import MlflowClient
 
 from glioseg.lab.addresses import Lab
-from glioseg.lab.needed import Book, needed, read_book
+from glioseg.lab.needed import Book, needed, read_book, texts
 from glioseg.lab.old_studies import kept_studies
 
-RECORDS = ("reports/train/run.json", "reports/settle/model.json")
-"""They name a run and a model that the next `dvc repro` may register."""
+RECORDS = ("reports/tune/study.json", "reports/train/run.json", "reports/settle/model.json")
+"""They name a study, a run and a model of which the next `dvc repro` may register a version."""
 
 PLACES = ("*/*", "*/*/*", "*/models/*", "*/*/models/*")
 """Where in `mlruns` MLflow makes a folder for each run and each logged model."""
@@ -74,7 +74,7 @@ def _at_hand(lab: Lab) -> Iterator[str]:
     for root in (lab.root, *lab.root.glob(".dvc/tmp/exps/*")):
         for record in RECORDS:
             with suppress(OSError, ValueError):
-                yield from json.loads((root / record).read_text()).values()
+                yield from texts(json.loads((root / record).read_text()))
 
 
 def _running(book: Book, *, quiet: bool) -> Iterator[str]:
