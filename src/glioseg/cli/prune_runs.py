@@ -43,7 +43,10 @@ def prune_runs(yes: Yes = False) -> None:
         print(waste_table(waste))
         if yes or typer.confirm("Remove all this for good?"):
             gone = prune(lab, client, waste)
-            print(f"mlruns: removed {len(gone)} things, {_size(sum(one.size for one in gone))} of files")
+            size = _size(sum(one.size for one in gone))
+            print(
+                f"mlruns: removed {len(gone)} things, {size} of files; all registered models are as they were"
+            )
     except (ValueError, OSError) as error:
         sys.exit(f"glioseg prune-runs: {error}")
 
