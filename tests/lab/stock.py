@@ -106,6 +106,7 @@ def build(root: Path) -> Stock:
     write(stock.lab.state("key") / "weights", "w" * 1000)
     write(stock.lab.tensorboard("key") / "events", "e" * 100)
     write(stock.lab.folder / "artifacts" / "train" / ORPHAN / "artifacts" / "x", "x" * 10)
+    write(stock.lab.lock("e" * 32), "")  # named like a run, but no folder of one
     stranger = client.create_run("0", run_name="stranger")  # not glioseg's: it may be running
     stock.ids["stranger"] = stranger.info.run_id
     return stock

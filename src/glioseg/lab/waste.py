@@ -17,8 +17,8 @@ from glioseg.lab.old_studies import kept_studies
 RECORDS = ("reports/tune/study.json", "reports/train/run.json", "reports/settle/model.json")
 """They name a study, a run and a model of which the next `dvc repro` may register a version."""
 
-PLACES = ("*/*", "*/*/*", "*/models/*", "*/*/models/*")
-"""Where in `mlruns` MLflow makes a folder for each run and each logged model."""
+PLACES = ("artifacts/*/*", "artifacts/*/models/*", "[0-9]*/*", "[0-9]*/models/*")
+"""Where MLflow makes a folder for each run and each logged model: of glioseg's experiments, and of others."""
 
 KINDS = ("run", "model", "study", "files")
 """In the order in which they go: an evaluation before its model, by which it is known as nobody's."""
