@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from glioseg import cli
 from glioseg.lab.addresses import Lab
+from glioseg.lab.fetch import model_folder
 from glioseg.lab.locations import MovedError, recorded_roots
-from glioseg.lab.registry import model_folder
 from glioseg.lab.relocate import RelocateError, relocate
 from glioseg.lab.tracking import connect, experiment_id
 

@@ -89,6 +89,8 @@ def test_a_champion_that_was_rolled_back_stays_so(project):
     assert again.returncode == 0, again.stderr
     assert f"version 2 is this model already; the champion is version {other}" in again.stdout
     assert aliases(project)["champion"] == other
+
+
 def test_all_that_was_made_is_needed_by_its_two_versions(project):
     lab = Lab(project)
     book = read_book(connect(lab))

@@ -4,9 +4,9 @@ import typer
 
 from glioseg.cli.predict import predict
 from glioseg.cli.preset import preset
-from glioseg.cli.rollback import rollback
 from glioseg.cli.prune_runs import prune_runs
 from glioseg.cli.relocate import relocate
+from glioseg.cli.rollback import rollback
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
