@@ -12,7 +12,10 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_TRACKING_URI := $(STORE)
 export DVC_NO_ANALYTICS := true
 
-.PHONY: repro test drill check ui studies serve bench lock help
+.PHONY: repro test drill check ui studies serve relocate bench lock help here
+
+# The programs in .venv name the folder that they were made in: after a move, or in a copy, make them anew.
+.PHONY: $(if $(filter-out $(CURDIR),$(shell cat $(READY) 2>/dev/null)),$(READY))
 
 help:  ## list what make can do
 	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
@@ -33,7 +36,7 @@ check: $(READY)  ## format, lint, types, import layers, doctests
 	lint-imports
 	pytest --quiet --doctest-modules src/glioseg
 
-ui: $(READY)  ## MLflow on the runs, http://127.0.0.1:5000
+ui: here  ## MLflow on the runs, http://127.0.0.1:5000
 	@echo "MLflow opens in its GenAI view: choose 'Model training' at the top left, or go straight to"
 	@echo "  trials     $(UI)/#/experiments/1/runs?workflowType=machine_learning"
 	@echo "  trainings  $(UI)/#/experiments/2/runs?workflowType=machine_learning"
@@ -43,8 +46,14 @@ ui: $(READY)  ## MLflow on the runs, http://127.0.0.1:5000
 studies: $(READY)  ## Optuna's dashboard on the studies, http://127.0.0.1:8080
 	optuna-dashboard sqlite:///$(CURDIR)/mlruns/optuna.db --host 127.0.0.1 --port 8080
 
-serve: $(READY)  ## MLflow's model server on the champion, http://127.0.0.1:5001
+serve: here  ## MLflow's model server on the champion, http://127.0.0.1:5001
 	mlflow models serve -m models:/glioseg@champion --env-manager local --host 127.0.0.1 --port 5001
+
+relocate: $(READY)  ## after this folder was moved, renamed or restored: make the runs in mlruns work again
+	glioseg relocate
+
+here: $(READY)
+	@python -m glioseg.lab.locations
 
 bench: $(READY) $(PEERS)  ## beside PyTorch, MONAI and nnU-Net, hours; ONLY=train_step for one
 	python -m bench $(if $(ONLY),--only $(ONLY)) $(BENCH)
@@ -63,7 +72,7 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.lock
 	UV_SYSTEM_CERTS=1 $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
-	touch $@
+	pwd -P > $@
 
 # The peers' own environment: six gigabytes, which nothing but the benchmarks needs.
 $(PEERS): bench/requirements.lock | $(READY)

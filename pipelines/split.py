@@ -12,11 +12,13 @@ from glioseg.files import write_whole
 from glioseg.params import load_params
 
 CROPPED, SPLITS = Path("data/cropped"), Path("data/splits.json")
+VERDICT = Path("reports/validation/raw.json")
 
 
 def main() -> None:
     manifest = pd.read_csv(CROPPED / MANIFEST, dtype={"case": str, "patient": str, "grade": str})
-    splits = split_cases(manifest, **load_params().split.model_dump())
+    alike = json.loads(VERDICT.read_text())["alike"]
+    splits = split_cases(manifest, alike=alike, **load_params().split.model_dump())
     write_whole(SPLITS, json.dumps(splits, indent=2).encode() + b"\n")
     sizes = ", ".join(f"{len(splits[part])} {part}" for part in ("train", "validation", "test"))
     print(f"split: {sizes}; {len(splits['folds'])} folds")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from glioseg.data.measures import VolumeRow
-from glioseg.data.outliers import far_away, find_outliers
+from glioseg.data.outliers import alike_cases, far_away, find_outliers
 from glioseg.data.terms import Contract, Far
 
 FAR = Far(severity="warning", predict="off", times=8, deviations=5)
@@ -83,3 +83,22 @@ def test_two_visits_of_a_patient_may_be_alike_but_not_the_same() -> None:
 def test_the_same_bytes_are_said_once() -> None:
     one = row("a", fingerprint=printed(3, 4, 0))
     assert alike(one, replace(one, case="b", same_bytes_as="a/t1")) is None
+
+
+def test_a_case_whose_modalities_are_all_like_those_of_another_is_said_once() -> None:
+    one = [row("a", role, fingerprint=printed(3, 4, 0)) for role in ("t1", "t2")]
+    other = [row("b", "t1", fingerprint=printed(3, 4, 2)), row("b", "t2", fingerprint=printed(3, 4, 1))]
+    found = find_outliers([*one, *other], {"a": "a", "b": "b"}, Contract())
+    # 25 / (5 · √29) and 25 / (5 · √26)
+    assert found == [{}, {}, {"alike": f"a in t1, t2, with a correlation of at least {5 / 29**0.5:.3f}"}, {}]
+
+
+def test_all_pairs_of_alike_cases_are_found_those_of_the_same_bytes_too() -> None:
+    one = row("a", fingerprint=printed(3, 4, 0))
+    rows = [one, replace(one, case="b", same_bytes_as="a/t1"), row("c", fingerprint=printed(3, 4, 1))]
+    rows.append(row("d", fingerprint=printed(4, 0, 3)))
+    rows += [replace(image, role="t2") for image in rows]
+    patients = {case: case for case in "abcd"}
+    assert alike_cases(rows, patients, Contract()) == [("a", "b"), ("a", "c"), ("b", "c")]
+    near = Contract().near_duplicate.model_copy(update={"severity": "off"})
+    assert alike_cases(rows, patients, Contract(near_duplicate=near)) == []

@@ -37,6 +37,42 @@ def test_every_case_is_in_one_part_and_patients_stay_together(patients, visits, 
         assert sorted(fold["train"] + fold["validation"]) == sorted(parts[0] + parts[1])
 
 
+@given(st.integers(8, 30), st.integers(1, 2), st.integers(0, 99), st.data())
+def test_patients_with_nearly_the_same_scan_are_never_in_two_parts(patients, visits, seed, data):
+    manifest = manifest_of(patients, visits=visits)
+    cases = [*manifest["case"], "refused"]  # is like others, but not in the cohort any more
+    pairs = data.draw(st.lists(st.tuples(*[st.sampled_from(cases)] * 2), max_size=4))
+    splits = split_cases(manifest, seed=seed, alike=pairs, **SETTINGS)
+    parts = [[splits[part] for part in ("train", "validation", "test")]]
+    parts += [[fold["train"], fold["validation"], splits["test"]] for fold in splits["folds"]]
+    for some in parts:
+        assert sorted(case for part in some for case in part) == sorted(manifest["case"])
+        home = {case: number for number, part in enumerate(some) for case in part}
+        chained = [(a, b) for a, b in pairs if "refused" not in (a, b)]
+        chained += [(a, b) for a in liked(pairs) for b in liked(pairs)]
+        assert all(home[a] == home[b] for a, b in chained)
+
+
+def liked(pairs):
+    """The cases that are like the refused one."""
+    return {case for pair in pairs if "refused" in pair for case in pair} - {"refused"}
+
+
+def test_without_such_patients_the_split_is_what_it_was():
+    manifest = manifest_of(30)
+    assert split_cases(manifest, seed=5, alike=[("a", "b")], **SETTINGS) == split_cases(
+        manifest, seed=5, **SETTINGS
+    )
+
+
+def test_patients_with_nearly_the_same_scan_count_as_one():
+    message = (
+        "expected at least 3 labelled patients, got 2, where those with nearly the same scan count as one"
+    )
+    with pytest.raises(SplitError, match=message):
+        split_cases(manifest_of(3), seed=0, alike=[("p000-0", "p002-0")], **SETTINGS)
+
+
 def test_grades_are_shared_out_evenly():
     splits = split_cases(manifest_of(100, grades=("HGG", "HGG", "HGG", "LGG")), seed=1, **SETTINGS)
     low = sum(int(case[1:4]) % 4 == 3 for case in splits["test"])

@@ -99,5 +99,6 @@ def test_the_json(tmp_path: Path) -> None:
         ],
         "warnings": [],
         "notes": [],
+        "alike": [],
         "volumes": [],
     }

@@ -1,4 +1,6 @@
+import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,3 +44,25 @@ def shop(common_lab, tmp_path):
     from shops import Shop  # not every test of this folder needs MLflow
 
     return Shop(common_lab, f"unet-{tmp_path.name}", tmp_path)
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    """A lab with two registered versions and much that nobody needs; nobody changes this one."""
+    import stock
+
+    return stock.build(tmp_path_factory.mktemp("built"))
+
+
+@pytest.fixture
+def stocked(built, tmp_path, monkeypatch):
+    """A copy of such a lab, in a folder with a name that has to be quoted in an address and in SQL."""
+    from glioseg.lab.relocate import relocate
+    from glioseg.lab.tracking import connect
+
+    lab = Lab(tmp_path / "o'Neill's 100% ü")
+    shutil.copytree(built.lab.root, lab.root)
+    relocate(lab)
+    monkeypatch.chdir(lab.root)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    return replace(built, lab=lab, client=connect(lab))

@@ -8,6 +8,10 @@ import pytest
 import yaml
 
 from glioseg.data.volumes import read_volume
+from glioseg.lab.addresses import Lab
+from glioseg.lab.needed import needed, read_book
+from glioseg.lab.old_studies import kept_studies
+from glioseg.lab.tracking import connect
 from tests.projects import GRID, SHAPE, command
 
 CASES = 8
@@ -85,6 +89,16 @@ def test_a_champion_that_was_rolled_back_stays_so(project):
     assert again.returncode == 0, again.stderr
     assert f"version 2 is this model already; the champion is version {other}" in again.stdout
     assert aliases(project)["champion"] == other
+
+
+def test_all_that_was_made_is_needed_by_its_two_versions(project):
+    lab = Lab(project)
+    book = read_book(connect(lab))
+    kept = needed(book)
+    assert kept >= book.runs.keys() | book.models.keys() | set(kept_studies(lab))
+    assert len(kept_studies(lab)) == 1
+    stages = sorted(run.data.tags["stage"] for run in book.runs.values())
+    assert stages == ["evaluate", "evaluate", "train", "tune", "tune", "tune"]
 
 
 def test_nothing_half_written_is_left(project):

@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 import yaml
 
+import split
 import validate
 from _stage import RECORDS, run
 from glioseg.data.cases import Case, read_cohort, write_cohort
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.store import MANIFEST, store_cohort
-from glioseg.data.volumes import Grid, Volume, write_volume
+from glioseg.data.volumes import Grid, Volume, read_volume, write_volume
 from glioseg.labels import Scheme
 
 ROOT = Path(__file__).parents[2]
@@ -133,6 +134,41 @@ def test_crops_on_the_fly_are_measured_from_their_scans(
         " got two/t2: expected a raw scan to crop, got none"
         for n in (1, 2)
     ]
+
+
+def test_two_patients_with_the_same_scan_are_said_in_one_line_and_stay_together(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng, names = np.random.default_rng(7), ("one", "two", "three", "four", "five")
+    brain = np.zeros(SHAPE, bool)
+    brain[5:15, 4:14, 3:11] = True
+    for name in names[2:]:
+        for role in (*MODALITIES, "seg"):
+            own = read_volume(RAW / "one" / f"one_{role}.nii.gz").data
+            image = (rng.integers(100, 900, SHAPE) * brain).astype(np.int16)
+            noise = (rng.integers(0, 9, SHAPE) * brain).astype(np.int16)
+            scan(name, role, own if role == "seg" else own + noise if name == "four" else image)
+    write_cohort(RAW / "cohort.csv", [Case(name, {}, Scheme.BRATS2021) for name in names])
+    stage(monkeypatch, "raw")
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "near duplicate" in line]
+    assert len(warnings) == 1
+    assert warnings[0].startswith(
+        "warning: four/t1 (four_t1.nii.gz): near duplicate: expected an image that no earlier case has,"
+        " got that of one in t1, t1ce, t2, flair, with a correlation of at least "
+    )
+    assert record("raw")["alike"] == [["one", "four"]]
+
+    manifest = pd.DataFrame({"case": names, "patient": names, "grade": "HGG", "ncr_vox": range(5)})
+    Path("data/cropped").mkdir()
+    manifest.assign(ed_vox=1, et_vox=1).to_csv("data/cropped/manifest.csv", index=False)
+    for seed in range(10):
+        params = yaml.safe_load(Path("params.yaml").read_text())
+        params["split"]["seed"] = seed
+        Path("params.yaml").write_text(yaml.safe_dump(params))
+        split.main()
+        splits = json.loads(Path("data/splits.json").read_text())
+        for part in ("train", "validation", "test"):
+            assert ("one" in splits[part]) == ("four" in splits[part])
 
 
 @pytest.mark.parametrize("arguments", [(), ("raw", "cropped"), ("training",)])

@@ -4,6 +4,8 @@ import typer
 
 from glioseg.cli.predict import predict
 from glioseg.cli.preset import preset
+from glioseg.cli.prune_runs import prune_runs
+from glioseg.cli.relocate import relocate
 from glioseg.cli.rollback import rollback
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -17,3 +19,5 @@ def main() -> None:
 app.command()(preset)
 app.command()(predict)
 app.command()(rollback)
+app.command()(prune_runs)
+app.command()(relocate)

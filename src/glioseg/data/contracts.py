@@ -24,6 +24,7 @@ from glioseg.data.cases import Case
 from glioseg.data.crop_contract import crop_tables
 from glioseg.data.docs_site import finish_site
 from glioseg.data.measures import VolumeRow
+from glioseg.data.outliers import alike_cases
 from glioseg.data.raw_contract import raw_tables
 from glioseg.data.rules import Rule, Table
 from glioseg.data.store_survey import CropRow
@@ -74,6 +75,7 @@ def check_raw(
             volumes=[_shown(row) for row in rows],
             on_failure=on_failure,
             unlabelled=unlabelled,
+            alike=alike_cases(rows, {case.case: case.patient for case in cases}, contract),
         )
         files = {case.case: case.files for case in cases}
         finish_site(aside, verdict, draw_findings(files, verdict, aside))

@@ -1,6 +1,8 @@
 """Which volumes of a cohort are far from the others, and which are too near to one another."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -33,19 +35,41 @@ def find_outliers(rows: Sequence[VolumeRow], patients: Mapping[str, str], terms:
         One entry a row, with those of `ODD_COLUMNS` of which there is something to say.
     """
     found: list[Oddity] = [{} for _ in rows]
-    for modality in MODALITIES:
-        numbers = [number for number, row in enumerate(rows) if row.role == modality]
+    for numbers in _by_modality(rows):
         images = [rows[number] for number in numbers]
         said = (
             far_away([row.range for row in images], terms.range),
             far_away([row.peak for row in images], terms.peak),
             far_away([row.detail for row in images], terms.detail, only_less=True),
-            _twins(images, patients, terms.near_duplicate),
         )
-        for column, words_of in zip(ODD_COLUMNS, said, strict=True):
+        for column, words_of in zip(ODD_COLUMNS, said, strict=False):
             for index, words in words_of.items():
                 found[numbers[index]][column] = words
+    for number, words in _said_of_twins(rows, _twins(rows, patients, terms.near_duplicate)).items():
+        found[number]["alike"] = words
     return found
+
+
+def alike_cases(
+    rows: Sequence[VolumeRow], patients: Mapping[str, str], terms: Contract
+) -> list[tuple[str, str]]:
+    """Pairs of cases that share nearly the same image, or the same bytes; the earlier case first.
+
+    Args:
+        rows: the measured volumes of a cohort.
+        patients: the patient of each case.
+        terms: how near is near; where near duplicates are not asked for, there are none.
+    """
+    if terms.near_duplicate.severity == "off":
+        return []
+    twins = _twins(rows, patients, terms.near_duplicate)
+    return sorted({(rows[twin.earlier].case, rows[twin.later].case) for twin in twins})
+
+
+def _by_modality(rows: Sequence[VolumeRow]) -> Iterator[list[int]]:
+    """The numbers of the rows of each modality."""
+    for modality in MODALITIES:
+        yield [number for number, row in enumerate(rows) if row.role == modality]
 
 
 def far_away(values: Sequence[float | None], far: Far, *, only_less: bool = False) -> dict[int, str]:
@@ -77,17 +101,51 @@ def _times(log: float) -> str:
     return f"{float(f'{np.exp(log):.3g}'):g} times"
 
 
-def _twins(images: Sequence[VolumeRow], patients: Mapping[str, str], terms: Alike) -> dict[int, str]:
-    """The last earlier case that an image is nearly the same as; the same bytes have a rule of their own."""
-    marked = [index for index, row in enumerate(images) if row.fingerprint and not row.same_bytes_as]
-    if len(marked) < 2:
-        return {}
-    prints = np.stack([read_fingerprint(str(images[index].fingerprint)) for index in marked])
-    likeness = np.tril(prints @ prints.T, -1)
-    said = {}
-    for later, earlier in np.argwhere(likeness > terms.correlation).tolist():
-        one, other = images[marked[later]].case, images[marked[earlier]].case
-        near = terms.correlation if patients[one] != patients[other] else terms.same_patient
-        if one != other and likeness[later, earlier] > near:
-            said[marked[later]] = f"{other}, with a correlation of {likeness[later, earlier]:.3f}"
-    return said
+@dataclass(frozen=True)
+class _Twin:
+    """Two rows that hold nearly the same image."""
+
+    later: int
+    earlier: int
+    correlation: float
+
+
+def _twins(rows: Sequence[VolumeRow], patients: Mapping[str, str], terms: Alike) -> list[_Twin]:
+    found = []
+    for numbers in _by_modality(rows):
+        marked = [number for number in numbers if rows[number].fingerprint]
+        if len(marked) < 2:
+            continue
+        prints = np.stack([read_fingerprint(str(rows[number].fingerprint)) for number in marked])
+        likeness = np.tril(prints @ prints.T, -1)
+        for later, earlier in np.argwhere(likeness > terms.correlation).tolist():
+            twin = _Twin(marked[later], marked[earlier], float(likeness[later, earlier]))
+            one, other = rows[twin.later].case, rows[twin.earlier].case
+            near = terms.correlation if patients[one] != patients[other] else terms.same_patient
+            if one != other and twin.correlation > near:
+                found.append(twin)
+    return found
+
+
+def _said_of_twins(rows: Sequence[VolumeRow], twins: Iterable[_Twin]) -> dict[int, str]:
+    """What is said of a case, at its first image that an earlier case has: once for all its modalities.
+
+    Of several earlier cases the last one counts. Images of the same bytes have a rule of their own.
+    """
+    last = {
+        twin.later: twin
+        for twin in twins
+        if not (rows[twin.later].same_bytes_as or rows[twin.earlier].same_bytes_as)
+    }
+    shared: dict[tuple[str, str], list[_Twin]] = defaultdict(list)
+    for twin in last.values():
+        shared[rows[twin.later].case, rows[twin.earlier].case].append(twin)
+    return {same[0].later: _words(rows, earlier, same) for (_, earlier), same in shared.items()}
+
+
+def _words(rows: Sequence[VolumeRow], earlier: str, same: Sequence[_Twin]) -> str:
+    least = min(twin.correlation for twin in same)
+    if len(same) == 1:
+        return f"{earlier}, with a correlation of {least:.3f}"
+    roles = ", ".join(rows[twin.later].role for twin in same)
+    return f"{earlier} in {roles}, with a correlation of at least {least:.3f}"

@@ -6,6 +6,8 @@ from typing import TypedDict
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold
 
 
@@ -31,12 +33,19 @@ class Splits(TypedDict):
 
 
 def split_cases(
-    manifest: pd.DataFrame, *, seed: int, test_fraction: float, validation_fraction: float, folds: int
+    manifest: pd.DataFrame,
+    *,
+    seed: int,
+    test_fraction: float,
+    validation_fraction: float,
+    folds: int,
+    alike: Sequence[Sequence[str]] = (),
 ) -> Splits:
     """Divide the cases of a manifest.
 
-    Every patient is in one part only. Within each stratum (grade × tumour size above or below the
-    median) patients are drawn at random, so that the parts resemble each other.
+    Every patient is in one part only, and so are patients of whom scans are nearly the same: they count
+    as one. Within each stratum (grade × tumour size above or below the median) patients are drawn at
+    random, so that the parts resemble each other.
 
     Args:
         manifest: columns case, patient, grade, ncr_vox, ed_vox, et_vox (data/cropped/manifest.csv).
@@ -44,14 +53,17 @@ def split_cases(
         test_fraction: share of patients to test on.
         validation_fraction: share of patients to choose by.
         folds: of cross-validation over all but the test cases; fewer where patients are fewer.
+        alike: pairs of cases with nearly the same image; they need not be in the manifest.
 
     Raises:
         SplitError: fewer than three patients.
     """
+    manifest = manifest.assign(patient=_persons(manifest, alike))
     strata = _strata(manifest)
     patients = manifest.groupby("patient", sort=True)["case"].apply(list)
     if len(patients) < 3:
-        raise SplitError(f"split: expected at least 3 labelled patients, got {len(patients)}")
+        counted = ", where those with nearly the same scan count as one" if alike else ""
+        raise SplitError(f"split: expected at least 3 labelled patients, got {len(patients)}{counted}")
     stratum_of = dict(zip(manifest["patient"], strata, strict=True))
     order = _interleave([stratum_of[patient] for patient in patients.index], seed)
     tests = max(1, round(test_fraction * len(order)))
@@ -88,6 +100,19 @@ def training_parts(splits: Splits, *, folds: int) -> list[Fold]:
     if folds != len(splits["folds"]):
         raise SplitError(f"train.folds: expected 1 or {len(splits['folds'])}, got {folds}")
     return splits["folds"]
+
+
+def _persons(manifest: pd.DataFrame, alike: Sequence[Sequence[str]]) -> list[str]:
+    """Who each case is of: its patient, or all patients whose scans are nearly the same, directly or not."""
+    patient_of = dict(zip(manifest["case"], manifest["patient"], strict=True))
+    pairs = [[patient_of.get(case, case) for case in pair] for pair in alike]
+    names = sorted({*patient_of.values(), *(name for pair in pairs for name in pair)})
+    number = {name: index for index, name in enumerate(names)}
+    ends = np.array([[number[name] for name in pair] for pair in pairs], int).reshape(-1, 2)
+    graph = csr_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(len(names), len(names)))
+    _, person = connected_components(csr_array(graph), directed=False)
+    shared = pd.Series(names).groupby(person).agg(" and ".join)
+    return [str(shared[person[number[patient]]]) for patient in manifest["patient"]]
 
 
 def _strata(manifest: pd.DataFrame) -> list[str]:

@@ -1,7 +1,7 @@
 """What a validation concluded: the status of every case, and each violation with its cause."""
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -58,7 +58,8 @@ class Verdict:
     """The outcome of one validation.
 
     `cases` maps a case to its status; `violations`, `warnings` and `notes` are the findings that are
-    critical, warnings and infos; `volumes` is the measured table.
+    critical, warnings and infos; `volumes` is the measured table; `alike` are pairs of cases with nearly
+    the same image, which a split must not part.
     """
 
     stage: str
@@ -68,6 +69,7 @@ class Verdict:
     warnings: list[Finding]
     notes: list[Finding]
     volumes: list[dict[str, object]]
+    alike: Sequence[tuple[str, str]] = ()
 
     @property
     def outcome(self) -> Literal["passed", "failed", "quarantined"]:
@@ -92,6 +94,7 @@ class Verdict:
             "violations": [_record(finding) for finding in self.violations],
             "warnings": [_record(finding) for finding in self.warnings],
             "notes": [_record(finding) for finding in self.notes],
+            "alike": self.alike,
             "volumes": self.volumes,
         }
         write_whole(path, json.dumps(record, indent=1, allow_nan=False).encode() + b"\n")
@@ -124,6 +127,7 @@ def judge(
     volumes: list[dict[str, object]],
     on_failure: OnFailure,
     unlabelled: Collection[str] = (),
+    alike: Sequence[tuple[str, str]] = (),
 ) -> Verdict:
     """Give every case its status.
 
@@ -134,6 +138,7 @@ def judge(
         volumes: the measured table, one record a row.
         on_failure: whether the pipeline stops, or goes on without the bad cases.
         unlabelled: the cases that have no segmentation.
+        alike: pairs of cases with nearly the same image.
     """
     names = list(dict.fromkeys(cases))
     order = {name: index for index, name in enumerate(names)}
@@ -144,7 +149,7 @@ def judge(
     )
     good = {name: PREDICTION_ONLY if name in unlabelled else ACCEPTED for name in names}
     statuses = good | {violation.case: REFUSED for violation in violations}
-    return Verdict(stage, on_failure, statuses, violations, warnings, notes, volumes)
+    return Verdict(stage, on_failure, statuses, violations, warnings, notes, volumes, alike)
 
 
 def _record(finding: Finding) -> dict[str, object]:

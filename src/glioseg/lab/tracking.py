@@ -13,6 +13,8 @@ from mlflow.exceptions import MlflowException
 
 from glioseg.lab.addresses import Lab, alone
 from glioseg.lab.lineage import CROPPED, data_version, tags
+from glioseg.lab.locations import require_here
+from glioseg.lab.presence import enter
 
 EXPERIMENTS = ("tune", "train", "evaluate")
 """One experiment a purpose: runs in one are worth comparing."""
@@ -24,8 +26,13 @@ def connect(lab: Lab) -> MlflowClient:
     """Open the lab's MLflow database for this process; create it and its experiments where new.
 
     Processes that create the database at the same time would crash, so one does and others wait.
+
+    Raises:
+        MovedError: the lab was moved or copied, and its database still names the old folder.
     """
+    require_here(lab)
     lab.folder.mkdir(parents=True, exist_ok=True)
+    enter(lab)
     for chatter in ("mlflow.store.db.utils", "mlflow.system_metrics.system_metrics_monitor"):
         logging.getLogger(chatter).setLevel(logging.WARNING)
     mlflow.set_tracking_uri(lab.tracking_uri)

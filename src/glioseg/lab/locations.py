@@ -1,0 +1,65 @@
+"""Where MLflow's database says that its lab is: it keeps whole addresses, which a moved folder makes wrong.
+
+Light: nothing of MLflow is imported. As a program it says whether the lab of this folder was moved.
+"""
+
+import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from glioseg.lab.addresses import Lab
+
+DATABASE = "mlflow.db"
+
+
+class MovedError(ValueError):
+    """A lab that is not where its database says; the message says where that is."""
+
+
+def recorded_roots(database: Path) -> set[Path]:
+    """The project folders that a database names: one as a rule, none where it is new.
+
+    Args:
+        database: MLflow's SQLite file; it is only read.
+    """
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+            rows = connection.execute("SELECT name, artifact_location FROM experiments").fetchall()
+    except sqlite3.Error:
+        return set()
+    return {root for name, location in rows if (root := _root(name, location)) is not None}
+
+
+def _root(experiment: str, location: str) -> Path | None:
+    """The project of an experiment that glioseg created; None for one of others."""
+    path = Path(unquote(urlsplit(location).path))
+    if not path.is_absolute() or len(path.parts) < 4:
+        return None
+    root = path.parents[2]
+    return root if location == Lab(root).artifacts_uri(experiment) else None
+
+
+def of_files(lab: Lab) -> bool:
+    """Whether the lab's databases are files in its folder, and not on a server that many share."""
+    return lab.tracking_uri.startswith("sqlite:")
+
+
+def require_here(lab: Lab) -> None:
+    """Stop before a run's files go to a folder that this lab was moved or copied from.
+
+    Raises:
+        MovedError: the database in the lab's folder names another one.
+    """
+    elsewhere = recorded_roots(lab.folder / DATABASE) - {lab.root}
+    if elsewhere and of_files(lab):
+        names = " and ".join(map(str, sorted(elsewhere)))
+        raise MovedError(f"{lab.folder.name} was made in {names}; run `glioseg relocate`")
+
+
+if __name__ == "__main__":
+    try:
+        require_here(Lab.here())
+    except MovedError as error:
+        sys.exit(str(error))
