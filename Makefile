@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_TRACKING_URI := $(STORE)
 export DVC_NO_ANALYTICS := true
 
-.PHONY: repro test drill check ui studies serve bench lock help
+.PHONY: repro test drill check ui studies report serve bench lock help
 
 help:  ## list what make can do
 	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
@@ -42,6 +42,9 @@ ui: $(READY)  ## MLflow on the runs, http://127.0.0.1:5000
 
 studies: $(READY)  ## Optuna's dashboard on the studies, http://127.0.0.1:8080
 	optuna-dashboard sqlite:///$(CURDIR)/mlruns/optuna.db --host 127.0.0.1 --port 8080
+
+report: $(READY)  ## all models and studies in one offline page, reports/experiments.html
+	glioseg report
 
 serve: $(READY)  ## MLflow's model server on the champion, http://127.0.0.1:5001
 	mlflow models serve -m models:/glioseg@champion --env-manager local --host 127.0.0.1 --port 5001

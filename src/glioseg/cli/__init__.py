@@ -4,6 +4,7 @@ import typer
 
 from glioseg.cli.predict import predict
 from glioseg.cli.preset import preset
+from glioseg.cli.report import report
 from glioseg.cli.rollback import rollback
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -16,4 +17,5 @@ def main() -> None:
 
 app.command()(preset)
 app.command()(predict)
+app.command()(report)
 app.command()(rollback)
