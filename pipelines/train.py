@@ -54,8 +54,8 @@ def main() -> None:
 
 
 def name_of(network: Network) -> str:
-    shape = f"{network.base_filters} filters, depth {network.depth}, {network.spacing_mm} mm"
-    return f"{network.architecture}, {shape}"
+    """Short, since MLflow's lists and legends show some twenty letters: filters × depth, at a spacing."""
+    return f"{network.architecture} {network.base_filters}×{network.depth}, {network.spacing_mm} mm"
 
 
 if __name__ == "__main__":

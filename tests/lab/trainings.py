@@ -1,7 +1,6 @@
-"""Trainings and evaluations without a network, through the lab's own functions: what a model reaches is given."""
+"""Trainings and evaluations without a network, through the lab's own functions: what is reached is given."""
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +46,7 @@ def params(depth: int) -> dict[str, object]:
 
 def train(lab: Lab, folder: Path, *, depth: int) -> Trained:
     """Log a training and its model, of which some bytes are all that is."""
-    client, name = connect(lab), f"seed, 8 filters, depth {depth}, 2 mm"
+    client, name = connect(lab), f"seed 8×{depth}, 2 mm"
     cases = [{"train": 6, "validation": 2}]
     with training_run(
         client, state=lab.state(f"depth {depth}"), name=name, params=params(depth), cases=cases
@@ -134,7 +133,3 @@ def two_models(lab: Lab, folder: Path) -> tuple[Trained, Trained]:
     evaluate(one, folder / "A", A, depth=3)
     evaluate(other, folder / "B", B, depth=4)
     return one, other
-
-
-if __name__ == "__main__":
-    two_models(Lab.here(), Path(sys.argv[1]))

@@ -51,6 +51,7 @@ class StudyLog:
         status, suffix = ENDINGS[outcome]
         if value is not None:
             log_metrics(self._client, run_id, {f"best_{WATCHED}": value})
+            log_metrics(self._client, self.parent_id, {f"{WATCHED}_by_trial": value}, step=number)
         self._client.set_tag(run_id, "state", outcome)
         self._client.set_tag(run_id, "mlflow.runName", f"trial {number}{suffix}")
         self._client.set_terminated(run_id, status)

@@ -43,8 +43,8 @@ def comparison(test_sets: Sequence[Sequence[Evaluated]], gallery: Gallery) -> di
 
 def label(model: Evaluated) -> str:
     """A model in one line, so that a person can tell it from others with the same network."""
-    version = f"{model.versions[0]}: " if model.versions else ""
-    return f"{version}{model.name}, tested {model.when:%Y-%m-%d %H:%M}"
+    version = f"{model.versions[0]}, " if model.versions else ""
+    return f"{version}{model.when:%Y-%m-%d %H:%M}, {model.name}"
 
 
 def _set(models: Sequence[Evaluated], gallery: Gallery) -> dict[str, Any]:
@@ -55,8 +55,12 @@ def _set(models: Sequence[Evaluated], gallery: Gallery) -> dict[str, Any]:
             {
                 "id": model.run_id,
                 "label": label(model),
+                "params": model.params,
                 "values": {measure: values(model.table, measure, cases) for measure in MEASURES},
-                "pictures": [gallery.hashes.get((model.run_id, case)) for case in cases],
+                "pictures": [
+                    gallery.hashes.get((model.run_id, case)) if case in model.pictures else False
+                    for case in cases
+                ],
             }
             for model in models
         ],

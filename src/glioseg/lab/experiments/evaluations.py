@@ -35,6 +35,7 @@ class Evaluated:
     name: str
     when: datetime
     tags: Mapping[str, str]
+    params: Mapping[str, str]
     metrics: Mapping[str, float]
     table: pd.DataFrame
     pictures: Mapping[str, Path]
@@ -121,6 +122,7 @@ def _read(client: MlflowClient, run: Run, versions: Sequence[Version]) -> Evalua
         name=run.info.run_name,
         when=datetime.fromtimestamp(run.info.start_time / 1000, UTC),
         tags=tags,
+        params=run.data.params,
         metrics=run.data.metrics,
         table=_table(content),
         pictures=dict(_pictures(client, run.info.run_id)),

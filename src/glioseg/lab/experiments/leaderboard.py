@@ -32,6 +32,9 @@ NUMBERS: dict[str, tuple[Number, ...]] = {
 }
 """Groups of columns: each a mean over the test cases."""
 
+FACTS = ("registered", "preset", "training run", "data", "commit", "tested")
+"""What is told of a model's origin."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -43,15 +46,20 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Fact:
+    """A thing known of a model's origin; `whole` is a hash that `text` has the beginning of."""
+
+    text: str
+    whole: str = ""
+
+
+@dataclass(frozen=True)
 class Row:
-    """A model in the leaderboard: its cells, and a text for each thing known of its origin."""
+    """A model in the leaderboard: its numbers, and its `FACTS`."""
 
     model: Evaluated
     cells: Sequence[Cell]
-    facts: Sequence[str]
-
-
-FACTS = ("registered", "preset", "training run", "data", "commit", "tested")
+    facts: Sequence[Fact]
 
 
 def leaderboard(models: Sequence[Evaluated]) -> list[Row]:
@@ -78,15 +86,15 @@ def _cells(number: Number, models: Sequence[Evaluated]) -> list[Cell]:
     ]
 
 
-def _facts(model: Evaluated) -> list[str]:
+def _facts(model: Evaluated) -> list[Fact]:
     tags = model.tags
-    commit = tags.get("git_commit", UNKNOWN)[:SHORT]
-    run = " ".join([tags.get("trained_run", "")[:SHORT], model.training]).strip()
+    run, commit = tags.get("trained_run", ""), tags.get("git_commit", UNKNOWN)
+    dirty = " + changes" if tags.get("git_dirty") == "true" else ""
     return [
-        ", ".join(map(str, model.versions)) or "no",
-        tags.get("preset", UNKNOWN),
-        run,
-        model.data[:SHORT],
-        f"{commit} + changes" if tags.get("git_dirty") == "true" else commit,
-        f"{model.when:%Y-%m-%d %H:%M}",
+        Fact(", ".join(map(str, model.versions)) or "no"),
+        Fact(tags.get("preset", UNKNOWN)),
+        Fact(f"{run[:SHORT]} {model.training}".strip(), run),
+        Fact(model.data[:SHORT], model.data),
+        Fact(f"{commit[:SHORT]}{dirty}", commit),
+        Fact(f"{model.when:%Y-%m-%d %H:%M}"),
     ]

@@ -81,6 +81,13 @@ function interval(values) {
   return [means[50], means[1949]];
 }
 
+function plainTable(id, head, lines) {
+  const cells = (line) => [html("th", { scope: "row" }, line[0]), ...line.slice(1).map((text) => html("td", {}, String(text)))];
+  return html("table", { id },
+    html("thead", {}, html("tr", {}, ...head.map((text) => html("th", { scope: "col" }, text)))),
+    html("tbody", {}, ...lines.map((line) => html("tr", {}, ...cells(line)))));
+}
+
 function summaryTable(rows, measure) {
   const head = ["", "mean of A", "mean of B", "difference", "95 % interval", "better", "worse", "same"];
   const lines = columns.map((column, k) => {
@@ -92,10 +99,7 @@ function summaryTable(rows, measure) {
     const means = ["left", "right"].map((side) => number(average(pairs.map((row) => row[side][k])), measure));
     return [column, ...means, signed(change, measure), ends.join(" to "), ...["better", "worse", "same"].map(count)];
   });
-  const cells = (line) => [html("th", { scope: "row" }, line[0]), ...line.slice(1).map((text) => html("td", {}, String(text)))];
-  return html("table", { id: "summary" },
-    html("thead", {}, html("tr", {}, ...head.map((text) => html("th", { scope: "col" }, text)))),
-    html("tbody", {}, ...lines.map((line) => html("tr", {}, ...cells(line)))));
+  return plainTable("summary", head, lines);
 }
 
 function casesTable(rows, measure) {
@@ -138,14 +142,7 @@ function pairedPlot(rows, k, measure) {
     ...pairs.map(dot));
 }
 
-/* Both pictures of a case, side by side; a picture is decoded once it comes near. */
-const watcher = new IntersectionObserver((entries) => {
-  for (const { target } of entries.filter((entry) => entry.isIntersecting)) {
-    target.src = data.images[target.dataset.hash];
-    watcher.unobserve(target);
-  }
-}, { rootMargin: "600px" });
-
+/* Both pictures of a case, side by side; the browser decodes one once it comes near. */
 function picture(row, side, models) {
   const letter = "AB"[side], caption = html("figcaption", {}, html("b", {}, letter), ` ${models[side].label}`);
   const hash = row.pictures[side];
@@ -153,10 +150,9 @@ function picture(row, side, models) {
     const why = hash === null ? "left out of this page, to keep it small" : "no longer in the run";
     return html("figure", {}, html("p", { class: "none" }, `The picture is ${why}.`), caption);
   }
-  const image = html("img", { "data-hash": hash, alt: `${row.name}, model ${letter}: FLAIR, T1ce, truth and prediction in three planes` });
+  const image = html("img", { src: data.images[hash], decoding: "async", alt: `${row.name}, model ${letter}: FLAIR, T1ce, truth and prediction in three planes` });
   const button = html("button", { type: "button", "aria-label": `Enlarge ${row.name}, model ${letter}` }, image);
   button.addEventListener("click", () => enlarge(row, side, models));
-  watcher.observe(image);
   return html("figure", {}, button, caption);
 }
 
@@ -191,6 +187,16 @@ function enlarge(row, first, models) {
   dialog.showModal();
 }
 
+function settingsThatDiffer(a, b) {
+  const names = [...new Set([...Object.keys(a.params), ...Object.keys(b.params)])].sort();
+  const lines = names.filter((name) => a.params[name] !== b.params[name])
+    .map((name) => [name, ...[a, b].map((model) => model.params[name] ?? "not logged")]);
+  const heading = html("h3", {}, "Settings that differ");
+  if (!lines.length) return [heading, html("p", {}, names.length ? "None." : "Neither run has its settings.")];
+  const table = plainTable("settings", ["setting", "A", "B"], lines);
+  return [heading, html("div", { class: "wide" }, table)];
+}
+
 /* Choosing: B is another model of A's own test set. */
 
 const setOf = (id) => data.sets.find((set) => set.models.some((model) => model.id === id));
@@ -219,13 +225,12 @@ function compare() {
   table.addEventListener("sorted", () =>
     pictures.append(...all("tbody tr", table).map((line) => sections[line.dataset.case])));
   sortBy(all("thead button", table)[1]);
-  watcher.disconnect();
-  all("img", pictures).forEach((image) => watcher.observe(image));
   find("#comparison").replaceChildren(
     wide(summaryTable(rows, measure)),
     html("p", { class: "dim" }, "The difference is B less A, case by case; ▲ and ▼ say whether B is better or worse. The interval is the 95 % bootstrap interval of its mean over these cases; a dot in a plot is a case, and on the dashed line both are the same."),
     html("div", { class: "plots" }, ...columns.map((_, k) => pairedPlot(rows, k, measure))),
     wide(table),
+    ...settingsThatDiffer(...models),
     html("p", { class: "dim" }, "Pictures follow in the table's order. Select one to see it large, with the other model's in the same place. The patient's right (R) is on the left."),
     pictures);
 }
@@ -245,17 +250,27 @@ if (data.pair) {
 
 /* Studies: Optuna's figures in the page's own colours, drawn once they are opened. */
 
+const dark = matchMedia("(prefers-color-scheme: dark)");
 const figures = new Map(all(".figure").map((place) => [place, JSON.parse(find("script", place).textContent)]));
 
+function dress({ data: traces, layout }) {
+  const style = getComputedStyle(document.documentElement);
+  const [color, gridcolor] = ["--ink", "--line"].map((name) => style.getPropertyValue(name).trim());
+  Object.assign(layout, { paper_bgcolor: "transparent", plot_bgcolor: "transparent", font: { color } });
+  for (const axis of Object.keys(layout).filter((key) => /^[xy]axis/.test(key))) {
+    Object.assign(layout[axis], { gridcolor, zerolinecolor: gridcolor });
+  }
+  for (const trace of traces.filter((one) => one.type === "parcoords")) {
+    Object.assign(trace, { tickfont: { color }, rangefont: { color }, labelfont: { color } });
+    if (dark.matches) trace.line.reversescale = !trace.line.reversescale;
+  }
+}
+
 function drawStudy(study) {
-  const style = getComputedStyle(document.documentElement), colour = (name) => style.getPropertyValue(name).trim();
   for (const place of all(".figure", study)) {
-    const { data: traces, layout } = structuredClone(figures.get(place));
-    Object.assign(layout, { paper_bgcolor: "transparent", plot_bgcolor: "transparent", font: { color: colour("--ink") } });
-    for (const axis of Object.keys(layout).filter((key) => /^[xy]axis/.test(key))) {
-      Object.assign(layout[axis], { gridcolor: colour("--line"), zerolinecolor: colour("--line") });
-    }
-    Plotly.newPlot(place, traces, layout, { responsive: true, displaylogo: false });
+    const figure = structuredClone(figures.get(place));
+    dress(figure);
+    Plotly.newPlot(place, figure.data, figure.layout, { responsive: true, displaylogo: false });
   }
 }
 
@@ -264,4 +279,4 @@ for (const study of all(".study")) {
   study.addEventListener("toggle", draw);
   draw();
 }
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => all(".study[open]").forEach(drawStudy));
+dark.addEventListener("change", () => all(".study[open]").forEach(drawStudy));
