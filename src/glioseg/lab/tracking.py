@@ -10,6 +10,7 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, Metric, Param
 from mlflow.exceptions import MlflowException
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 from glioseg.lab.addresses import Lab, alone
@@ -104,17 +105,29 @@ def log_metrics(
 def log_dataset(client: MlflowClient, run_id: str, *, cases: Mapping[str, int]) -> Dataset:
     """Record the cohort as a run's input; its digest is DVC's hash.
 
+    How many cases are used for what is a tag of the run: MLflow keeps one dataset for a digest, with
+    what the first run said of it.
+
     Args:
         client: as from `connect`.
         run_id: the run that reads the cohort.
         cases: how many cases it uses for what, e.g. {"train": 40}; MLflow calls these uses the context.
     """
-    digest = data_version()[:36]
-    profile = ", ".join(f"{count} {use}" for use, count in cases.items())
-    dataset = Dataset("cohort", digest, source_type="dvc", source=f'"{CROPPED}"', profile=f'"{profile}"')
+    dataset = Dataset("cohort", data_version()[:36], source_type="dvc", source=f'"{CROPPED}"')
     context = InputTag(MLFLOW_DATASET_CONTEXT, ", ".join(cases))
     client.log_inputs(run_id, [DatasetInput(dataset, [context])])
+    client.set_tag(run_id, "cases", ", ".join(f"{count} {use}" for use, count in cases.items()))
     return dataset
+
+
+def system_metrics(run_id: str) -> SystemMetricsMonitor:
+    """Log what this machine's processors and memory do to a run, until `finish` of the result is called.
+
+    MLflow itself does so only for runs that `mlflow.start_run` opens.
+    """
+    monitor = SystemMetricsMonitor(run_id)
+    monitor.start()
+    return monitor
 
 
 def known_model(client: MlflowClient, model_id: str | None) -> bool:
