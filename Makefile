@@ -37,6 +37,7 @@ ui: $(READY)  ## MLflow on the runs, http://127.0.0.1:5000
 	@echo "MLflow opens in its GenAI view: choose 'Model training' at the top left, or go straight to"
 	@echo "  trials     $(UI)/#/experiments/1/runs?workflowType=machine_learning"
 	@echo "  trainings  $(UI)/#/experiments/2/runs?workflowType=machine_learning"
+	@echo "  test Dice  $(UI)/#/experiments/3/runs?workflowType=machine_learning"
 	@echo "  models     $(UI)/#/models?workflowType=machine_learning"
 	@mlflow ui --backend-store-uri $(STORE) --host 127.0.0.1 --port 5000 --workers 1
 

@@ -49,7 +49,7 @@ def rows(page, table):
     return page.locator(f"{table} tbody tr").evaluate_all(TEXTS)
 
 
-def test_it_compares_two_models_case_by_case_with_their_pictures(open_page, shoot):
+def test_it_compares_two_models_case_by_case_with_their_pictures(open_page):
     page = open_page(viewport={"width": 1480, "height": 1000})
     assert [row[:3] for row in rows(page, "#cases")] == [
         ["case 1", "▼ −0.067\n0.800 → 0.733", "▼ −0.100\n0.900 → 0.800"],
@@ -65,10 +65,8 @@ def test_it_compares_two_models_case_by_case_with_their_pictures(open_page, shoo
     assert pictures.evaluate_all(f"all => all.map({PIXELS})") == [[True, True]] * 6
     assert rows(page, "#settings") == [
         ["network.depth", "3", "4"],
-        ["train.learning_rate", str(0.01 / 3), "0.0025"],
+        ["train.learning_rate", "0.0033333", "0.0025"],
     ]
-    page.locator("#compare").scroll_into_view_if_needed()
-    shoot(page, "experiments-page.png")
 
 
 def test_the_interval_is_that_of_a_bootstrap(open_page):
@@ -136,5 +134,3 @@ def test_it_fits_a_narrow_window_in_light_and_dark(open_page, scheme):
         "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
     )
     assert (red + green + blue < 150) == (scheme == "dark")
-    font = page.locator(".figure").first.evaluate("place => place.layout.font.color")
-    assert font == {"light": "#1b222c", "dark": "#e3e7ed"}[scheme]

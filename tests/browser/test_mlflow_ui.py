@@ -20,15 +20,23 @@ SAME_LINE = """link => {
     return [...box.querySelectorAll(line)].map(cell => cell.innerText);
 }"""
 """The Compare view's metrics are no table: what stands as high as a link."""
-QUIET = "localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true')"
-"""MLflow's assistant would open over a third of the page."""
+FIRST_VISIT = """localStorage.clear();
+localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true')"""
+"""Nothing is unfolded yet; but MLflow's assistant, which would open over a third of the page, stays shut."""
+
+
+@pytest.fixture(scope="module")
+def tab(browser, mlflow):
+    with browser.new_context(viewport={"width": 1400, "height": 1000}, base_url=mlflow) as context:
+        context.add_init_script(FIRST_VISIT)
+        context.set_default_timeout(90_000)
+        yield context.new_page()
 
 
 @pytest.fixture
-def page(visit, mlflow):
-    page = visit(viewport={"width": 1400, "height": 1000}, base_url=mlflow)
-    page.add_init_script(QUIET)
-    return page
+def page(tab):
+    tab.goto("about:blank")
+    return tab
 
 
 def tick(page, *names):

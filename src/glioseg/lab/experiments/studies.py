@@ -4,13 +4,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlflow import MlflowClient
 
 from glioseg.lab.addresses import Lab
 from glioseg.lab.search import Study, all_studies, study_figures
 from glioseg.lab.tracking import experiment_id
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ def find_studies(client: MlflowClient, lab: Lab) -> list[StudyRecord]:
             when=_start(study),
             trials=_trials(study),
             best=_best(study),
-            figures=[_plain(figure.to_json()) for figure in study_figures(study)],
+            figures=[_plain(figure) for figure in study_figures(study)],
             tags=_tags(client, study.study_name),
         )
         for study in all_studies(lab)
@@ -63,10 +66,9 @@ def _best(study: Study) -> str:
     return ", ".join(parts) or "no completed trial"
 
 
-def _plain(figure: str) -> dict[str, Any]:
-    """A figure without plotly's colours: the page's own, light or dark, take their place."""
-    content: dict[str, Any] = json.loads(figure)
-    content["layout"].pop("template", None)
+def _plain(figure: "Figure") -> dict[str, Any]:
+    """A figure as plotly's script takes it."""
+    content: dict[str, Any] = json.loads(figure.update_layout(template="plotly_white").to_json())
     return content
 
 

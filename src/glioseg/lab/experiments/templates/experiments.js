@@ -187,10 +187,12 @@ function enlarge(row, first, models) {
   dialog.showModal();
 }
 
+const shortened = (text) => text.replace(/\d+\.\d{6,}/g, (digits) => Number(Number(digits).toPrecision(5)));
+
 function settingsThatDiffer(a, b) {
   const names = [...new Set([...Object.keys(a.params), ...Object.keys(b.params)])].sort();
   const lines = names.filter((name) => a.params[name] !== b.params[name])
-    .map((name) => [name, ...[a, b].map((model) => model.params[name] ?? "not logged")]);
+    .map((name) => [name, ...[a, b].map((model) => shortened(model.params[name] ?? "not logged"))]);
   const heading = html("h3", {}, "Settings that differ");
   if (!lines.length) return [heading, html("p", {}, names.length ? "None." : "Neither run has its settings.")];
   const table = plainTable("settings", ["setting", "A", "B"], lines);
@@ -248,35 +250,16 @@ if (data.pair) {
   compare();
 }
 
-/* Studies: Optuna's figures in the page's own colours, drawn once they are opened. */
-
-const dark = matchMedia("(prefers-color-scheme: dark)");
-const figures = new Map(all(".figure").map((place) => [place, JSON.parse(find("script", place).textContent)]));
-
-function dress({ data: traces, layout }) {
-  const style = getComputedStyle(document.documentElement);
-  const [color, gridcolor] = ["--ink", "--line"].map((name) => style.getPropertyValue(name).trim());
-  Object.assign(layout, { paper_bgcolor: "transparent", plot_bgcolor: "transparent", font: { color } });
-  for (const axis of Object.keys(layout).filter((key) => /^[xy]axis/.test(key))) {
-    Object.assign(layout[axis], { gridcolor, zerolinecolor: gridcolor });
-  }
-  for (const trace of traces.filter((one) => one.type === "parcoords")) {
-    Object.assign(trace, { tickfont: { color }, rangefont: { color }, labelfont: { color } });
-    if (dark.matches) trace.line.reversescale = !trace.line.reversescale;
-  }
-}
+/* Studies: Optuna's figures, drawn once they are opened. */
 
 function drawStudy(study) {
-  for (const place of all(".figure", study)) {
-    const figure = structuredClone(figures.get(place));
-    dress(figure);
-    Plotly.newPlot(place, figure.data, figure.layout, { responsive: true, displaylogo: false });
+  for (const place of all(".figure:not(.js-plotly-plot)", study)) {
+    const { data: traces, layout } = JSON.parse(find("script", place).textContent);
+    Plotly.newPlot(place, traces, layout, { responsive: true, displaylogo: false });
   }
 }
 
 for (const study of all(".study")) {
-  const draw = () => study.open && !find(".js-plotly-plot", study) && drawStudy(study);
-  study.addEventListener("toggle", draw);
-  draw();
+  study.addEventListener("toggle", () => study.open && drawStudy(study));
+  if (study.open) drawStudy(study);
 }
-dark.addEventListener("change", () => all(".study[open]").forEach(drawStudy));
