@@ -126,6 +126,7 @@ def test_two_evaluations_compare_side_by_side(page, project, shoot):
     assert line(page, "Run Name:").split("\n")[1::2] == [one.name, other.name]
     assert line(page, "train.learning_rate").split()[1:] == [str(0.01 / 3), str(0.01 / 4)]
     dice = page.get_by_role("link", name="dice/ET/mean", exact=True)
+    page.get_by_role("switch").nth(1).click()  # shows of the metrics those that differ
     dice.scroll_into_view_if_needed()
     assert dice.evaluate(SAME_LINE) == ["dice/ET/mean", "0.667", "0.733"]
     shoot(page, "mlflow-models.png")

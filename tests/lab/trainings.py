@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 import glioseg
-from glioseg.eval.columns import CASE_METRICS, METRICS, REGION_METRICS, STRUCTURES, column
+from glioseg.eval.columns import ANSWER_METRICS, CASE_METRICS, METRICS, REGION_METRICS, STRUCTURES, column
 from glioseg.eval.figures import Scan, planes_picture
 from glioseg.eval.summary import summarise
 from glioseg.lab.addresses import Lab
@@ -100,8 +100,8 @@ def row(case: str, dice: Sequence[float]) -> dict[str, object]:
     """A case as per_case.csv has it: HD95 is ten times what Dice lacks, all else is the same for all."""
     values: dict[str, object] = {"case": case}
     values |= {column(metric, structure): 1.0 for metric in METRICS for structure in STRUCTURES}
-    values |= {column(metric, region): 1.0 for metric in REGION_METRICS for region in REGIONS}
-    values |= dict.fromkeys((column(end, region) for end in ("low_ml", "high_ml") for region in REGIONS), 1.0)
+    regional = (*REGION_METRICS, *ANSWER_METRICS)
+    values |= {column(metric, region): 1.0 for metric in regional for region in REGIONS}
     values |= dict.fromkeys(CASE_METRICS, float(np.mean(dice)))
     for region, value in zip(REGIONS, dice, strict=True):
         values |= {
