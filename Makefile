@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_TRACKING_URI := $(STORE)
 export DVC_NO_ANALYTICS := true
 
-.PHONY: repro test drill check ui studies serve relocate bench lock help here
+.PHONY: repro test drill check ui studies report serve relocate bench lock help here
 
 # The programs in .venv name the folder that they were made in: after a move, or in a copy, make them anew.
 .PHONY: $(if $(filter-out $(CURDIR),$(shell cat $(READY) 2>/dev/null)),$(READY))
@@ -40,11 +40,15 @@ ui: here  ## MLflow on the runs, http://127.0.0.1:5000
 	@echo "MLflow opens in its GenAI view: choose 'Model training' at the top left, or go straight to"
 	@echo "  trials     $(UI)/#/experiments/1/runs?workflowType=machine_learning"
 	@echo "  trainings  $(UI)/#/experiments/2/runs?workflowType=machine_learning"
+	@echo "  test Dice  $(UI)/#/experiments/3/runs?workflowType=machine_learning"
 	@echo "  models     $(UI)/#/models?workflowType=machine_learning"
 	@mlflow ui --backend-store-uri $(STORE) --host 127.0.0.1 --port 5000 --workers 1
 
 studies: $(READY)  ## Optuna's dashboard on the studies, http://127.0.0.1:8080
 	optuna-dashboard sqlite:///$(CURDIR)/mlruns/optuna.db --host 127.0.0.1 --port 8080
+
+report: here  ## all models and studies in one offline page, reports/experiments.html
+	glioseg report
 
 serve: here  ## MLflow's model server on the champion, http://127.0.0.1:5001
 	mlflow models serve -m models:/glioseg@champion --env-manager local --host 127.0.0.1 --port 5001

@@ -11,7 +11,7 @@ from glioseg.eval.resources import Meter
 from glioseg.eval.summary import headline, summarise
 from glioseg.eval.table import dice_table, lesion_line
 from glioseg.files import replaced_whole, write_whole
-from glioseg.lab.lineage import origin
+from glioseg.lab.lineage import TEST_FILES, origin
 from glioseg.nets.inference import load_model
 
 RAW, SPLITS = Path("data/raw"), Path("data/splits.json")
@@ -19,7 +19,7 @@ MODEL, RECORD, REPORTS = Path("models/settled"), Path("reports/settle/model.json
 SCORES, METRICS = REPORTS / "scores.json", REPORTS / "metrics.json"
 RESOURCES = REPORTS / "resources.json"
 PER_CASE, PAGE = REPORTS / "per_case.csv", REPORTS / "report.html"
-SHOWN = {"network", "train", "inference", "crop", "split", "evaluate"}
+SHOWN = ("crop", "split", "network", "train", "inference", "evaluate", "model")
 
 
 def main() -> None:
@@ -41,15 +41,22 @@ def main() -> None:
         if asked.modality_subsets:
             metrics["modality_subsets"] = subset_dice(segmenter.answer, cases)
         facts = origin((file for case in cases for file in case.files.values()), trained)
-        settings = flatten(params.model_dump(mode="json", include=SHOWN))
-        settings |= flatten({"model": asdict(segmenter.settings)})
-        page = write_report(table, metrics, pictures=pictures, origin=facts, params=settings)
+        everything = params.model_dump(mode="json", by_alias=True) | {"model": asdict(segmenter.settings)}
+        settings = {name: everything[name] for name in SHOWN}
+        page = write_report(table, metrics, pictures=pictures, origin=facts, params=flatten(settings))
     write_whole(PER_CASE, table.to_csv(index=False).encode())
     write_whole(PAGE, page.encode())
     for path, numbers in ((METRICS, metrics), (SCORES, headline(metrics)), (RESOURCES, resources)):
         write_whole(path, json.dumps(numbers, indent=2, allow_nan=False).encode() + b"\n")
     files = [METRICS, PER_CASE, PAGE, *sorted((REPORTS / "pictures").iterdir())]
-    log_evaluation(run=trained, metrics=metrics | resources, files=files)
+    log_evaluation(
+        run=trained,
+        params=everything,
+        cases=len(cases),
+        test_data=facts[TEST_FILES],
+        metrics=metrics | resources,
+        files=files,
+    )
     print(f"evaluate: {len(cases)} test cases, pictures and all numbers in {PAGE}\n\n{dice_table(metrics)}")
     print(lesion_line(metrics))
 

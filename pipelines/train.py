@@ -28,9 +28,10 @@ def main() -> None:
     settings = params.model_dump(mode="json", include={"network", "train", "crop"})
     settings["train"]["init_sha256"] = sha256_files([init]) if init else None
     key, raw = training_key(settings, folds), RAW if params.crop.on_the_fly else None
-    counts = {"train": len(folds[0]["train"]), "validation": len(folds[0]["validation"])}
+    counts = [{"train": len(fold["train"]), "validation": len(fold["validation"])} for fold in folds]
+    everything = params.model_dump(mode="json", by_alias=True) | settings
     name, state = name_of(params.network), lab.state(key)
-    with training_run(client, state=state, name=name, params=settings, cases=counts) as log:
+    with training_run(client, state=state, name=name, params=everything, cases=counts) as log:
         from glioseg.nets.folds import Part, fit_members
 
         opened = partial(open_cases, CROPPED, raw=raw)
@@ -53,8 +54,8 @@ def main() -> None:
 
 
 def name_of(network: Network) -> str:
-    shape = f"{network.base_filters} filters, depth {network.depth}, {network.spacing_mm} mm"
-    return f"{network.architecture}, {shape}"
+    """Short, since MLflow's lists and legends show some twenty letters: filters × depth, at a spacing."""
+    return f"{network.architecture} {network.base_filters}×{network.depth}, {network.spacing_mm} mm"
 
 
 if __name__ == "__main__":

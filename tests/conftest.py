@@ -21,10 +21,14 @@ settings.load_profile("glioseg")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let a file's tests run in one process, as all do that use the reproduced project: they begin first."""
+    """Let a file's tests run in one process, as all do that use the reproduced project: they begin first.
+
+    Those of the browser share a project and a server.
+    """
     for item in items:
         project = "reproduced" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("reproduced" if project else item.nodeid.partition("::")[0]))
+        place = "browser" if item.path.parent.name == "browser" else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group("reproduced" if project else place))
     items.sort(key=lambda item: next(item.iter_markers("xdist_group")).args != ("reproduced",))
 
 

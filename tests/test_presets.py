@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from glioseg.params import load_params
-from glioseg.presets import apply_preset, presets
+from glioseg.presets import apply_preset, preset_of, presets
 from glioseg.settings_file import ParamsError
 
 ROOT = Path(__file__).parents[1]
@@ -56,6 +56,16 @@ def test_a_user_s_own_settings_stay(path):
     ))  # fmt: skip
     apply_preset("brats", path)
     assert load_params(path).data.folder == Path("/scans")
+
+
+@pytest.mark.parametrize("name", list(presets()))
+def test_settings_are_told_to_be_a_preset_only_where_all_of_it_stands(path, name):
+    apply_preset(name, path)
+    assert preset_of(path) == name
+    path.write_text(path.read_text().replace("cases: 56", "cases: 8"))  # no preset names it
+    assert preset_of(path) == name
+    path.write_text(path.read_text().replace("patience: ", "patience: 1"))
+    assert preset_of(path) == "custom"
 
 
 def test_an_unknown_preset_changes_nothing(path):

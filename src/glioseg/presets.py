@@ -1,18 +1,22 @@
 """Presets: settings that belong together, put into params.yaml by name."""
 
 import io
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.representer import RoundTripRepresenter
 
 from glioseg.files import write_whole
-from glioseg.params import load_params, parse_params
+from glioseg.params import Params, load_params, parse_params
 from glioseg.settings_file import ParamsError
 
 Preset = dict[str, dict[str, Any]]
+
+CUSTOM = "custom"
 
 
 def presets() -> dict[str, Preset]:
@@ -55,6 +59,24 @@ def apply_preset(name: str, path: Path = Path("params.yaml")) -> list[str]:
     parse_params(text.getvalue(), path)
     write_whole(path, text.getvalue().encode())
     return changed
+
+
+def preset_of(path: Path = Path("params.yaml")) -> str:
+    """The preset whose settings all stand in params.yaml, or `CUSTOM` where one of each differs.
+
+    What a preset does not name may be as it is.
+
+    Raises:
+        ParamsError: a file that glioseg cannot work with.
+    """
+    params = load_params(path)
+    settings = params.model_dump(by_alias=True)
+    for name, preset in presets().items():
+        changed = {section: values | preset.get(section, {}) for section, values in settings.items()}
+        with suppress(ValidationError):  # a preset may not fit beside the other settings
+            if Params.model_validate(changed) == params:
+                return name
+    return CUSTOM
 
 
 def _yaml() -> YAML:

@@ -6,6 +6,7 @@ from glioseg.cli.predict import predict
 from glioseg.cli.preset import preset
 from glioseg.cli.prune_runs import prune_runs
 from glioseg.cli.relocate import relocate
+from glioseg.cli.report import report
 from glioseg.cli.rollback import rollback
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -18,6 +19,7 @@ def main() -> None:
 
 app.command()(preset)
 app.command()(predict)
+app.command()(report)
 app.command()(rollback)
 app.command()(prune_runs)
 app.command()(relocate)

@@ -88,7 +88,7 @@ def _row(case: str, row: Mapping[Hashable, Any], pictures: Path) -> dict[str, ob
         "values": {m: {name: row[column(m, name)] for name in STRUCTURES} for m in METRICS}
         | {m: {name: row[column(m, name)] for name in REGIONS} for m in regional},
         "outcomes": _outcomes(row),
-        "planes": _webp(pictures / PLANES.format(case)),
+        "planes": webp_uri(pictures / PLANES.format(case)),
         "truth": data_uri("image/gif", (pictures / TRUTH.format(case)).read_bytes()),
         "prediction": data_uri("image/gif", (pictures / PREDICTION.format(case)).read_bytes()),
     }
@@ -106,7 +106,8 @@ def _outcomes(row: Mapping[Hashable, Any]) -> list[str]:
     return lines
 
 
-def _webp(path: Path) -> str:
+def webp_uri(path: Path) -> str:
+    """Put a picture into an address, as WebP."""
     file = BytesIO()
     Image.open(path).save(file, "WEBP", quality=WEBP_QUALITY)
     return data_uri("image/webp", file.getvalue())

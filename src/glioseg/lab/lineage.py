@@ -14,9 +14,12 @@ from pathlib import Path
 import yaml
 
 import glioseg
+from glioseg.presets import preset_of
+from glioseg.settings_file import ParamsError
 
 UNKNOWN = "unknown"
 CROPPED = "data/cropped"
+TEST_FILES = "SHA-256 of the test cases' files"
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def origin(files: Iterable[Path], trained: Mapping[str, str]) -> dict[str, str]:
     """
     return {
         "DVC's hash of data/cropped": data_version(),
-        "SHA-256 of the test cases' files": sha256_files(files),
+        TEST_FILES: sha256_files(files),
         "MLflow run that trained the model": trained["run_id"],
         "MLflow's name of the model": trained["model_id"],
     }
@@ -110,6 +113,7 @@ def tags(stage: str, root: Path = Path()) -> dict[str, str]:
     here, lock = commit(root), root / "requirements.lock"
     facts = {
         "stage": stage,
+        "preset": _preset(root / "params.yaml"),
         "data_version": data_version(root),
         "git_commit": here.sha,
         "git_dirty": str(here.dirty).lower(),
@@ -117,3 +121,10 @@ def tags(stage: str, root: Path = Path()) -> dict[str, str]:
     }
     name = os.environ.get("DVC_EXP_NAME")
     return facts | ({"dvc_experiment": name} if name else {})
+
+
+def _preset(path: Path) -> str:
+    try:
+        return preset_of(path)
+    except ParamsError:
+        return UNKNOWN

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -16,10 +16,14 @@ from glioseg.lab.addresses import Lab, alone
 from glioseg.lab.lineage import sha256
 from glioseg.params.study import Choices, Range, Tune
 
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
 Value = float | int | str
 Values = Mapping[str, Value]
 Report = Callable[[int, Mapping[str, float]], None]
 Objective = Callable[[Values, Report], float]
+Study = optuna.Study
 
 WATCHED = "val_dice"
 """The number of each epoch by which a trial is pruned, and whose best is its result."""
@@ -227,6 +231,14 @@ def write_study(study: optuna.Study, folder: Path, *, title: str) -> None:
 
 def study_page(study: optuna.Study, *, title: str) -> str:
     """Optuna's plots as one HTML page that needs no network: plotly's script is in it once."""
+    figures = study_figures(study)
+    parts = [figure.to_html(full_html=False, include_plotlyjs=(i == 0)) for i, figure in enumerate(figures)]
+    head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
+    return f"{head}<body><h1>{title}</h1>{''.join(parts)}</body></html>"
+
+
+def study_figures(study: optuna.Study) -> list["Figure"]:
+    """Optuna's plots of a study, as plotly's figures."""
     from optuna import visualization as plots  # plotly and scikit-learn: not needed to search
 
     figures = [
@@ -237,6 +249,13 @@ def study_page(study: optuna.Study, *, title: str) -> str:
     # It takes two completed trials that differ, and Optuna warns where they are few.
     with suppress(ValueError, RuntimeError), warnings.catch_warnings(action="ignore"):
         figures.insert(1, plots.plot_param_importances(study))
-    parts = [figure.to_html(full_html=False, include_plotlyjs=(i == 0)) for i, figure in enumerate(figures)]
-    head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
-    return f"{head}<body><h1>{title}</h1>{''.join(parts)}</body></html>"
+    return figures
+
+
+def all_studies(lab: Lab) -> list[optuna.Study]:
+    """Every study of a lab, the newest first."""
+    if not (lab.folder / "optuna.db").exists():
+        return []
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    names = optuna.get_all_study_names(lab.study_url)
+    return [optuna.load_study(study_name=name, storage=lab.study_url) for name in reversed(names)]

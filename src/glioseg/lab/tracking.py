@@ -8,8 +8,10 @@ from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, Metric, Param
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, Metric, Param
 from mlflow.exceptions import MlflowException
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 from glioseg.lab.addresses import Lab, alone
 from glioseg.lab.lineage import CROPPED, data_version, tags
@@ -20,6 +22,10 @@ EXPERIMENTS = ("tune", "train", "evaluate")
 """One experiment a purpose: runs in one are worth comparing."""
 
 PARENT_TAG = "mlflow.parentRunId"
+TEST_DATA = "test_data"
+"""The tag of an evaluation that says which files it was made on."""
+
+PARAMS_AT_ONCE = 100  # MLflow refuses more
 
 
 def connect(lab: Lab) -> MlflowClient:
@@ -71,8 +77,9 @@ def flatten(tree: Mapping[str, object], separator: str = ".") -> dict[str, objec
 
 def log_params(client: MlflowClient, run_id: str, params: Mapping[str, object]) -> None:
     """Log settings, however deep they are nested, under joined names."""
-    flat = flatten(params)
-    client.log_batch(run_id, params=[Param(key, str(value)) for key, value in flat.items()])
+    rows = [Param(key, str(value)) for key, value in flatten(params).items()]
+    for start in range(0, len(rows), PARAMS_AT_ONCE):
+        client.log_batch(run_id, params=rows[start : start + PARAMS_AT_ONCE])
 
 
 def log_metrics(
@@ -82,28 +89,52 @@ def log_metrics(
     *,
     step: int = 0,
     model_id: str | None = None,
+    dataset: Dataset | None = None,
 ) -> None:
-    """Log numbers at once, to a run and, where it is named, to the model that they belong to."""
+    """Log numbers at once, to a run and, where it is named, to the model that they belong to.
+
+    Args:
+        client: as from `connect`.
+        run_id: the run.
+        metrics: a number to each name.
+        step: the point of the curve.
+        model_id: the logged model that has these numbers.
+        dataset: what it was measured on, as from `log_dataset`.
+    """
     now = mlflow.utils.time.get_current_time_millis()
-    rows = [
-        Metric(key, float(value), now, step, model_id=model_id, run_id=run_id if model_id else None)
-        for key, value in metrics.items()
-    ]
+    linked: dict[str, str] = {"model_id": model_id, "run_id": run_id} if model_id else {}
+    if dataset:
+        linked |= {"dataset_name": dataset.name, "dataset_digest": dataset.digest}
+    rows = [Metric(key, float(value), now, step, **linked) for key, value in metrics.items()]
     client.log_batch(run_id, metrics=rows)
 
 
-def log_dataset(client: MlflowClient, run_id: str, *, cases: Mapping[str, int]) -> None:
+def log_dataset(client: MlflowClient, run_id: str, *, cases: Mapping[str, int]) -> Dataset:
     """Record the cohort as a run's input; its digest is DVC's hash.
+
+    How many cases are used for what is a tag of the run: MLflow keeps one dataset for a digest, with
+    what the first run said of it.
 
     Args:
         client: as from `connect`.
         run_id: the run that reads the cohort.
-        cases: how many cases it uses for what, e.g. {"train": 40}.
+        cases: how many cases it uses for what, e.g. {"train": 40}; MLflow calls these uses the context.
     """
-    digest = data_version()[:36]
-    profile = ", ".join(f"{count} {use}" for use, count in cases.items())
-    dataset = Dataset("cohort", digest, source_type="dvc", source=f'"{CROPPED}"', profile=f'"{profile}"')
-    client.log_inputs(run_id, [DatasetInput(dataset)])
+    dataset = Dataset("cohort", data_version()[:36], source_type="dvc", source=f'"{CROPPED}"')
+    context = InputTag(MLFLOW_DATASET_CONTEXT, ", ".join(cases))
+    client.log_inputs(run_id, [DatasetInput(dataset, [context])])
+    client.set_tag(run_id, "cases", ", ".join(f"{count} {use}" for use, count in cases.items()))
+    return dataset
+
+
+def system_metrics(run_id: str) -> SystemMetricsMonitor:
+    """Log what this machine's processors and memory do to a run, until `finish` of the result is called.
+
+    MLflow itself does so only for runs that `mlflow.start_run` opens.
+    """
+    monitor = SystemMetricsMonitor(run_id)
+    monitor.start()
+    return monitor
 
 
 def known_model(client: MlflowClient, model_id: str | None) -> bool:
@@ -122,14 +153,25 @@ def known_run(client: MlflowClient, run_id: str | None) -> bool:
         return False
 
 
-def log_evaluation(*, run: Mapping[str, str], metrics: Mapping[str, object], files: Sequence[Path]) -> None:
-    """Log an evaluation to MLflow: a run of its own, its numbers linked to the model.
+def log_evaluation(
+    *,
+    run: Mapping[str, str],
+    params: Mapping[str, object],
+    cases: int,
+    test_data: str,
+    metrics: Mapping[str, object],
+    files: Sequence[Path],
+) -> None:
+    """Log an evaluation to MLflow: a run of its own, its numbers linked to the model and to the cohort.
 
     Where the training is not in this database (DVC restored its outs from another machine), the
     evaluation is logged without the link.
 
     Args:
-        run: content of reports/train/run.json: `run_id` and `model_id` of the training.
+        run: content of reports/settle/model.json: `run_id` and `model_id` of the training.
+        params: all settings, nested as in params.yaml.
+        cases: how many test cases there are.
+        test_data: a hash of the test cases' files; models with the same one can be compared.
         metrics: numbers, however deep they are nested; names are joined by `/`, which groups MLflow's charts.
         files: pictures, tables and pages; those in a folder of their own keep it.
     """
@@ -138,12 +180,23 @@ def log_evaluation(*, run: Mapping[str, str], metrics: Mapping[str, object], fil
     model_id = run.get("model_id") if known_model(client, run.get("model_id")) else None
     name = client.get_run(trained).info.run_name if trained else "a model trained elsewhere"
     marks = tags("evaluate") | {"trained_run": run.get("run_id", ""), "model_id": run.get("model_id", "")}
+    marks[TEST_DATA] = test_data
     with mlflow.start_run(experiment_id=experiment_id(client, "evaluate"), run_name=name, tags=marks) as now:
-        log_metrics(client, now.info.run_id, dict(_numbers(metrics)), model_id=model_id)
-        top = os.path.commonpath([path.resolve().parent for path in files]) if files else ""
-        for path in files:
-            inside = path.resolve().parent.relative_to(top).as_posix()
-            client.log_artifact(now.info.run_id, str(path), None if inside == "." else inside)
+        run_id = now.info.run_id
+        log_params(client, run_id, params)
+        dataset = log_dataset(client, run_id, cases={"test": cases})
+        if model_id:
+            client.log_inputs(run_id, models=[LoggedModelInput(model_id)])
+        log_metrics(client, run_id, dict(_numbers(metrics)), model_id=model_id, dataset=dataset)
+        _log_files(client, run_id, files)
+
+
+def _log_files(client: MlflowClient, run_id: str, files: Sequence[Path]) -> None:
+    """Keep files with a run, in the folders that they have below the one that they share."""
+    top = os.path.commonpath([path.resolve().parent for path in files]) if files else ""
+    for path in files:
+        inside = path.resolve().parent.relative_to(top).as_posix()
+        client.log_artifact(run_id, str(path), None if inside == "." else inside)
 
 
 def _numbers(metrics: Mapping[str, object]) -> Iterator[tuple[str, float]]:

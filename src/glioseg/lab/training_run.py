@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,8 @@ class TrainingRun:
     client: MlflowClient
     state: Path
     run_id: str
+    params: Mapping[str, object]
+    cases: Sequence[Mapping[str, int]]
 
     def epoch(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Log a point of each curve."""
@@ -65,7 +67,14 @@ class TrainingRun:
         if found:
             return str(found[0].info.run_id)
         marks = tags("train") | {PARENT_TAG: self.run_id, "fold": str(number)}
-        return str(self.client.create_run(experiment, tags=marks, run_name=f"fold {number}").info.run_id)
+        run_id = str(self.client.create_run(experiment, tags=marks, run_name=f"fold {number}").info.run_id)
+        self.describe(run_id, fold=number)
+        return run_id
+
+    def describe(self, run_id: str, *, fold: int) -> None:
+        """Log what a run was given: all settings, and the cohort."""
+        log_params(self.client, run_id, self.params)
+        log_dataset(self.client, run_id, cases=self.cases[fold])
 
     def save(self, path: Path) -> None:
         """Write what it takes to find this run again: `run_id`."""
@@ -85,7 +94,7 @@ def training_run(
     state: Path,
     name: str,
     params: Mapping[str, object],
-    cases: Mapping[str, int],
+    cases: Sequence[Mapping[str, int]],
 ) -> Iterator[TrainingRun]:
     """Open the run of a training, the same one again where it was killed, and close it after.
 
@@ -94,17 +103,16 @@ def training_run(
         state: a folder that outlives a kill; the run's identity is kept in it.
         name: what a person reads in the list of runs.
         params: all settings, nested as in params.yaml.
-        cases: as `tracking.log_dataset` takes them.
+        cases: of each fold, as `tracking.log_dataset` takes them.
     """
     known = _known(client, state)
     marks = {"run_id": known} if known else {"run_name": name, "tags": tags("train")}
     experiment = experiment_id(client, "train")
     with mlflow.start_run(experiment_id=experiment, log_system_metrics=True, **marks) as active:
         run_id = active.info.run_id
-        training = TrainingRun(client, state, run_id)
+        training = TrainingRun(client, state, run_id, params, cases)
         if not known:
-            log_params(client, run_id, params)
-            log_dataset(client, run_id, cases=cases)
+            training.describe(run_id, fold=0)
             training.save(state / IDENTITY)
         yield training
 

@@ -6,10 +6,18 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 from glioseg.lab.lineage import tags
 from glioseg.lab.search import WATCHED, Values
-from glioseg.lab.tracking import PARENT_TAG, experiment_id, log_dataset, log_metrics, log_params
+from glioseg.lab.tracking import (
+    PARENT_TAG,
+    experiment_id,
+    log_dataset,
+    log_metrics,
+    log_params,
+    system_metrics,
+)
 
 ENDINGS = {
     "complete": ("FINISHED", ""),
@@ -30,6 +38,7 @@ class StudyLog:
         self._client = client
         self._describe = describe
         self._runs: dict[int, str] = {}
+        self._monitors: dict[int, SystemMetricsMonitor] = {}
 
     def started(self, number: int, values: Values) -> None:
         """Open the trial's run, with all its settings and not only those that vary."""
@@ -37,6 +46,7 @@ class StudyLog:
         experiment = experiment_id(self._client, "tune")
         run = self._client.create_run(experiment, tags=marks, run_name=f"trial {number}")
         self._runs[number] = run.info.run_id
+        self._monitors[number] = system_metrics(run.info.run_id)
         log_params(self._client, run.info.run_id, self._describe(values))
 
     def epoch(self, number: int, epoch: int, logs: Mapping[str, float]) -> None:
@@ -48,9 +58,12 @@ class StudyLog:
         run_id = self._runs.pop(number, None) or self._find(number)
         if run_id is None:
             return
+        if number in self._monitors:
+            self._monitors.pop(number).finish()
         status, suffix = ENDINGS[outcome]
         if value is not None:
             log_metrics(self._client, run_id, {f"best_{WATCHED}": value})
+            log_metrics(self._client, self.parent_id, {f"{WATCHED}_by_trial": value}, step=number)
         self._client.set_tag(run_id, "state", outcome)
         self._client.set_tag(run_id, "mlflow.runName", f"trial {number}{suffix}")
         self._client.set_terminated(run_id, status)
