@@ -42,3 +42,17 @@ def shop(common_lab, tmp_path):
     from shops import Shop  # not every test of this folder needs MLflow
 
     return Shop(common_lab, f"unet-{tmp_path.name}", tmp_path)
+
+
+@pytest.fixture
+def run(common_lab, request):
+    """Runs the study of this test; called again it goes on with it."""
+    import studies
+
+    from glioseg.lab.search import search
+
+    def run(tune=studies.TUNE, objective=studies.train, **given):
+        standing = {"name": request.node.name, "first": studies.FIRST, "observer": studies.Silent()}
+        return search(lab=common_lab, tune=tune, objective=objective, **standing | given)
+
+    return run

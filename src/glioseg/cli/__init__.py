@@ -5,6 +5,7 @@ import typer
 from glioseg.cli.predict import predict
 from glioseg.cli.preset import preset
 from glioseg.cli.rollback import rollback
+from glioseg.cli.tune_worker import tune_worker
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -17,3 +18,4 @@ def main() -> None:
 app.command()(preset)
 app.command()(predict)
 app.command()(rollback)
+app.command()(tune_worker)

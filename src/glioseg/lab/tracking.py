@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, Metric, Param
 from mlflow.exceptions import MlflowException
 
-from glioseg.lab.addresses import Lab, alone
+from glioseg.lab.addresses import Lab
 from glioseg.lab.lineage import CROPPED, data_version, tags
 
 EXPERIMENTS = ("tune", "train", "evaluate")
@@ -25,12 +25,12 @@ def connect(lab: Lab) -> MlflowClient:
 
     Processes that create the database at the same time would crash, so one does and others wait.
     """
-    lab.folder.mkdir(parents=True, exist_ok=True)
+    lab.prepare()
     for chatter in ("mlflow.store.db.utils", "mlflow.system_metrics.system_metrics_monitor"):
         logging.getLogger(chatter).setLevel(logging.WARNING)
     mlflow.set_tracking_uri(lab.tracking_uri)
     mlflow.set_registry_uri(lab.tracking_uri)
-    with alone(lab.lock("mlflow.db")):
+    with lab.alone("mlflow.db"):
         client = MlflowClient(lab.tracking_uri, lab.tracking_uri)
         for name in EXPERIMENTS:
             if client.get_experiment_by_name(name) is None:
