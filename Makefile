@@ -4,12 +4,12 @@ BIN := .venv/bin
 READY := .venv/.ready
 PEERS := bench/.venv/.ready
 UI := http://127.0.0.1:5000
-STORE := sqlite:///$(CURDIR)/mlruns/mlflow.db
+# Puts into $$uri where runs (tracking) or studies are: in mlruns/, or in GLIOSEG_DATABASE_URL.
+locate = uri="$$(python -m glioseg.lab.addresses $(1))" &&
 
 # Stages run `python`: this one. No tool phones home.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
-export MLFLOW_TRACKING_URI := $(STORE)
 export DVC_NO_ANALYTICS := true
 
 .PHONY: repro test drill check ui studies report serve relocate bench lock help here
@@ -42,16 +42,16 @@ ui: here  ## MLflow on the runs, http://127.0.0.1:5000
 	@echo "  trainings  $(UI)/#/experiments/2/runs?workflowType=machine_learning"
 	@echo "  test Dice  $(UI)/#/experiments/3/runs?workflowType=machine_learning"
 	@echo "  models     $(UI)/#/models?workflowType=machine_learning"
-	@mlflow ui --backend-store-uri $(STORE) --host 127.0.0.1 --port 5000 --workers 1
+	@$(call locate,tracking) mlflow ui --backend-store-uri "$$uri" --host 127.0.0.1 --port 5000 --workers 1
 
 studies: $(READY)  ## Optuna's dashboard on the studies, http://127.0.0.1:8080
-	optuna-dashboard sqlite:///$(CURDIR)/mlruns/optuna.db --host 127.0.0.1 --port 8080
+	$(call locate,studies) optuna-dashboard "$$uri" --host 127.0.0.1 --port 8080
 
 report: here  ## all models and studies in one offline page, reports/experiments.html
 	glioseg report
 
 serve: here  ## MLflow's model server on the champion, http://127.0.0.1:5001
-	mlflow models serve -m models:/glioseg@champion --env-manager local --host 127.0.0.1 --port 5001
+	$(call locate,tracking) MLFLOW_TRACKING_URI="$$uri" mlflow models serve -m models:/glioseg@champion --env-manager local --host 127.0.0.1 --port 5001
 
 relocate: $(READY)  ## after this folder was moved, renamed or restored: make the runs in mlruns work again
 	glioseg relocate

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from _stage import PACKAGE, run
 from glioseg.eval.table import dice_table
-from glioseg.lab.addresses import Lab, alone
+from glioseg.lab.addresses import Lab
 from glioseg.lab.candidate import Evaluation, Source, already, marks
 from glioseg.lab.known import champion_version, known_version
 from glioseg.params import load_params
@@ -52,7 +52,7 @@ def offer(rules: Register, source: Source, evaluation: Evaluation) -> str:
     from glioseg.lab.tracking import connect
 
     lab, run_id = Lab.here(), json.loads((REPORTS / "settle/model.json").read_text())["run_id"]
-    with alone(lab.lock("registry"), waiting="register: another process is registering a version"):
+    with lab.alone("registry", waiting="register: another process is registering a version"):
         return register(
             connect(lab), params=rules, source=source, run_id=run_id, evaluation=evaluation, score=score
         )

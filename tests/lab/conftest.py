@@ -66,3 +66,17 @@ def stocked(built, tmp_path, monkeypatch):
     monkeypatch.chdir(lab.root)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     return replace(built, lab=lab, client=connect(lab))
+
+
+@pytest.fixture
+def run(common_lab, request):
+    """Runs the study of this test; called again it goes on with it."""
+    import studies
+
+    from glioseg.lab.search import search
+
+    def run(tune=studies.TUNE, objective=studies.train, **given):
+        standing = {"name": request.node.name, "first": studies.FIRST, "observer": studies.Silent()}
+        return search(lab=common_lab, tune=tune, objective=objective, **standing | given)
+
+    return run

@@ -21,8 +21,8 @@ from glioseg.lab import prune as module
 from glioseg.lab.candidate import Source
 from glioseg.lab.logged_model import log_model
 from glioseg.lab.needed import read_book
-from glioseg.lab.old_studies import kept_studies
 from glioseg.lab.prune import PruneError, fingerprints, prune
+from glioseg.lab.search import kept_studies
 from glioseg.lab.waste import Waste, find_waste
 
 NEEDED = {

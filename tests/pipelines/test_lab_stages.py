@@ -11,11 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 import register
 import settle
 import train
 import tune
+from glioseg.cli import app
 from glioseg.data.cases import Case, write_cohort
 from glioseg.data.crop import Placement
 from glioseg.data.layouts import MODALITIES
@@ -105,6 +107,39 @@ def test_tune_searches_and_goes_on_where_it_stopped(project, capsys):
     tune.main()
     assert "1/2" not in capsys.readouterr().out
     assert len(client.search_runs([experiment_id(client, "tune")])) == len(runs)
+
+
+def test_workers_of_the_command_do_what_is_left_for_the_stage(project, capsys):
+    """Limits and the seconds of a case are measured on the networks that the trials trained."""
+    limits = {"limits": {"memory_gb": 5, "case_s": 600}, "objectives": ["dice", "case_s"]}
+    set_params(tune={"trials": 3, **limits})
+    assert CliRunner().invoke(app, ["tune-worker"]).exit_code == 0
+    capsys.readouterr()
+    tune.main()
+    out = capsys.readouterr().out
+    assert "3/3 trials are finished" in out
+    assert "tune: best Dice" in out
+    client = connect(Lab.here())
+    runs = client.search_runs([experiment_id(client, "tune")])
+    trials = [run for run in runs if "trial" in run.data.tags]
+    assert len(trials) == 3
+    for run in trials:
+        assert 0 < run.data.metrics["case_s"] < 600
+        assert run.data.metrics["memory_gb"] == pytest.approx(1.35, abs=0.01)  # the libraries alone
+        assert run.data.tags["state"] == "complete"
+    assert "Pareto-front" in Path("reports/tune/study.html").read_text()
+
+
+def test_a_worker_without_trials_or_data_says_so(project):
+    set_params(tune={"trials": 0})
+    done = CliRunner().invoke(app, ["tune-worker"])
+    assert done.exit_code == 1
+    assert done.output == "glioseg tune-worker: params.yaml: tune.trials: expected at least 1, got 0\n"
+    set_params(tune={"trials": 1})
+    Path("data/splits.json").unlink()
+    done = CliRunner().invoke(app, ["tune-worker"])
+    assert done.exit_code == 1
+    assert "data/splits.json" in done.output
 
 
 def test_a_stopped_training_goes_on_in_its_own_run(project, monkeypatch):

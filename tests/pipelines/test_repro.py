@@ -10,7 +10,7 @@ import yaml
 from glioseg.data.volumes import read_volume
 from glioseg.lab.addresses import Lab
 from glioseg.lab.needed import needed, read_book
-from glioseg.lab.old_studies import kept_studies
+from glioseg.lab.search import kept_studies
 from glioseg.lab.tracking import connect
 from tests.projects import GRID, SHAPE, command
 
@@ -58,7 +58,7 @@ def test_another_way_to_answer_does_not_train_again(project):
     again = command(project, "dvc", "repro")
     assert again.returncode == 0, again.stderr
     assert [line.split("'")[1] for line in again.stdout.splitlines() if line.startswith("Running")] == [
-        "inventory", "settle", "evaluate", "register",
+        "inventory", "tune", "settle", "evaluate", "register",
     ]  # fmt: skip
     with sqlite3.connect(project / "mlruns" / "mlflow.db") as database:
         versions = database.execute("select run_id, source from model_versions").fetchall()

@@ -8,6 +8,7 @@ from glioseg.cli.prune_runs import prune_runs
 from glioseg.cli.relocate import relocate
 from glioseg.cli.report import report
 from glioseg.cli.rollback import rollback
+from glioseg.cli.tune_worker import tune_worker
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -19,6 +20,7 @@ def main() -> None:
 
 app.command()(preset)
 app.command()(predict)
+app.command()(tune_worker)
 app.command()(report)
 app.command()(rollback)
 app.command()(prune_runs)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from glioseg.lab.addresses import Lab
-from glioseg.lab.locations import DATABASE, of_files
+from glioseg.lab.locations import DATABASE
 
 if TYPE_CHECKING:
     from glioseg.lab.waste import Waste
@@ -24,7 +24,7 @@ def prune_runs(yes: Yes = False) -> None:
     running. All else goes, also what was only marked as deleted in MLflow's page.
     """
     lab = Lab.here()
-    if of_files(lab) and not (lab.folder / DATABASE).exists():
+    if not lab.shared and not (lab.folder / DATABASE).exists():
         sys.exit(f"glioseg prune-runs: {lab.folder / DATABASE}: expected MLflow's database, found none")
     from glioseg.lab.presence import undisturbed
     from glioseg.lab.prune import prune  # MLflow loads for four seconds

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from glioseg.lab.addresses import Lab, alone
+from glioseg.lab.addresses import Lab
 from glioseg.params import load_params
 
 To = Annotated[int | None, typer.Option(min=1, help="The version to go to, instead of `previous`.")]
@@ -22,7 +22,7 @@ def rollback(to: To = None) -> None:
         from glioseg.lab.tracking import connect  # MLflow loads only once the settings are sound
         from glioseg.lab.versions import Versions
 
-        with alone(lab.lock("registry"), waiting="rollback: another process is registering a version"):
+        with lab.alone("registry", waiting="rollback: another process is registering a version"):
             print(Versions(connect(lab), name).roll_back(None if to is None else str(to)))
     except (ValueError, OSError) as error:
         sys.exit(f"glioseg rollback: {error}")

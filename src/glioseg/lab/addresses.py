@@ -1,18 +1,32 @@
-"""Where the lab keeps its databases, artifacts and locks. Light: it imports nothing of MLflow."""
+"""Where the lab keeps its databases, artifacts and locks. Light: it imports nothing of MLflow.
+
+`python -m glioseg.lab.addresses tracking` prints MLflow's address, and `… studies` Optuna's.
+"""
 
 import fcntl
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+DATABASE_URL = "GLIOSEG_DATABASE_URL"
+"""Environment variable with the address of a PostgreSQL database, to be used instead of SQLite files."""
+SCHEMAS = {"tracking": "mlflow", "studies": "optuna"}
+"""Both keep a table `alembic_version`: in one database each needs a schema of its own."""
+
 
 @dataclass(frozen=True)
 class Lab:
-    """The `mlruns` folder of a project; `root` is absolute, since MLflow stores whole addresses."""
+    """The `mlruns` folder of a project; `root` is absolute, since MLflow stores whole addresses.
+
+    `database_url` is the address of a PostgreSQL database that several machines share; without one the
+    databases are SQLite files in the folder.
+    """
 
     root: Path
+    database_url: str | None = None
 
     @classmethod
     def here(cls) -> "Lab":
@@ -21,7 +35,43 @@ class Lab:
         DVC runs a queued or temporary experiment in a copy of the project: `DVC_ROOT` then names
         the project itself, whose lab is the one to use.
         """
-        return cls(Path(os.environ.get("DVC_ROOT") or Path.cwd()).resolve())
+        root = Path(os.environ.get("DVC_ROOT") or Path.cwd()).resolve()
+        return cls(root, os.environ.get(DATABASE_URL) or None)
+
+    @property
+    def shared(self) -> bool:
+        """Whether other machines may use the databases too."""
+        return self.database_url is not None
+
+    def prepare(self) -> None:
+        """Make what databases need before they can be created: the folder, or the schemas.
+
+        Raises:
+            DatabaseError: the address is none of PostgreSQL's, or nobody answers there.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.database_url:
+            from glioseg.lab.postgres import create_schemas
+
+            with self.alone("schemas"):
+                create_schemas(self.database_url, SCHEMAS.values())
+
+    @contextmanager
+    def alone(self, name: str, *, waiting: str = "") -> Iterator[None]:
+        """Be the only process in this block, of all that use these databases; others wait.
+
+        Args:
+            name: of what only one may do at a time.
+            waiting: printed once where another process is at it.
+        """
+        if self.database_url:
+            from glioseg.lab.postgres import advisory_lock
+
+            with advisory_lock(self.database_url, name, waiting=waiting):
+                yield
+        else:
+            with alone(self.lock(name), waiting=waiting):
+                yield
 
     @property
     def folder(self) -> Path:
@@ -29,19 +79,32 @@ class Lab:
         return self.root / "mlruns"
 
     @property
-    def database(self) -> Path:
-        """MLflow's tracking and registry database."""
-        return self.folder / "mlflow.db"
+    def database(self) -> Path | None:
+        """MLflow's tracking and registry database, where it is a file."""
+        return None if self.shared else self.folder / "mlflow.db"
+
+    @property
+    def database_files(self) -> list[Path]:
+        """All databases that are files: MLflow's and Optuna's; they may not be there yet."""
+        return [] if self.shared else [self.folder / f"{schema}.db" for schema in SCHEMAS.values()]
 
     @property
     def tracking_uri(self) -> str:
         """MLflow's address of runs and registered models."""
-        return f"sqlite:///{self.database}"
+        return self._address("tracking")
 
     @property
     def study_url(self) -> str:
         """Optuna's address of studies."""
-        return f"sqlite:///{self.folder / 'optuna.db'}"
+        return self._address("studies")
+
+    def _address(self, of: str) -> str:
+        schema = SCHEMAS[of]
+        if not self.database_url:
+            return f"sqlite:///{self.folder / schema}.db"
+        from glioseg.lab.postgres import in_schema
+
+        return in_schema(self.database_url, schema)
 
     def artifacts_uri(self, experiment: str) -> str:
         """Where the files of an experiment's runs go."""
@@ -79,3 +142,31 @@ def alone(lock: Path, *, waiting: str = "") -> Iterator[None]:
                 print(waiting, flush=True)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def held(lock: Path) -> bool:
+    """Whether a process holds a lock; the file must be there."""
+    with lock.open("r+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def main(words: list[str]) -> None:
+    """Print an address: one line, for a Makefile to use."""
+    if len(words) != 1 or words[0] not in SCHEMAS:
+        sys.exit(
+            f"glioseg.lab.addresses: expected {' or '.join(SCHEMAS)}, got {' '.join(words) or 'nothing'}"
+        )
+    try:
+        lab = Lab.here()
+        lab.prepare()
+        print(lab.tracking_uri if words[0] == "tracking" else lab.study_url)
+    except ValueError as error:
+        sys.exit(f"glioseg.lab.addresses: {error}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

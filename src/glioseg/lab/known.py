@@ -1,7 +1,8 @@
 """A quick look into MLflow's registry: importing MLflow takes four seconds, SQLite none.
 
 Registering happens in every `make repro`, and nearly always there is nothing to do. Only this file
-knows tables of MLflow's. Where they are not as expected, it answers "not known" and MLflow is asked.
+knows tables of MLflow's. Where they are not as expected, or in no file, it answers "not known" and MLflow
+is asked.
 """
 
 import json
@@ -24,11 +25,11 @@ QUERY = """
 CHAMPION = "SELECT version FROM registered_model_aliases WHERE name = :name AND alias = 'champion'"
 
 
-def known_version(database: Path, *, name: str, tags: Mapping[str, str]) -> int | None:
+def known_version(database: Path | None, *, name: str, tags: Mapping[str, str]) -> int | None:
     """The newest version of a registered model that has all these tags and a verdict, or None.
 
     Args:
-        database: MLflow's SQLite file; it is only read.
+        database: MLflow's SQLite file, if it has one; it is only read.
         name: of the registered model.
         tags: what the version must be tagged with.
     """
@@ -36,12 +37,14 @@ def known_version(database: Path, *, name: str, tags: Mapping[str, str]) -> int 
     return _ask(database, QUERY, values)
 
 
-def champion_version(database: Path, *, name: str) -> int | None:
+def champion_version(database: Path | None, *, name: str) -> int | None:
     """The version under the alias `champion`, or None."""
     return _ask(database, CHAMPION, {"name": name})
 
 
-def _ask(database: Path, query: str, values: Mapping[str, object]) -> int | None:
+def _ask(database: Path | None, query: str, values: Mapping[str, object]) -> int | None:
+    if database is None:
+        return None
     try:
         with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
             row = connection.execute(query, values).fetchone()

@@ -41,19 +41,14 @@ def _root(experiment: str, location: str) -> Path | None:
     return root if location == Lab(root).artifacts_uri(experiment) else None
 
 
-def of_files(lab: Lab) -> bool:
-    """Whether the lab's databases are files in its folder, and not on a server that many share."""
-    return lab.tracking_uri.startswith("sqlite:")
-
-
 def require_here(lab: Lab) -> None:
     """Stop before a run's files go to a folder that this lab was moved or copied from.
 
     Raises:
         MovedError: the database in the lab's folder names another one.
     """
-    elsewhere = recorded_roots(lab.folder / DATABASE) - {lab.root}
-    if elsewhere and of_files(lab):
+    elsewhere = set() if lab.shared else recorded_roots(lab.folder / DATABASE) - {lab.root}
+    if elsewhere:
         names = " and ".join(map(str, sorted(elsewhere)))
         raise MovedError(f"{lab.folder.name} was made in {names}; run `glioseg relocate`")
 

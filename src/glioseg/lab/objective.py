@@ -1,16 +1,29 @@
 """What a trial of the tuning study does: a short training with some values."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from glioseg.data.store import CroppedCase
+from glioseg.geometry import Shape3
 from glioseg.lab.lineage import sha256_files, training_code
-from glioseg.lab.search import WATCHED, Report, Values
+from glioseg.lab.search import WATCHED, Measures, Report, Values
+from glioseg.memory import FLOAT32_BYTES, peak_gb
 from glioseg.params import Params, with_best
 
+if TYPE_CHECKING:
+    import keras
+
 SECTIONS = {"network", "train"}
+LOOKS = 3
+"""How often the segmentation of a case is timed; the median counts."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +35,8 @@ class ShortTraining:
     validation: Sequence[CroppedCase]
     init: Path | None = None
 
-    def __call__(self, values: Values, report: Report) -> float:
-        """The best validation Dice of a short training with these values."""
+    def __call__(self, values: Values, report: Report) -> Measures:
+        """The best validation Dice of a short training with these values, and the seconds of a case."""
         import keras  # TensorFlow takes 12 s, and is not needed where no trial is left
 
         from glioseg.nets.training import fit
@@ -39,8 +52,25 @@ class ShortTraining:
                 on_epoch=report,
                 init=self.init,
             )
+        dice = {"dice": fitted.history[fitted.best_epoch][WATCHED]}
+        seconds = {"case_s": self._case_s(fitted.model, chosen)} if self.params.tune.measures_time else {}
         keras.utils.clear_session()
-        return fitted.history[fitted.best_epoch][WATCHED]
+        return dice | seconds
+
+    def foresee(self, values: Values) -> Measures:
+        """The memory that segmenting a case needs, from the values alone.
+
+        As the engine does, in one pass over the largest brain of the validation cases where that keeps
+        within `inference.memory_gb`, else window by window; in float32, so that all machines agree.
+        """
+        chosen = self._chosen(values)
+        multiple, filters = 2 ** (chosen.network.depth - 1), chosen.network.base_filters
+        d, h, w = (-(-n // multiple) * multiple for n in self._brain)
+        whole, window = (
+            peak_gb(shape, base_filters=filters, bytes_per_value=FLOAT32_BYTES)
+            for shape in ((d, h, w), chosen.train.patch_shape)
+        )
+        return {"memory_gb": whole if whole <= chosen.inference.memory_gb else window}
 
     @property
     def default(self) -> Values:
@@ -57,11 +87,46 @@ class ShortTraining:
             "seed": self.params.tune.seed,
             "code": training_code(),
             "init": sha256_files([self.init]) if self.init else None,
+            "objectives": self.params.tune.objectives,
+            "limits": self._limits,
         }
 
     def settings(self, values: Values) -> Mapping[str, object]:
         """All settings of a trial with these values, nested as in params.yaml."""
         return self._chosen(values).model_dump(mode="json", include=SECTIONS)
+
+    @property
+    def _limits(self) -> Mapping[str, object] | None:
+        """The limits, and what measures depend on; None where none is asked for."""
+        tune = self.params.tune
+        if not tune.measures_time and tune.limits.memory_gb is None:
+            return None
+        return {
+            "limits": tune.limits.model_dump(),
+            "inference": self.params.inference.model_dump(include={"memory_gb", "overlap", "mirror"}),
+        }
+
+    @cached_property
+    def _brain(self) -> Shape3:
+        """The smallest grid that holds the brain of every validation case."""
+        spacing = self.params.network.spacing_mm
+        d, h, w = np.max([case.open(spacing)[1].shape for case in self.validation], axis=0).tolist()
+        return (d, h, w)
+
+    def _case_s(self, model: "keras.Model", chosen: Params) -> float:
+        """Seconds that the network takes for the first validation case, as `predict` would use it."""
+        from glioseg.nets.passes import examine  # these load Keras
+        from glioseg.nets.settings import Settings
+
+        settings = Settings.untuned(chosen.network, chosen.train, chosen.crop, chosen.inference)
+        image = self.validation[0].open(settings.spacing_mm)[0][:].astype(np.float32)
+        examine([model], image, settings)  # compiles
+        seconds = []
+        for _ in range(LOOKS):
+            start = time.perf_counter()
+            examine([model], image, settings)
+            seconds.append(time.perf_counter() - start)
+        return median(seconds)
 
     def _chosen(self, values: Values) -> Params:
         tune = self.params.tune

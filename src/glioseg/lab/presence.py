@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import IO
 
 from glioseg.lab.addresses import Lab
-from glioseg.lab.locations import of_files
 
 
 def enter(lab: Lab) -> None:
@@ -36,7 +35,7 @@ def undisturbed(lab: Lab) -> Iterator[bool]:
     door = _door(lab.lock("at-work"))
     try:
         fcntl.flock(door, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        quiet = of_files(lab)
+        quiet = not lab.shared
     except BlockingIOError:
         quiet = False
     try:

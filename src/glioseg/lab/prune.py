@@ -13,10 +13,10 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from glioseg.lab import locations, old_studies
 from glioseg.lab.addresses import Lab
 from glioseg.lab.needed import read_book
 from glioseg.lab.presence import undisturbed
+from glioseg.lab.search import forget_study
 from glioseg.lab.waste import Waste, find_waste
 from glioseg.progress import track
 
@@ -47,8 +47,8 @@ def prune(lab: Lab, client: MlflowClient, agreed: Collection[Waste]) -> list[Was
         for waste in track(todo, title="prune", total=len(todo)):
             _remove(lab, client, waste)
         _require_same(before, fingerprints(client))
-        for name in (locations.DATABASE, old_studies.DATABASE):
-            _shrink(lab.folder / name)
+        for database in lab.database_files:
+            _shrink(database)
     return todo
 
 
@@ -61,7 +61,7 @@ def _remove(lab: Lab, client: MlflowClient, waste: Waste) -> None:
         case "model":
             store._hard_delete_logged_model(waste.name)
         case "study":
-            old_studies.forget_study(lab, waste.name)
+            forget_study(lab, waste.name)
     if waste.folder:
         shutil.rmtree(waste.folder)
 

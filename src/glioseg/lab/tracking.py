@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
-from glioseg.lab.addresses import Lab, alone
+from glioseg.lab.addresses import Lab
 from glioseg.lab.lineage import CROPPED, data_version, tags
 from glioseg.lab.locations import require_here
 from glioseg.lab.presence import enter
@@ -37,13 +37,13 @@ def connect(lab: Lab) -> MlflowClient:
         MovedError: the lab was moved or copied, and its database still names the old folder.
     """
     require_here(lab)
-    lab.folder.mkdir(parents=True, exist_ok=True)
+    lab.prepare()
     enter(lab)
     for chatter in ("mlflow.store.db.utils", "mlflow.system_metrics.system_metrics_monitor"):
         logging.getLogger(chatter).setLevel(logging.WARNING)
     mlflow.set_tracking_uri(lab.tracking_uri)
     mlflow.set_registry_uri(lab.tracking_uri)
-    with alone(lab.lock("mlflow.db")):
+    with lab.alone("mlflow.db"):
         client = MlflowClient(lab.tracking_uri, lab.tracking_uri)
         for name in EXPERIMENTS:
             if client.get_experiment_by_name(name) is None:

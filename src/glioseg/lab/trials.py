@@ -1,6 +1,6 @@
 """A study in MLflow: one parent run, and a nested run for every trial."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -8,8 +8,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
+from glioseg.lab.addresses import Lab
 from glioseg.lab.lineage import tags
-from glioseg.lab.search import WATCHED, Values
+from glioseg.lab.search import WATCHED, Ending, Measures, Values
 from glioseg.lab.tracking import (
     PARENT_TAG,
     experiment_id,
@@ -42,6 +43,7 @@ class StudyLog:
 
     def started(self, number: int, values: Values) -> None:
         """Open the trial's run, with all its settings and not only those that vary."""
+        self._client.update_run(self.parent_id, status="RUNNING")  # it may have ended before, or been stopped
         marks = tags("tune") | {PARENT_TAG: self.parent_id, "trial": str(number), "state": "running"}
         experiment = experiment_id(self._client, "tune")
         run = self._client.create_run(experiment, tags=marks, run_name=f"trial {number}")
@@ -53,31 +55,48 @@ class StudyLog:
         """Log a point of each curve."""
         log_metrics(self._client, self._runs[number], logs, step=epoch)
 
-    def ended(self, number: int, outcome: str, value: float | None) -> None:
-        """Close the trial's run and mark how it ended; a run of a killed process is looked up."""
+    def ended(self, number: int, ending: Ending) -> None:
+        """Close the trial's run and mark how it ended; a run of another worker's is looked up."""
         run_id = self._runs.pop(number, None) or self._find(number)
         if run_id is None:
             return
         if number in self._monitors:
             self._monitors.pop(number).finish()
-        status, suffix = ENDINGS[outcome]
-        if value is not None:
-            log_metrics(self._client, run_id, {f"best_{WATCHED}": value})
-            log_metrics(self._client, self.parent_id, {f"{WATCHED}_by_trial": value}, step=number)
-        self._client.set_tag(run_id, "state", outcome)
+        status, suffix = ENDINGS[ending.outcome]
+        if ending.broken:
+            self._client.set_tag(run_id, "over_limit", ", ".join(ending.broken))
+            suffix = suffix or f" (over {' and '.join(ending.broken)})"
+        log_metrics(self._client, run_id, _metrics(ending.measures))
+        if "dice" in ending.measures:
+            by_trial = {f"{WATCHED}_by_trial": ending.measures["dice"]}
+            log_metrics(self._client, self.parent_id, by_trial, step=number)
+        self._client.set_tag(run_id, "state", ending.outcome)
         self._client.set_tag(run_id, "mlflow.runName", f"trial {number}{suffix}")
         self._client.set_terminated(run_id, status)
 
+    def unended(self) -> Iterable[int]:
+        """The trials whose runs are open, of whatever worker."""
+        return [int(run.data.tags["trial"]) for run in self._search("attributes.status = 'RUNNING'")]
+
     def _find(self, number: int) -> str | None:
-        mine = f"tags.`{PARENT_TAG}` = '{self.parent_id}' AND tags.trial = '{number}'"
-        found = self._client.search_runs([experiment_id(self._client, "tune")], mine)
+        found = self._search(f"tags.trial = '{number}'")
         return found[0].info.run_id if found else None
+
+    def _search(self, which: str) -> list[Run]:
+        mine = f"tags.`{PARENT_TAG}` = '{self.parent_id}' AND {which}"
+        found: list[Run] = self._client.search_runs([experiment_id(self._client, "tune")], mine)
+        return found
+
+
+def _metrics(measures: Measures) -> dict[str, float]:
+    return {f"best_{WATCHED}" if name == "dice" else name: value for name, value in measures.items()}
 
 
 @contextmanager
 def study_log(
     client: MlflowClient,
     *,
+    lab: Lab,
     name: str,
     settings: Mapping[str, object],
     cases: Mapping[str, int],
@@ -87,22 +106,14 @@ def study_log(
 
     Args:
         client: as from `tracking.connect`.
+        lab: that it is connected to.
         name: the study's.
         settings: of the study; logged as the parent's parameters.
         cases: as `tracking.log_dataset` takes them.
         describe: all settings of a trial with some values, nested as in params.yaml.
     """
-    experiment = experiment_id(client, "tune")
-    found: list[Run] = client.search_runs([experiment], f"tags.study = '{name}'")
-    if found:
-        parent_id = found[0].info.run_id
-        client.update_run(parent_id, status="RUNNING")
-    else:
-        parent_id = client.create_run(
-            experiment, tags=tags("tune") | {"study": name}, run_name=name
-        ).info.run_id
-        log_params(client, parent_id, settings)
-        log_dataset(client, parent_id, cases=cases)
+    with lab.alone(name):  # two workers that begin at the same time share one parent run
+        parent_id = _parent(client, name, settings, cases)
     try:
         yield StudyLog(client, parent_id, describe)
     except BaseException:
@@ -111,8 +122,20 @@ def study_log(
     client.set_terminated(parent_id, "FINISHED")
 
 
-def log_study(client: MlflowClient, parent_id: str, *, best: float, best_trial: int, folder: Path) -> None:
-    """Log a study's result to its parent run: the best value, whose it is, and the plots."""
-    log_metrics(client, parent_id, {f"best_{WATCHED}": best})
+def _parent(client: MlflowClient, name: str, settings: Mapping[str, object], cases: Mapping[str, int]) -> str:
+    experiment = experiment_id(client, "tune")
+    found: list[Run] = client.search_runs([experiment], f"tags.study = '{name}'")
+    if found:
+        return str(found[0].info.run_id)
+    run = client.create_run(experiment, tags=tags("tune") | {"study": name}, run_name=name)
+    parent_id = str(run.info.run_id)
+    log_params(client, parent_id, settings)
+    log_dataset(client, parent_id, cases=cases)
+    return parent_id
+
+
+def log_study(client: MlflowClient, parent_id: str, *, best: Measures, best_trial: int, folder: Path) -> None:
+    """Log a study's result to its parent run: the best trial's measures, which it is, and the plots."""
+    log_metrics(client, parent_id, _metrics(best))
     client.set_tag(parent_id, "best_trial", str(best_trial))
     client.log_artifacts(parent_id, str(folder))

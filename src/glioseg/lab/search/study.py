@@ -1,0 +1,122 @@
+"""A study of Optuna's: opened in the lab's database, with the sampler and the pruner that were asked for."""
+
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import optuna
+from optuna.samplers import BaseSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
+from optuna.storages._heartbeat import get_heartbeat_thread, is_heartbeat_enabled  # `ask` sends none
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from glioseg.lab.addresses import Lab
+from glioseg.lab.search.terms import Ending, SearchError
+from glioseg.params.study import RUNGS, Tune
+
+HEARTBEAT_S, GRACE_S = 60, 180
+"""How often a worker says that it lives, and after how long a silence others on other machines act."""
+BUSY_S = 60
+"""How long to wait for an SQLite file that another process is writing to."""
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+DIRECTIONS = {"dice": "maximize", "case_s": "minimize"}
+MEASURES = ("dice", "case_s", "memory_gb")
+ERROR = "error"
+"""Attribute of a trial that raised: what it was."""
+
+
+def open_study(lab: Lab, name: str, tune: Tune) -> optuna.Study:
+    """Open a study, or create it."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # what a trial raises is told once, by its worker
+    lab.prepare()
+    shared = {"heartbeat_interval": HEARTBEAT_S, "grace_period": GRACE_S}
+    alone = {"engine_kwargs": {"connect_args": {"timeout": BUSY_S}}}
+    with lab.alone("optuna.db"), warnings.catch_warnings():  # two that create its tables at once would clash
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.create_study(
+            study_name=name,
+            storage=optuna.storages.RDBStorage(lab.study_url, **(shared if lab.shared else alone)),
+            directions=[DIRECTIONS[objective] for objective in tune.objectives],
+            load_if_exists=True,
+            pruner=_pruner(tune),
+        )
+
+
+def make_sampler(tune: Tune, *, trial: int) -> BaseSampler:
+    """The sampler of one trial, the `trial`-th that draws: seeded anew for each.
+
+    So an interrupted study draws what an uninterrupted one does, and no two workers draw the same.
+    """
+    seed = tune.seed + trial
+    match tune.sampler:
+        case "random":
+            return RandomSampler(seed=seed)
+        case "qmc":
+            return QMCSampler(seed=tune.seed, scramble=True, warn_independent_sampling=False)
+        case "nsga2":
+            return NSGAIISampler(seed=seed, population_size=max(4, min(50, tune.trials // 4)))
+        case _:
+            return TPESampler(seed=seed, n_startup_trials=max(1, min(10, tune.trials // 2)))
+
+
+def _pruner(tune: Tune) -> optuna.pruners.BasePruner:
+    match tune.pruner:
+        case "hyperband":
+            return optuna.pruners.HyperbandPruner(max_resource=tune.epochs, reduction_factor=RUNGS)
+        case "successive_halving":
+            return optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=RUNGS)
+        case "none":
+            return optuna.pruners.NopPruner()
+        case _:
+            # A third of the epochs and of the trials must pass before a trial can be called a poor one.
+            return optuna.pruners.MedianPruner(
+                n_startup_trials=max(1, min(5, tune.trials // 3)), n_warmup_steps=tune.epochs // 3
+            )
+
+
+def finished(study: optuna.Study) -> int:
+    """How many trials are complete or pruned."""
+    return len(study.get_trials(deepcopy=False, states=FINISHED))
+
+
+def best_trial(study: optuna.Study) -> FrozenTrial:
+    """The trial with the highest Dice of those that keep within the limits; of equal ones the fastest.
+
+    It lies on the Pareto front: no other is better in all that was asked for.
+
+    Raises:
+        SearchError: there is none.
+    """
+    complete = study.get_trials(states=(TrialState.COMPLETE,))
+    sound = [trial for trial in complete if not ending(trial).broken]
+    if not sound:
+        raise SearchError(
+            f"{study.study_name}: expected a completed trial within the limits,"
+            f" got {len(complete)} completed of {finished(study)} finished ones"
+        )
+    return max(sound, key=lambda trial: (trial.values[0], *(-value for value in trial.values[1:])))
+
+
+def ending(trial: FrozenTrial) -> Ending:
+    """How a trial ended, and with which measures."""
+    measures = {name: trial.user_attrs[name] for name in MEASURES if name in trial.user_attrs}
+    broken = tuple(name for name, excess in trial.constraints.items() if excess > 0)
+    seen = [value for value in trial.intermediate_values.values() if math.isfinite(value)]
+    if trial.state == TrialState.COMPLETE:
+        return Ending("complete", measures, broken)
+    if trial.state == TrialState.PRUNED:
+        return Ending("pruned", measures | ({"dice": max(seen)} if seen else {}), broken)
+    return Ending("failed" if ERROR in trial.user_attrs else "interrupted", measures, broken)
+
+
+@contextmanager
+def heartbeats(study: optuna.Study, trial: Trial) -> Iterator[None]:
+    """Show from time to time that the trial's worker lives, where others cannot see it by themselves."""
+    with get_heartbeat_thread(trial._trial_id, study._storage):
+        yield
+
+
+def first_heartbeat(study: optuna.Study, trial: Trial) -> None:
+    """Show that a trial's worker lives: one that never did would never be missed."""
+    if is_heartbeat_enabled(study._storage):
+        study._storage.record_heartbeat(trial._trial_id)

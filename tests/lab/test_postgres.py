@@ -1,0 +1,152 @@
+"""Studies and runs in PostgreSQL: a real server, as Debian packages it or as it is in PATH."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from threading import Thread
+from urllib.parse import quote
+
+import pytest
+import sqlalchemy as sa
+import studies
+from optuna.trial import TrialState
+
+from glioseg.lab.addresses import DATABASE_URL, Lab
+from glioseg.lab.known import champion_version
+from glioseg.lab.postgres import DatabaseError, in_schema
+from tests.servers import free_port
+
+PASSWORD = "p%/w:d"
+
+
+def programs():
+    """The folder of PostgreSQL's own programs; Debian keeps them out of PATH."""
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    if debian:
+        return debian[-1]
+    found = shutil.which("initdb")
+    return Path(found).parent if found else pytest.skip("no PostgreSQL: apt-get install postgresql")
+
+
+@pytest.fixture(scope="module")
+def address():
+    """The address of a new database on a server of this module's own, which refuses to run as root."""
+    bins, port = programs(), free_port()
+    as_user = (
+        ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if not os.geteuid() else []
+    )
+    folder = Path(tempfile.mkdtemp(prefix="glioseg-postgres-"))
+    (folder / "password").write_text(PASSWORD)
+    if as_user:
+        shutil.chown(folder, "postgres")
+        shutil.chown(folder / "password", "postgres")
+
+    def run(*words):
+        return subprocess.run([*as_user, *words], cwd=folder, check=True, capture_output=True)
+
+    cluster = ["-D", str(folder / "cluster")]
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+    try:
+        run(
+            *(bins / "initdb", *cluster, "-U", "me", "-A", "scram-sha-256", "--no-sync"),
+            *("--pwfile", folder / "password", "-E", "UTF8", "--locale", "C"),
+        )
+        run(bins / "pg_ctl", *cluster, "-w", "-l", folder / "log", "-o", options, "start")
+        try:
+            yield f"postgresql://me:{quote(PASSWORD, safe='')}@127.0.0.1:{port}/postgres"
+        finally:
+            run(bins / "pg_ctl", *cluster, "-w", "-m", "immediate", "stop")
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def watch(address, tmp_path, monkeypatch, request):
+    """The study of this test, in the database."""
+    monkeypatch.chdir(tmp_path)
+    with studies.Watch.on(Lab(tmp_path, address), f"study of {request.node.name}") as watch:
+        yield watch
+
+
+def test_two_workers_share_a_study_and_one_goes_on_after_kill_9(watch):
+    first, second = watch.start(trials=4), watch.start(trials=4)
+    watch.wait_for(lambda: watch.trials(TrialState.RUNNING))
+    first.kill()
+    watch.join(second)
+    watch.check(asked=4)
+    assert not list(watch.lab.folder.glob("*.db"))
+
+
+def test_the_trial_of_a_machine_that_falls_silent_is_repeated_and_counts_once(watch):
+    """It only slept: when it wakes up, its trial is not its own any more."""
+    sleeper = watch.start(trials=1, objective=studies.until_told, host="far away")
+    watch.wait_for(lambda: any(trial.intermediate_values for trial in watch.trials(TrialState.RUNNING)))
+    os.kill(sleeper.pid, signal.SIGSTOP)
+    watch.join(watch.start(trials=1, host="here"))
+    (watch.lab.root / "go on").touch()
+    os.kill(sleeper.pid, signal.SIGCONT)
+    watch.join(sleeper)
+    study = watch.check(asked=1)
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.COMPLETE]
+    assert "trial 0 was taken for dead" in watch.said(sleeper)
+
+
+def test_one_variable_moves_runs_and_studies_to_the_database(watch, address):
+    lines = {}
+    for word in ("tracking", "studies"):
+        done = subprocess.run(
+            [sys.executable, "-m", "glioseg.lab.addresses", word],
+            env=os.environ | {DATABASE_URL: address},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        lines[word] = done.stdout.strip()
+    assert lines == {"tracking": watch.lab.tracking_uri, "studies": watch.lab.study_url}
+    for line in lines.values():  # each finds the tables of one of the two, and no others
+        with sa.create_engine(line).connect() as connection:
+            names = set(sa.inspect(connection).get_table_names())
+        assert "alembic_version" in names
+        assert ("experiments" in names) == (line == lines["tracking"])
+        assert ("trials" in names) == (line == lines["studies"])
+    assert champion_version(watch.lab.database, name="glioseg") is None
+
+
+def test_who_finds_the_lock_taken_says_so_and_waits(watch, capsys):
+    order = []
+
+    def second():
+        with watch.lab.alone("x", waiting="another has it"):
+            order.append("second")
+
+    thread = Thread(target=second)
+    with watch.lab.alone("x"):
+        thread.start()
+        watch.wait_for(lambda: "another has it" in capsys.readouterr().out)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+
+
+def test_a_server_that_does_not_answer_is_named_without_its_password():
+    with pytest.raises(DatabaseError, match=r"no database at postgresql\+psycopg://me:\*\*\*@127") as error:
+        Lab(Path("/nowhere"), f"postgresql://me:secret@127.0.0.1:{free_port()}/db").alone("x").__enter__()
+    assert "secret" not in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("url", ["mysql://me:secret@host/db", "host/db", "postgres://me:secret@host/db"])
+def test_another_kind_of_address_is_refused(url):
+    with pytest.raises(DatabaseError, match="expected postgresql://user:password@host/database") as error:
+        in_schema(url, "optuna")
+    assert "secret" not in str(error.value)
+
+
+def test_a_missing_driver_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(DatabaseError, match=r"pip install 'glioseg\[postgres\]'"):
+        Lab(Path("/nowhere"), "postgresql://me@127.0.0.1/db").alone("x").__enter__()
