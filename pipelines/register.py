@@ -48,13 +48,20 @@ def measured(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 def offer(rules: Register, source: Source, evaluation: Evaluation) -> str:
     """Register and judge; one at a time, or two candidates could both take one champion's place."""
-    from glioseg.lab.registry import register  # MLflow takes seconds to import
+    from glioseg.lab.keeping import keep_lineage  # MLflow takes seconds to import
+    from glioseg.lab.registry import register
     from glioseg.lab.tracking import connect
 
     lab, run_id = Lab.here(), json.loads((REPORTS / "settle/model.json").read_text())["run_id"]
     with lab.alone("registry", waiting="register: another process is registering a version"):
         return register(
-            connect(lab), params=rules, source=source, run_id=run_id, evaluation=evaluation, score=score
+            connect(lab),
+            params=rules,
+            source=source,
+            run_id=run_id,
+            evaluation=evaluation,
+            keep=keep_lineage,
+            score=score,
         )
 
 

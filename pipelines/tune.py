@@ -26,6 +26,8 @@ def study(params: Params) -> None:
     done = work(params)
     write_study(done.study, OUT, title=f"glioseg {done.study.study_name}")
     best = best_trial(done.study)
+    identity = {"study": done.study.study_name, "trial": best.number, "run_id": done.parent_id}
+    write_whole(OUT / "study.json", json.dumps(identity, indent=2).encode() + b"\n")
     log_study(done.client, done.parent_id, best=ending(best).measures, best_trial=best.number, folder=OUT)
     print(f"tune: best Dice {best.values[0]:.3f} in trial {best.number}: {json.dumps(best.params)}")
 

@@ -60,7 +60,7 @@ def tiny_network() -> Callable:
 
 @pytest.fixture(scope="session")
 def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project of eight tiny cases, reproduced once, committed, and pushed to the folder `store` beside it.
+    """A project of eight tiny cases, committed, reproduced once, and pushed to the folder `store` beside it.
 
     Tests of this very folder may change it; others clone it and pull.
     """
@@ -68,6 +68,7 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     home = make_project(tmp_path_factory.mktemp("lab") / "a project", cases=8)
     succeed(home, "dvc", "remote", "add", "--default", "store", "../store")
+    commit(home, "A tiny project")
     succeed(home, "dvc", "repro")
     commit(home, "A first version")
     succeed(home, "dvc", "push")

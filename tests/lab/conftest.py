@@ -80,3 +80,32 @@ def run(common_lab, request):
         return search(lab=common_lab, tune=tune, objective=objective, **standing | given)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def stood_in(common_root, tmp_path_factory):
+    """A stand-in project that ran once, and the runs of the common lab that it names."""
+    from stand_in import make_stand_in
+
+    from glioseg.lab.tracking import PARENT_TAG, connect, experiment_id
+
+    client = connect(Lab(common_root))
+    train = client.create_run(experiment_id(client, "train"), run_name="a training").info.run_id
+    tune = experiment_id(client, "tune")
+    study = client.create_run(tune, run_name="a study", tags={"study": "study-1"}).info.run_id
+    client.create_run(tune, run_name="trial 4", tags={PARENT_TAG: study, "trial": "4"})
+    identity = {
+        "run_id": train,
+        "model_id": "m-1",
+        "study": {"study": "study-1", "trial": 4, "run_id": study},
+    }
+    return make_stand_in(tmp_path_factory.mktemp("stand in") / "a project", identity)
+
+
+@pytest.fixture
+def project(stood_in, common_lab, tmp_path, monkeypatch):
+    """A copy of the stand-in project for each test, in which it runs."""
+    home = tmp_path / "a project"
+    shutil.copytree(stood_in, home, symlinks=True)
+    monkeypatch.chdir(home)
+    return home

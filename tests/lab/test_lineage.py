@@ -1,9 +1,13 @@
 import hashlib
+import platform
 import subprocess
+from importlib.metadata import version
 
 import pytest
 
 from glioseg.lab import lineage
+from glioseg.lab.checkout import CheckoutError, source_patch, work_tree
+from glioseg.lab.machine import has_gpu, machine
 
 LOCK = """
 schema: '2.0'
@@ -41,6 +45,49 @@ def test_the_commit_and_whether_files_differ_from_it(repository):
     assert lineage.commit(root) == lineage.Commit(sha, dirty=False)
     (root / "a").write_text("2")
     assert lineage.commit(root) == lineage.Commit(sha, dirty=True)
+
+
+def test_what_the_pipeline_writes_makes_no_commit_dirty(repository):
+    root, _ = repository
+    (root / "reports").mkdir()
+    for name in ("dvc.lock", "reports/scores.json"):
+        (root / name).write_text("1")
+        lineage.git(root, "add", name)
+    lineage.git(root, "-c", "user.name=n", "-c", "user.email=e@example.org", "commit", "-qm", "second")
+    (root / "dvc.lock").write_text("2")
+    (root / "reports/scores.json").write_text("2")
+    assert not lineage.commit(root).dirty
+    assert source_patch(root) == b""
+
+
+def test_a_patch_makes_text_and_bytes_again_and_leaves_nothing_behind(repository):
+    root, sha = repository
+    (root / "a").write_bytes(b"\x00\xff\n")
+    patch = root.with_name("source.patch")
+    patch.write_bytes(source_patch(root))
+    with work_tree(root, sha, patch=patch) as tree:
+        assert (tree / "a").read_bytes() == b"\x00\xff\n"
+        assert lineage.git(tree, "rev-parse", "HEAD").strip() == sha
+    assert not tree.exists()
+    assert len(lineage.git(root, "worktree", "list").splitlines()) == 1
+    assert (root / "a").read_bytes() == b"\x00\xff\n"
+
+
+def test_a_patch_that_does_not_fit_and_a_commit_that_is_not_there_are_errors(repository):
+    root, sha = repository
+    (root / "a").write_text("2")
+    patch = root.with_name("bad.patch")
+    patch.write_bytes(source_patch(root).replace(b"-1", b"-9"))
+    with (
+        pytest.raises(CheckoutError, match=r"source\.patch on commit .* cannot be made again"),
+        work_tree(root, sha, patch=patch),
+    ):
+        pass
+    with (
+        pytest.raises(CheckoutError, match="is not in this repository"),
+        work_tree(root, "0" * 40, patch=None),
+    ):
+        pass
 
 
 def test_no_repository_is_unknown(tmp_path, monkeypatch):
@@ -85,3 +132,17 @@ def test_tags_name_the_environment_and_the_experiment(tmp_path, monkeypatch):
     assert tags["dvc_experiment"] == "witty-mole"
     assert tags["environment"] == lineage.sha256_files([tmp_path / "requirements.lock"])
     assert len(tags["environment"]) == len(hashlib.sha256().hexdigest())
+
+
+def test_a_machine_says_what_numbers_depend_on(monkeypatch, tmp_path):
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: An Abacus 7\n")
+    (tmp_path / "gpus" / "0").mkdir(parents=True)
+    monkeypatch.setattr("glioseg.lab.machine.CPUS", tmp_path / "cpuinfo")
+    monkeypatch.setattr("glioseg.lab.machine.GPUS", tmp_path / "gpus")
+    plain = machine()
+    assert ", An Abacus 7, " in plain
+    assert f"Python {platform.python_version()}, tensorflow {version('tensorflow')}, " in plain
+    assert not has_gpu(plain)
+    (tmp_path / "gpus" / "0" / "information").write_text("Model: \t\t NVIDIA H100\nIRQ: 1\n")
+    assert ", GPU NVIDIA H100, " in machine()
+    assert has_gpu(machine())

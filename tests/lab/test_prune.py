@@ -202,7 +202,7 @@ def test_what_the_reports_name_is_kept(stocked, copy):
 
 def test_the_study_that_a_version_s_lineage_names_is_kept(stocked):
     record = {"facts": {"study": {"run_id": stocked.ids["study-other"], "trial": 1}, "split": None}}
-    write(stocked.folder("model") / "artifacts" / "lineage" / "lineage.json", json.dumps(record))
+    write(stocked.folder("model") / "artifacts" / "lineage" / "unet-1" / "lineage.json", json.dumps(record))
     prune(stocked.lab, stocked.client, waste_of(stocked))
     assert left(stocked) == NEEDED | OTHER_STUDY
 

@@ -93,7 +93,7 @@ def test_tune_searches_and_goes_on_where_it_stopped(project, capsys):
     assert best.keys() == {"dropout"}
     assert 0 <= best["dropout"] <= 0.3
     assert {path.name for path in Path("reports/tune").iterdir()} == {
-        "best_params.json", "trials.csv", "study.html",
+        "best_params.json", "trials.csv", "study.html", "study.json",
     }  # fmt: skip
     client = connect(Lab.here())
     runs = client.search_runs([experiment_id(client, "tune")])

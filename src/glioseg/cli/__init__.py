@@ -2,11 +2,13 @@
 
 import typer
 
+from glioseg.cli.lineage import lineage
 from glioseg.cli.predict import predict
 from glioseg.cli.preset import preset
 from glioseg.cli.prune_runs import prune_runs
 from glioseg.cli.relocate import relocate
 from glioseg.cli.report import report
+from glioseg.cli.reproduce import reproduce
 from glioseg.cli.rollback import rollback
 from glioseg.cli.tune_worker import tune_worker
 
@@ -25,3 +27,5 @@ app.command()(report)
 app.command()(rollback)
 app.command()(prune_runs)
 app.command()(relocate)
+app.command()(lineage)
+app.command()(reproduce)

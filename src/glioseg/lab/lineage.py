@@ -10,10 +10,12 @@ import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 import glioseg
+from glioseg.lab.machine import machine
 from glioseg.presets import preset_of
 from glioseg.settings_file import ParamsError
 
@@ -21,10 +23,13 @@ UNKNOWN = "unknown"
 CROPPED = "data/cropped"
 TEST_FILES = "SHA-256 of the test cases' files"
 
+SOURCE = (".", ":(exclude)dvc.lock", ":(exclude)reports/scores.json")
+"""Git's name for all tracked files but those that the pipeline itself writes: they are results."""
+
 
 @dataclass(frozen=True)
 class Commit:
-    """The git commit that is checked out; `dirty` says that tracked files differ from it."""
+    """The git commit that is checked out; `dirty` says that tracked files of `SOURCE` differ from it."""
 
     sha: str
     dirty: bool
@@ -33,32 +38,69 @@ class Commit:
 def commit(root: Path = Path()) -> Commit:
     """The commit of a work tree, or `UNKNOWN` where there is no git, repository or commit."""
     try:
-        sha = _git(root, "rev-parse", "HEAD")
-        return Commit(sha, dirty=bool(_git(root, "status", "--porcelain", "--untracked-files=no")))
+        sha = git(root, "rev-parse", "HEAD").strip()
+        return Commit(sha, dirty=bool(git(root, "status", "--porcelain", "-uno", "--", *SOURCE)))
     except (OSError, subprocess.CalledProcessError):
         return Commit(UNKNOWN, dirty=False)
 
 
-def _git(root: Path, *words: str) -> str:
-    done = subprocess.run(["git", "-C", str(root), *words], check=True, capture_output=True, text=True)
-    return done.stdout.strip()
+def git(root: Path, *words: str) -> str:
+    """What a git command prints in a work tree.
+
+    Raises:
+        OSError, CalledProcessError: there is no git, or it failed.
+    """
+    return git_bytes(root, *words).decode()
+
+
+def git_bytes(root: Path, *words: str) -> bytes:
+    """The same as bytes: a patch may hold a file of any encoding."""
+    return subprocess.run(["git", "-C", str(root), *words], check=True, capture_output=True).stdout
 
 
 def locked_hashes(root: Path = Path()) -> dict[str, str]:
     """DVC's hash of every out in dvc.lock, by path; a folder's ends in `.dir`."""
+    outs = (out for stage in locked_stages(root).values() for out in stage.get("outs", ()))
+    return {out["path"]: out["md5"] for out in outs if "md5" in out}
+
+
+def locked_stages(root: Path = Path()) -> dict[str, Any]:
+    """What dvc.lock says of each stage; nothing where there is none."""
     try:
-        lock = yaml.load(
-            (root / "dvc.lock").read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        )
+        text = (root / "dvc.lock").read_text()
     except OSError:
         return {}
-    outs = (out for stage in lock.get("stages", {}).values() for out in stage.get("outs", ()))
-    return {out["path"]: out["md5"] for out in outs if "md5" in out}
+    lock = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    stages: dict[str, Any] = lock.get("stages", {})
+    return stages
 
 
 def data_version(root: Path = Path()) -> str:
     """DVC's hash of the cropped cohort: what training, tuning and testing see."""
     return locked_hashes(root).get(CROPPED, UNKNOWN)
+
+
+def md5(content: bytes) -> str:
+    """DVC's hash of a file.
+
+    >>> md5(b"")[:8]
+    'd41d8cd9'
+    """
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def dvc_hash(path: Path) -> str:
+    """DVC's hash of a file, or of a folder with all its files, as dvc.lock would name it."""
+    if not path.is_dir():
+        return md5(path.read_bytes())
+    files = {file.relative_to(path): file for file in path.rglob("*") if file.is_file()}
+    entries = [
+        {"md5": md5(file.read_bytes()), "relpath": name.as_posix()}
+        for name, file in files.items()
+        if "__pycache__" not in name.parts
+    ]
+    entries.sort(key=lambda entry: entry["relpath"])
+    return f"{md5(json.dumps(entries, sort_keys=True).encode())}.dir"
 
 
 def sha256(content: bytes) -> str:
@@ -118,6 +160,7 @@ def tags(stage: str, root: Path = Path()) -> dict[str, str]:
         "git_commit": here.sha,
         "git_dirty": str(here.dirty).lower(),
         "environment": sha256_files([lock]) if lock.exists() else UNKNOWN,
+        "machine": machine(),
     }
     name = os.environ.get("DVC_EXP_NAME")
     return facts | ({"dvc_experiment": name} if name else {})

@@ -15,8 +15,8 @@ from mlflow.entities.model_registry import ModelVersion
 
 from glioseg.lab.tracking import PARENT_TAG
 
-LINEAGE = "lineage/lineage.json"
-"""Where a version keeps how it came to be."""
+LINEAGE = "lineage/*/lineage.json"
+"""Where versions keep how they came to be; two names of one model have one each."""
 
 OWN_SETTINGS = {"train.epochs", "train.steps_per_epoch"}
 """A study has these of its own: its best trial does not give them to the training."""
@@ -104,8 +104,9 @@ def _named_by(version: ModelVersion) -> Iterator[str]:
 
 def _named_in(folder: Path) -> Iterator[str]:
     """What the record of how a version came to be names: its study, among others."""
-    with suppress(OSError, ValueError):
-        yield from texts(json.loads((folder / LINEAGE).read_text()))
+    for file in folder.glob(LINEAGE):
+        with suppress(OSError, ValueError):
+            yield from texts(json.loads(file.read_text()))
 
 
 def texts(tree: object) -> Iterator[str]:

@@ -1,5 +1,7 @@
 """MLflow's registry: a model becomes a version of it once, and champion if the gate lets it pass."""
 
+from collections.abc import Callable
+
 import mlflow
 from mlflow import MlflowClient
 
@@ -10,6 +12,9 @@ from glioseg.lab.promotion import AGAINST, VERDICT, Offer, Score, decide
 from glioseg.lab.versions import CHAMPION, Versions
 from glioseg.params.promotion import Register
 
+Keep = Callable[[MlflowClient, str, str], None]
+"""Keeps with a version, of a name and number, how it came to be; it may be asked again."""
+
 
 def register(
     client: MlflowClient,
@@ -18,6 +23,7 @@ def register(
     source: Source,
     run_id: str,
     evaluation: Evaluation,
+    keep: Keep,
     score: Score,
 ) -> str:
     """Register a model once, and let it become champion if the gate says so.
@@ -30,6 +36,7 @@ def register(
         source: what the version is made from.
         run_id: the run that trained it; it may be of another database.
         evaluation: of this model on the test cases.
+        keep: asked before the verdict.
         score: asked only where the champion's own table is of other test cases.
 
     Returns:
@@ -43,6 +50,7 @@ def register(
     if VERDICT in known:  # on other test cases, or by other rules
         versions.untag(version, VERDICT, AGAINST)
     client.log_model_artifact(versions.model_id(version), str(evaluation.per_case))
+    keep(client, params.name, version)
     versions.tag(version, wanted)
     return decide(Offer(versions, version, params, evaluation, score))
 

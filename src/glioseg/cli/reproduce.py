@@ -1,0 +1,34 @@
+"""`glioseg reproduce`: make a registered version's numbers again."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from glioseg.lab.addresses import Lab
+
+Model = Annotated[
+    str, typer.Argument(help="A registered version: models:/glioseg@champion or models:/glioseg/3.")
+]
+Retrain = Annotated[bool, typer.Option("--retrain", help="Train again first, and compare the weights too.")]
+
+
+def reproduce(model: Model, retrain: Retrain = False) -> None:
+    """Evaluate a registered version again, from its own commit and data, and say whether the metrics agree.
+
+    On the machine that evaluated it they must agree exactly, on another one within a tolerance. The work is
+    done in a temporary work tree with a lab of its own; the project's files and runs are not touched.
+    """
+    from glioseg.lab import reproduction  # MLflow takes seconds to import
+    from glioseg.lab.tracking import connect
+
+    try:
+        found = reproduction.reproduce(connect(Lab.here()), model, root=Path(), retrain=retrain)
+    except KeyboardInterrupt:
+        sys.exit("glioseg reproduce: stopped; the work tree is removed")
+    except (ValueError, OSError) as error:
+        sys.exit(f"glioseg reproduce: {error}")
+    print(found.line)
+    if not found.agrees:
+        sys.exit(1)
