@@ -40,7 +40,7 @@ def project(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         patch.delenv("DVC_ROOT", raising=False)
-        study, _ = studies.run(root)
+        study, _ = studies.run(Lab(root))
         return Project(root, study, trainings.two_models(Lab(root), root / "files"))
 
 

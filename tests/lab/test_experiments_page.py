@@ -48,7 +48,7 @@ def project(tmp_path_factory):
         client.create_registered_model("glioseg")
         client.create_model_version("glioseg", f"models:/{one.model_id}", model_id=one.model_id)
         client.set_registered_model_alias("glioseg", "champion", "1")
-        study, parent = studies.run(root)
+        study, parent = studies.run(Lab(root))
     return SimpleNamespace(root=root, client=client, one=one, other=other, study=study, parent=parent)
 
 

@@ -84,7 +84,8 @@ def test_the_record_is_on_the_page_of_the_newest_evaluation(shop):
     client, model = shop.client, shop.source("three of its own")
     model_id = log_model(client, model, run_id=ELSEWHERE)
     for _ in range(2):
-        log_evaluation(run={"run_id": ELSEWHERE, "model_id": model_id}, metrics={}, files=[])
+        run = {"run_id": ELSEWHERE, "model_id": model_id}
+        log_evaluation(run=run, params={}, cases=1, test_data="", metrics={}, files=[])
     shop.offer("one", a=0.7)
     shop.offer("three of its own", a=0.6)
     newest, older = client.search_runs([experiment_id(client, "evaluate")], f"tags.model_id = '{model_id}'")

@@ -145,7 +145,7 @@ def test_a_trial_s_run_has_system_metrics(lab, monkeypatch):
         time.sleep(1)
         return studies.train(values, report)
 
-    _, parent = studies.run(lab.root, slow, studies.TUNE.model_copy(update={"trials": 1}))
+    _, parent = studies.run(lab, slow, studies.TUNE.model_copy(update={"trials": 1}))
     client = connect(lab)
     (trial,) = client.search_runs([experiment_id(client, "tune")], f"tags.`{PARENT_TAG}` = '{parent}'")
     assert 0 < trial.data.metrics["system/system_memory_usage_percentage"] < 100
