@@ -21,6 +21,7 @@ settings.register_profile("glioseg", deadline=None, max_examples=50, derandomize
 settings.load_profile("glioseg")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let a file's tests run in one process, as all do that use the reproduced project: they begin first.
 
