@@ -208,7 +208,8 @@ def _check_size(header: nib.Nifti1Header, most_voxels: int | None) -> None:
 
 def _promised_bytes(header: nib.Nifti1Header) -> int:
     """Where the last voxel ends."""
-    return int(header.get_data_offset()) + prod(header.get_data_shape()) * header.get_data_dtype().itemsize
+    voxels, voxel_bytes = prod(header.get_data_shape()), header.get_data_dtype().itemsize
+    return int(header.get_data_offset()) + int(voxels * voxel_bytes)
 
 
 def _read_header(content: bytes) -> nib.Nifti1Header:
