@@ -166,6 +166,12 @@ REFUSALS = {
         "contract",
         "affine",
     ),
+    "no truth": (
+        "seg",
+        lambda scan: changed(scan, lambda data: data.fill(65540), np.float32),  # 4 in 16 bits
+        "contract",
+        "labels",
+    ),
     "truth of no scheme": (
         "seg",
         lambda scan: changed(scan, lambda data: data.fill(9)),

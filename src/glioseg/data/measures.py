@@ -83,7 +83,7 @@ def measure_scans(case: Case, scans: Mapping[str, Scan]) -> list[VolumeRow]:
         scans: by role, as from `scans.open_scans`.
     """
     volumes = {role: scan.volume for role, scan in scans.items() if scan.volume is not None}
-    reference = next((image.grid for image in _images(volumes) if _placed(image.grid)), None)
+    reference = next((image.grid for image in _images(volumes) if image.grid.placed), None)
     shapes = Counter(volume.grid.shape for volume in volumes.values())
     common = {"case_shape": shapes.most_common(1)[0][0] if shapes else None}
     measure = partial(_measure, reference=reference, seen=_visible(volumes))
@@ -109,7 +109,7 @@ def _measure(volume: Volume, role: str, *, reference: Grid | None, seen: NDArray
 
 def _measure_grid(grid: Grid, reference: Grid | None) -> Facts:
     """Facts of the affine; none of them exists where it is singular or not finite."""
-    if not _placed(grid):
+    if not grid.placed:
         return {}
     deviation = None if reference is None else float(np.abs(grid.affine - reference.affine).max())
     return {
@@ -122,10 +122,6 @@ def _measure_grid(grid: Grid, reference: Grid | None) -> Facts:
 def round_spacing(spacing_mm: Sequence[float]) -> tuple[float, ...]:
     """Round a spacing to the digits in which spacings are compared."""
     return tuple(round(float(mm), SPACING_DIGITS) for mm in spacing_mm)
-
-
-def _placed(grid: Grid) -> bool:
-    return bool(np.isfinite(grid.affine).all() and np.linalg.det(grid.affine) != 0)
 
 
 def _measure_values(data: Num[NDArray, "d h w"], finite: Num[NDArray, " voxels"]) -> Facts:
@@ -141,7 +137,7 @@ def _measure_values(data: Num[NDArray, "d h w"], finite: Num[NDArray, " voxels"]
 
 def _measure_brain(image: Volume, finite: Num[NDArray, " voxels"]) -> Facts:
     brain, voxels = finite[finite != 0], image.data.size
-    whole = finite.size == voxels and _placed(image.grid)
+    whole = finite.size == voxels and image.grid.placed
     return {
         "brain_fraction": brain.size / voxels if voxels else None,
         "brain_deviation": float(brain.std(dtype=np.float64)) if brain.size else 0.0,

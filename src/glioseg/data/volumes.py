@@ -66,6 +66,14 @@ class Grid:
         d, h, w = np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0))
         return (float(d), float(h), float(w))
 
+    @cached_property
+    def placed(self) -> bool:
+        """Whether the affine can be inverted, in numbers as they are: each axis then points somewhere."""
+        with np.errstate(all="ignore"):
+            if not np.isfinite(self.affine).all() or np.linalg.det(self.affine) in (0, np.inf, -np.inf):
+                return False
+            return not np.isnan(io_orientation(self.affine)).any()
+
     @property
     def orientation(self) -> str:
         """Where each axis points, e.g. "LPS"."""

@@ -42,7 +42,8 @@ def load_version(address: str) -> Version:
         ValueError: there is none, or it cannot be loaded.
     """
     folder = model_folder(address)
-    version = Version(address, *_name(address, folder), load_model(folder), load_contract(folder / CONTRACT))
+    segmenter, contract = load_model(folder), load_contract(folder / CONTRACT)
+    version = Version(address, *_name(address, folder), segmenter, contract)
     # Its network is compiled now, and one that loads but cannot answer shows it here.
     version.segmenter.answer(dict.fromkeys(MODALITIES, _tiny_scan()))
     return version

@@ -29,6 +29,9 @@ CASE = "case"
 VOXEL_BYTES = 8
 """A voxel is counted as double precision, whatever the file has: what is made of it is no smaller."""
 
+LARGEST_LABEL = 100
+"""No scheme comes near it; what is beyond is no label map."""
+
 
 @dataclass(frozen=True)
 class Segmented:
@@ -112,9 +115,12 @@ def _truth(volumes: Mapping[str, Volume], upload: Upload) -> UInt8[NDArray, "d h
     """The uploaded segmentation, dense; its values tell its scheme where they can."""
     if SEGMENTATION not in volumes:
         return None
-    values = as_labels(volumes[SEGMENTATION].data)
-    shown = shown_scheme(np.unique(values[values != 0]).tolist())
+    data = volumes[SEGMENTATION].data
     try:
+        if not (np.abs(data) <= LARGEST_LABEL).all():
+            raise ValueError(f"expected labels, got values up to {np.abs(data).max():g}")
+        values = as_labels(data)
+        shown = shown_scheme(np.unique(values[values != 0]).tolist())
         return from_scheme(values, shown or upload.scheme)
     except ValueError as error:
         message = str(error).removeprefix("labels: ")
