@@ -184,7 +184,8 @@ BOMB = bytes(100_000_000)
 def test_inflation_stops_at_what_the_header_promises(volume, inflated):
     content = promise(volume, (2, 3, 4), BOMB)
     assert len(content) < 110_000
-    np.testing.assert_array_equal(decode_volume(content, name="x").data, np.zeros((2, 3, 4)))
+    with pytest.raises(VolumeError, match=r"^x: not a whole NIfTI file: expected 400 bytes .*, got more$"):
+        decode_volume(content, name="x")
     # The header, then header and voxels, 352 + 2 · 3 · 4 · 2 bytes, and one more to see where it ends.
     assert inflated == [540, 401]
 

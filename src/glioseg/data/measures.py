@@ -29,6 +29,9 @@ SPACING_DIGITS = 3
 HUGE = 1e100
 """A voxel beyond this is as good as infinite: its square, which deviations need, soon is."""
 
+DULLER = ("t1", "flair")
+"""In T2 alone fluid outshines the brain, so its tail is longer than theirs; that of T1ce may be as long."""
+
 Facts = dict[str, Any]
 """Fields of `VolumeRow` by name."""
 
@@ -41,7 +44,8 @@ class VolumeRow:
     `affine_deviation`: largest difference of an entry of the affine from that of the case's first
     image; `minimum`, `maximum`: of the finite voxels; `brain_fraction`: share of an image's voxels that
     are not 0; `brain_deviation`: standard deviation of those voxels, 0 where there are none; `range`,
-    `peak`, `detail`, `fingerprint`: see `oddities.measure_oddities`; `labels`: the values of a
+    `peak`, `tail`, `detail`, `fingerprint`: see `oddities.measure_oddities`; `tail_over_t2`: of T1 and
+    FLAIR, over the tail of the case's T2; `labels`: the values of a
     segmentation, `MAX_LABELS` at most; `tumour_vox`: voxels above 0 in it; `outside_vox`: those of them
     where every image of the case is 0; `same_bytes_as`: an earlier image with the same bytes, as
     `<case>/<role>`.
@@ -68,6 +72,8 @@ class VolumeRow:
     brain_deviation: float | None = None
     range: float | None = None
     peak: float | None = None
+    tail: float | None = None
+    tail_over_t2: float | None = None
     detail: float | None = None
     fingerprint: str | None = None
     labels: tuple[int | float, ...] | None = None
@@ -92,6 +98,10 @@ def measure_scans(case: Case, scans: Mapping[str, Scan]) -> list[VolumeRow]:
         VolumeRow(case.case, role, scan.file, case.scheme.value, scan.problem, scan.sha256)
         for role, scan in scans.items()
     ]
+    t2 = facts.get("t2", {}).get("tail")
+    for role in DULLER:
+        if t2 and (tail := facts.get(role, {}).get("tail")):
+            facts[role]["tail_over_t2"] = tail / t2
     return [replace(row, **facts.get(row.role, {})) for row in rows]
 
 

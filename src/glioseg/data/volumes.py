@@ -205,7 +205,10 @@ def _inflate_volume(header: nib.Nifti1Header, content: bytes) -> bytes:
     need = _promised_bytes(header)
     if need > DEFLATE_RATIO * len(content):
         raise ValueError(f"expected {need} bytes for shape {header.get_data_shape()}, it cannot hold as many")
-    return _inflate(content, need + 1)  # one more: the end is seen, and so its checksum
+    inflated = _inflate(content, need + 1)  # one more: the end is seen, and so its checksum
+    if len(inflated) > need:
+        raise ValueError(f"expected {need} bytes for shape {header.get_data_shape()}, got more")
+    return inflated
 
 
 def _check_size(header: nib.Nifti1Header, most_voxels: int | None) -> None:

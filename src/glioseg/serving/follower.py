@@ -11,8 +11,9 @@ import numpy as np
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.terms import CONTRACT, Contract, load_contract
 from glioseg.data.volumes import Grid, Volume
+from glioseg.lab.aliases import pinned
 from glioseg.lab.lineage import sha256_files
-from glioseg.lab.registry import model_folder, pinned
+from glioseg.lab.registry import model_folder
 from glioseg.nets.inference import Segmenter, load_model
 
 LOG = logging.getLogger("glioseg.serving")
