@@ -207,6 +207,15 @@ def test_a_stranger_s_file_is_believed_what_its_size_allows(volume, inflated):
     assert decode_volume(content, name="x").data.shape == (500, 500, 200)
 
 
+def test_a_bomb_before_the_voxels_is_one_too(volume, inflated):
+    header = bytearray(encode_volume(volume, compress=False)[:352])
+    header[108:112] = np.float32(90_000_000).tobytes()  # vox_offset
+    content = gzip.compress(bytes(header) + BOMB)
+    with pytest.raises(VolumeError, match="up to byte 90000048"):
+        decode_volume(content, name="x", most_voxels=fair_voxels(content))
+    assert inflated == [540]
+
+
 def test_gzip_of_several_members_is_read_as_one(volume):
     content = encode_volume(volume, compress=False)
     members = b"".join(gzip.compress(content[at : at + 100]) for at in range(0, len(content), 100))

@@ -20,7 +20,7 @@ from glioseg.serving.sample import sample_file
 @pytest.fixture(scope="module")
 def expected(registered, scan):
     """What the network itself says: dense labels on the scan's own grid."""
-    return load_model(registered.root / "models").answer(dict.fromkeys(MODALITIES, scan), probabilities=True)
+    return load_model(registered.root / "models").answer(dict.fromkeys(MODALITIES, scan))
 
 
 def files(scan, roles=MODALITIES, **changed):
@@ -81,7 +81,9 @@ def test_what_is_asked_for_comes_too(client, scan, expected):
     np.testing.assert_allclose(read(answer["entropy_map"]).data, expected.entropy_bits, atol=1e-5)
     assert list(answer["probabilities"]) == list(REGIONS)
     for index, text in enumerate(answer["probabilities"].values()):
-        np.testing.assert_allclose(read(text).data, expected.probabilities[..., index], atol=0.5 / 255 + 1e-6)
+        np.testing.assert_allclose(
+            read(text).data, expected.probabilities.on_grid()[..., index], atol=0.5 / 255 + 1e-6
+        )
 
 
 def test_modalities_may_be_missing(client, registered, scan):
@@ -333,10 +335,10 @@ class Slow:
         self.segmenter, self.settings = segmenter, segmenter.settings
         self.begun, self.go = threading.Event(), threading.Event()
 
-    def answer(self, images, *, probabilities):
+    def answer(self, images):
         self.begun.set()
         self.go.wait()
-        return self.segmenter.answer(images, probabilities=probabilities)
+        return self.segmenter.answer(images)
 
 
 @pytest.fixture
@@ -379,7 +381,7 @@ def test_past_the_time_limit_it_is_504(make_client, slow, scan):
 
 
 def test_a_fault_of_the_service_shows_no_trace_and_logs_no_message(make_client, slow, scan, caplog):
-    def fail(images, *, probabilities):
+    def fail(images):
         raise RuntimeError("what the patient's header says")
 
     slow.slow.answer = fail

@@ -45,10 +45,9 @@ class VolumeRow:
     image; `minimum`, `maximum`: of the finite voxels; `brain_fraction`: share of an image's voxels that
     are not 0; `brain_deviation`: standard deviation of those voxels, 0 where there are none; `range`,
     `peak`, `tail`, `detail`, `fingerprint`: see `oddities.measure_oddities`; `tail_over_t2`: of T1 and
-    FLAIR, over the tail of the case's T2; `labels`: the values of a
-    segmentation, `MAX_LABELS` at most; `tumour_vox`: voxels above 0 in it; `outside_vox`: those of them
-    where every image of the case is 0; `same_bytes_as`: an earlier image with the same bytes, as
-    `<case>/<role>`.
+    FLAIR, over the tail of the case's T2; `labels`: the values of a segmentation, `MAX_LABELS` at most;
+    `tumour_vox`: voxels above 0 in it; `outside_vox`: those of them where every image of the case is 0;
+    `same_bytes_as`: an earlier image with the same bytes, as `<case>/<role>`.
     """
 
     case: str

@@ -48,9 +48,8 @@ def measure_oddities(
 
     Returns:
         `range`: between the percentiles `DARK` and `BRIGHT` of the brain; `peak`: the brightest voxel
-        over the upper percentile; `tail`: that percentile over the median, where nothing is below 0 and not
-        all is one value;
-        `detail`; `fingerprint`. What cannot be measured is None.
+        over the upper percentile; `tail`: that percentile over the median, unless some values are below 0 or
+        all are one; `detail`; `fingerprint`. What cannot be measured is None.
     """
     # Turned first, so that the same voxels are looked at however the file lies in memory.
     turned = turn.apply(data)

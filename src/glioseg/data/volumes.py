@@ -212,9 +212,13 @@ def _inflate_volume(header: nib.Nifti1Header, content: bytes) -> bytes:
 
 
 def _check_size(header: nib.Nifti1Header, most_voxels: int | None) -> None:
+    """What lies before the voxels counts too: where they begin is the header's own word."""
     shape = header.get_data_shape()
-    if most_voxels is not None and prod(shape) > most_voxels:
-        raise ValueError(f"expected at most {most_voxels} voxels in a file of this size, got shape {shape}")
+    if most_voxels is not None and max(prod(shape), _promised_bytes(header) // 8) > most_voxels:
+        raise ValueError(
+            f"expected at most {most_voxels} voxels of 8 bytes in a file of this size, got shape {shape}"
+            f" up to byte {_promised_bytes(header)}"
+        )
 
 
 def _promised_bytes(header: nib.Nifti1Header) -> int:

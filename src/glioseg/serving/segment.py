@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import UInt8
 from numpy.typing import NDArray
 
 from glioseg.data.answers import Answer
@@ -72,7 +72,7 @@ def segment(version: Version, upload: Upload, *, most_bytes: int) -> Segmented:
         dice=None if truth is None else region_dice(confusion(truth, answer.labels)),
         segmentation=as_text(label_map),
         entropy_map=as_text(encode_volume(Volume(answer.entropy_bits, grid))) if upload.entropy else None,
-        probabilities=_shares(answer.probabilities, grid),
+        probabilities=_shares(answer, grid) if upload.probabilities else None,
         **measured(answer),
         seconds=time.perf_counter() - begun,
     )
@@ -132,12 +132,11 @@ def _answer(version: Version, images: Mapping[str, Volume], upload: Upload) -> A
     if upload.mirror is not None:
         segmenter = replace(segmenter, settings=replace(settings, mirror=upload.mirror))
     try:
-        return segmenter.answer(images, probabilities=upload.probabilities)
+        return segmenter.answer(images)
     except ValueError as error:
         raise RequestError(422, "contract", " ".join(str(error).split())) from None
 
 
-def _shares(shares: Float32[NDArray, "d h w 3"] | None, grid: Grid) -> dict[str, str] | None:
-    if shares is None:
-        return None
+def _shares(answer: Answer, grid: Grid) -> dict[str, str]:
+    shares = answer.probabilities.on_grid()
     return {name: as_text(encode_shares(shares[..., index], grid)) for index, name in enumerate(REGIONS)}
