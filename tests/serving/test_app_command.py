@@ -1,3 +1,5 @@
+import socket
+
 import pytest
 from typer.testing import CliRunner
 
@@ -18,6 +20,14 @@ def test_a_model_that_is_not_there_is_one_line(tmp_path, monkeypatch):
     assert result.exit_code == 1
     (line,) = result.output.splitlines()
     assert line.startswith(f"glioseg serve: {tmp_path}")
+
+
+def test_a_port_that_is_taken_is_one_line(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        result = CliRunner().invoke(app, ["serve", "--port", str(port)])
+    assert result.exit_code == 1
+    assert result.output == f"glioseg serve: 127.0.0.1, port {port}: Address already in use\n"
 
 
 def test_an_alias_that_nobody_set_is_one_line(registered, monkeypatch):

@@ -42,11 +42,12 @@ def serve(
     from glioseg.serving.app import Service  # FastAPI, MLflow and TensorFlow take a while
     from glioseg.serving.follower import Follower
     from glioseg.serving.line import Line
-    from glioseg.serving.server import run
+    from glioseg.serving.server import run, take_port
 
     try:
+        taken = take_port(host, port)
         follower, line = Follower(model), Line(places=queue + 1, limit_s=timeout_s)
-        run(Service(follower, line, int(max_upload_mb * 1e6), token), host=host, port=port)
+        run(Service(follower, line, int(max_upload_mb * 1e6), token), taken)
     except (ValueError, OSError) as error:
         sys.exit(f"glioseg serve: {error}")
 

@@ -1,6 +1,7 @@
 """Runs the service until it is told to stop, and then until all that was begun is answered."""
 
 import logging
+import socket
 from types import FrameType
 
 import uvicorn
@@ -26,19 +27,32 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def run(service: Service, *, host: str, port: int) -> None:
+def take_port(host: str, port: int) -> socket.socket:
+    """Take an address before a model is loaded; nobody can connect yet.
+
+    Raises:
+        OSError: it is taken, or is none of this machine's.
+    """
+    taken = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        taken.bind((host, port))
+    except OSError as error:
+        taken.close()
+        raise OSError(f"{host}, port {port}: {error.strerror}") from None
+    return taken
+
+
+def run(service: Service, taken: socket.socket) -> None:
     """Serve until a signal.
 
     Args:
         service: its model is loaded already.
-        host: address to listen on.
-        port: of it.
+        taken: as from `take_port`.
     """
     _log_to_stderr()
     config = uvicorn.Config(
         make_app(service),
-        host=host,
-        port=port,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -46,7 +60,7 @@ def run(service: Service, *, host: str, port: int) -> None:
     )
     service.follower.start()
     try:
-        _Server(config, service.line).run()
+        _Server(config, service.line).run(sockets=[taken])
     finally:
         service.follower.stop()
         service.line.close()
