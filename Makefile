@@ -50,8 +50,8 @@ studies: $(READY)  ## Optuna's dashboard on the studies, http://127.0.0.1:8080
 report: here  ## all models and studies in one offline page, reports/experiments.html
 	glioseg report
 
-serve: here  ## MLflow's model server on the champion, http://127.0.0.1:5001
-	$(call locate,tracking) MLFLOW_TRACKING_URI="$$uri" mlflow models serve -m models:/glioseg@champion --env-manager local --host 127.0.0.1 --port 5001
+serve: here  ## the champion over HTTP and on a page, http://127.0.0.1:8000
+	glioseg serve
 
 relocate: $(READY)  ## after this folder was moved, renamed or restored: make the runs in mlruns work again
 	glioseg relocate

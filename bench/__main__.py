@@ -17,6 +17,7 @@ from bench import (
     read_patch,
     report,
     repro_again,
+    serve,
     train_step,
 )
 from bench.options import Options
@@ -32,6 +33,7 @@ BENCHMARKS = {
     "add_case": add_case,
     "repro_again": repro_again,
     "infer_case": infer_case,
+    "serve": serve,
     "quality": quality,
 }
 

@@ -71,6 +71,11 @@ def test_good_cases_are_accepted_beside_bad_ones(verdict: Verdict) -> None:
     verdict.require(Path("pages"))
 
 
+def test_a_case_whose_t1_looks_like_a_t2_is_warned_of(verdict: Verdict) -> None:
+    odd = [(w.case, w.role) for w in verdict.warnings if w.expectation == "swapped"]
+    assert odd == [("full", "t1"), ("swapped", "t1")]  # a background that is not 0 lowers the median
+
+
 def test_a_case_without_segmentation_is_for_prediction_only(verdict: Verdict) -> None:
     assert verdict.named("prediction_only") == ["unlabelled"]
     assert [(note.case, note.expectation) for note in verdict.notes] == [("unlabelled", "segmentation")]

@@ -110,6 +110,14 @@ def test_what_cannot_be_segmented_is_critical(bad: Scan, rule: str) -> None:
     assert critical == [("t2", rule)]
 
 
+@pytest.mark.parametrize("role", ["t1", "flair"])
+def test_what_has_a_longer_bright_tail_than_t2_may_be_swapped_with_it(role: str) -> None:
+    # Percentile 99.5 over the median: about 900 / 475 as drawn, and the square of it.
+    fluid = scan(image(seed=7).astype(np.float32) ** 2)
+    assert (role, "swapped") not in check(t2=fluid)
+    assert check(**{role: fluid})[(role, "swapped")] == "warning"
+
+
 def test_a_missing_modality_and_another_orientation_are_notes() -> None:
     scans = {"t1": Scan("t1.nii", Volume(image(), Grid(SHAPE, np.diag([1.0, 1, 1, 1]))))}
     found = check_case(Case("one", {"t1": Path("t1.nii")}, Scheme.BRATS2021), scans, Contract())

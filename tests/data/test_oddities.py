@@ -39,6 +39,8 @@ def test_range_and_peak_of_evenly_spread_brightness() -> None:
     # Percentiles 0.5 and 99.5 of 1 to 1001 are 6 and 996.
     assert found["range"] == pytest.approx(990)
     assert found["peak"] == pytest.approx(1001 / 996)
+    assert found["tail"] == pytest.approx(996 / 501)
+    assert measure(image - 500)["tail"] is None  # brightness below 0 is a scale of its own
 
 
 def test_detail_of_waves_is_the_sine_s_own() -> None:
@@ -82,5 +84,5 @@ def test_nothing_is_measured_where_there_is_nothing(image: np.ndarray) -> None:
 
 def test_one_value_has_no_range_and_no_detail() -> None:
     found = measure(np.full((30, 30, 30), 5, np.int16))
-    assert found == {"range": None, "peak": 1, "detail": None, "fingerprint": None}
+    assert found == {"range": None, "peak": 1, "tail": None, "detail": None, "fingerprint": None}
     assert fingerprint(np.full((3, 3, 3), 7.0)) is None

@@ -7,12 +7,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from glioseg.data import volumes
 from glioseg.data.volumes import (
     Grid,
     Volume,
     VolumeError,
     decode_volume,
     encode_volume,
+    fair_voxels,
     read_volume,
     write_volume,
 )
@@ -153,3 +155,77 @@ def test_a_failed_write_leaves_nothing(tmp_path, volume):
     with pytest.raises(OSError, match="Is a directory"):
         write_volume(tmp_path / "x.nii", volume)
     assert list(tmp_path.iterdir()) == [tmp_path / "x.nii"]
+
+
+@pytest.fixture
+def inflated(monkeypatch):
+    """How many bytes each call inflated."""
+    counts = []
+
+    def inflate(content, most):
+        counts.append(len(whole := original(content, most)))
+        return whole
+
+    original = volumes._inflate
+    monkeypatch.setattr(volumes, "_inflate", inflate)
+    return counts
+
+
+def promise(volume, shape, body):
+    """A NIfTI-1 file whose header promises a shape, and what follows it."""
+    header = bytearray(encode_volume(volume, compress=False)[:352])
+    header[42:48] = b"".join(n.to_bytes(2, "little") for n in shape)
+    return gzip.compress(bytes(header) + body, 9)
+
+
+BOMB = bytes(100_000_000)
+
+
+def test_inflation_stops_at_what_the_header_promises(volume, inflated):
+    content = promise(volume, (2, 3, 4), BOMB)
+    assert len(content) < 110_000
+    with pytest.raises(VolumeError, match=r"^x: not a whole NIfTI file: expected 400 bytes .*, got more$"):
+        decode_volume(content, name="x")
+    # The header, then header and voxels, 352 + 2 · 3 · 4 · 2 bytes, and one more to see where it ends.
+    assert inflated == [540, 401]
+
+
+def test_a_promise_that_gzip_cannot_keep_is_not_looked_at(volume, inflated):
+    # 30000³ voxels of two bytes; 100 KB of gzip stand for 103 MB at most.
+    with pytest.raises(VolumeError, match=r"expected 54000000000352 bytes .*, it cannot hold as many"):
+        decode_volume(promise(volume, (30000, 30000, 30000), BOMB), name="x")
+    assert inflated == [540]
+
+
+def test_a_stranger_s_file_is_believed_what_its_size_allows(volume, inflated):
+    content = promise(volume, (500, 500, 200), BOMB)  # 50 million voxels of two bytes: the bomb itself
+    with pytest.raises(
+        VolumeError, match=r"expected at most 10000000 voxels .*, got shape \(500, 500, 200\)"
+    ):
+        decode_volume(content, name="x", most_voxels=fair_voxels(content))
+    assert inflated == [540]
+    assert decode_volume(content, name="x").data.shape == (500, 500, 200)
+
+
+def test_a_bomb_before_the_voxels_is_one_too(volume, inflated):
+    header = bytearray(encode_volume(volume, compress=False)[:352])
+    header[108:112] = np.float32(90_000_000).tobytes()  # vox_offset
+    content = gzip.compress(bytes(header) + BOMB)
+    with pytest.raises(VolumeError, match="up to byte 90000048"):
+        decode_volume(content, name="x", most_voxels=fair_voxels(content))
+    assert inflated == [540]
+
+
+def test_gzip_of_several_members_is_read_as_one(volume):
+    content = encode_volume(volume, compress=False)
+    members = b"".join(gzip.compress(content[at : at + 100]) for at in range(0, len(content), 100))
+    np.testing.assert_array_equal(decode_volume(members, name="x").data, volume.data)
+    with pytest.raises(VolumeError, match="x: not a whole NIfTI file"):
+        decode_volume(members[:-9], name="x")
+
+
+def test_a_checksum_that_does_not_hold_is_an_error(volume):
+    content = bytearray(gzip.compress(encode_volume(volume, compress=False)))
+    content[-8] ^= 1  # of the four bytes of the CRC, before four of the length
+    with pytest.raises(VolumeError, match="checksum"):
+        decode_volume(bytes(content), name="x")

@@ -1,4 +1,5 @@
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -56,3 +57,37 @@ def scan():
     affine = np.diag([1.0, 1.0, 2.0, 1.0])
     affine[:3, 3] = [5, -6, 7]
     return Volume(data, Grid((20, 24, 18), affine))
+
+
+@pytest.fixture(scope="session")
+def follower(registered):
+    """Answers with the model folder that was registered."""
+    from glioseg.serving.follower import Follower
+
+    return Follower(str(registered.root / "models"))
+
+
+@pytest.fixture
+def make_client(follower):
+    """Makes a client of a service in this process; keyword arguments change the service."""
+    from fastapi.testclient import TestClient
+
+    from glioseg.serving.app import Service, make_app
+    from glioseg.serving.line import Line
+
+    with ExitStack() as stack:
+
+        def make(*, follower=follower, places=4, limit_s=60.0, most_bytes=20_000_000, token=None):
+            line = Line(places=places, limit_s=limit_s)
+            stack.callback(line.close)
+            app = make_app(Service(follower, line, most_bytes, token))
+            client = stack.enter_context(TestClient(app, raise_server_exceptions=True))
+            client.line = line
+            return client
+
+        yield make
+
+
+@pytest.fixture
+def client(make_client):
+    return make_client()

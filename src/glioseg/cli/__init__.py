@@ -10,6 +10,7 @@ from glioseg.cli.relocate import relocate
 from glioseg.cli.report import report
 from glioseg.cli.reproduce import reproduce
 from glioseg.cli.rollback import rollback
+from glioseg.cli.serve import serve
 from glioseg.cli.tune_worker import tune_worker
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -22,6 +23,7 @@ def main() -> None:
 
 app.command()(preset)
 app.command()(predict)
+app.command()(serve)
 app.command()(tune_worker)
 app.command()(report)
 app.command()(rollback)

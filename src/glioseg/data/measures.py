@@ -29,6 +29,9 @@ SPACING_DIGITS = 3
 HUGE = 1e100
 """A voxel beyond this is as good as infinite: its square, which deviations need, soon is."""
 
+DULLER = ("t1", "flair")
+"""In T2 alone fluid outshines the brain, so its tail is longer than theirs; that of T1ce may be as long."""
+
 Facts = dict[str, Any]
 """Fields of `VolumeRow` by name."""
 
@@ -41,10 +44,10 @@ class VolumeRow:
     `affine_deviation`: largest difference of an entry of the affine from that of the case's first
     image; `minimum`, `maximum`: of the finite voxels; `brain_fraction`: share of an image's voxels that
     are not 0; `brain_deviation`: standard deviation of those voxels, 0 where there are none; `range`,
-    `peak`, `detail`, `fingerprint`: see `oddities.measure_oddities`; `labels`: the values of a
-    segmentation, `MAX_LABELS` at most; `tumour_vox`: voxels above 0 in it; `outside_vox`: those of them
-    where every image of the case is 0; `same_bytes_as`: an earlier image with the same bytes, as
-    `<case>/<role>`.
+    `peak`, `tail`, `detail`, `fingerprint`: see `oddities.measure_oddities`; `tail_over_t2`: of T1 and
+    FLAIR, over the tail of the case's T2; `labels`: the values of a segmentation, `MAX_LABELS` at most;
+    `tumour_vox`: voxels above 0 in it; `outside_vox`: those of them where every image of the case is 0;
+    `same_bytes_as`: an earlier image with the same bytes, as `<case>/<role>`.
     """
 
     case: str
@@ -68,6 +71,8 @@ class VolumeRow:
     brain_deviation: float | None = None
     range: float | None = None
     peak: float | None = None
+    tail: float | None = None
+    tail_over_t2: float | None = None
     detail: float | None = None
     fingerprint: str | None = None
     labels: tuple[int | float, ...] | None = None
@@ -83,7 +88,7 @@ def measure_scans(case: Case, scans: Mapping[str, Scan]) -> list[VolumeRow]:
         scans: by role, as from `scans.open_scans`.
     """
     volumes = {role: scan.volume for role, scan in scans.items() if scan.volume is not None}
-    reference = next((image.grid for image in _images(volumes) if _placed(image.grid)), None)
+    reference = next((image.grid for image in _images(volumes) if image.grid.placed), None)
     shapes = Counter(volume.grid.shape for volume in volumes.values())
     common = {"case_shape": shapes.most_common(1)[0][0] if shapes else None}
     measure = partial(_measure, reference=reference, seen=_visible(volumes))
@@ -92,6 +97,10 @@ def measure_scans(case: Case, scans: Mapping[str, Scan]) -> list[VolumeRow]:
         VolumeRow(case.case, role, scan.file, case.scheme.value, scan.problem, scan.sha256)
         for role, scan in scans.items()
     ]
+    t2 = facts.get("t2", {}).get("tail")
+    for role in DULLER:
+        if t2 and (tail := facts.get(role, {}).get("tail")):
+            facts[role]["tail_over_t2"] = tail / t2
     return [replace(row, **facts.get(row.role, {})) for row in rows]
 
 
@@ -109,7 +118,7 @@ def _measure(volume: Volume, role: str, *, reference: Grid | None, seen: NDArray
 
 def _measure_grid(grid: Grid, reference: Grid | None) -> Facts:
     """Facts of the affine; none of them exists where it is singular or not finite."""
-    if not _placed(grid):
+    if not grid.placed:
         return {}
     deviation = None if reference is None else float(np.abs(grid.affine - reference.affine).max())
     return {
@@ -122,10 +131,6 @@ def _measure_grid(grid: Grid, reference: Grid | None) -> Facts:
 def round_spacing(spacing_mm: Sequence[float]) -> tuple[float, ...]:
     """Round a spacing to the digits in which spacings are compared."""
     return tuple(round(float(mm), SPACING_DIGITS) for mm in spacing_mm)
-
-
-def _placed(grid: Grid) -> bool:
-    return bool(np.isfinite(grid.affine).all() and np.linalg.det(grid.affine) != 0)
 
 
 def _measure_values(data: Num[NDArray, "d h w"], finite: Num[NDArray, " voxels"]) -> Facts:
@@ -141,7 +146,7 @@ def _measure_values(data: Num[NDArray, "d h w"], finite: Num[NDArray, " voxels"]
 
 def _measure_brain(image: Volume, finite: Num[NDArray, " voxels"]) -> Facts:
     brain, voxels = finite[finite != 0], image.data.size
-    whole = finite.size == voxels and _placed(image.grid)
+    whole = finite.size == voxels and image.grid.placed
     return {
         "brain_fraction": brain.size / voxels if voxels else None,
         "brain_deviation": float(brain.std(dtype=np.float64)) if brain.size else 0.0,

@@ -48,18 +48,21 @@ def measure_oddities(
 
     Returns:
         `range`: between the percentiles `DARK` and `BRIGHT` of the brain; `peak`: the brightest voxel
-        over the upper percentile; `detail`; `fingerprint`. What cannot be measured is None.
+        over the upper percentile; `tail`: that percentile over the median, unless some values are below 0 or
+        all are one; `detail`; `fingerprint`. What cannot be measured is None.
     """
     # Turned first, so that the same voxels are looked at however the file lies in memory.
     turned = turn.apply(data)
     box = _brain_box(turned)
     if box is None:
         return {}
-    low, high = np.percentile(brain[:: -(-brain.size // SAMPLED_VOX)], (DARK, BRIGHT)).tolist()
+    sample = brain[:: -(-brain.size // SAMPLED_VOX)]
+    low, middle, high = np.percentile(sample, (DARK, 50, BRIGHT)).tolist()
     fine = tuple(slice(side.start * SPARSE, side.stop * SPARSE) for side in box)
     return {
         "range": high - low if high > low else None,
         "peak": float(brain.max()) / high if high > 0 else None,
+        "tail": high / middle if high > low >= 0 and middle > 0 else None,
         "detail": detail(turned[fine]),
         "fingerprint": fingerprint(turned[::SPARSE, ::SPARSE, ::SPARSE][box]),
     }

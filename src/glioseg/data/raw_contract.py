@@ -23,7 +23,7 @@ from glioseg.data.rules import (
     present,
     unique,
 )
-from glioseg.data.terms import Affine, BrainFraction, Contract, Shape, Spacing
+from glioseg.data.terms import Affine, BrainFraction, Contract, Shape, Spacing, Swapped
 from glioseg.data.volumes import ORIENTATION
 from glioseg.labels import Scheme
 
@@ -64,6 +64,7 @@ def _volume_rules(contract: Contract) -> Iterator[Rule]:
     yield from _file_rules()
     yield from _grid_rules(contract.shape, contract.spacing, contract.affine)
     yield from _brightness_rules(contract.brain_fraction)
+    yield _swapped(contract.swapped)
     yield from _odd_rules()
     yield from _label_rules()
 
@@ -123,6 +124,16 @@ def _brightness_rules(brain: BrainFraction) -> Iterator[Rule]:
         observed="one value",
         min_value=0,
         strict_min=True,
+    )
+
+
+def _swapped(term: Swapped) -> Rule:
+    return between(
+        "swapped",
+        "tail_over_t2",
+        expected=f"at most {term.times:g} times the bright tail of t2",
+        observed="{tail_over_t2} times: are they swapped?",
+        max_value=term.times,
     )
 
 

@@ -38,16 +38,17 @@ def _open(path: Path) -> Scan:
         return Scan(path.name, problem=f"not readable: {error.strerror}")
 
 
-def decode_scan(content: bytes, *, file: str) -> Scan:
+def decode_scan(content: bytes, *, file: str, most_voxels: int | None = None) -> Scan:
     """Read a volume from the bytes of a file.
 
     Args:
         content: the bytes of a .nii or .nii.gz file.
         file: its name, or nothing.
+        most_voxels: as for `volumes.decode_volume`.
     """
     digest = hashlib.sha256(content).hexdigest()
     try:
-        return Scan(file, decode_volume(content, name=file), sha256=digest)
+        return Scan(file, decode_volume(content, name=file, most_voxels=most_voxels), sha256=digest)
     except VolumeError as error:
         return Scan(file, problem=_why(error, file), sha256=digest)
 

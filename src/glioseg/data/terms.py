@@ -56,6 +56,12 @@ class BrainFraction(Term):
         return self
 
 
+class Swapped(Term):
+    """`times`: of the bright tail of T2, how long that of T1 and FLAIR may be; it should be shorter."""
+
+    times: AboveOne
+
+
 class Far(Term):
     """How far a volume may be from its modality's median, on a log scale.
 
@@ -98,6 +104,7 @@ class Contract(BaseModel):
     infinite: Term = _everywhere("critical")
     brain_fraction: BrainFraction = BrainFraction(severity="critical", predict="warning", low=0.05, high=0.6)
     contrast: Term = _everywhere("critical")
+    swapped: Swapped = Swapped(severity="warning", predict="warning", times=1.1)
     own_bytes: Term = Term(severity="critical", predict="warning")
     range: Far = Far(severity="warning", predict="off", times=8, deviations=5)
     peak: Far = Far(severity="warning", predict="off", times=3, deviations=5)

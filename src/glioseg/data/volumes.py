@@ -28,6 +28,16 @@ ORIENTATION = "LPS"
 
 GZIP_MAGIC = b"\x1f\x8b"
 
+HEADER_BYTES = 540
+"""Of NIfTI-2, the longer of the two headers."""
+
+DEFLATE_RATIO = 1032
+"""Bytes that one byte of a gzip file can stand for at most: 258 for each two bits (zlib's own figure)."""
+
+EASY_VOXELS, VOXELS_PER_BYTE = 10_000_000, 12
+"""What a stranger's file may hold whatever its size, a little more than BraTS's grid; and for each of its
+bytes: scans hold noise, and come to about four."""
+
 REAL_KINDS = "iuf"
 """NumPy's kinds of integers and floats; colours and complex numbers have no brightness."""
 
@@ -55,6 +65,14 @@ class Grid:
         """Distance of neighbouring voxels along each axis."""
         d, h, w = np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0))
         return (float(d), float(h), float(w))
+
+    @cached_property
+    def placed(self) -> bool:
+        """Whether the affine can be inverted, in numbers as they are: each axis then points somewhere."""
+        with np.errstate(all="ignore"):
+            if not np.isfinite(self.affine).all() or np.linalg.det(self.affine) in (0, np.inf, -np.inf):
+                return False
+            return not np.isnan(io_orientation(self.affine)).any()
 
     @property
     def orientation(self) -> str:
@@ -123,17 +141,18 @@ def _content(path: Path) -> bytes:
         raise VolumeError(f"{path}: {error.strerror}") from None
 
 
-def decode_volume(content: bytes, *, name: str) -> Volume:
+def decode_volume(content: bytes, *, name: str, most_voxels: int | None = None) -> Volume:
     """Read a volume from the bytes of a .nii or .nii.gz file; axes beyond the third of one voxel are dropped.
 
     Args:
         content: the file's bytes.
         name: what an error calls the file.
+        most_voxels: a header that promises more is refused before anything is inflated.
 
     Raises:
         VolumeError: as `read_volume`.
     """
-    data, affine = _decode(content, name=name)
+    data, affine = _decode(content, name=name, most_voxels=most_voxels)
     while data.ndim > 3 and data.shape[-1] == 1:
         data = data[..., 0]
     if data.ndim != 3:
@@ -142,12 +161,25 @@ def decode_volume(content: bytes, *, name: str) -> Volume:
     return Volume(data, Grid((d, h, w), affine))
 
 
-def _decode(content: bytes, *, name: str) -> tuple[Shaped[NDArray, "..."], NDArray[np.float64]]:
-    """Voxels and affine; isal inflates two to three times faster than zlib."""
+def fair_voxels(content: bytes) -> int:
+    """How many voxels to believe a stranger's file that it holds: a gzip bomb promises more.
+
+    >>> fair_voxels(bytes(100_000)), fair_voxels(bytes(2_000_000))
+    (10000000, 24000000)
+    """
+    return max(EASY_VOXELS, VOXELS_PER_BYTE * len(content))
+
+
+def _decode(
+    content: bytes, *, name: str, most_voxels: int | None = None
+) -> tuple[Shaped[NDArray, "..."], NDArray[np.float64]]:
+    """Voxels and affine; the header is read first, and nothing is inflated beyond what it promises."""
     try:
-        if content[:2] == GZIP_MAGIC:
-            content = igzip.decompress(content)
-        header = _read_header(content)
+        packed = content[:2] == GZIP_MAGIC
+        header = _read_header(_inflate(content, HEADER_BYTES) if packed else content)
+        _check_size(header, most_voxels)
+        if packed:
+            content = _inflate_volume(header, content)
         data = _voxels(header, content)
         affine = np.asarray(header.get_best_affine(), np.float64)
     except BROKEN as error:
@@ -155,6 +187,44 @@ def _decode(content: bytes, *, name: str) -> tuple[Shaped[NDArray, "..."], NDArr
     except (HeaderDataError, WrapStructError) as error:
         raise VolumeError(f"{name}: not a NIfTI file: {error}") from None
     return data, affine
+
+
+def _inflate(content: bytes, most: int) -> bytes:
+    """The first `most` bytes of a gzip file; isal inflates two to three times faster than zlib."""
+    member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+    inflated: bytes = member.decompress(content, most)
+    if len(inflated) == most or (member.eof and not member.unused_data):
+        return inflated
+    # Cut, or of several members, as bgzip writes it: a slower reader tells which.
+    with igzip.IGzipFile(fileobj=BytesIO(content)) as file:
+        whole: bytes = file.read(most)
+    return whole
+
+
+def _inflate_volume(header: nib.Nifti1Header, content: bytes) -> bytes:
+    need = _promised_bytes(header)
+    if need > DEFLATE_RATIO * len(content):
+        raise ValueError(f"expected {need} bytes for shape {header.get_data_shape()}, it cannot hold as many")
+    inflated = _inflate(content, need + 1)  # one more: the end is seen, and so its checksum
+    if len(inflated) > need:
+        raise ValueError(f"expected {need} bytes for shape {header.get_data_shape()}, got more")
+    return inflated
+
+
+def _check_size(header: nib.Nifti1Header, most_voxels: int | None) -> None:
+    """What lies before the voxels counts too: where they begin is the header's own word."""
+    shape = header.get_data_shape()
+    if most_voxels is not None and max(prod(shape), _promised_bytes(header) // 8) > most_voxels:
+        raise ValueError(
+            f"expected at most {most_voxels} voxels of 8 bytes in a file of this size, got shape {shape}"
+            f" up to byte {_promised_bytes(header)}"
+        )
+
+
+def _promised_bytes(header: nib.Nifti1Header) -> int:
+    """Where the last voxel ends."""
+    voxels, voxel_bytes = prod(header.get_data_shape()), header.get_data_dtype().itemsize
+    return int(header.get_data_offset()) + int(voxels * voxel_bytes)
 
 
 def _read_header(content: bytes) -> nib.Nifti1Header:
@@ -174,7 +244,7 @@ def _read_header(content: bytes) -> nib.Nifti1Header:
 def _voxels(header: nib.Nifti1Header, content: bytes) -> Shaped[NDArray, "..."]:
     """Scaled where the header says so; else a view of the file's bytes, which a copy would double."""
     shape, dtype, offset = header.get_data_shape(), header.get_data_dtype(), header.get_data_offset()
-    need = offset + prod(shape) * dtype.itemsize
+    need = _promised_bytes(header)
     if need > len(content):  # nibabel would make room for any number
         raise ValueError(f"expected {need} bytes for shape {shape}, got {len(content)}")
     slope, intercept = header.get_slope_inter()

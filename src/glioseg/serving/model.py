@@ -26,7 +26,7 @@ from glioseg.data.layouts import MODALITIES
 from glioseg.data.scans import Scan, decode_scan
 from glioseg.data.terms import CONTRACT, Contract, load_contract
 from glioseg.data.verdict import ACCEPTED, REFUSED
-from glioseg.data.volumes import Grid, Volume, encode_shares, encode_volume
+from glioseg.data.volumes import Grid, Volume, encode_shares, encode_volume, fair_voxels
 from glioseg.labels import REGIONS, Scheme, to_scheme
 from glioseg.nets.inference import MODEL_FILE, Segmenter, load_model
 
@@ -146,7 +146,8 @@ def _empty(cell: Any) -> bool:
 
 def _scan(cell: Any) -> Scan:
     if isinstance(cell, bytes | bytearray):
-        return decode_scan(bytes(cell), file="")
+        content = bytes(cell)
+        return decode_scan(content, file="", most_voxels=fair_voxels(content))
     return Scan(
         "", problem=f"{type(cell).__name__} and no bytes"
     )  # MLflow lets text pass for a binary column

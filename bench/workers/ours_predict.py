@@ -1,0 +1,51 @@
+"""Worker: one case from its files to a written label map, as `glioseg predict` does it once it is warm."""
+
+import time
+from pathlib import Path
+
+from ours_build import build
+from serve import serve
+
+from glioseg.data.cases import Case
+from glioseg.data.guard import check_case
+from glioseg.data.layouts import MODALITIES
+from glioseg.data.scans import open_scans
+from glioseg.data.terms import CONTRACT, load_contract
+from glioseg.data.volumes import Volume, write_volume
+from glioseg.labels import Scheme, to_scheme
+from glioseg.nets.inference import load_model, save_model
+from glioseg.nets.precision import dtype_policy
+from glioseg.nets.settings import Settings
+from glioseg.params import load_params
+
+STATE = {}
+
+
+def make(*, out: str) -> None:
+    """Write an untrained network of params.yaml: what its answers say takes no time."""
+    params = load_params()
+    settings = Settings.untuned(params.network, params.train, params.crop, params.inference)
+    Path(out).mkdir(parents=True, exist_ok=True)
+    save_model(Path(out), [build(params, dtype=dtype_policy(params.train.precision))], settings)
+
+
+def load(*, model: str) -> None:
+    """Load a model folder with its contract."""
+    STATE["segmenter"], STATE["contract"] = load_model(Path(model)), load_contract(Path(model) / CONTRACT)
+
+
+def predict(*, files: dict[str, str], out: str) -> float:
+    """Read, check, segment and write a case; return the seconds."""
+    begun = time.perf_counter()
+    case = Case("case", {role: Path(file) for role, file in files.items()}, Scheme.BRATS2021)
+    scans = open_scans(case, MODALITIES)
+    check_case(case, scans, STATE["contract"])
+    images = {role: scan.volume for role, scan in scans.items()}
+    labels = STATE["segmenter"].answer(images).labels
+    grid = next(iter(images.values())).grid
+    write_volume(Path(out), Volume(to_scheme(labels, case.scheme), grid))
+    return time.perf_counter() - begun
+
+
+if __name__ == "__main__":
+    serve(make, load, predict)

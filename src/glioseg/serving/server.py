@@ -1,0 +1,72 @@
+"""Runs the service until it is told to stop, and then until all that was begun is answered."""
+
+import logging
+import socket
+from types import FrameType
+
+import uvicorn
+
+from glioseg.serving.app import Service, make_app
+from glioseg.serving.line import Line
+
+
+class _Server(uvicorn.Server):
+    """At a first signal it refuses what comes and ends once the line is empty; at a second, at once."""
+
+    def __init__(self, config: uvicorn.Config, line: Line) -> None:
+        super().__init__(config)
+        self._line = line
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.force_exit = self._line.closed
+        self._line.closed = True
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._line.closed and (self.force_exit or not len(self._line)):
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+
+def take_port(host: str, port: int) -> socket.socket:
+    """Take an address before a model is loaded; nobody can connect yet.
+
+    Raises:
+        OSError: it is taken, or is none of this machine's.
+    """
+    taken = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        taken.bind((host, port))
+    except OSError as error:
+        taken.close()
+        raise OSError(f"{host}, port {port}: {error.strerror}") from None
+    return taken
+
+
+def run(service: Service, taken: socket.socket) -> None:
+    """Serve until a signal.
+
+    Args:
+        service: its model is loaded already.
+        taken: as from `take_port`.
+    """
+    _log_to_stderr()
+    config = uvicorn.Config(
+        make_app(service),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=round(service.line.limit_s),
+    )
+    service.follower.start()
+    try:
+        _Server(config, service.line).run(sockets=[taken])
+    finally:
+        service.follower.stop()
+        service.line.close()
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
+    for name in ("glioseg.serving", "uvicorn.error"):
+        logging.getLogger(name).setLevel(logging.INFO)
