@@ -68,7 +68,7 @@ export class Choice {
   }
 
   #row(role) {
-    const select = element("select", [], { id: `of-${role}`, "aria-describedby": `error-${role}` });
+    const select = element("select", [], { id: `of-${role}`, "aria-label": ROLES[role], "aria-describedby": `error-${role}` });
     select.onchange = () => { complain(role, ""); this.#changed(); };
     return element("div", [
       element("label", [element("span", ROLES[role]), select]),

@@ -5,6 +5,8 @@ import { MODALITIES, ROLES } from "./files.js";
 import { Layers } from "./layers.js";
 import { PLANES, Viewer, middle } from "./viewer.js";
 
+const RIGHT = 2;
+
 export class Controls {
   #viewer = new Viewer({ moved: (slices) => this.#tellSlices(slices), windowed: (window) => this.#tellWindow(window) });
   #layers = new Layers(this.#viewer);
@@ -17,7 +19,7 @@ export class Controls {
     for (const id of ["level", "width"]) at(id).oninput = () => this.#window();
     at("reset").onclick = () => { this.#viewer.resetWindow(); this.#tellWindow(this.#viewer.window); };
     at("zoom").oninput = () => this.#zoom();
-    for (const kind of ["pointermove", "touchmove", "wheel"]) at("canvas").addEventListener(kind, () => this.#placeCaptions());
+    for (const kind of ["pointermove", "touchmove", "wheel"]) at("canvas").addEventListener(kind, (event) => this.#follow(event));
     new ResizeObserver(() => this.#placeCaptions()).observe(at("stage"));
     await this.#viewer.attach(at("canvas"));
   }
@@ -79,6 +81,12 @@ export class Controls {
   /** Name each plane and its slice where it is drawn, with a ruler. */
   #placeCaptions() {
     requestAnimationFrame(() => at("captions").replaceChildren(...this.#viewer.tiles.flatMap(caption)));
+  }
+
+  /** NiiVue does not say that it has moved the planes or, with the right button, the window. */
+  #follow({ buttons }) {
+    this.#placeCaptions();
+    if (buttons === RIGHT) requestAnimationFrame(() => this.#tellWindow(this.#viewer.window));
   }
 
   #zoom() {
