@@ -49,9 +49,9 @@ def model(tmp_path_factory):
     image = keras.Input((None, None, None, 4))
     layer = keras.layers.Conv3D(3, 3, padding="same", activation="sigmoid")
     network = keras.Model(image, {"segmentation": layer(image)})
-    wt, core = [0, 0, 0, 3], [-3, 3, 0, 0]  # of t1, t1ce, t2, flair
+    wt, core = [0, 0, 0, 9], [-9, 9, 0, 0]  # of t1, t1ce, t2, flair
     weights = np.stack([wt, core, core], axis=-1) / 27
-    network.set_weights([np.broadcast_to(weights, (3, 3, 3, 4, 3)), np.array([-3.3, -1.2, -3.3])])
+    network.set_weights([np.broadcast_to(weights, (3, 3, 3, 4, 3)), np.array([-9.9, -3.6, -9.9])])
     folder = tmp_path_factory.mktemp("models") / "glioseg"
     folder.mkdir()
     save_model(
@@ -180,6 +180,7 @@ def test_the_sample_is_shown_segmented_and_measured(browser, tmp_path):
     page.locator("#uncertainty").check()
     drawn(page)
     shoot(page, tmp_path, "page-uncertainty.png")
+    page.locator("#uncertainty").uncheck()
 
     page.set_viewport_size({"width": 400, "height": 800})
     page.emulate_media(color_scheme="dark")
