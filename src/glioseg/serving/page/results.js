@@ -1,0 +1,51 @@
+// The answer in words and numbers.
+
+import { element } from "./dom.js";
+import { ROLES } from "./files.js";
+
+const ml = (value) => value.toFixed(value < 10 ? 2 : 1);
+
+/** All that the service said, apart from the maps. */
+export function describe(answer) {
+  return [
+    volumes(answer),
+    ...warnings(answer.warnings ?? []),
+    element("dl", facts(answer).flatMap(([term, fact]) => [element("dt", term), element("dd", fact)])),
+  ];
+}
+
+function volumes({ volumes: found, dice }) {
+  const head = ["Region", "ml", "90 % interval", ...(dice ? ["Dice"] : [])];
+  const rows = Object.entries(found).map(([region, volume]) => [
+    element("th", region, { scope: "row" }),
+    element("td", ml(volume.ml)),
+    element("td", `${ml(volume.low_ml)} – ${ml(volume.high_ml)}`),
+    ...(dice ? [element("td", dice[region] == null ? "–" : dice[region].toFixed(3))] : []),
+  ]);
+  return element("table", [
+    element("caption", "Volumes"),
+    element("thead", element("tr", head.map((text) => element("th", text, { scope: "col" })))),
+    element("tbody", rows.map((row) => element("tr", row))),
+  ]);
+}
+
+function warnings(found) {
+  if (!found.length) return [];
+  const items = found.map(({ field, message }) => element("li", [element("strong", `${ROLES[field] ?? field ?? "Case"}: `), message]));
+  return [element("h3", "Trust this answer less:"), element("ul", items, { class: "warnings" })];
+}
+
+function facts({ entropy, missing, grade_lgg: lgg, survival_days: days, model, version, seconds }) {
+  const bits = Object.entries(entropy ?? {}).filter(([, value]) => value != null).map(([name, value]) => {
+    const region = name.replace(/_?mean_bits$/, "");
+    return [`Mean entropy, ${region || "brain"}`, `${value.toFixed(3)} bits`];
+  });
+  return [
+    ...bits,
+    ...(missing?.length ? [["Not given", missing.map((role) => ROLES[role]).join(", ")]] : []),
+    ...(lgg == null ? [] : [["Low-grade glioma", `${Math.round(100 * lgg)} %`]]),
+    ...(days == null ? [] : [["Survival, predicted", `${Math.round(days)} days`]]),
+    ["Model", `${model}, version ${version}`],
+    ["Took", `${seconds.toFixed(1)} s`],
+  ];
+}

@@ -1,0 +1,109 @@
+// Talks to the service: uploads with progress, asks how far a request is, carries the token.
+
+/** What went wrong, in words; `field` is the role of the file at fault, if one is. */
+export class ServiceError extends Error {
+  constructor(status, { code = "", field = null, rule = null, message = "" } = {}, retryAfter = null) {
+    super(message || WORDS[status] || `The service answered with status ${status}.`);
+    Object.assign(this, { status, code, field, rule, retryAfter });
+  }
+}
+
+const WORDS = {
+  0: "The service cannot be reached.",
+  401: "The service wants its token.",
+  413: "The files are larger than the service takes.",
+  503: "The service is busy.",
+  504: "The service took longer than it allows itself.",
+};
+
+export class Service {
+  #token = "";
+  #ask;
+
+  /** `ask(again)` gives a token, or null where the user has none. */
+  constructor(ask) {
+    this.#ask = ask;
+  }
+
+  /** Which model answers. */
+  async ready() {
+    const response = await fetch("readyz").catch(() => refuse(0));
+    const body = await response.json().catch(() => ({}));
+    if (!response.ok) refuse(response.status, body.error ?? { message: body.message ?? "No model is loaded yet." });
+    return body;
+  }
+
+  /** The built-in case, a file a role. */
+  sample(roles) {
+    return this.#admitted(() => Promise.all(roles.map((role) => this.#sampleFile(role))));
+  }
+
+  /** Segment a case; `tell` hears {sent, total}, then {state, ahead, seconds}. */
+  segment(form, { tell, signal }) {
+    return this.#admitted(() => this.#post(form, tell, signal));
+  }
+
+  async #sampleFile(role) {
+    const response = await fetch(`sample/${role}.nii.gz`, { headers: this.#headers }).catch(() => refuse(0));
+    if (!response.ok) refuse(response.status, (await response.json().catch(() => ({}))).error);
+    return new File([await response.blob()], `sample_${role}.nii.gz`);
+  }
+
+  get #headers() {
+    return this.#token ? { Authorization: `Bearer ${this.#token}` } : {};
+  }
+
+  /** Run it; where the service wants a token, ask for one and run it again. */
+  async #admitted(run) {
+    for (let again = false; ; again = true) {
+      try {
+        return await run();
+      } catch (error) {
+        if (error.status !== 401) throw error;
+        const token = await this.#ask(again);
+        if (token === null) throw error;
+        this.#token = token;
+      }
+    }
+  }
+
+  // XMLHttpRequest, since fetch tells nothing about an upload.
+  #post(form, tell, signal) {
+    const id = crypto.getRandomValues(new Uint8Array(16)).reduce((hex, b) => hex + b.toString(16).padStart(2, "0"), "");
+    const request = new XMLHttpRequest();
+    request.open("POST", "segment");
+    request.responseType = "json";
+    const headers = { Accept: "application/json", "X-Request-ID": id, ...this.#headers };
+    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
+    request.upload.onprogress = ({ loaded, total }) => tell({ sent: loaded, total });
+    let watch;
+    request.upload.onload = () => { watch = this.#watch(id, tell); };
+    return new Promise((good, bad) => {
+      request.onerror = () => bad(new ServiceError(0));
+      request.onabort = () => bad(new DOMException("Cancelled.", "AbortError"));
+      request.onload = () => (request.status === 200 ? good(request.response) : bad(failure(request)));
+      signal.addEventListener("abort", () => request.abort());
+      request.send(form);
+    }).finally(() => clearInterval(watch));
+  }
+
+  /** Tell each second where the request is, as far as the service says. */
+  #watch(id, tell) {
+    const began = performance.now();
+    const look = async () => {
+      const seconds = Math.round((performance.now() - began) / 1000);
+      const response = await fetch(`requests/${id}`, { headers: this.#headers }).catch(() => null);
+      tell({ seconds, ...(response?.ok ? await response.json().catch(() => ({})) : {}) });
+    };
+    look();
+    return setInterval(look, 1000);
+  }
+}
+
+function failure(request) {
+  return new ServiceError(request.status, request.response?.error, request.getResponseHeader("Retry-After"));
+}
+
+function refuse(status, error) {
+  throw new ServiceError(status, error);
+}
