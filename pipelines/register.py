@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from _stage import PACKAGE, run
 from glioseg.eval.table import dice_table
 from glioseg.lab.addresses import Lab
-from glioseg.lab.candidate import Evaluation, Source, already, marks
-from glioseg.lab.known import champion_version, known_version
+from glioseg.lab.promotion.candidate import Evaluation, Source, already, marks
+from glioseg.lab.promotion.known import champion_version, known_version
 from glioseg.params import load_params
 from glioseg.params.promotion import Register
 
@@ -48,8 +48,8 @@ def measured(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 def offer(rules: Register, source: Source, evaluation: Evaluation) -> str:
     """Register and judge; one at a time, or two candidates could both take one champion's place."""
-    from glioseg.lab.keeping import keep_lineage  # MLflow takes seconds to import
-    from glioseg.lab.registry import register
+    from glioseg.lab.promotion.registry import register
+    from glioseg.lab.proof.keeping import keep_lineage  # MLflow takes seconds to import
     from glioseg.lab.tracking import connect
 
     lab, run_id = Lab.here(), json.loads((REPORTS / "settle/model.json").read_text())["run_id"]

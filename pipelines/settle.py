@@ -10,8 +10,8 @@ from glioseg.data.store import open_cases
 from glioseg.data.terms import CONTRACT
 from glioseg.files import replaced_whole, write_whole
 from glioseg.lab.addresses import Lab
-from glioseg.lab.candidate import Source
 from glioseg.lab.logged_model import log_model
+from glioseg.lab.promotion.candidate import Source
 from glioseg.lab.tracking import connect
 from glioseg.nets.inference import load_networks
 from glioseg.nets.settings import Settings

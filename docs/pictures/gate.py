@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from glioseg.lab.gate import judge
-from glioseg.lab.gate_picture import draw_differences
-from glioseg.lab.gate_record import verdict_table
+from glioseg.lab.promotion.gate import judge
+from glioseg.lab.promotion.picture import draw_differences
+from glioseg.lab.promotion.record import verdict_table
 from glioseg.params import load_params
 
 CASES = 40

@@ -57,8 +57,8 @@ def built(tmp_path_factory):
 @pytest.fixture
 def stocked(built, tmp_path, monkeypatch):
     """A copy of such a lab, in a folder with a name that has to be quoted in an address and in SQL."""
-    from glioseg.lab.relocate import relocate
     from glioseg.lab.tracking import connect
+    from glioseg.lab.upkeep.relocate import relocate
 
     lab = Lab(tmp_path / "o'Neill's 100% ü")
     shutil.copytree(built.lab.root, lab.root)

@@ -8,10 +8,10 @@ import pandas as pd
 
 import glioseg
 from glioseg.lab.addresses import Lab
-from glioseg.lab.candidate import Evaluation, Source
-from glioseg.lab.registry import register
+from glioseg.lab.promotion.candidate import Evaluation, Source
+from glioseg.lab.promotion.registry import register
+from glioseg.lab.promotion.versions import Versions
 from glioseg.lab.tracking import connect
-from glioseg.lab.versions import Versions
 from tests.rules import make_rules
 
 ELSEWHERE = "0" * 32

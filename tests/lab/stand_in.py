@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 import glioseg
-from glioseg.lab.candidate import Evaluation, Source
-from glioseg.lab.keeping import keep_lineage
-from glioseg.lab.registry import register
+from glioseg.lab.promotion.candidate import Evaluation, Source
+from glioseg.lab.promotion.registry import register
+from glioseg.lab.proof.keeping import keep_lineage
 from glioseg.lab.tracking import log_evaluation
 from tests.projects import ROOT, commit, settle_in, succeed
 from tests.rules import make_rules

@@ -9,8 +9,8 @@ import optuna
 from mlflow import MlflowClient
 
 from glioseg.lab.addresses import Lab
-from glioseg.lab.candidate import Source
 from glioseg.lab.logged_model import log_model
+from glioseg.lab.promotion.candidate import Source
 from glioseg.lab.tracking import PARENT_TAG, connect, experiment_id, log_params
 
 ORPHAN = "f" * 32

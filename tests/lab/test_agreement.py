@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from glioseg.lab.agreement import Numbers, compare, gap_table
+from glioseg.lab.proof.agreement import Numbers, compare, gap_table
 
 EXACTLY = "the metrics agree exactly"
 

@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from glioseg.lab.card import model_card
-from glioseg.lab.facts import Record
+from glioseg.lab.proof.card import model_card
+from glioseg.lab.proof.facts import Record
 
 NUMBERS = {"mean": 0.8125, "median": 0.9, "low": 0.5, "high": 0.9375}
 REGIONS = dict.fromkeys(("WT", "TC", "ET"), NUMBERS)

@@ -12,11 +12,11 @@ import yaml
 from stand_in import offer
 
 from glioseg.cli.lineage import lineage
-from glioseg.lab.chain import chain
-from glioseg.lab.chain_picture import PLACES, draw_chain
-from glioseg.lab.keeping import folder_of
-from glioseg.lab.kept import LineageError, open_version
 from glioseg.lab.lineage import git
+from glioseg.lab.proof.chain import chain
+from glioseg.lab.proof.keeping import folder_of
+from glioseg.lab.proof.kept import LineageError, open_version
+from glioseg.lab.proof.picture import PLACES, draw_chain
 from glioseg.lab.tracking import connect
 from tests.projects import commit, succeed
 

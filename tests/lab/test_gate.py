@@ -7,8 +7,8 @@ from PIL import Image
 from scipy import stats
 
 from glioseg.eval.summary import bootstrap_means
-from glioseg.lab.gate import COMPARED, GateError, compare, judge, paired, tail_share
-from glioseg.lab.gate_record import verdict_table, write_record
+from glioseg.lab.promotion.gate import COMPARED, GateError, compare, judge, paired, tail_share
+from glioseg.lab.promotion.record import verdict_table, write_record
 from glioseg.params.promotion import Limits, Margin
 from tests.rules import make_rules
 

@@ -6,8 +6,8 @@ from importlib.metadata import version
 import pytest
 
 from glioseg.lab import lineage
-from glioseg.lab.checkout import CheckoutError, source_patch, work_tree
 from glioseg.lab.machine import has_gpu, machine
+from glioseg.lab.proof.checkout import CheckoutError, source_patch, work_tree
 
 LOCK = """
 schema: '2.0'

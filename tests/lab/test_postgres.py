@@ -16,8 +16,8 @@ import studies
 from optuna.trial import TrialState
 
 from glioseg.lab.addresses import DATABASE_URL, Lab
-from glioseg.lab.known import champion_version
 from glioseg.lab.postgres import DatabaseError, in_schema
+from glioseg.lab.promotion.known import champion_version
 from tests.servers import free_port
 
 PASSWORD = "p%/w:d"

@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from shops import ELSEWHERE, table
 
 from glioseg.lab.logged_model import log_model
-from glioseg.lab.promotion import VERDICT
+from glioseg.lab.promotion.decision import VERDICT
 from glioseg.lab.tracking import experiment_id, log_evaluation
 from glioseg.params.promotion import Limits
 
@@ -35,7 +35,9 @@ WRITES = (
 @pytest.fixture(autouse=True)
 def no_picture(monkeypatch):
     """Drawing takes half a second, and test_gate.py looks at the picture."""
-    monkeypatch.setattr("glioseg.lab.gate_picture.draw_differences", lambda verdict, title: title.encode())
+    monkeypatch.setattr(
+        "glioseg.lab.promotion.picture.draw_differences", lambda verdict, title: title.encode()
+    )
 
 
 def test_the_champion_moves_to_a_better_model_and_not_to_a_worse_one(shop):

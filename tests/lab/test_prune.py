@@ -17,13 +17,13 @@ from typer.testing import CliRunner
 
 from glioseg import cli
 from glioseg.cli.prune_runs import waste_table
-from glioseg.lab import prune as module
-from glioseg.lab.candidate import Source
 from glioseg.lab.logged_model import log_model
-from glioseg.lab.needed import read_book
-from glioseg.lab.prune import PruneError, fingerprints, prune
+from glioseg.lab.promotion.candidate import Source
 from glioseg.lab.search import kept_studies
-from glioseg.lab.waste import Waste, find_waste
+from glioseg.lab.upkeep import prune as module
+from glioseg.lab.upkeep.needed import read_book
+from glioseg.lab.upkeep.prune import PruneError, fingerprints, prune
+from glioseg.lab.upkeep.waste import Waste, find_waste
 
 NEEDED = {
     "training", "fold", "model", "evaluation of model",

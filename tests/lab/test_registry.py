@@ -4,10 +4,10 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from glioseg.lab.candidate import marks
 from glioseg.lab.fetch import RegistryError, model_folder, pinned
-from glioseg.lab.known import champion_version, known_version
 from glioseg.lab.logged_model import log_model
+from glioseg.lab.promotion.candidate import marks
+from glioseg.lab.promotion.known import champion_version, known_version
 from glioseg.lab.tracking import experiment_id
 
 

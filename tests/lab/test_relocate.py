@@ -16,8 +16,8 @@ from glioseg import cli
 from glioseg.lab.addresses import Lab
 from glioseg.lab.fetch import model_folder
 from glioseg.lab.locations import MovedError, recorded_roots
-from glioseg.lab.relocate import RelocateError, relocate
 from glioseg.lab.tracking import connect, experiment_id
+from glioseg.lab.upkeep.relocate import RelocateError, relocate
 
 
 def values(database):

@@ -12,13 +12,13 @@ import mlflow
 import pytest
 from stand_in import offer
 
-from glioseg.lab.borrowed_data import DataError
-from glioseg.lab.checkout import PLACE, CheckoutError
-from glioseg.lab.facts import RECORD
-from glioseg.lab.keeping import folder_of
-from glioseg.lab.kept import OLDER, LineageError, open_version
 from glioseg.lab.lineage import git
-from glioseg.lab.reproduction import reasons_to_differ, reproduce
+from glioseg.lab.proof.borrowed_data import DataError
+from glioseg.lab.proof.checkout import PLACE, CheckoutError
+from glioseg.lab.proof.facts import RECORD
+from glioseg.lab.proof.keeping import folder_of
+from glioseg.lab.proof.kept import OLDER, LineageError, open_version
+from glioseg.lab.proof.reproduction import reasons_to_differ, reproduce
 from glioseg.lab.tracking import EXPERIMENTS, connect, experiment_id
 from tests.projects import ROOT, command, commit, succeed
 
@@ -94,7 +94,7 @@ def test_only_another_machine_or_environment_excuses_a_rounding(client, project,
     kept = open_version(client, offer(client, "moved"))
     assert reasons_to_differ(kept, project) == []
     with monkeypatch.context() as patch:
-        patch.setattr("glioseg.lab.reproduction.machine", lambda: "an abacus, GPU of beads")
+        patch.setattr("glioseg.lab.proof.reproduction.machine", lambda: "an abacus, GPU of beads")
         there, card = reasons_to_differ(kept, project)
     assert there.endswith(" then, an abacus, GPU of beads now")
     assert card == "a graphics card adds up in no fixed order"
@@ -175,7 +175,7 @@ STOPPED = """
 import sys
 from pathlib import Path
 from glioseg.lab.addresses import Lab
-from glioseg.lab.reproduction import reproduce
+from glioseg.lab.proof.reproduction import reproduce
 from glioseg.lab.tracking import connect
 reproduce(connect(Lab(Path(sys.argv[1]))), sys.argv[2], root=Path(), retrain=False)
 """

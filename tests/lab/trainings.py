@@ -13,8 +13,8 @@ from glioseg.eval.columns import ANSWER_METRICS, CASE_METRICS, METRICS, REGION_M
 from glioseg.eval.figures import Scan, planes_picture
 from glioseg.eval.summary import summarise
 from glioseg.lab.addresses import Lab
-from glioseg.lab.candidate import Source
 from glioseg.lab.logged_model import log_model
+from glioseg.lab.promotion.candidate import Source
 from glioseg.lab.tracking import connect, log_evaluation
 from glioseg.lab.training_run import training_run
 from glioseg.labels import REGIONS

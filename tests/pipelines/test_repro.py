@@ -9,9 +9,9 @@ import yaml
 
 from glioseg.data.volumes import read_volume
 from glioseg.lab.addresses import Lab
-from glioseg.lab.needed import needed, read_book
 from glioseg.lab.search import kept_studies
 from glioseg.lab.tracking import connect
+from glioseg.lab.upkeep.needed import needed, read_book
 from tests.projects import GRID, SHAPE, command
 
 CASES = 8

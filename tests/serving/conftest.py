@@ -8,8 +8,8 @@ import pytest
 import glioseg
 from glioseg.data.volumes import Grid, Volume
 from glioseg.lab.addresses import Lab
-from glioseg.lab.candidate import Evaluation, Source
-from glioseg.lab.registry import register
+from glioseg.lab.promotion.candidate import Evaluation, Source
+from glioseg.lab.promotion.registry import register
 from glioseg.lab.tracking import connect
 from glioseg.nets.inference import save_model
 from tests.models import make_settings

@@ -13,7 +13,7 @@ import typer
 from glioseg.lab.addresses import Lab
 
 if TYPE_CHECKING:
-    from glioseg.lab.chain import Link
+    from glioseg.lab.proof.chain import Link
 
 PICTURES = (".svg", ".png")
 NAME_WIDTH, WIDTH = 28, 110
@@ -36,8 +36,8 @@ def lineage(model: Model, as_json: AsJson = False, output: Picture = None) -> No
     """
     if output and output.suffix not in PICTURES:
         sys.exit(f"glioseg lineage: {output}: expected a name that ends in {' or '.join(PICTURES)}")
-    from glioseg.lab.chain import chain  # MLflow takes seconds to import
-    from glioseg.lab.kept import open_version
+    from glioseg.lab.proof.chain import chain  # MLflow takes seconds to import
+    from glioseg.lab.proof.kept import open_version
     from glioseg.lab.tracking import connect
 
     try:
@@ -45,7 +45,7 @@ def lineage(model: Model, as_json: AsJson = False, output: Picture = None) -> No
         kept = open_version(client, model)
         links = chain(client, kept, root=Path())
         if output:
-            from glioseg.lab.chain_picture import draw_chain
+            from glioseg.lab.proof.picture import draw_chain
 
             draw_chain(
                 links, output, title=f"How {kept.version.name} version {kept.version.version} came to be"

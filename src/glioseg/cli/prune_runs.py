@@ -11,7 +11,7 @@ from glioseg.lab.addresses import Lab
 from glioseg.lab.locations import DATABASE
 
 if TYPE_CHECKING:
-    from glioseg.lab.waste import Waste
+    from glioseg.lab.upkeep.waste import Waste
 
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
@@ -27,9 +27,9 @@ def prune_runs(yes: Yes = False) -> None:
     if not lab.shared and not (lab.folder / DATABASE).exists():
         sys.exit(f"glioseg prune-runs: {lab.folder / DATABASE}: expected MLflow's database, found none")
     from glioseg.lab.presence import undisturbed
-    from glioseg.lab.prune import prune  # MLflow loads for four seconds
     from glioseg.lab.tracking import connect
-    from glioseg.lab.waste import find_waste
+    from glioseg.lab.upkeep.prune import prune  # MLflow loads for four seconds
+    from glioseg.lab.upkeep.waste import find_waste
 
     try:
         client = connect(lab)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from glioseg.lab.addresses import Lab
-from glioseg.lab.relocate import relocate as relocate_lab
+from glioseg.lab.upkeep.relocate import relocate as relocate_lab
 
 Old = Annotated[
     Path | None,

@@ -20,7 +20,7 @@ def reproduce(model: Model, retrain: Retrain = False) -> None:
     On the machine that evaluated it they must agree exactly, on another one within a tolerance. The work is
     done in a temporary work tree with a lab of its own; the project's files and runs are not touched.
     """
-    from glioseg.lab import reproduction  # MLflow takes seconds to import
+    from glioseg.lab.proof import reproduction  # MLflow takes seconds to import
     from glioseg.lab.tracking import connect
 
     try:

@@ -19,8 +19,8 @@ def rollback(to: To = None) -> None:
     """
     try:
         name, lab = load_params().register_.name, Lab.here()
+        from glioseg.lab.promotion.versions import Versions
         from glioseg.lab.tracking import connect  # MLflow loads only once the settings are sound
-        from glioseg.lab.versions import Versions
 
         with lab.alone("registry", waiting="rollback: another process is registering a version"):
             print(Versions(connect(lab), name).roll_back(None if to is None else str(to)))

@@ -12,7 +12,7 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
 from glioseg.data.answers import NUMBERS
 from glioseg.data.layouts import MODALITIES
-from glioseg.lab.candidate import CONTENT, Source
+from glioseg.lab.promotion.candidate import CONTENT, Source
 from glioseg.lab.tracking import experiment_id, flatten, known_run, log_metrics
 from glioseg.labels import REGIONS, Scheme
 

@@ -13,8 +13,8 @@ from glioseg.data.terms import CONTRACT, Contract, load_contract
 from glioseg.data.volumes import Grid, Volume
 from glioseg.lab.addresses import Lab
 from glioseg.lab.fetch import model_folder, pinned
-from glioseg.lab.known import champion_version
 from glioseg.lab.lineage import sha256_files
+from glioseg.lab.promotion.known import champion_version
 from glioseg.nets.inference import Segmenter, load_model
 
 LOG = logging.getLogger("glioseg.serving")

@@ -10,13 +10,13 @@ from typing import Any
 
 from mlflow import MlflowClient
 
-from glioseg.lab.agreement import Agreement, Numbers, compare, gap_table
-from glioseg.lab.borrowed_data import bring, environment, share_cache
-from glioseg.lab.checkout import PATCH, work_tree
-from glioseg.lab.facts import KEPT, LOCK
-from glioseg.lab.kept import OLDER, Kept, LineageError, model_files, open_version
 from glioseg.lab.lineage import dvc_hash, locked_hashes, locked_stages, sha256_files
 from glioseg.lab.machine import has_gpu, machine, only_in
+from glioseg.lab.proof.agreement import Agreement, Numbers, compare, gap_table
+from glioseg.lab.proof.borrowed_data import bring, environment, share_cache
+from glioseg.lab.proof.checkout import PATCH, work_tree
+from glioseg.lab.proof.facts import KEPT, LOCK
+from glioseg.lab.proof.kept import OLDER, Kept, LineageError, model_files, open_version
 
 SETTLED = "models/settled"
 RESULTS = ("per_case.csv", "metrics.json")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from glioseg.lab.gate import Verdict
+from glioseg.lab.promotion.gate import Verdict
 from glioseg.params.promotion import Register
 
 
@@ -49,7 +49,7 @@ def write_record(folder: Path, verdict: Verdict, *, rules: Register, names: Mapp
     }
     (folder / "verdict.json").write_text(json.dumps(record, indent=2) + "\n")
     if verdict.cases is not None:
-        from glioseg.lab.gate_picture import draw_differences  # drawing loads only where it is needed
+        from glioseg.lab.promotion.picture import draw_differences  # drawing loads only where it is needed
 
         verdict.cases.to_csv(folder / "cases.csv", index=False)
         title = f"Version {names['version']} beside the champion, version {names['compared_with']}"

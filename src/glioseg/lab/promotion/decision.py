@@ -8,11 +8,11 @@ from tempfile import TemporaryDirectory
 import mlflow
 import pandas as pd
 
-from glioseg.lab.candidate import Evaluation
-from glioseg.lab.gate import Verdict, judge
-from glioseg.lab.gate_record import verdict_table, write_record
+from glioseg.lab.promotion.candidate import Evaluation
+from glioseg.lab.promotion.gate import Verdict, judge
+from glioseg.lab.promotion.record import verdict_table, write_record
+from glioseg.lab.promotion.versions import CHAMPION, UNTIL, Versions
 from glioseg.lab.tracking import experiment_id, known_run
-from glioseg.lab.versions import CHAMPION, UNTIL, Versions
 from glioseg.params.promotion import Register
 
 PER_CASE = "per_case.csv"

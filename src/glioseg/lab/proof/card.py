@@ -15,7 +15,7 @@ import jinja2
 
 from glioseg.data.layouts import MODALITIES
 from glioseg.files import write_whole
-from glioseg.lab.facts import KEPT, Record
+from glioseg.lab.proof.facts import KEPT, Record
 from glioseg.labels import REGIONS
 
 PAGES = ("model_card.md", "model_card.html")
@@ -64,7 +64,7 @@ class Card:
 
     def write(self, folder: Path) -> None:
         """Write it as Markdown and as an HTML page that needs no network."""
-        loader = jinja2.PackageLoader("glioseg.lab")
+        loader = jinja2.PackageLoader("glioseg.lab.proof")
         pages = jinja2.Environment(
             loader=loader,
             autoescape=jinja2.select_autoescape(),

@@ -11,8 +11,8 @@ from typing import Literal
 from mlflow import MlflowClient
 
 from glioseg.lab.addresses import Lab
-from glioseg.lab.needed import Book, needed, read_book, texts
 from glioseg.lab.search import kept_studies
+from glioseg.lab.upkeep.needed import Book, needed, read_book, texts
 
 RECORDS = ("reports/tune/study.json", "reports/train/run.json", "reports/settle/model.json")
 """They name a study, a run and a model of which the next `dvc repro` may register a version."""

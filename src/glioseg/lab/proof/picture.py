@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from glioseg.files import write_whole
-from glioseg.lab.chain import Link
+from glioseg.lab.proof.chain import Link
 
 PLACES: Mapping[str, tuple[float, float]] = {
     "evaluation run": (0, 0),

@@ -9,10 +9,10 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from glioseg.lab.candidate import CONTENT, ENTRY
-from glioseg.lab.facts import RECORD, Record
-from glioseg.lab.keeping import SEAL, folder_of
 from glioseg.lab.lineage import UNKNOWN, sha256, sha256_files
+from glioseg.lab.promotion.candidate import CONTENT, ENTRY
+from glioseg.lab.proof.facts import RECORD, Record
+from glioseg.lab.proof.keeping import SEAL, folder_of
 
 ADDRESS = re.compile(r"models:/(?P<name>[^/@]+)(/(?P<version>\d+)|@(?P<alias>[^/]+))")
 CHANGED = f"{RECORD} was changed after the version was registered"

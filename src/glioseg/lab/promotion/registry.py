@@ -5,11 +5,11 @@ from collections.abc import Callable
 import mlflow
 from mlflow import MlflowClient
 
-from glioseg.lab.candidate import CONTENT, Evaluation, Source, already, marks
 from glioseg.lab.lineage import tags
 from glioseg.lab.logged_model import log_model
-from glioseg.lab.promotion import AGAINST, VERDICT, Offer, Score, decide
-from glioseg.lab.versions import CHAMPION, Versions
+from glioseg.lab.promotion.candidate import CONTENT, Evaluation, Source, already, marks
+from glioseg.lab.promotion.decision import AGAINST, VERDICT, Offer, Score, decide
+from glioseg.lab.promotion.versions import CHAMPION, Versions
 from glioseg.params.promotion import Register
 
 Keep = Callable[[MlflowClient, str, str], None]

@@ -11,10 +11,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from glioseg.lab.card import model_card
-from glioseg.lab.checkout import PATCH, source_patch
-from glioseg.lab.facts import KEPT, READERS, RECORD, MissingFactError, Record, gather, training
 from glioseg.lab.lineage import sha256
+from glioseg.lab.proof.card import model_card
+from glioseg.lab.proof.checkout import PATCH, source_patch
+from glioseg.lab.proof.facts import KEPT, READERS, RECORD, MissingFactError, Record, gather, training
 from glioseg.lab.tracking import experiment_id
 
 SEAL = "lineage_sha256"

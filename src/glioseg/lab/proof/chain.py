@@ -9,11 +9,11 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from glioseg.lab.candidate import CONTENT
-from glioseg.lab.checkout import PATCH, has_commit
-from glioseg.lab.facts import KEPT, LOCK, RECORD
-from glioseg.lab.keeping import folder_of
-from glioseg.lab.kept import Kept
+from glioseg.lab.promotion.candidate import CONTENT
+from glioseg.lab.proof.checkout import PATCH, has_commit
+from glioseg.lab.proof.facts import KEPT, LOCK, RECORD
+from glioseg.lab.proof.keeping import folder_of
+from glioseg.lab.proof.kept import Kept
 from glioseg.lab.tracking import PARENT_TAG, experiment_id
 
 REGISTRY = "MLflow's registry"

@@ -14,10 +14,10 @@ from pathlib import Path
 from mlflow import MlflowClient
 
 from glioseg.lab.addresses import Lab
-from glioseg.lab.needed import read_book
 from glioseg.lab.presence import undisturbed
 from glioseg.lab.search import forget_study
-from glioseg.lab.waste import Waste, find_waste
+from glioseg.lab.upkeep.needed import read_book
+from glioseg.lab.upkeep.waste import Waste, find_waste
 from glioseg.progress import track
 
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from glioseg.eval.charts import BOX, DOT
-from glioseg.lab.gate import Comparison, Verdict
+from glioseg.lab.promotion.gate import Comparison, Verdict
 
 GOOD, BAD = "#15803d", "#b91c1c"
 SMALL: dict[str, Any] = {

@@ -1,0 +1,1 @@
+"""Proof: how a version came to be, and doing it again."""
