@@ -1,4 +1,4 @@
-"""One project, one browser and one MLflow server for all tests of pages."""
+"""One project, one browser and one server of each kind for all tests of pages."""
 
 import json
 import os
@@ -7,15 +7,18 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from glioseg.lab.addresses import Lab
+from tests.browser.pages import TOKEN
 
 TESTS = Path(__file__).parents[1]
 sys.path += [str(TESTS), str(TESTS / "lab")]  # for servers.py, studies.py and trainings.py
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+WEBGL = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]  # on the CPU
+OPTIONS = ["--no-sandbox", *WEBGL, "--disable-background-networking"]
 DATA = "0123456789abcdef0123456789abcdef.dir"
 
 
@@ -92,3 +95,36 @@ def shoot(tmp_path):
         page.screenshot(path=Path(os.environ.get("GLIOSEG_SCREENSHOTS", tmp_path)) / name)
 
     return keep
+
+
+@pytest.fixture(scope="session")
+def brightness(tmp_path_factory):
+    """Tumour is where FLAIR is bright, its core where contrast agent brightens T1: means of 3³ voxels."""
+    import keras
+
+    from glioseg.nets.inference import save_model
+    from tests.models import make_settings
+
+    image = keras.Input((None, None, None, 4))
+    layer = keras.layers.Conv3D(3, 3, padding="same", activation="sigmoid")
+    network = keras.Model(image, {"segmentation": layer(image)})
+    wt, core = [0, 0, 0, 9], [-9, 9, 0, 0]  # of t1, t1ce, t2, flair
+    weights = np.stack([wt, core, core], axis=-1) / 27
+    network.set_weights([np.broadcast_to(weights, (3, 3, 3, 4, 3)), np.array([-9.9, -3.6, -9.9])])
+    folder = tmp_path_factory.mktemp("models") / "glioseg"
+    folder.mkdir()
+    save_model(
+        folder, [network], make_settings(spacing_mm=2, min_component_ml=3.0, volume_reach=(0.4, 0.4, 0.4))
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def segmenting(brightness):
+    """The address of `glioseg serve` with that network; it wants `pages.TOKEN`."""
+    from servers import free_port, server
+
+    port = free_port()
+    words = ["typer", "glioseg.cli", "run", "serve", "--model", str(brightness), "--port", str(port)]
+    with server(words, port=port, ready="readyz", GLIOSEG_TOKEN=TOKEN) as address:
+        yield address
