@@ -61,6 +61,14 @@ def test_deps_are_the_modules_that_the_stage_imports(stage):
     assert named == used, f"{stage}: missing {sorted(used - named)}, not needed {sorted(named - used)}"
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_deps_that_no_stage_makes_are_in_the_repository(stage):
+    outs = [out for each in STAGES.values() for out in [*each.get("outs", ()), *each.get("metrics", ())]]
+    made = [out if isinstance(out, str) else next(iter(out)) for out in outs]
+    outside = [dep for dep in STAGES[stage]["deps"] if not any(Path(dep).is_relative_to(out) for out in made)]
+    assert [dep for dep in outside if not (ROOT / dep).exists()] == []
+
+
 @pytest.mark.parametrize("script", sorted({stage["cmd"].split()[1] for stage in STAGES.values()}))
 def test_params_are_the_sections_that_the_script_reads(script):
     sections = yaml.safe_load((ROOT / "params.yaml").read_text())
