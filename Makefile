@@ -24,7 +24,7 @@ repro: $(READY)  ## from scans to a registered model
 	dvc repro
 
 test: $(READY)  ## all tests, in two processes
-	pytest --numprocesses=2 --dist=loadgroup --no-loadscope-reorder
+	pytest --numprocesses=2 --no-loadscope-reorder
 
 drill: $(READY)  ## feed the data stages a hundred kinds of broken input, and see what they say
 	PYTHONPATH=pipelines python -m tests.drills

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
+from xdist.scheduler import LoadScopeScheduling
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.pop("GLIOSEG_DATABASE_URL", None)  # a test works in folders of its own, not in a user's database
@@ -21,17 +22,36 @@ settings.register_profile("glioseg", deadline=None, max_examples=50, derandomize
 settings.load_profile("glioseg")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let a file's tests run in one process, as all do that use the reproduced project: they begin first.
+TOGETHER = {
+    "tests/dvc": "reproduced",
+    "tests/lab/test_reproduce.py": "reproduced",
+    "tests/pipelines/test_repro.py": "reproduced",
+    "tests/browser": "browser",
+}
+"""Tests that share what takes long to make, a reproduced project or a browser, and so a process."""
 
-    Those of the browser share a project and a server.
-    """
-    for item in items:
-        project = "reproduced" in getattr(item, "fixturenames", ())
-        place = "browser" if item.path.parent.name == "browser" else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group("reproduced" if project else place))
-    items.sort(key=lambda item: next(item.iter_markers("xdist_group")).args != ("reproduced",))
+
+def _share(nodeid: str) -> str:
+    """The name under which tests are kept in one process: that of their file, or one of `TOGETHER`."""
+    file = nodeid.partition("::")[0]
+    return next((name for start, name in TOGETHER.items() if file.startswith(start)), file)
+
+
+class Shares(LoadScopeScheduling):
+    """Deals out tests by what they share; xdist's own groups go unheard by this pytest."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _share(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Shares:
+    """Called by xdist where there are several processes."""
+    return Shares(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest."""
+    items.sort(key=lambda item: _share(item.nodeid) not in TOGETHER.values())
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ def test_the_programs_of_a_moved_project_are_made_anew(project: Path, word: str)
     assert "-m venv --clear .venv" in would_do(moved, word)
 
 
-@pytest.mark.parametrize("word", ["ui", "serve"])
-def test_servers_look_first_whether_the_runs_were_moved_too(project: Path, word: str) -> None:
+@pytest.mark.parametrize(("word", "server"), [("ui", "mlflow ui"), ("serve", "glioseg serve")])
+def test_servers_look_first_whether_the_runs_were_moved_too(project: Path, word: str, server: str) -> None:
     done = would_do(project, word)
-    assert 0 <= done.index("glioseg.lab.locations") < done.index("mlflow ")
+    assert 0 <= done.index("glioseg.lab.locations") < done.index(server)

@@ -172,11 +172,12 @@ def test_data_come_from_the_remote_and_where_that_has_none_they_are_named(client
 
 
 STOPPED = """
-import sys
+import signal, sys
 from pathlib import Path
 from glioseg.lab.addresses import Lab
 from glioseg.lab.proof.reproduction import reproduce
 from glioseg.lab.tracking import connect
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background are deaf to it
 reproduce(connect(Lab(Path(sys.argv[1]))), sys.argv[2], root=Path(), retrain=False)
 """
 

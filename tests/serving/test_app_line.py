@@ -1,5 +1,6 @@
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -12,6 +13,12 @@ def line():
     line = Line(places=2, limit_s=60)
     yield line
     line.close()
+
+
+def finish(work):
+    """Run to its end, in a thread: an open browser of other tests has an event loop in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 async def forever():
@@ -35,7 +42,7 @@ def test_work_is_done_one_at_a_time_in_its_order(line):
         line.places = 8
         await asyncio.gather(*[enter(line, str(i), lambda i=i: done.append(i)) for i in range(8)])
 
-    asyncio.run(run())
+    finish(run())
     assert done == list(range(8))
     assert len(line) == 0
     assert line.typical_s >= 0
@@ -56,7 +63,7 @@ def test_past_its_places_it_refuses_and_says_when_to_come_again(line):
         await asyncio.gather(*both)
         await enter(line, "c", lambda: None)
 
-    asyncio.run(run())
+    finish(run())
 
 
 def test_what_has_not_begun_by_its_time_limit_is_dropped(line):
@@ -73,7 +80,7 @@ def test_what_has_not_begun_by_its_time_limit_is_dropped(line):
         go.set()
         await first
 
-    asyncio.run(run())
+    finish(run())
     assert done == []
 
 
@@ -89,7 +96,7 @@ def test_what_has_begun_holds_its_place_until_it_ends(line):
         go.set()
         await until(lambda: len(line) == 0)
 
-    asyncio.run(run())
+    finish(run())
 
 
 def test_work_for_a_client_who_has_gone_is_dropped(line):
@@ -105,7 +112,7 @@ def test_work_for_a_client_who_has_gone_is_dropped(line):
         go.set()
         await first
 
-    asyncio.run(run())
+    finish(run())
     assert done == []
 
 
@@ -118,7 +125,7 @@ def test_a_place_whose_files_never_arrive_is_given_back(line):
         assert refused.value.status == 504
         assert len(line) == 0
 
-    asyncio.run(run())
+    finish(run())
 
 
 def test_a_closed_line_lets_nobody_in_and_finishes_what_is_there(line):
@@ -134,7 +141,7 @@ def test_a_closed_line_lets_nobody_in_and_finishes_what_is_there(line):
         go.set()
         assert await inside == "done"
 
-    asyncio.run(run())
+    finish(run())
 
 
 def test_an_error_of_the_work_is_the_caller_s(line):
@@ -143,4 +150,4 @@ def test_an_error_of_the_work_is_the_caller_s(line):
             await enter(line, "bad", lambda: 1 / 0)
         assert len(line) == 0
 
-    asyncio.run(run())
+    finish(run())
