@@ -21,7 +21,7 @@ MODEL, REPORTS = Path("models/settled"), Path("reports")
 NEXT = """
 pictures         reports/pictures, reports/report.html
 compare runs     make ui       http://127.0.0.1:5000
-serve the model  make serve    http://127.0.0.1:5001
+serve the model  make serve    http://127.0.0.1:8000
 segment a case   .venv/bin/glioseg predict CASE_FOLDER -o seg.nii.gz"""
 
 
