@@ -157,7 +157,7 @@ def test_files_that_are_gone_or_broken_are_told_and_never_compared(here, sets, c
 def report(here):
     done = CliRunner().invoke(cli.app, ["report", "-o", "out/page.html"])
     assert done.exit_code == 0, done.output
-    assert done.output.startswith("out/page.html: 3 models, 1 studies, ")
+    assert done.output.startswith("out/page.html: models 3, studies 1, ")
     return (here.root / "out" / "page.html").read_text()
 
 
@@ -285,7 +285,7 @@ def test_a_project_without_runs_gets_one_clear_line(lab):
     lab.folder.mkdir()
     done = CliRunner().invoke(cli.app, ["report"])
     assert done.exit_code == 0
-    assert done.output.startswith("reports/experiments.html: 0 models, 0 studies, 0.0 MB")
+    assert done.output.startswith("reports/experiments.html: models 0, studies 0, 0.0 MB")
     page = (lab.root / "reports" / "experiments.html").read_text()
     assert "No model is evaluated and no study is there yet" in page
     assert "Leaderboard" not in page

@@ -35,4 +35,4 @@ def report(output: Output = PAGE) -> None:
         write_whole(output, page)
     except OSError as error:
         sys.exit(f"glioseg report: {error}")
-    print(f"{output}: {len(evaluations.shown)} models, {len(studies)} studies, {len(page) / 1e6:.1f} MB")
+    print(f"{output}: models {len(evaluations.shown)}, studies {len(studies)}, {len(page) / 1e6:.1f} MB")
