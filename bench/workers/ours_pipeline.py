@@ -9,6 +9,7 @@ import keras
 from ours_build import Changes, changed, compiled
 from serve import serve
 
+from glioseg.data.patches import patch_threads
 from glioseg.data.store import open_cases
 from glioseg.nets.training import Plan, examples
 
@@ -71,7 +72,10 @@ def batch_alone(*, batches: int) -> float:
 
 
 def _examples(plan: Plan, start: int):
-    return examples(plan.network, plan.train, plan.cases, outputs=plan.outputs, start=start)
+    with patch_threads() as threads:
+        yield from examples(
+            plan.network, plan.train, plan.cases, outputs=plan.outputs, start=start, threads=threads
+        )
 
 
 def _fit(source, steps: int) -> float:

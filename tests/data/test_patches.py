@@ -12,7 +12,7 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from glioseg.data.crop import Placement
-from glioseg.data.patches import prefetch, sample_batch, sample_patch
+from glioseg.data.patches import patch_threads, prefetch, sample_batch, sample_patch
 from glioseg.data.store import StoredCase, write_case
 from glioseg.data.volumes import Grid
 from glioseg.geometry import Box
@@ -120,7 +120,10 @@ def test_modalities_are_dropped_as_often_as_asked(case: StoredCase, tiny_train: 
 
 
 def test_prefetching_keeps_the_order_and_starts_where_asked() -> None:
-    assert list(islice(prefetch(lambda step: step**2, start=3), 5)) == [9, 16, 25, 36, 49]
+    with patch_threads() as threads:
+        made_ahead = prefetch(lambda step: step**2, start=3, threads=threads)
+        assert list(islice(made_ahead, 5)) == [9, 16, 25, 36, 49]
+    assert list(made_ahead) == []
 
 
 def blas_threads() -> set[int]:
@@ -128,24 +131,28 @@ def blas_threads() -> set[int]:
 
 
 def test_products_of_matrices_take_one_core_while_patches_are_made_ahead() -> None:
-    with threadpool_limits(2, user_api="blas"):
-        made_ahead = prefetch(lambda step: blas_threads(), start=0)
+    with threadpool_limits(2, user_api="blas"), patch_threads() as threads:
+        made_ahead = prefetch(lambda step: blas_threads(), start=0, threads=threads)
         assert next(made_ahead) == {1}
         made_ahead.close()
         assert blas_threads() == {2}
 
 
+def priority() -> int:
+    return os.getpriority(os.PRIO_PROCESS, get_native_id())
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="threads share one priority")
 def test_patches_are_made_at_a_lower_priority_than_training_has() -> None:
-    made_ahead = prefetch(lambda step: os.getpriority(os.PRIO_PROCESS, get_native_id()), start=0)
-    before = os.getpriority(os.PRIO_PROCESS, get_native_id())
-    assert next(made_ahead) == min(before + 10, 19)
-    assert os.getpriority(os.PRIO_PROCESS, get_native_id()) == before
+    before = priority()
+    with patch_threads() as threads:
+        assert next(prefetch(lambda step: priority(), start=0, threads=threads)) == min(before + 10, 19)
+    assert priority() == before
 
 
 def test_an_error_while_prefetching_reaches_the_caller() -> None:
     def fail(step: int) -> int:
         raise OSError(f"step {step}")
 
-    with pytest.raises(OSError, match="step 0"):
-        next(prefetch(fail, start=0))
+    with patch_threads() as threads, pytest.raises(OSError, match="step 0"):
+        next(prefetch(fail, start=0, threads=threads))

@@ -3,8 +3,8 @@
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from threading import get_native_id
@@ -141,23 +141,42 @@ def _case_in_turn(number: int, cases: Sequence[CroppedCase], seed: int) -> Cropp
     return cases[int(order[place])]
 
 
-def prefetch(make: Callable[[int], T], *, start: int) -> Iterator[T]:
-    """Yield make(start), make(start + 1), … for ever, made ahead of need in threads.
+@contextmanager
+def patch_threads() -> Iterator[ThreadPoolExecutor]:
+    """Threads in which patches are made; at the end of the block none of them works any more.
 
-    NumPy and Blosc2 release the interpreter's lock, so this keeps reading off the training's path; and
-    the threads step back where training wants the core. Meanwhile a product of matrices takes one core:
-    its threads would wait for those of the training.
+    They step back where training wants the core.
     """
-    workers = max(1, len(os.sched_getaffinity(0)) // 2)
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="patches", initializer=_step_back)
+    pool = ThreadPoolExecutor(_workers(), thread_name_prefix="patches", initializer=_step_back)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def prefetch(make: Callable[[int], T], *, start: int, threads: ThreadPoolExecutor) -> Iterator[T]:
+    """Yield make(start), make(start + 1), … ahead of need, for as long as the threads take work.
+
+    NumPy and Blosc2 release the interpreter's lock, so this keeps reading off the training's path.
+    Meanwhile a product of matrices takes one core: its threads would wait for those of the training.
+    """
+    ahead: deque[Future[T]] = deque()
     with threadpool_limits(1, user_api="blas"):
-        try:
-            ahead = deque(pool.submit(make, step) for step in range(start, start + workers))
-            for step in count(start + workers):
-                ahead.append(pool.submit(make, step))
-                yield ahead.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        for step in count(start):
+            try:  # Keras asks for more than it trains on: by then the threads may be gone
+                ahead.append(threads.submit(make, step))
+            except RuntimeError:
+                return
+            if len(ahead) > _workers():
+                try:
+                    made = ahead.popleft().result()
+                except CancelledError:
+                    return
+                yield made
+
+
+def _workers() -> int:
+    return max(1, len(os.sched_getaffinity(0)) // 2)
 
 
 def _step_back() -> None:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ import keras
 from jaxtyping import Float32, Shaped
 from numpy.typing import NDArray
 
-from glioseg.data.patches import prefetch, sample_batch
+from glioseg.data.patches import patch_threads, prefetch, sample_batch
 from glioseg.data.store import CroppedCase
 from glioseg.geometry import check_patch
 from glioseg.nets import checkpoint
@@ -160,15 +161,17 @@ class Plan:
     def run(self, callbacks: list[keras.callbacks.Callback], epoch: int) -> None:
         """Train from the given epoch to the last."""
         batches = partial(examples, self.network, self.train, self.cases, outputs=self.outputs)
-        self.model.fit(
-            feed(partial(batches, start=epoch * self.steps), batch_size=self.train.batch_size),
-            initial_epoch=epoch,
-            epochs=self.train.epochs,
-            steps_per_epoch=self.steps,
-            callbacks=callbacks,
-            shuffle=False,
-            verbose=0,
-        )
+        with patch_threads() as threads:  # what is under way must not reach into what is seeded next
+            begin = partial(batches, start=epoch * self.steps, threads=threads)
+            self.model.fit(
+                feed(begin, batch_size=self.train.batch_size),
+                initial_epoch=epoch,
+                epochs=self.train.epochs,
+                steps_per_epoch=self.steps,
+                callbacks=callbacks,
+                shuffle=False,
+                verbose=0,
+            )
 
     def _learning_rate(self) -> float | keras.optimizers.schedules.LearningRateSchedule:
         if self.train.schedule == "constant":
@@ -181,11 +184,17 @@ class Plan:
 
 
 def examples(
-    network: Network, train: Train, cases: Sequence[CroppedCase], *, outputs: Sequence[str], start: int
+    network: Network,
+    train: Train,
+    cases: Sequence[CroppedCase],
+    *,
+    outputs: Sequence[str],
+    start: int,
+    threads: ThreadPoolExecutor,
 ) -> Iterator[Example]:
-    """Batches of images and the truth of each output from one training step on, for ever."""
+    """Batches of images and the truth of each output from one training step on; see `patches.prefetch`."""
     make = partial(sample_batch, cases=cases, train=train, spacing_mm=network.spacing_mm)
-    for batch in prefetch(make, start=start):
+    for batch in prefetch(make, start=start, threads=threads):
         yield batch.images, targets(batch.labels, batch.cases, outputs=outputs, target=network.target)
 
 
