@@ -1,14 +1,13 @@
 """Stage register: offer the evaluated model to the registry, once; then say what to do with it."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from _stage import PACKAGE, run
 from glioseg.eval.table import dice_table
 from glioseg.lab.addresses import Lab
-from glioseg.lab.promotion.candidate import Evaluation, Source, already, marks
+from glioseg.lab.promotion.candidate import Evaluation, Source, already, marks, measured
 from glioseg.lab.promotion.known import champion_version, known_version
 from glioseg.params import load_params
 from glioseg.params.promotion import Register
@@ -30,29 +29,23 @@ def main() -> None:
     metrics = json.loads((REPORTS / "metrics.json").read_text())
     source = Source(sorted(MODEL.iterdir()), PACKAGE)
     cases = json.loads(SPLITS.read_text())["test"]
-    evaluation = Evaluation(REPORTS / "per_case.csv", cases, measured=measured(metrics))
+    resources = json.loads((REPORTS / "resources.json").read_text())
+    evaluation = Evaluation(REPORTS / "per_case.csv", cases, measured=measured(metrics, resources))
     if known := known_version(lab.database, name=rules.name, tags=marks(source, evaluation, rules)):
         line = already(known, champion_version(lab.database, name=rules.name))
     else:
-        line = offer(rules, source, evaluation)
+        line = offer(lab, rules, source, evaluation)
     print(f"register: {rules.name} {line}\n\n{dice_table(metrics)}")
     print(NEXT)
 
 
-def measured(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """What the gate's limits are held against; of the calibration errors, that of the worst region."""
-    worst = max(numbers["mean"] for numbers in metrics["calibration_error"].values())
-    resources: dict[str, float] = json.loads((REPORTS / "resources.json").read_text())
-    return {"calibration_error": worst, **resources}
-
-
-def offer(rules: Register, source: Source, evaluation: Evaluation) -> str:
+def offer(lab: Lab, rules: Register, source: Source, evaluation: Evaluation) -> str:
     """Register and judge; one at a time, or two candidates could both take one champion's place."""
     from glioseg.lab.promotion.registry import register
     from glioseg.lab.proof.keeping import keep_lineage  # MLflow takes seconds to import
     from glioseg.lab.tracking import connect
 
-    lab, run_id = Lab.here(), json.loads((REPORTS / "settle/model.json").read_text())["run_id"]
+    run_id = json.loads((REPORTS / "settle/model.json").read_text())["run_id"]
     with lab.alone("registry", waiting="register: another process is registering a version"):
         return register(
             connect(lab),

@@ -27,6 +27,7 @@ from glioseg.serving.uploads import MULTIPART, form_schema, read_upload
 
 HERE = Path(__file__).parent
 JSON, GZIP = "application/json", "application/gzip"
+FILE: dict[str, Any] = {"content": {GZIP: {"schema": {"type": "string", "format": "binary"}}}}
 Role = Literal["t1", "t1ce", "t2", "flair", "seg"]
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))]
 
@@ -121,13 +122,32 @@ def _add_work(app: FastAPI, service: Service, counters: Counters) -> None:
         check_token(credentials.credentials if credentials else None, token=service.token)
 
     guarded: dict[str, Any] = {"dependencies": [Depends(guard)]}
-    form = {"requestBody": {"required": True, "content": {MULTIPART: {"schema": form_schema()}}}}
-    answers = _refusals(400, 401, 413, 415, 422, 503, 504)
-    file = {"content": {GZIP: {"schema": {"type": "string", "format": "binary"}}}}
+    _add_segment(app, service, counters, guarded)
 
-    @app.post(
-        "/segment", response_model=Reply, responses={**answers, 200: file}, openapi_extra=form, **guarded
-    )
+    @app.get("/requests/{name}", responses=_refusals(401), response_model_exclude_none=True, **guarded)
+    async def turn(name: str) -> Turn:
+        """Where a request stands that was sent with this `X-Request-ID`, 32 hexadecimal digits."""
+        ahead = service.line.ahead(name)
+        if ahead is None:
+            return Turn(state="unknown")
+        return Turn(state="waiting", ahead=ahead) if ahead else Turn(state="running")
+
+    @app.get("/sample/{role}.nii.gz", responses={**_refusals(401, 404), 200: FILE}, **guarded)
+    def sample(role: Role) -> Response:
+        """A file of the built-in sample case."""
+        return Response(sample_file(role), media_type=GZIP)
+
+    @app.get("/metrics", response_class=PlainTextResponse, responses=_refusals(401), **guarded)
+    async def metrics() -> Response:
+        """Numbers for Prometheus."""
+        return Response(counters.page(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _add_segment(app: FastAPI, service: Service, counters: Counters, guarded: dict[str, Any]) -> None:
+    form = {"requestBody": {"required": True, "content": {MULTIPART: {"schema": form_schema()}}}}
+    answers = {**_refusals(400, 401, 413, 415, 422, 503, 504), 200: FILE}
+
+    @app.post("/segment", response_model=Reply, responses=answers, openapi_extra=form, **guarded)
     async def segment_case(request: Request) -> Response:
         """Segment a case, of which any modality may be missing.
 
@@ -142,24 +162,6 @@ def _add_work(app: FastAPI, service: Service, counters: Counters) -> None:
             raise
         counters.segmented(time.perf_counter() - begun)
         return _response(request, segmented)
-
-    @app.get("/requests/{name}", responses=_refusals(401), response_model_exclude_none=True, **guarded)
-    async def turn(name: str) -> Turn:
-        """Where a request stands that was sent with this `X-Request-ID`, 32 hexadecimal digits."""
-        ahead = service.line.ahead(name)
-        if ahead is None:
-            return Turn(state="unknown")
-        return Turn(state="waiting", ahead=ahead) if ahead else Turn(state="running")
-
-    @app.get("/sample/{role}.nii.gz", responses={**_refusals(401, 404), 200: file}, **guarded)
-    def sample(role: Role) -> Response:
-        """A file of the built-in sample case."""
-        return Response(sample_file(role), media_type=GZIP)
-
-    @app.get("/metrics", response_class=PlainTextResponse, responses=_refusals(401), **guarded)
-    async def metrics() -> Response:
-        """Numbers for Prometheus."""
-        return Response(counters.page(), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _segment(request: Request, service: Service) -> Segmented:

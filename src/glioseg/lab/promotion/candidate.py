@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from glioseg.lab.lineage import data_version, sha256, sha256_files
 from glioseg.params.promotion import Register
@@ -57,6 +58,16 @@ class Evaluation:
             "per_case_sha256": sha256(self.per_case.read_bytes()),
             "test_set_sha256": sha256(test_set.encode()),
         }
+
+
+def measured(metrics: Mapping[str, Any], resources: Mapping[str, float]) -> dict[str, float]:
+    """What the gate's limits are held against; of the calibration errors, that of the worst region.
+
+    >>> measured({"calibration_error": {"WT": {"mean": 0.01}, "TC": {"mean": 0.03}}}, {"case_s": 2.0})
+    {'calibration_error': 0.03, 'case_s': 2.0}
+    """
+    worst = max(numbers["mean"] for numbers in metrics["calibration_error"].values())
+    return {"calibration_error": worst, **resources}
 
 
 def marks(source: Source, evaluation: Evaluation, rules: Register) -> dict[str, str]:
