@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from glioseg.cluster import CLUSTER
 from glioseg.cluster.worker import threads_here, wanted
 from glioseg.lab.addresses import DATABASE_URL
+from glioseg.nets.threads import limits
 
 LOOK_S = 1.0
 """How often a task looks whether its command has ended, and whether it is still wanted."""
 COMMAND = (sys.executable, "-m", "glioseg.cli.tethered", "tune-worker")
-THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,10 @@ class Helper:
 
     def _environment(self) -> Mapping[str, str]:
         threads = threads_here()
-        limits = dict.fromkeys(THREADS, str(threads)) if threads else {}
         own = {
             name: value for name, value in os.environ.items() if name != CLUSTER
         }  # it is one of the cluster's
-        return own | limits | ({DATABASE_URL: self.database_url} if self.database_url else {})
+        return own | (limits(threads) if threads else {}) | ({DATABASE_URL: self.database_url} if self.database_url else {})
 
 
 def _run(environment: Mapping[str, str]) -> str:

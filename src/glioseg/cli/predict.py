@@ -163,9 +163,9 @@ def _follow(outcomes: Iterator[Outcome], work: Work, *, rest: int) -> int:
     refused, due, rows = 0, 0.0, list[Row]()
     try:
         for outcome in outcomes:
-            _tell(outcome)
-            refused += outcome.refused
             rows.append(outcome.row)
+            refused += outcome.refused
+            _tell(outcome)
             if (begun := time.monotonic()) >= due:
                 work.keep(rows)
                 rows, due = [], begun + (rest + 1) * (time.monotonic() - begun)

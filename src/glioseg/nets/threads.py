@@ -1,5 +1,6 @@
 """How many threads networks run in, in a worker that shares its machine with others."""
 
+import os
 from threading import Lock
 
 from glioseg.cluster.worker import threads_here
@@ -15,12 +16,11 @@ def keep_to(threads: int | None = None) -> None:
     Args:
         threads: None: those that a Dask worker was given; elsewhere one a core, TensorFlow's own choice.
     """
-    import keras  # TensorFlow takes 12 s
-
     count = threads or threads_here()
-    if count is None or keras.backend.backend() != "tensorflow":
-        return
-    import tensorflow as tf
+    if count:
+        os.environ |= limits(count)
 
-    tf.config.threading.set_intra_op_parallelism_threads(count)
-    tf.config.threading.set_inter_op_parallelism_threads(count)
+
+def limits(threads: int) -> dict[str, str]:
+    """What TensorFlow reads when it begins: environment variables."""
+    return dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), str(threads))
