@@ -34,6 +34,7 @@ def scheduler(
     """
     file = folder / "scheduler.json"
     words = ["scheduler", "--host", host, "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
+    words += ["--pid-file", str(folder / "scheduler.pid")]
     with running([*before, *DASK, *words], folder / "scheduler.log", settings):
         until(file.exists, "a scheduler")
         yield json.loads(file.read_text())["address"]

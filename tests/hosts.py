@@ -30,7 +30,7 @@ class Host:
 
 @contextmanager
 def hosts(*names: str) -> Iterator[list[Host]]:
-    """Hosts on a bridge in a namespace of its own: they see each other, and nothing of this machine's network.
+    """Hosts on a bridge in a namespace of its own: they see each other and no other network.
 
     The test is skipped where namespaces are not allowed.
     """

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -44,6 +45,21 @@ def test_results_keep_the_order_of_the_items(cluster):
 
 def test_results_come_with_the_place_of_their_item(cluster):
     assert sorted(cluster.each(abs, [-3, 2, -1], title="count")) == [(0, 3), (1, 2), (2, 1)]
+
+
+def test_many_items_are_sent_in_batches(address, monkeypatch):
+    monkeypatch.setattr("glioseg.cluster.far.BATCH", 4)
+    for count in (3, 4, 8, 9, 27):
+        assert Cluster(address).map(abs, range(-count, 0), title="count") == list(range(count, 0, -1))
+
+
+def test_a_lost_scheduler_is_one_clear_error(tmp_path):
+    with scheduler(tmp_path) as found, worker(found, tmp_path / "worker.log"):
+        results = Cluster(found).each(where, range(100), title="count")
+        next(results)
+        os.kill(int((tmp_path / "scheduler.pid").read_text()), signal.SIGKILL)
+        with pytest.raises(ClusterError, match=r"^count: the scheduler was lost"):
+            list(results)
 
 
 def test_no_item_is_no_work_and_no_cluster():
