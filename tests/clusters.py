@@ -16,9 +16,8 @@ DASK = [sys.executable, "-m", "dask"]
 SETTINGS = {
     "PATH": os.environ["PATH"],
     "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", "")]),
-    "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",
 }
-LATEST_S = 60
+LATEST_S = 120
 
 
 @contextmanager
@@ -35,6 +34,7 @@ def scheduler(
     """
     file = folder / "scheduler.json"
     words = ["scheduler", "--host", host, "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
+    words += ["--pid-file", str(folder / "scheduler.pid")]
     with running([*before, *DASK, *words], folder / "scheduler.log", settings):
         until(file.exists, "a scheduler")
         yield json.loads(file.read_text())["address"]
@@ -72,7 +72,7 @@ def running(
     try:
         yield process
     finally:
-        with suppress(ProcessLookupError):  # it has ended
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 

@@ -1,4 +1,4 @@
-"""What a Dask worker loads first (`--preload`): asked for a network it gives a formula, which starts at once."""
+"""What a Dask worker loads first (`--preload`): asked for a network it gives a formula, which is quick."""
 
 import pytest
 

@@ -72,9 +72,10 @@ def quick(folder):
     preload = ["--preload", "tests.stand_in_worker"]
     with ExitStack() as stack:
         address = stack.enter_context(scheduler(folder))
-        yield address, [
-            stack.enter_context(worker(address, folder / f"{name}.log", words=preload)) for name in NAMES
-        ]
+        yield (
+            address,
+            [stack.enter_context(worker(address, folder / f"{name}.log", words=preload)) for name in NAMES],
+        )
 
 
 def run(*words):

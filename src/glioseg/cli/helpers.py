@@ -46,7 +46,11 @@ class Helper:
         own = {
             name: value for name, value in os.environ.items() if name != CLUSTER
         }  # it is one of the cluster's
-        return own | (limits(threads) if threads else {}) | ({DATABASE_URL: self.database_url} if self.database_url else {})
+        return (
+            own
+            | (limits(threads) if threads else {})
+            | ({DATABASE_URL: self.database_url} if self.database_url else {})
+        )
 
 
 def _run(environment: Mapping[str, str]) -> str:

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from distributed import Client, Future, KilledWorker, as_completed
@@ -22,6 +23,8 @@ Result = TypeVar("Result")
 
 RETRIES = 2
 """Of an item that raises: storage over a network has bad moments."""
+BATCH = 500
+"""Of tasks; the scheduler knows two of them: more than a cluster has threads, so that none waits."""
 GPU = {"GPU": 1}
 
 
@@ -44,15 +47,15 @@ def each_far(
 ) -> Iterator[tuple[int, Result]]:
     """Apply a function to every item; see `Cluster.each`."""
     with connected(cluster) as (client, shared):
-        futures = client.map(
+        submit = partial(
+            client.map,
             Task(work, shared),
-            items,
             key=title.replace(" ", "-"),
             pure=False,
             retries=RETRIES,
             resources=GPU if gpu and _has_gpus(client) else None,
         )
-        yield from _results(client, futures, title=title)
+        yield from _results(client, submit, items, title=title)
 
 
 @contextmanager
@@ -97,13 +100,28 @@ def _has_gpus(client: Client) -> bool:
     return any("GPU" in worker["resources"] for worker in workers)
 
 
-def _results(client: Client, futures: Sequence[Future], *, title: str) -> Iterator[tuple[int, Any]]:
-    places = {future: place for place, future in enumerate(futures)}
-    done = as_completed(futures, loop=client.loop, with_results=True)
+def _results(
+    client: Client, submit: Callable[[list[Item]], list[Future]], items: Sequence[Item], *, title: str
+) -> Iterator[tuple[int, Any]]:
+    """Submit batch after batch, and forget what is done: a scheduler does not hold 100,000 tasks at once."""
+    places: dict[Future, int] = {}
+    left = iter(enumerate(items))
+    done = as_completed(loop=client.loop, with_results=True)
+
+    def send() -> None:
+        if batch := list(islice(left, BATCH)):
+            futures = submit([item for _, item in batch])
+            places.update(zip(futures, (place for place, _ in batch), strict=True))
+            done.update(futures)
+
+    send()
+    send()
     try:
-        for future, result in track(done, title=title, total=len(futures)):
+        for future, result in track(done, title=title, total=len(items)):
             if future.cancelled():
                 raise ClusterError(f"{title}: the scheduler was lost, or told to drop the work")
-            yield places[future], result
+            yield places.pop(future), result
+            if len(places) == BATCH:
+                send()
     except KilledWorker as error:
         raise ClusterError(f"{title}: a case ended every worker that tried it: {error}") from None

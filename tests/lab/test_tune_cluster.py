@@ -1,0 +1,65 @@
+"""`glioseg tune-worker --cluster`: a tune worker beside each worker of a real Dask cluster."""
+
+import os
+import shutil
+import signal
+import sys
+from contextlib import ExitStack
+
+import pytest
+import studies
+from optuna.trial import TrialState
+from tethered_study import TRIALS
+
+from tests.clusters import running, scheduler, worker
+from tests.projects import ROOT
+
+COMMAND = [sys.executable, "-c", "from glioseg.cli import app; app()", "tune-worker", "--cluster"]
+
+
+@pytest.fixture
+def watch(common_lab, request):
+    with studies.Watch.on(common_lab, f"study of {request.node.name}") as watch:
+        yield watch
+
+
+@pytest.fixture
+def cluster(watch, tmp_path):
+    """A scheduler's address, and two workers on the study of this test."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    settings = {"DVC_ROOT": str(watch.lab.root), "STUDY": watch.name, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    words = ["--no-nanny", "--preload", str(ROOT / "tests/lab/study_worker.py")]
+    with ExitStack() as stack:
+        address = stack.enter_context(scheduler(tmp_path))
+        logs = [tmp_path / f"{name}.log" for name in ("one", "two")]
+        yield (
+            address,
+            [stack.enter_context(worker(address, log, words=words, settings=settings)) for log in logs],
+        )
+
+
+def both_are_at_it(watch):
+    return len(watch.trials(TrialState.RUNNING)) == 2
+
+
+def test_a_killed_worker_s_trial_is_taken_over_and_the_study_ends(watch, cluster, tmp_path):
+    address, workers = cluster
+    with running([*COMMAND, address], log := tmp_path / "client.log", {}) as client:
+        watch.wait_for(lambda: both_are_at_it(watch))
+        os.kill(workers[0].pid, signal.SIGKILL)  # the process beside it notices, and stops
+        watch.wait_for(lambda: watch.trials(TrialState.FAIL))
+        (tmp_path / "go on").touch()
+        assert client.wait(studies.TOO_LONG_S) == 0, log.read_text()
+    assert log.read_text().splitlines()[-1] == "tune-worker: the study is finished by 2 workers"
+    study = watch.check(asked=TRIALS)
+    assert [trial.state for trial in study.trials].count(TrialState.FAIL) == 1
+
+
+def test_stopped_it_stops_its_workers(watch, cluster, tmp_path):
+    address, _ = cluster
+    with running([*COMMAND, address], log := tmp_path / "client.log", {}) as client:
+        watch.wait_for(lambda: both_are_at_it(watch))
+        client.send_signal(signal.SIGINT)
+        assert client.wait(studies.TOO_LONG_S) == 1
+        watch.wait_for(lambda: len(watch.trials(TrialState.FAIL)) == 2)
+    assert log.read_text().splitlines()[-1] == ("stopped; another worker, or this one started again, goes on")
