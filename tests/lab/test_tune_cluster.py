@@ -38,14 +38,15 @@ def cluster(watch, tmp_path):
         )
 
 
-def both_are_at_it(watch):
-    return len(watch.trials(TrialState.RUNNING)) == 2
+def until_both_are_at_it(watch, client, log):
+    watch.wait_for(lambda: client.poll() is not None or len(watch.trials(TrialState.RUNNING)) == 2)
+    assert client.poll() is None, log.read_text()
 
 
 def test_a_killed_worker_s_trial_is_taken_over_and_the_study_ends(watch, cluster, tmp_path):
     address, workers = cluster
     with running([*COMMAND, address], log := tmp_path / "client.log", {}) as client:
-        watch.wait_for(lambda: both_are_at_it(watch))
+        until_both_are_at_it(watch, client, log)
         os.kill(workers[0].pid, signal.SIGKILL)  # the process beside it notices, and stops
         watch.wait_for(lambda: watch.trials(TrialState.FAIL))
         (tmp_path / "go on").touch()
@@ -58,7 +59,7 @@ def test_a_killed_worker_s_trial_is_taken_over_and_the_study_ends(watch, cluster
 def test_stopped_it_stops_its_workers(watch, cluster, tmp_path):
     address, _ = cluster
     with running([*COMMAND, address], log := tmp_path / "client.log", {}) as client:
-        watch.wait_for(lambda: both_are_at_it(watch))
+        until_both_are_at_it(watch, client, log)
         client.send_signal(signal.SIGINT)
         assert client.wait(studies.TOO_LONG_S) == 1
         watch.wait_for(lambda: len(watch.trials(TrialState.FAIL)) == 2)
