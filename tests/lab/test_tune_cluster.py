@@ -9,12 +9,13 @@ from contextlib import ExitStack
 import pytest
 import studies
 from optuna.trial import TrialState
-from tethered_study import TRIALS
+from study_command import TRIALS
 
-from tests.clusters import running, scheduler, worker
+from tests.clusters import SETTINGS, running, scheduler, worker
 from tests.projects import ROOT
 
-COMMAND = [sys.executable, "-c", "from glioseg.cli import app; app()", "tune-worker", "--cluster"]
+HERE = ROOT / "tests" / "lab"
+COMMAND = [sys.executable, str(HERE / "study_command.py"), "tune-worker", "--cluster"]
 
 
 @pytest.fixture
@@ -28,13 +29,16 @@ def cluster(watch, tmp_path):
     """A scheduler's address, and two workers on the study of this test."""
     shutil.copy(ROOT / "params.yaml", tmp_path)
     settings = {"DVC_ROOT": str(watch.lab.root), "STUDY": watch.name, "MLFLOW_DISABLE_TELEMETRY": "true"}
-    words = ["--no-nanny", "--preload", str(ROOT / "tests/lab/study_worker.py")]
+    settings["PYTHONPATH"] = os.pathsep.join([SETTINGS["PYTHONPATH"], str(HERE)])
     with ExitStack() as stack:
-        address = stack.enter_context(scheduler(tmp_path))
+        address = stack.enter_context(scheduler(tmp_path, settings=settings))
         logs = [tmp_path / f"{name}.log" for name in ("one", "two")]
         yield (
             address,
-            [stack.enter_context(worker(address, log, words=words, settings=settings)) for log in logs],
+            [
+                stack.enter_context(worker(address, log, words=["--no-nanny"], settings=settings))
+                for log in logs
+            ],
         )
 
 

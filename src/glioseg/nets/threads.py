@@ -6,8 +6,7 @@ from threading import Lock
 from glioseg.cluster.worker import threads_here
 
 ONE_AT_A_TIME = Lock()
-"""For networks in a worker of many threads: two at once would need the memory twice, and share their seed.
-The other threads read and write meanwhile."""
+"""For networks in a worker of many threads: two at once would need the memory twice."""
 
 
 def keep_to(threads: int | None = None) -> None:
@@ -16,11 +15,11 @@ def keep_to(threads: int | None = None) -> None:
     Args:
         threads: None: those that a Dask worker was given; elsewhere one a core, TensorFlow's own choice.
     """
+    os.environ |= limits(threads)
+
+
+def limits(threads: int | None = None) -> dict[str, str]:
+    """The same as environment variables, which TensorFlow reads when it begins."""
     count = threads or threads_here()
-    if count:
-        os.environ |= limits(count)
-
-
-def limits(threads: int) -> dict[str, str]:
-    """What TensorFlow reads when it begins: environment variables."""
-    return dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), str(threads))
+    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+    return dict.fromkeys(names, str(count)) if count else {}
