@@ -14,7 +14,7 @@ def main() -> None:
     if scans := params.data.scans:
         cases = acquire_folder(RAW, source=scans, scheme=params.data.scheme, records=RECORDS)
     else:
-        cases = acquire_phantoms(RAW, cases=params.phantom.cases, seed=params.phantom.seed, records=RECORDS)
+        cases = acquire_phantoms(RAW, **params.phantom.model_dump(), records=RECORDS)
     labelled = sum(case.labelled for case in cases)
     schemes = " and ".join(sorted({case.scheme for case in cases}))
     print(f"acquire: {len(cases)} cases in {RAW}, {labelled} with a segmentation ({schemes})")
