@@ -132,7 +132,8 @@ DROP_A_FOLDER = """bytes => {
     const batches = [...parts.map(part => [part]), []];  // a browser tells a folder's content bit by bit
     return {readEntries: good => good(batches.shift())};
   }});
-  const case_ = folder(file('p_t1.nii.gz', image), folder(file('p_flair.nii.gz', image)), file('p_seg.nii.gz', image));
+  const inner = folder(file('p_flair.nii.gz', image));
+  const case_ = folder(file('p_t1.nii.gz', image), inner, file('p_seg.nii.gz', image));
   const event = new Event('drop', {bubbles: true});
   event.dataTransfer = {files: [], items: [{webkitGetAsEntry: () => case_}]};
   document.body.dispatchEvent(event);
