@@ -15,7 +15,7 @@ from glioseg.cluster import CLUSTER, LOCAL, Cluster, ClusterError, choose_cluste
 from glioseg.cluster.shared import Shared, inside
 from glioseg.params.compute import Compute
 from glioseg.settings_file import ParamsError
-from tests.clusters import SETTINGS, die, die_once, fail_at_zero, scheduler, where, worker
+from tests.clusters import SETTINGS, die, die_once, fail_at_zero, scheduler, until, where, worker
 from tests.projects import environment, make_project
 
 LESS_PATIENT = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
@@ -84,6 +84,14 @@ def test_two_dask_workers_share_the_work(address):
     assert len({process for _, process in Cluster(address).map(where, range(40), title="look")}) == 2
 
 
+def test_work_for_gpus_goes_to_workers_that_have_one(address, tmp_path):
+    log = tmp_path / "gpu.log"
+    with worker(address, log, words=["--resources", "GPU=1", "--nthreads", "4", "--no-nanny"]) as gpu:
+        until(lambda: "Registered to" in log.read_text(), "a worker with a GPU")
+        found = Cluster(address).map(where, range(8), title="look", gpu=True)
+    assert {process for _, process in found} == {gpu.pid}
+
+
 def test_a_killed_process_is_one_clear_error():
     with pytest.raises(ClusterError, match="count: a worker process was killed"):
         LOCAL.map(os._exit, [9], title="count")
@@ -99,6 +107,12 @@ def test_a_killed_worker_s_case_is_done_again(address, tmp_path):
 def test_a_case_that_kills_every_worker_is_one_clear_error(address):
     with pytest.raises(ClusterError, match=r"^die: a case ended every worker that tried it: "):
         Cluster(address).map(die, [1], title="die")
+
+
+def test_without_dask_installed_a_line_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "glioseg.cluster.far", None)
+    with pytest.raises(ClusterError, match=r"^compute\.cluster: tcp://head:1 expects Dask \(pip install"):
+        Cluster("tcp://head:1").map(abs, [1], title="count")
 
 
 def test_nobody_answers(monkeypatch):
@@ -189,7 +203,7 @@ def prepared(tmp_path_factory):
 
 def run_stages(home: Path, **settings: str) -> None:
     """Run the stages of cases, without DVC."""
-    for words in ("inventory.py", "acquire.py", "validate.py raw", "crop.py"):
+    for words in ("acquire.py", "validate.py raw", "crop.py"):
         script, *rest = words.split()
         command = [sys.executable, f"pipelines/{script}", *rest]
         done = subprocess.run(
