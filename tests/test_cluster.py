@@ -15,7 +15,7 @@ from glioseg.cluster import CLUSTER, LOCAL, Cluster, ClusterError, choose_cluste
 from glioseg.cluster.shared import Shared, inside
 from glioseg.params.compute import Compute
 from glioseg.settings_file import ParamsError
-from tests.clusters import SETTINGS, die, die_once, fail_at_zero, scheduler, until, where, worker
+from tests.clusters import SETTINGS, die, die_once, fail_at_zero, running, scheduler, until, where, worker
 from tests.projects import environment, make_project
 
 LESS_PATIENT = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
@@ -72,6 +72,24 @@ def test_what_a_worker_raises_comes_back_and_the_rest_is_dropped(cluster, tmp_pa
         cluster.map(fail_at_zero, marks, title="fail")
     time.sleep(1)
     assert sum(mark.exists() for mark in marks) < 20
+
+
+def test_ctrl_c_drops_what_has_not_begun(address, tmp_path):
+    marks = [tmp_path / str(number) for number in range(1, 31)]
+    ask = (
+        "import sys; from pathlib import Path; from glioseg.cluster import Cluster;"
+        " from tests.clusters import fail_at_zero;"
+        f" Cluster('{address}').map(fail_at_zero, [Path(name) for name in sys.argv[1:]], title='mark')"
+    )
+    with running([sys.executable, "-c", ask, *map(str, marks)], tmp_path / "log", {}) as asked:
+        until(marks[0].exists, "the first mark")
+        asked.send_signal(signal.SIGINT)
+        asked.wait(60)
+    assert "KeyboardInterrupt" in (tmp_path / "log").read_text()
+    time.sleep(1)
+    done = sum(mark.exists() for mark in marks)
+    time.sleep(1)
+    assert done == sum(mark.exists() for mark in marks) < len(marks)
 
 
 def test_work_is_done_in_the_folder_of_who_asks(cluster, tmp_path, monkeypatch):
@@ -147,10 +165,27 @@ def test_a_worker_with_other_code_is_named(tmp_path):
         Shared(tmp_path, mark.name, "123").check()
 
 
-def test_a_worker_without_glioseg_is_named(tmp_path):
-    (tmp_path / "glioseg").mkdir()
-    (tmp_path / "glioseg/__init__.py").write_text("raise ImportError('not here')")
-    bare = {"PYTHONPATH": os.pathsep.join([str(tmp_path), SETTINGS["PYTHONPATH"]])}
+@pytest.fixture
+def bare(tmp_path):
+    """Settings of a machine without glioseg."""
+    package = tmp_path / "bare" / "glioseg"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise ImportError('not here')")
+    return {"PYTHONPATH": os.pathsep.join([str(package.parent), SETTINGS["PYTHONPATH"]])}
+
+
+def test_a_scheduler_without_glioseg_is_named(tmp_path, bare):
+    with (
+        scheduler(tmp_path, settings=bare) as found,
+        worker(found, tmp_path / "worker.log"),
+        pytest.raises(
+            ClusterError, match=r"^scheduler: expected glioseg installed there too, got: not here$"
+        ),
+    ):
+        Cluster(found).map(abs, [1], title="count")
+
+
+def test_a_worker_without_glioseg_is_named(tmp_path, bare):
     says = r"^worker tcp://127\.0\.0\.1:\d+: expected glioseg installed there"
     with (
         scheduler(tmp_path) as found,

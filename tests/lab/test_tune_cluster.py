@@ -55,7 +55,7 @@ def test_a_killed_worker_s_trial_is_taken_over_and_the_study_ends(watch, cluster
         watch.wait_for(lambda: watch.trials(TrialState.FAIL))
         (tmp_path / "go on").touch()
         assert client.wait(studies.TOO_LONG_S) == 0, log.read_text()
-    assert log.read_text().splitlines()[-1] == "tune-worker: the study is finished by 2 workers"
+    assert log.read_text().splitlines()[-1] == "tune-worker: the study is finished, workers: 2"
     study = watch.check(asked=TRIALS)
     assert [trial.state for trial in study.trials].count(TrialState.FAIL) == 1
 

@@ -49,4 +49,4 @@ def _everywhere(cluster: Cluster, workers: int | None) -> str:
         raise OSError(f"each of {count} workers failed, the last one: {errors[-1]}")
     for error in errors:
         print(f"glioseg tune-worker: {error}", file=sys.stderr)
-    return f"the study is finished by {count} workers"
+    return f"the study is finished, workers: {count}"
