@@ -10,7 +10,8 @@ from jaxtyping import install_import_hook
 from xdist.scheduler import LoadScopeScheduling
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.pop("GLIOSEG_DATABASE_URL", None)  # a test works in folders of its own, not in a user's database
+for name in ("GLIOSEG_DATABASE_URL", "GLIOSEG_ARTIFACTS_URL"):  # a test works in folders of its own
+    os.environ.pop(name, None)
 install_import_hook(
     ["glioseg.geometry", "glioseg.labels", "glioseg.data", "glioseg.eval"], "beartype.beartype"
 )
@@ -23,6 +24,7 @@ settings.load_profile("glioseg")
 
 
 TOGETHER = {
+    "tests/deploy": "reproduced",
     "tests/dvc": "reproduced",
     "tests/lab/test_reproduce.py": "reproduced",
     "tests/pipelines/test_repro.py": "reproduced",

@@ -1,6 +1,8 @@
 """The files of a registered model, found by its address."""
 
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
 
 import mlflow
 from mlflow.exceptions import MlflowException
@@ -12,6 +14,20 @@ from glioseg.nets.inference import MODEL_FILE
 
 class RegistryError(ValueError):
     """A registered model, or a version or file of one, that is not there; the message names it."""
+
+
+def landing() -> str | None:
+    """Where MLflow is to put what it fetches from a bucket: a new folder, which goes when this process ends.
+
+    Returns:
+        None where files are in folders of this machine: they are read in their place.
+    """
+    return mkdtemp(dir=_aside().name) if Lab.here().artifacts_url else None
+
+
+@cache
+def _aside() -> "TemporaryDirectory[str]":
+    return TemporaryDirectory(prefix="glioseg-")
 
 
 def model_folder(model: str) -> Path:
@@ -27,7 +43,7 @@ def model_folder(model: str) -> Path:
         return Path(model)
     connect(Lab.here())
     try:
-        return Path(mlflow.artifacts.download_artifacts(model)) / "artifacts"
+        return Path(mlflow.artifacts.download_artifacts(model, dst_path=landing())) / "artifacts"
     except MlflowException as error:
         raise RegistryError(f"{model}: not in the registry: {error.message}") from None
 

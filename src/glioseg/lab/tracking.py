@@ -15,7 +15,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 from glioseg.lab.addresses import Lab
 from glioseg.lab.lineage import CROPPED, data_version, tags
-from glioseg.lab.locations import require_here
+from glioseg.lab.locations import require_here, require_place
 from glioseg.lab.presence import enter
 
 EXPERIMENTS = ("tune", "train", "evaluate")
@@ -34,7 +34,8 @@ def connect(lab: Lab) -> MlflowClient:
     Processes that create the database at the same time would crash, so one does and others wait.
 
     Raises:
-        MovedError: the lab was moved or copied, and its database still names the old folder.
+        MovedError: the lab was moved or copied, and its database still names the old folder; or it keeps
+            its files in another place than `lab` says.
     """
     require_here(lab)
     lab.prepare()
@@ -46,12 +47,17 @@ def connect(lab: Lab) -> MlflowClient:
     with lab.alone("mlflow.db"):
         client = MlflowClient(lab.tracking_uri, lab.tracking_uri)
         for name in EXPERIMENTS:
-            if client.get_experiment_by_name(name) is None:
-                kind = {
-                    "mlflow.experimentKind": "custom_model_development"
-                }  # MLflow's page opens on the runs
-                client.create_experiment(name, lab.artifacts_uri(name), tags=kind)
+            _open_experiment(client, lab, name)
     return client
+
+
+def _open_experiment(client: MlflowClient, lab: Lab, name: str) -> None:
+    found = client.get_experiment_by_name(name)
+    if found:
+        require_place(lab, name, found.artifact_location)
+    else:
+        kind = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's page opens on the runs
+        client.create_experiment(name, lab.artifacts_uri(name), tags=kind)
 
 
 def experiment_id(client: MlflowClient, name: str) -> str:
