@@ -1,28 +1,14 @@
 """A team's parts, all on this machine: PostgreSQL, a bucket, and a project that was reproduced with them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from glioseg.lab.addresses import ARTIFACTS_URL, DATABASE_URL
+from tests.deploy.teams import URL, Team
 from tests.projects import clone_project, commit, succeed
 from tests.stores import KEYS, make_bucket, postgres, s3_server
-
-URL = "s3://team/glioseg"
-
-
-@dataclass(frozen=True)
-class Team:
-    """`home`: where the model was trained; `around`: what every machine of the team has in its environment."""
-
-    home: Path
-    around: dict[str, str]
-    bucket: object
-
-    def run(self, home: Path, *words: str) -> str:
-        return succeed(home, *words, **self.around)
 
 
 @pytest.fixture(scope="session")

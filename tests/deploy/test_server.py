@@ -1,4 +1,4 @@
-"""MLflow's server as docs/deploy.md sets it up: names and passwords, allowed hosts, PostgreSQL and a bucket."""
+"""MLflow's server as docs/deploy.md sets it up: names and passwords, allowed hosts, database and bucket."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from glioseg.lab.addresses import Lab
-from tests.deploy.conftest import URL, Team
+from tests.deploy.teams import URL, Team
 from tests.servers import free_port, server
 
 ACCOUNTS = Path(__file__).parents[2] / "docs" / "deploy" / "basic_auth.ini"
@@ -29,7 +29,9 @@ def address(team: Team, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("CREATE DATABASE glioseg_accounts")
     folder, port = tmp_path_factory.mktemp("server"), free_port()
-    accounts = database.replace("postgresql://", "postgresql+psycopg://").replace("/postgres", "/glioseg_accounts")
+    accounts = database.replace("postgresql://", "postgresql+psycopg://").replace(
+        "/postgres", "/glioseg_accounts"
+    )
     (folder / "basic_auth.ini").write_text(
         "\n".join(
             f"database_uri = {accounts.replace('%', '%%')}" if line.startswith("database_uri") else line

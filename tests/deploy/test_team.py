@@ -7,7 +7,7 @@ import pytest
 
 from glioseg.data.volumes import read_volume
 from glioseg.lab.addresses import ARTIFACTS_URL
-from tests.deploy.conftest import URL, Team
+from tests.deploy.teams import URL, Team
 from tests.projects import SHAPE, clone_project, command, write_patient
 from tests.stores import keys_of
 

@@ -18,6 +18,7 @@ from glioseg.lab.promotion.known import champion_version
 from tests.servers import free_port
 from tests.stores import postgres
 
+
 @pytest.fixture(scope="module")
 def address():
     """The address of a new database on a server of this module's own."""

@@ -50,7 +50,7 @@ def fill_gallery(models: Sequence[Evaluated], *, budget_bytes: int) -> Gallery:
 
 
 def _in_order(models: Sequence[Evaluated]) -> Iterator[tuple[Evaluated, str]]:
-    """Each of some models with each case that it has a picture of; cases on which they differ most come first."""
+    """Each model with each case that it has a picture of; cases on which they differ most come first."""
     dice: dict[tuple[str, str], list[float]] = {}
     for one in models:
         for case, mean in _mean_dice(one.table).items():

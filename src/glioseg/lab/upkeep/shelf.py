@@ -20,7 +20,7 @@ class Shelf:
     address: str
 
     def files(self) -> Mapping[str, Mapping[str, Any]]:
-        """All files by their path inside, each with its `size` in bytes and what else the place knows of it."""
+        """All files by their path inside, each with its `size` in bytes and what else the place knows."""
         found = self._system.find(self._root, detail=True)
         return {name.removeprefix(f"{self._root}/"): facts for name, facts in found.items()}
 
