@@ -99,3 +99,15 @@ def test_a_request_by_another_host_s_name_is_refused(address):
     assert evaluations(address, ANN)
     assert refused(address, "", ANN, host="attacker.example") == HTTPStatus.FORBIDDEN
     assert b"<title>MLflow" in ask(address, "", ANN, host="mlflow.lab")
+
+
+def test_what_people_keep_there_stays_when_the_team_s_runs_are_pruned(address, team):
+    made = ask(address, f"{API}/experiments/create", ANN, body={"name": "of ann"})
+    experiment = json.loads(made)["experiment_id"]
+    body = {"experiment_id": experiment}
+    run = json.loads(ask(address, f"{API}/runs/create", ANN, body=body))["run"]["info"]["run_id"]
+    ask(address, f"{API}/runs/update", ANN, body={"run_id": run, "status": "FINISHED"})
+    said = team.run(team.home, "glioseg", "prune-runs", "--yes")
+    assert said.splitlines()[-1] == "mlruns: nothing to remove"
+    found = json.loads(ask(address, f"{API}/runs/search", ANN, body={"experiment_ids": [experiment]}))
+    assert [one["info"]["run_id"] for one in found["runs"]] == [run]

@@ -28,6 +28,10 @@ TEST_DATA = "test_data"
 PARAMS_AT_ONCE = 100  # MLflow refuses more
 
 
+class SchemaError(ValueError):
+    """A database that MLflow cannot read: another version of it made it; the message says which."""
+
+
 def connect(lab: Lab) -> MlflowClient:
     """Open the lab's MLflow database for this process; create it and its experiments where new.
 
@@ -36,6 +40,7 @@ def connect(lab: Lab) -> MlflowClient:
     Raises:
         MovedError: the lab was moved or copied, and its database still names the old folder; or it keeps
             its files in another place than `lab` says.
+        SchemaError: another MLflow made the database.
     """
     require_here(lab)
     lab.prepare()
@@ -45,9 +50,13 @@ def connect(lab: Lab) -> MlflowClient:
     mlflow.set_tracking_uri(lab.tracking_uri)
     mlflow.set_registry_uri(lab.tracking_uri)
     with lab.alone("mlflow.db"):
-        client = MlflowClient(lab.tracking_uri, lab.tracking_uri)
-        for name in EXPERIMENTS:
-            _open_experiment(client, lab, name)
+        try:
+            client = MlflowClient(lab.tracking_uri, lab.tracking_uri)
+            for name in EXPERIMENTS:
+                _open_experiment(client, lab, name)
+        except MlflowException as error:
+            why = error.message.partition(". ")[0]
+            raise SchemaError(f"MLflow's database: {why}; see “Upgrade” in docs/deploy.md") from None
     return client
 
 

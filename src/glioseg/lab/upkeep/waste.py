@@ -52,10 +52,18 @@ def find_waste(lab: Lab, client: MlflowClient, *, quiet: bool) -> list[Waste]:
     """
     book = read_book(client)
     kept = needed(book, [*_at_hand(lab), *_running(book, quiet=quiet)])
-    shelves = _shelves(lab, book)
+    shelves, experiments = _shelves(lab, book), _experiments(lab, book)
     found = [
-        *(_row("run", f"runs of {_experiment(book, name)}", name, shelves) for name in book.runs),
-        *(_row("model", "logged models", name, shelves) for name in book.models),
+        *(
+            _row("run", f"runs of {experiments[run.info.experiment_id]}", name, shelves)
+            for name, run in book.runs.items()
+            if run.info.experiment_id in experiments
+        ),
+        *(
+            _row("model", "logged models", name, shelves)
+            for name, model in book.models.items()
+            if model.experiment_id in experiments
+        ),
         *(Waste("study", "Optuna studies", name) for name in kept_studies(lab)),
     ]
     if not (lab.shared or lab.artifacts_url):  # elsewhere they may belong to another database
@@ -68,8 +76,11 @@ def find_waste(lab: Lab, client: MlflowClient, *, quiet: bool) -> list[Waste]:
     return sorted(waste, key=lambda one: (KINDS.index(one.kind), one.what, one.name))
 
 
-def _experiment(book: Book, run: str) -> str:
-    return book.experiments[book.runs[run].info.experiment_id]
+def _experiments(lab: Lab, book: Book) -> dict[str, str]:
+    """The experiments to look into: people may keep others in a database that they share."""
+    return {
+        identity: name for identity, name in book.experiments.items() if name in EXPERIMENTS or not lab.shared
+    }
 
 
 def _at_hand(lab: Lab) -> Iterator[str]:
