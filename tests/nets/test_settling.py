@@ -3,9 +3,12 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import Grid, Volume
+from glioseg.nets.confidence import Belief
 from glioseg.nets.inference import load_model, save_model
 from glioseg.nets.settling import _one_pass_will_do, settle
+from glioseg.nets.spoiling import MOST_CASES, learn_confidence
 from glioseg.params.sections import Inference
 from tests.models import Formula, make_settings
 
@@ -88,6 +91,40 @@ def test_the_reach_holds_the_truth_of_every_case():
     assert chosen.volume_reach[0] == pytest.approx(np.log(1.6 / 1.5) / doubt)
     # TC and ET are right to the voxel.
     assert chosen.volume_reach[1:] == (0.0, 0.0)
+
+
+def test_confidence_is_learned_from_sound_and_spoilt_scans(toys):
+    """A network that is right wherever the scan is sound: what is promised is kept, or nearly so."""
+    chosen = settle([(ANSWER, [GOOD] * 2)], make_settings(), inference=INFERENCE, learned=toys[:3])
+    assert chosen.confidence.likeness is None  # three cases do not tell what training is like
+    sure = Belief(np.array([0.95, 0.95, 0.95]), np.zeros(3, bool))
+    unsure = Belief(np.array([0.3, 0.3, 0.3]), np.zeros(3, bool))
+    for region, dice in chosen.confidence.expected_dice(sure).items():
+        assert dice > 0.6
+        assert dice > chosen.confidence.expected_dice(unsure)[region]
+    again = settle([(ANSWER, [GOOD] * 2)], make_settings(), inference=INFERENCE, learned=toys[:3])
+    assert again == chosen
+
+
+def test_likeness_is_learned_from_cases_chosen_evenly(toys):
+    learned = [toys[number % 5] for number in range(200)]
+    opened = []
+
+    class Watched:
+        def __init__(self, number):
+            self.number = number
+
+        def open(self, spacing_mm):
+            opened.append(self.number)
+            return learned[self.number].open(spacing_mm)
+
+    known = learn_confidence(
+        [(ANSWER, GOOD)], make_settings(), learned=[Watched(number) for number in range(200)]
+    ).likeness
+    assert len(opened) == MOST_CASES
+    assert (opened[0], opened[-1]) == (0, 199)
+    assert known.always == MODALITIES
+    assert known.limit > 0
 
 
 def shaken_by(edge):

@@ -14,7 +14,6 @@ from jaxtyping import Bool, Float32, Float64
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from glioseg.data.augment.movement import brain_of
 from glioseg.data.layouts import MODALITIES
 from glioseg.geometry import downsample
 
@@ -37,8 +36,9 @@ LEAST_CASES = 8
 """With fewer, nothing is known of what training is like."""
 LEAST_DEVIATION = 0.02
 """Features that hardly vary in training may vary a little all the same."""
-MARGIN = 1.25
-"""How much farther off than any known case a scan may be before it is called unlike."""
+MOST_PERCENT, MARGIN = 95, 1.25
+"""A scan is unlike training if it is farther off than this share of known cases, by this factor. Not than all
+of them: among phantoms that vary widely one was so odd that nothing would have seemed unlike them."""
 
 Portrait = Float64[NDArray, "features"]
 Portraits = Float64[NDArray, "cases features"]
@@ -75,7 +75,7 @@ def portrait(image: Float32[NDArray, "d h w 4"], *, spacing_mm: int) -> Portrait
     """
     if spacing_mm < PORTRAIT_MM:
         image, spacing_mm = downsample(image, PORTRAIT_MM // spacing_mm), PORTRAIT_MM
-    brain = brain_of(image)
+    brain: NDArray[np.bool_] = image.any(axis=-1)
     inner = ndimage.binary_erosion(brain)
     inner = inner if inner.any() else brain
     channels = [_standardised(image[..., channel], inner) for channel in range(image.shape[-1])]
@@ -139,9 +139,10 @@ def learn_likeness(portraits: Portraits, others: Portraits, *, modality_dropout:
     off = [_off(one, *_usual(others)).max() for one, others in zip(portraits, rest, strict=True)]
     mean, deviation = _usual(portraits)
     off += [_off(one, mean, deviation).max() for one in others]
+    limit = MARGIN * np.percentile(off, MOST_PERCENT)
     lacking = modality_dropout > 0
     always = () if lacking else tuple(m for m in MODALITIES if all(m in _present(one) for one in portraits))
-    return Likeness(_short(mean), _short(deviation), *_short(np.array([MARGIN * max(off)])), always)
+    return Likeness(_short(mean), _short(deviation), *_short(np.array([limit])), always)
 
 
 def _usual(portraits: Portraits) -> tuple[Portrait, Portrait]:
