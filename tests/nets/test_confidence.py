@@ -39,7 +39,7 @@ def test_an_answer_without_the_region_is_judged_apart():
 def test_more_belief_never_means_less():
     rng = np.random.default_rng(0)
     beliefs, dice = rng.uniform(0.05, 0.95, (40, 3)), rng.uniform(0, 1, (40, 3))
-    found, _ = fit_lines(beliefs, np.zeros((40, 3), bool), dice - 0.4 * beliefs.clip(0, 0.3) > 0.3)
+    found, _ = fit_lines(beliefs, np.zeros((40, 3), bool), (dice > beliefs).astype(float), np.ones(40))
     assert all(b >= 0 for _, b in found)
 
 
@@ -50,11 +50,19 @@ def test_lines_are_found_again():
     empty[:2000, 2] = True
     dice = expit(-1 + 2 * logit(beliefs))
     dice[:2000, 2] = np.arange(2000) % 4 == 0
-    found, gone = fit_lines(beliefs, empty, dice)
+    found, gone = fit_lines(beliefs, empty, dice, np.ones(4000))
     for line in found:
         assert line == pytest.approx((-1, 2), abs=0.02)
     assert gone[2] == pytest.approx((logit(0.25), 0), abs=0.15)
     assert gone[:2] == ((0.0, 1.0), (0.0, 1.0))  # nothing was seen of them
+
+
+def test_an_answer_may_count_as_several():
+    beliefs, empty = np.full((3, 3), 0.5), np.zeros((3, 3), bool)
+    dice = np.array([0.9, 0.2, 0.2])[:, np.newaxis].repeat(3, axis=1)
+    once, _ = fit_lines(beliefs[:2], empty[:2], dice[:2], np.array([1.0, 2.0]))
+    twice, _ = fit_lines(beliefs, empty, dice, np.ones(3))
+    assert once[0] == pytest.approx(twice[0], abs=1e-3)
 
 
 def test_low_is_said_with_its_reasons():

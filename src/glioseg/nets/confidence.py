@@ -104,7 +104,10 @@ def believe(labels: UInt8[NDArray, "voxels"], regions: Float32[NDArray, "voxels 
 
 
 def fit_lines(
-    beliefs: Float64[NDArray, "cases 3"], empty: Bool[NDArray, "cases 3"], dice: Float64[NDArray, "cases 3"]
+    beliefs: Float64[NDArray, "cases 3"],
+    empty: Bool[NDArray, "cases 3"],
+    dice: Float64[NDArray, "cases 3"],
+    weights: Float64[NDArray, "cases"],
 ) -> tuple[Lines, Lines]:
     """Learn what beliefs tell of the true Dice: `found` and `empty` of a `Confidence`.
 
@@ -115,21 +118,24 @@ def fit_lines(
         beliefs: `Belief.dice` of each answer.
         empty: `Belief.empty` of each answer.
         dice: the true one.
+        weights: as how many answers each one counts.
     """
     (wt, e_wt), (tc, e_tc), (et, e_et) = (
-        [_fit(_odds(beliefs[rows, r]), dice[rows, r]) for rows in (~empty[:, r], empty[:, r])]
+        [_fit(_odds(beliefs[rows, r]), dice[rows, r], weights[rows]) for rows in (~empty[:, r], empty[:, r])]
         for r in range(len(REGIONS))
     )
     return (wt, tc, et), (e_wt, e_tc, e_et)
 
 
-def _fit(odds: Float64[NDArray, "cases"], dice: Float64[NDArray, "cases"]) -> Line:
+def _fit(
+    odds: Float64[NDArray, "cases"], dice: Float64[NDArray, "cases"], weights: Float64[NDArray, "cases"]
+) -> Line:
     before = np.array([0.0, 1.0])
 
     def loss(line: Float64[NDArray, "2"]) -> float:
         eta = line[0] + line[1] * odds
         misfit = np.logaddexp(0, eta) - dice * eta
-        return float(misfit.sum() + RIDGE * np.square(line - before).sum())
+        return float(weights @ misfit + RIDGE * np.square(line - before).sum())
 
     a, b = minimize(loss, before, method="L-BFGS-B", bounds=[(None, None), (0, None)]).x
     return (float(f"{a:.4g}"), float(f"{b:.4g}"))

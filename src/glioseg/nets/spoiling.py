@@ -36,7 +36,8 @@ Item = TypeVar("Item")
 def learn_confidence(pairs: "Pairs", settings: Settings, *, learned: "Sequence[CroppedCase]") -> Confidence:
     """Learn when to trust a network's answers.
 
-    Every answer is a straight look, since mirror images would take eight times as long.
+    Sound scans count as much as spoilt ones, all together. Every answer is a straight look, since mirror
+    images would take eight times as long.
 
     Args:
         pairs: cases, each with a network that has not seen it in training.
@@ -56,6 +57,7 @@ def learn_confidence(pairs: "Pairs", settings: Settings, *, learned: "Sequence[C
         np.stack([belief.dice for belief in beliefs]),
         np.stack([belief.empty for belief in beliefs]),
         np.stack(dice),
+        np.array([SPOILT / len(known)] * len(known) + [1.0] * SPOILT),
     )
     return Confidence(found, empty, likeness)
 
