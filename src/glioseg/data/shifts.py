@@ -7,7 +7,7 @@ comes so from the scanner.
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
@@ -16,21 +16,25 @@ from glioseg.data.augment.movement import brain_of
 from glioseg.data.crop import zscore
 
 Image = Float32[NDArray, "d h w 4"]
-Volume3 = Float32[NDArray, "d h w"]
+Labels = UInt8[NDArray, "d h w"]
+Modality = Float32[NDArray, "d h w"]
+Scan = tuple[Image, Labels]
 
+STRENGTH = 5.0
+"""Of augmentation: nearly every change that training knows happens at once."""
 NOISE = (0.7, 2.0)
 """Standard deviations of noise in one modality, where the brain's own is 1; training adds 0.3 at most."""
 BLUR_MM = (4.0, 8.0)
 """Standard deviations of the Gaussian that blurs one modality."""
 BIAS = (0.6, 1.2)
-"""How far the logarithm of brightness leans from one end of the brain to the other."""
-DROPPED = (1, 3)
-"""How many modalities are missing, at least and at most."""
+"""How far the logarithm of brightness leans from the middle of the brain to its end."""
+MOST_LACKING = 3
+"""Of the four modalities."""
 
 
 def shifted(
-    image: Image, label: UInt8[NDArray, "d h w"], *, kind: str, spacing_mm: int, rng: np.random.Generator
-) -> tuple[Image, UInt8[NDArray, "d h w"]]:
+    image: Image, label: Labels, *, kind: str, spacing_mm: int, rng: np.random.Generator
+) -> tuple[Image, Labels]:
     """Spoil a normalised crop.
 
     Args:
@@ -43,71 +47,34 @@ def shifted(
     Returns:
         The image, each modality with mean 0 and standard deviation 1 in its brain, and its labels.
     """
-    changed, label = KINDS[kind](image, label, spacing_mm, rng)
+    changed, moved = KINDS[kind](image, label, spacing_mm, rng)
     inside = brain_of(changed).astype(np.float32)
-    return np.stack([zscore(channel, inside) for channel in np.moveaxis(changed, -1, 0)], axis=-1), label
+    return np.stack([zscore(channel, inside) for channel in np.moveaxis(changed, -1, 0)], axis=-1), moved
 
 
-def _augmented(
-    image: Image, label: UInt8[NDArray, "d h w"], spacing_mm: int, rng: np.random.Generator
-) -> tuple[Image, UInt8[NDArray, "d h w"]]:
-    """All of training's own changes at once, each as far as it may go."""
+def _augmented(image: Image, label: Labels, _: int, rng: np.random.Generator) -> Scan:
     return Augmentation.draw(rng, strength=STRENGTH, modality_dropout=0.0).apply(image, label)
 
 
-STRENGTH = 5.0
-"""Of augmentation, at which every change happens but the flips along two axes."""
+def _lacking(image: Image, label: Labels, _: int, rng: np.random.Generator) -> Scan:
+    gone = rng.choice(image.shape[-1], rng.integers(1, MOST_LACKING + 1), replace=False)
+    changed = image.copy()
+    changed[..., gone] = 0
+    return changed, label
 
 
-def _one(harm: Callable[[Volume3, Bool[NDArray, "d h w"], int, np.random.Generator], Volume3]) -> "Shift":
-    """Harm one modality, inside the brain alone."""
-
-    def spoil(
-        image: Image, label: UInt8[NDArray, "d h w"], spacing_mm: int, rng: np.random.Generator
-    ) -> tuple[Image, UInt8[NDArray, "d h w"]]:
-        changed, brain, channel = image.copy(), brain_of(image), int(rng.integers(image.shape[-1]))
-        changed[..., channel] = harm(image[..., channel], brain, spacing_mm, rng) * brain
-        return changed, label
-
-    return spoil
-
-
-def _noisy(
-    volume: Volume3, brain: Bool[NDArray, "d h w"], spacing_mm: int, rng: np.random.Generator
-) -> Volume3:
-    noise: Volume3 = np.float32(rng.uniform(*NOISE)) * rng.standard_normal(volume.shape, np.float32)
-    return volume + noise
-
-
-def _blurred(
-    volume: Volume3, brain: Bool[NDArray, "d h w"], spacing_mm: int, rng: np.random.Generator
-) -> Volume3:
-    blurred: Volume3 = gaussian_filter(volume, rng.uniform(*BLUR_MM) / spacing_mm)
-    return blurred
-
-
-def _inverted(
-    volume: Volume3, brain: Bool[NDArray, "d h w"], spacing_mm: int, rng: np.random.Generator
-) -> Volume3:
-    return -volume
-
-
-def _biased(
-    image: Image, label: UInt8[NDArray, "d h w"], spacing_mm: int, rng: np.random.Generator
-) -> tuple[Image, UInt8[NDArray, "d h w"]]:
-    """Brightness that leans along a random direction, another one for each modality."""
+def _biased(image: Image, label: Labels, _: int, rng: np.random.Generator) -> Scan:
+    """Brightness leans along a direction of its own in each modality."""
     places = np.stack(np.meshgrid(*(np.linspace(-1, 1, n) for n in label.shape), indexing="ij"), axis=-1)
     directions = rng.standard_normal((3, image.shape[-1]))
     directions /= np.linalg.norm(directions, axis=0)
     field = np.exp(rng.uniform(*BIAS) * (places @ directions)).astype(np.float32)
     darkest = image.min(axis=(0, 1, 2))
-    changed: Image = (image - darkest) * field + darkest
-    return changed * brain_of(image)[..., np.newaxis], label
+    changed: Image = ((image - darkest) * field + darkest) * brain_of(image)[..., np.newaxis]
+    return changed, label
 
 
-def _swapped(
-    image: Image, label: UInt8[NDArray, "d h w"], spacing_mm: int, rng: np.random.Generator
-) -> tuple[Image, UInt8[NDArray, "d h w"]]:
+def _swapped(image: Image, label: Labels, _: int, rng: np.random.Generator) -> Scan:
     """Two modalities in each other's place."""
     order = np.arange(image.shape[-1])
     one, other = rng.choice(image.shape[-1], 2, replace=False)
@@ -115,26 +82,44 @@ def _swapped(
     return image[..., order], label
 
 
-def _lacking(
-    image: Image, label: UInt8[NDArray, "d h w"], spacing_mm: int, rng: np.random.Generator
-) -> tuple[Image, UInt8[NDArray, "d h w"]]:
-    """Without one to three of the modalities."""
-    gone = rng.choice(image.shape[-1], rng.integers(DROPPED[0], DROPPED[1] + 1), replace=False)
-    changed = image.copy()
-    changed[..., gone] = 0
-    return changed, label
+def _noise(modality: Modality, _: int, rng: np.random.Generator) -> Modality:
+    level = np.float32(rng.uniform(*NOISE))
+    noisy: Modality = modality + level * rng.standard_normal(modality.shape, np.float32)
+    return noisy
 
 
-Shift = Callable[
-    [Image, UInt8[NDArray, "d h w"], int, np.random.Generator], tuple[Image, UInt8[NDArray, "d h w"]]
-]
+def _blur(modality: Modality, spacing_mm: int, rng: np.random.Generator) -> Modality:
+    blurred: Modality = gaussian_filter(modality, rng.uniform(*BLUR_MM) / spacing_mm)
+    return blurred
+
+
+def _inversion(modality: Modality, _: int, __: np.random.Generator) -> Modality:
+    inverted: Modality = -modality
+    return inverted
+
+
+Harm = Callable[[Modality, int, np.random.Generator], Modality]
+Shift = Callable[[Image, Labels, int, np.random.Generator], Scan]
+
+
+def _of_one(harm: Harm) -> Shift:
+    """Harm one modality, inside the brain."""
+
+    def spoil(image: Image, label: Labels, spacing_mm: int, rng: np.random.Generator) -> Scan:
+        changed, channel = image.copy(), int(rng.integers(image.shape[-1]))
+        changed[..., channel] = harm(image[..., channel], spacing_mm, rng) * brain_of(image)
+        return changed, label
+
+    return spoil
+
+
 KINDS: dict[str, Shift] = {
     "augmented": _augmented,
     "lacking": _lacking,
-    "noisy": _one(_noisy),
-    "blurred": _one(_blurred),
+    "noisy": _of_one(_noise),
+    "blurred": _of_one(_blur),
     "biased": _biased,
     "swapped": _swapped,
-    "inverted": _one(_inverted),
+    "inverted": _of_one(_inversion),
 }
 """Every kind of harm, by name."""

@@ -96,7 +96,7 @@ def believe(labels: UInt8[NDArray, "voxels"], regions: Float32[NDArray, "voxels 
     both = np.where(answer, regions, np.float32(0)).sum(axis=0, dtype=np.float64)
     each = regions.sum(axis=0, dtype=np.float64) + answer.sum(axis=0)
     dice = 2 * both / np.maximum(each, 1e-9)
-    empty: NDArray[np.bool_] = ~answer.any(axis=0)
+    empty: NDArray[np.bool_] = answer.sum(axis=0) == 0
     around = 0.5  # around the whole tumour there is nothing to go by
     for region in range(len(REGIONS)):
         around = dice[region] = around if empty[region] else dice[region]

@@ -75,7 +75,7 @@ def portrait(image: Float32[NDArray, "d h w 4"], *, spacing_mm: int) -> Portrait
     """
     if spacing_mm < PORTRAIT_MM:
         image, spacing_mm = downsample(image, PORTRAIT_MM // spacing_mm), PORTRAIT_MM
-    brain: NDArray[np.bool_] = image.any(axis=-1)
+    brain: NDArray[np.bool_] = np.logical_or.reduce(image != 0, axis=-1)
     inner = ndimage.binary_erosion(brain)
     inner = inner if inner.any() else brain
     channels = [_standardised(image[..., channel], inner) for channel in range(image.shape[-1])]
@@ -142,7 +142,7 @@ def learn_likeness(portraits: Portraits, others: Portraits, *, modality_dropout:
     limit = MARGIN * np.percentile(off, MOST_PERCENT)
     lacking = modality_dropout > 0
     always = () if lacking else tuple(m for m in MODALITIES if all(m in _present(one) for one in portraits))
-    return Likeness(_short(mean), _short(deviation), *_short(np.array([limit])), always)
+    return Likeness(_short(mean), _short(deviation), float(f"{limit:.5g}"), always)
 
 
 def _usual(portraits: Portraits) -> tuple[Portrait, Portrait]:
