@@ -1,7 +1,6 @@
 """Stage evaluate: measure the model on the test cases, draw them, and report."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 from _stage import run, tuned_params
@@ -26,6 +25,7 @@ def main() -> None:
     # Worker processes import this file too: what they do not need is imported here.
     from glioseg.eval.outcomes import outcome_scores
     from glioseg.eval.report import write_report
+    from glioseg.eval.selective import selective_scores
     from glioseg.eval.subsets import subset_dice
     from glioseg.lab.tracking import flatten, log_evaluation
 
@@ -37,11 +37,11 @@ def main() -> None:
         answers, resources = predict_cases(answer, cases, masks), answer.resources()
         table = judge_cases(cases, answers, predictions=masks, pictures=pictures, imagej=asked.imagej)
         metrics = summarise(table, samples=asked.bootstrap_samples, seed=asked.seed)
-        metrics |= outcome_scores(table, training=learned)
+        metrics |= selective_scores(table) | outcome_scores(table, training=learned)
         if asked.modality_subsets:
             metrics["modality_subsets"] = subset_dice(segmenter.answer, cases)
         facts = origin((file for case in cases for file in case.files.values()), trained)
-        everything = params.model_dump(mode="json", by_alias=True) | {"model": asdict(segmenter.settings)}
+        everything = params.model_dump(mode="json", by_alias=True) | {"model": segmenter.settings.told}
         settings = {name: everything[name] for name in SHOWN}
         page = write_report(table, metrics, pictures=pictures, origin=facts, params=flatten(settings))
     write_whole(PER_CASE, table.to_csv(index=False).encode())
