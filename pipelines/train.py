@@ -14,6 +14,7 @@ from glioseg.lab.fetch import weights_file
 from glioseg.lab.lineage import sha256_files, training_key
 from glioseg.lab.tracking import connect
 from glioseg.lab.training_run import training_run
+from glioseg.nets.devices import require_devices, shared_by
 from glioseg.nets.inference import save_networks
 from glioseg.params.sections import Network
 
@@ -31,9 +32,11 @@ def main() -> None:
     counts = [{"train": len(fold["train"]), "validation": len(fold["validation"])} for fold in folds]
     everything = params.model_dump(mode="json", by_alias=True) | settings
     name, state = name_of(params.network), lab.state(key)
+    require_devices(params.train.devices)
     with training_run(client, state=state, name=name, params=everything, cases=counts) as log:
         from glioseg.nets.folds import Part, fit_members
 
+        client.set_tag(log.run_id, "devices", str(max(1, len(shared_by(params.train)))))
         opened = partial(open_cases, CROPPED, raw=raw)
         members = fit_members(
             [Part(opened(fold["train"]), opened(fold["validation"])) for fold in folds],

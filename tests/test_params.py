@@ -55,6 +55,12 @@ def test_the_repository_s_own_file_is_sound():
             "train: outputs: expected segmentation, and each once, got",
         ),
         ({"train__outputs": ["segmentation", "sex"]}, "train.outputs.1: Input should be 'segmentation'"),
+        (
+            {"train__batch_size": 6, "train__devices": 4},
+            "train: devices: expected auto or a number that divides batch_size 6, got 4",
+        ),
+        ({"train__devices": 0}, "train.devices"),
+        ({"train__devices": "all"}, "train.devices"),
         ({"train__folds": 3}, "train.folds: expected 1 or split.folds 5, got 3"),
         ({"inference__memory_gb": 0.1}, "inference.memory_gb: expected at least "),
         (

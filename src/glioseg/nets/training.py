@@ -74,7 +74,8 @@ def fit(
 
     Raises:
         ValueError: no case, an outcome that no case has, a patch that the network cannot halve often
-            enough, weights to start from that do not fit, or no epoch whose numbers are finite.
+            enough, fewer GPUs than are asked for, weights to start from that do not fit, or no epoch
+            whose numbers are finite.
     """
     check_patch(train.patch_shape, network.depth)
     if not cases or not validation:
@@ -84,7 +85,7 @@ def fit(
         )
     require_outcomes(cases, train.outputs)
     keras.utils.set_random_seed(train.seed)
-    with spread(train.batch_size):
+    with spread(train):
         plan = Plan(network, train, _build(network, train), cases)
         if init is not None:
             print(f"init_from: {take_weights(plan.model, init)}", flush=True)
@@ -164,7 +165,7 @@ class Plan:
         with patch_threads() as threads:  # what is under way must not reach into what is seeded next
             begin = partial(batches, start=epoch * self.steps, threads=threads)
             self.model.fit(
-                feed(begin, batch_size=self.train.batch_size),
+                feed(begin, train=self.train),
                 initial_epoch=epoch,
                 epochs=self.train.epochs,
                 steps_per_epoch=self.steps,
