@@ -98,7 +98,7 @@ def weights(content: bytes) -> dict[str, np.ndarray]:
 
 def test_it_says_on_how_many_devices(states: tuple[Path, str]) -> None:
     # "two", "dropping", and "stopped" twice.
-    said = "training on 2 of 2 GPUs, 2 of each batch on each"
+    said = "training on 2 of 2 devices, 2 of each batch on each"
     assert states[1].splitlines().count(said) == 4
 
 
@@ -135,7 +135,7 @@ def test_fewer_devices_than_are_asked_for_are_an_error(
     tiny_train: Callable, found: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(devices, "replicas", lambda: ["GPU"] * found)
-    expected = rf"^train\.devices: expected 4 GPUs that TensorFlow can use here, got {found}$"
+    expected = rf"^train\.devices: expected 4 GPUs that can train together, got {found}$"
     with pytest.raises(ValueError, match=expected):
         devices.spread(tiny_train(batch_size=4, devices=4))
 

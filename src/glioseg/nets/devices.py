@@ -1,4 +1,7 @@
-"""Training on several GPUs of a machine at once: each takes an equal share of every batch."""
+"""Training on several devices at once: each takes an equal share of every batch.
+
+On TensorFlow the GPUs of this machine; on JAX the devices of all hosts that `hosts.join` has met.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -7,21 +10,33 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from glioseg.nets.hosts import joined, own_share
 from glioseg.params.sections import Devices, Train
 
 if TYPE_CHECKING:
     from keras import KerasTensor
 
 
+def backend() -> str:
+    """Keras' backend. Asking loads it; TensorFlow takes 12 s."""
+    import keras
+
+    name: str = keras.backend.backend()
+    return name
+
+
 def replicas() -> list[str]:
     """The devices that could train together; fewer than two mean that there is nothing to spread."""
-    import keras  # loads TensorFlow, which takes 12 s
+    if backend() == "tensorflow":
+        import tensorflow as tf
 
-    if keras.backend.backend() != "tensorflow":
+        return [device.name for device in tf.config.list_logical_devices("GPU")]
+    if not joined():
         return []
-    import tensorflow as tf
+    import keras
 
-    return [device.name for device in tf.config.list_logical_devices("GPU")]
+    names: list[str] = keras.distribution.list_devices()
+    return names
 
 
 def require_devices(devices: Devices) -> None:
@@ -33,11 +48,11 @@ def require_devices(devices: Devices) -> None:
     if devices == "auto" or devices == 1:
         return
     if (found := len(replicas())) < devices:
-        raise ValueError(f"train.devices: expected {devices} GPUs that TensorFlow can use here, got {found}")
+        raise ValueError(f"train.devices: expected {devices} GPUs that can train together, got {found}")
 
 
 def shared_by(train: Train) -> list[str]:
-    """The GPUs that take equal shares of a batch: so many as are asked for, or else as many as can.
+    """The devices that take equal shares of a batch: so many as are asked for, or else as many as can.
 
     Raises:
         ValueError: there are fewer than are asked for.
@@ -49,22 +64,28 @@ def shared_by(train: Train) -> list[str]:
     return found[: max((n for n in range(1, len(found) + 1) if train.batch_size % n == 0), default=0)]
 
 
+def used(train: Train) -> dict[str, str]:
+    """What a training runs on, by name: how many devices, and which backend."""
+    return {"devices": str(max(1, len(shared_by(train)))), "backend": backend()}
+
+
 def spread(train: Train) -> AbstractContextManager[object]:
-    """In this context networks are built on several GPUs; each then takes its share of a batch.
+    """In this context networks are built on several devices; each then takes its share of a batch.
 
     TensorFlow's MirroredStrategy: gradients are averaged over the devices, so that a step is that of
-    one device with the whole batch.
+    one device with the whole batch. On JAX `hosts.join` has done all there is to do.
 
     Raises:
-        ValueError: there are fewer GPUs than are asked for.
+        ValueError: there are fewer devices than are asked for.
     """
     devices = shared_by(train)
     if len(devices) < 2:
         return nullcontext()
     share = train.batch_size // len(devices)
-    print(f"training on {len(devices)} of {len(replicas())} GPUs, {share} of each batch on each", flush=True)
-    scope: AbstractContextManager[object] = _strategy(tuple(devices)).scope()
-    return scope
+    print(
+        f"training on {len(devices)} of {len(replicas())} devices, {share} of each batch on each", flush=True
+    )
+    return _strategy(tuple(devices)).scope() if backend() == "tensorflow" else nullcontext()
 
 
 @cache
@@ -76,13 +97,15 @@ def _strategy(devices: tuple[str, ...]) -> Any:
 
 
 def feed(examples: Callable[[], Iterator[Any]], *, train: Train) -> Any:
-    """What `keras.Model.fit` reads: the examples, or for several devices a dataset that shares them out.
+    """What `keras.Model.fit` reads: the examples, or for several devices what shares them out.
 
-    Before it trains on several devices, Keras takes a batch to look at and then asks for an iterator
-    anew. A generator would have moved on by then, a dataset begins again.
+    Before it trains on several devices, Keras on TensorFlow takes a batch to look at and then asks for
+    an iterator anew. A generator would have moved on by then, a dataset begins again.
     """
     if len(shared_by(train)) < 2:
         return examples()
+    if backend() != "tensorflow":
+        return (own_share(example) for example in examples())
     import keras
     import tensorflow as tf
 
@@ -95,11 +118,9 @@ def feed(examples: Callable[[], Iterator[Any]], *, train: Train) -> Any:
 def over_devices(sums: Sequence["KerasTensor"]) -> Sequence["KerasTensor"]:
     """Sums over a share of the batch as sums over the whole batch, within a step on several devices.
 
-    Elsewhere they are that already, and stay as they are. Gradients pass through.
+    Elsewhere they are that already, and stay as they are; on JAX always. Gradients pass through.
     """
-    import keras
-
-    if keras.backend.backend() != "tensorflow":
+    if backend() != "tensorflow":
         return sums
     import tensorflow as tf
 

@@ -19,6 +19,7 @@ from glioseg.geometry import check_patch
 from glioseg.nets import checkpoint
 from glioseg.nets.callbacks import Bookkeeping, OnEpoch, ProgressLines
 from glioseg.nets.devices import feed, spread
+from glioseg.nets.hosts import require_same
 from glioseg.nets.losses import Loss, compile_losses
 from glioseg.nets.precision import dtype_policy
 from glioseg.nets.seed import seed_dice, seed_weighted_dice
@@ -74,8 +75,8 @@ def fit(
 
     Raises:
         ValueError: no case, an outcome that no case has, a patch that the network cannot halve often
-            enough, fewer GPUs than are asked for, weights to start from that do not fit, or no epoch
-            whose numbers are finite.
+            enough, fewer GPUs than are asked for, hosts that differ, weights to start from that do not
+            fit, or no epoch whose numbers are finite.
     """
     check_patch(train.patch_shape, network.depth)
     if not cases or not validation:
@@ -94,6 +95,7 @@ def fit(
             fingerprint(network, train, [*cases, *validation], init), train.monitor
         )
         progression = checkpoint.restore(state, plan.model, start)
+    require_same(start.fingerprint, progression.epoch, dtype_policy(train.precision), state)
     callbacks = [
         plan.validation(validation),
         Bookkeeping(progression, state=state, patience=train.patience, on_epoch=on_epoch),
@@ -143,7 +145,7 @@ class Plan:
             loss={name: _shared(loss) for name, loss in losses.items()},
             loss_weights=weights,
             metrics={"segmentation": list(self.metrics.values())} if self.metrics else None,
-            jit_compile=False,  # XLA takes 25 times as long on a CPU
+            jit_compile=keras.backend.backend() == "jax",  # TensorFlow's XLA: 25 times as long on a CPU
         )
 
     def validation(self, cases: Sequence[CroppedCase]) -> Validation:
