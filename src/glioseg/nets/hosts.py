@@ -36,11 +36,13 @@ def joined() -> bool:
 
 
 def join(train: Train) -> None:
-    """Meet the other hosts, if the environment names a leader; wait until all are there.
+    """Meet the other hosts, if the environment names a leader.
+
+    If they are not all there within five minutes, JAX ends the process.
 
     Raises:
-        ValueError: variables that are missing or wrong, another backend, hosts that do not come, or
-            devices that cannot share a batch equally.
+        ValueError: variables that are missing or wrong, another backend, or devices that cannot share a
+            batch equally.
     """
     if LEADER not in os.environ:
         return
@@ -70,10 +72,8 @@ def _meet(leader: str, *, count: int, number: int) -> None:
 
     # Of CPUs; GPUs have NCCL.
     jax.config.update("jax_cpu_collectives_implementation", "gloo")  # type: ignore[no-untyped-call]
-    try:
-        jax.distributed.initialize(leader, count, number, heartbeat_timeout_seconds=SILENCE_S)
-    except RuntimeError as error:
-        raise ValueError(f"{LEADER}: expected {count} hosts at {leader}: {error}") from None
+    print(f"host {number} of {count}: waiting at {leader} for the others", flush=True)
+    jax.distributed.initialize(leader, count, number, heartbeat_timeout_seconds=SILENCE_S)
 
 
 def own_share(batch: Any) -> Any:
