@@ -1,7 +1,6 @@
 """Stage evaluate: measure the model on the test cases, draw them, and report."""
 
 import json
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +26,7 @@ def main() -> None:
     # Worker processes import this file too: what they do not need is imported here.
     from glioseg.eval.outcomes import outcome_scores
     from glioseg.eval.report import write_report
+    from glioseg.eval.selective import selective_scores
     from glioseg.eval.subsets import subset_dice
     from glioseg.lab.tracking import flatten, log_evaluation
 
@@ -41,12 +41,12 @@ def main() -> None:
         judge = partial(judge_cases, imagej=asked.imagej, cluster=cluster)
         table = judge(cases, answers, predictions=masks, pictures=pictures)
         metrics = summarise(table, samples=asked.bootstrap_samples, seed=asked.seed)
-        metrics |= outcome_scores(table, training=learned)
+        metrics |= selective_scores(table) | outcome_scores(table, training=learned)
         if asked.modality_subsets:
             metrics["modality_subsets"] = subset_dice(model, cases, cluster=far)
         facts = origin((file for case in cases for file in case.files.values()), trained)
         everything = params.model_dump(mode="json", by_alias=True, exclude={"compute"})
-        everything["model"] = asdict(model.settings)
+        everything["model"] = model.settings.told
         settings = {name: everything[name] for name in SHOWN}
         page = write_report(table, metrics, pictures=pictures, origin=facts, params=flatten(settings))
     write_whole(PER_CASE, table.to_csv(index=False).encode())

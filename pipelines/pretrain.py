@@ -33,7 +33,7 @@ def main() -> None:
     for number, piece in enumerate(plan.pieces):
         weights = train_piece(plan, piece, number, held, init=weights)
     assert weights is not None
-    publish(plan, weights, held)
+    publish(plan, weights, held, stream(plan.of_piece(plan.pieces[-1])[0]))
 
 
 def stream(part: Phantom) -> Stream:
@@ -72,7 +72,7 @@ def train_piece(
     return done
 
 
-def publish(plan: Pretraining, weights: Path, held: list[HeldCase]) -> None:
+def publish(plan: Pretraining, weights: Path, held: list[HeldCase], learned: Stream) -> None:
     """Settle the network on the validation patients, and put the model folder into the package."""
     from glioseg.nets.inference import load_networks, save_networks
     from glioseg.nets.settings import Settings
@@ -82,7 +82,7 @@ def publish(plan: Pretraining, weights: Path, held: list[HeldCase]) -> None:
         copy(weights, aside / "model.keras")
         networks = load_networks(aside)
         untuned = Settings.untuned(plan.network, plan.train, plan.crop, plan.inference)
-        settle([(networks[0], held)], untuned, inference=plan.inference).save(aside)
+        settle([(networks[0], held)], untuned, inference=plan.inference, learned=learned).save(aside)
         save_networks(aside, networks)
         for name in WORDS:
             copy(builtin.FOLDER / name, aside)

@@ -28,8 +28,10 @@ def main() -> None:
     folds = training_parts(json.loads(SPLITS.read_text()), folds=train.folds)
     raw = RAW if crop.on_the_fly else None
     unseen = [open_cases(CROPPED, fold["validation"], raw=raw) for fold in folds]
+    learned = open_cases(CROPPED, sorted({case for fold in folds for case in fold["train"]}), raw=raw)
     members = list(zip(load_networks(NETWORKS), unseen, strict=True))
-    settled = settle(members, Settings.untuned(network, train, crop, inference), inference=inference)
+    untuned = Settings.untuned(network, train, crop, inference)
+    settled = settle(members, untuned, inference=inference, learned=learned)
     with replaced_whole(MODEL) as aside:
         copytree(NETWORKS, aside, dirs_exist_ok=True)
         settled.save(aside)

@@ -1,6 +1,7 @@
 """Stage train: train the network with the best settings."""
 
 import json
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from glioseg.lab.fetch import weights_file
 from glioseg.lab.lineage import sha256_files, training_key
 from glioseg.lab.tracking import connect
 from glioseg.lab.training_run import training_run
+from glioseg.nets.devices import require_devices, used
+from glioseg.nets.hosts import join, leads
 from glioseg.nets.inference import save_networks
 from glioseg.params.sections import Network
 
@@ -31,17 +34,21 @@ def main() -> None:
     counts = [{"train": len(fold["train"]), "validation": len(fold["validation"])} for fold in folds]
     everything = params.model_dump(mode="json", by_alias=True, exclude={"compute"}) | settings
     name, state = name_of(params.network), lab.state(key)
-    with training_run(client, state=state, name=name, params=everything, cases=counts) as log:
-        from glioseg.nets.folds import Part, fit_members
+    join(params.train)
+    require_devices(params.train.devices)
+    from glioseg.nets.folds import Part, fit_members
 
-        opened = partial(open_cases, CROPPED, raw=raw)
-        members = fit_members(
-            [Part(opened(fold["train"]), opened(fold["validation"])) for fold in folds],
-            network=params.network,
-            train=params.train,
-            state=state,
+    opened = partial(open_cases, CROPPED, raw=raw)
+    parts = [Part(opened(fold["train"]), opened(fold["validation"])) for fold in folds]
+    learn = partial(fit_members, parts, network=params.network, train=params.train, state=state, init=init)
+    if not leads():
+        learn(follow=lambda number: nullcontext(lambda epoch, logs: None))
+        print("train: done, the first host writes the model")
+        return
+    with training_run(client, state=state, name=name, params=everything, cases=counts) as log:
+        log.mark(used(params.train))
+        members = learn(
             follow=partial(log.fold, of=len(folds)),
-            init=init,
             tensorboard=lab.tensorboard(key) if params.train.tensorboard else None,
             cluster=cluster if cluster.far and len(folds) > 1 else None,
         )

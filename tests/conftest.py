@@ -10,10 +10,8 @@ from jaxtyping import install_import_hook
 from xdist.scheduler import LoadScopeScheduling
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-for name in ("GLIOSEG_DATABASE_URL", "GLIOSEG_CLUSTER"):
-    os.environ.pop(
-        name, None
-    )  # a test works in folders of its own, not in a user's database or on a user's cluster
+for name in ("GLIOSEG_DATABASE_URL", "GLIOSEG_ARTIFACTS_URL", "GLIOSEG_CLUSTER"):
+    os.environ.pop(name, None)  # a test works in folders of its own, not in what a user shares with others
 install_import_hook(
     ["glioseg.geometry", "glioseg.labels", "glioseg.data", "glioseg.eval"], "beartype.beartype"
 )
@@ -26,6 +24,7 @@ settings.load_profile("glioseg")
 
 
 TOGETHER = {
+    "tests/deploy": "reproduced",
     "tests/dvc": "reproduced",
     "tests/lab/test_reproduce.py": "reproduced",
     "tests/pipelines/test_repro.py": "reproduced",

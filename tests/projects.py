@@ -90,16 +90,17 @@ def commit(home: Path, message: str) -> None:
     succeed(home, "git", "commit", "-q", "-m", message)
 
 
-def succeed(home: Path, *words: str) -> str:
+def succeed(home: Path, *words: str, **variables: str) -> str:
     """Run a command in a project, which must succeed; what it printed."""
-    result = command(home, *words)
+    result = command(home, *words, **variables)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 
 
-def command(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in a project with nothing of this process's environment but the path."""
-    return subprocess.run(words, cwd=home, env=environment(home), capture_output=True, text=True, check=False)
+def command(home: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a project with nothing of this process's environment but the path, and `variables`."""
+    around = environment(home) | variables
+    return subprocess.run(words, cwd=home, env=around, capture_output=True, text=True, check=False)
 
 
 def environment(home: Path) -> dict[str, str]:

@@ -12,7 +12,7 @@ from glioseg.cli import work
 from glioseg.data.answers import NUMBERS
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import Volume, write_volume
-from tests.models import Formula
+from tests.models import TRUSTING, Formula, make_settings
 from tests.predicting import GRID, everywhere, make_scan, run, stand_in, write_scans
 
 ROOT = Path(__file__).parents[1]
@@ -79,12 +79,25 @@ def test_the_summary_has_a_row_a_case_whatever_became_of_it(model, tmp_path):
     # Oedema or core, as likely as not: 1 bit.
     assert float(good["brain_bits"]) == pytest.approx(1, abs=1e-4)
     assert (good["et_bits"], good["grade_lgg"], good["missing"]) == ("", "", "t1 t2")
+    assert (good["wt_confidence"], good["doubt"]) == ("", "")  # the model has not learned to doubt
     assert good["model"] == "models:/glioseg@champion"  # which the registry would give by its number
     assert "good/t1ce (good_t1ce.nii.gz): shape: expected (240, 240, 155)" in good["warnings"]
     assert float(good["seconds"]) >= 0
     assert rows["cut"]["error"].startswith("cut/t2 (cut_t2.nii.gz): readable: expected a whole 3D NIfTI file")
     assert rows["none"]["error"].startswith("none: no modality")
     assert not any(rows["cut"][name] for name in NUMBERS)
+
+
+def test_low_confidence_is_told_in_the_line_and_in_the_summary(model, tmp_path):
+    model["settings"] = make_settings(confidence=TRUSTING)
+    write_scans(tmp_path / "scans", "one", MODALITIES)
+    result = run(tmp_path / "scans", "-o", tmp_path / "out")
+    row = table(tmp_path / "out")["one"]
+    # Oedema is certain, core as likely as not in all the brain: 2 · ½ / (½ + 1). ET was not found.
+    assert float(row["tc_confidence"]) == pytest.approx(2 / 3, rel=1e-4)
+    assert float(row["wt_confidence"]) == pytest.approx(0.99)
+    assert row["doubt"] == "ET: expected Dice 0.00"
+    assert "low confidence: ET: expected Dice 0.00" in result.stdout
 
 
 def test_what_is_finished_is_left_alone_until_something_it_was_made_of_changes(model, tmp_path):

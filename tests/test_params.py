@@ -61,6 +61,12 @@ def test_the_repository_s_own_file_is_sound():
         ),
         ({"compute__cluster": "slurm"}, "compute: workers: expected how many Slurm shall start, got null"),
         ({"compute__workers": 0}, "compute.workers: Input should be greater than or equal to 1"),
+        (
+            {"train__batch_size": 6, "train__devices": 4},
+            "train: devices: expected auto or a number that divides batch_size 6, got 4",
+        ),
+        ({"train__devices": 0}, "train.devices"),
+        ({"train__devices": "all"}, "train.devices"),
         ({"train__folds": 3}, "train.folds: expected 1 or split.folds 5, got 3"),
         ({"inference__memory_gb": 0.1}, "inference.memory_gb: expected at least "),
         (

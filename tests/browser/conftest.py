@@ -103,7 +103,7 @@ def brightness(tmp_path_factory):
     import keras
 
     from glioseg.nets.inference import save_model
-    from tests.models import make_settings
+    from tests.models import TRUSTING, make_settings
 
     image = keras.Input((None, None, None, 4))
     layer = keras.layers.Conv3D(3, 3, padding="same", activation="sigmoid")
@@ -114,7 +114,9 @@ def brightness(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "glioseg"
     folder.mkdir()
     save_model(
-        folder, [network], make_settings(spacing_mm=2, min_component_ml=3.0, volume_reach=(0.4, 0.4, 0.4))
+        folder,
+        [network],
+        make_settings(spacing_mm=2, min_component_ml=3.0, volume_reach=(0.4, 0.4, 0.4), confidence=TRUSTING),
     )
     return folder
 

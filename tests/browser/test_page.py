@@ -47,7 +47,12 @@ def test_the_sample_is_shown_segmented_and_measured(browser, segmenting, shoot):
         assert float(cells[1]) == pytest.approx(mine.sum() / 1000, abs=0.06)  # a voxel is a microlitre
         low, high = map(float, cells[2].split(" – "))
         assert low <= float(cells[1]) <= high
-        assert float(cells[3]) == pytest.approx(2 * (mine & true).sum() / (mine.sum() + true.sum()), abs=6e-4)
+        assert float(cells[3]) == pytest.approx(answer["confidence"][region], abs=6e-3)
+        assert float(cells[4]) == pytest.approx(2 * (mine & true).sum() / (mine.sum() + true.sum()), abs=6e-4)
+    badge = page.locator(".badge").inner_text()
+    assert badge == ("▲ Low confidence" if answer["doubt"] else "✓ No sign of low confidence")
+    for reason in answer["doubt"]:
+        page.get_by_text(reason).wait_for()
     said = page.evaluate("said")
     assert any(line.startswith(("Sent", "The model is at it")) for line in said)
     assert said[-1] == "Done."

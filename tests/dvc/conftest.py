@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.projects import clone_project, succeed
-from tests.servers import free_port, server
+from tests.stores import s3_server
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,5 @@ def clone(reproduced: Path, request: pytest.FixtureRequest) -> Path:
 @pytest.fixture(scope="module")
 def s3() -> Iterator[str]:
     """The address of a server that speaks S3, on this machine."""
-    port = free_port()
-    words = ["moto.server", "--host", "127.0.0.1", "--port", str(port)]
-    with server(words, port=port, ready="moto-api/") as address:
+    with s3_server() as address:
         yield address

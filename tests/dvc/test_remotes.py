@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-import boto3
 import pytest
 
 from tests.projects import clone_project, succeed
+from tests.stores import KEYS, keys_of, make_bucket
 
 FOLDERS = ("data/raw", "data/cropped", "models/trained", "reports/data_docs")
-KEYS = {"access_key_id": "reader", "secret_access_key": "secret"}
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -27,16 +26,10 @@ def test_a_clone_that_pulled_a_folder_has_the_same_bytes_and_runs_no_stage_again
 
 
 def test_a_clone_that_pulled_from_s3_has_the_same_bytes(clone, s3):
-    bucket = boto3.resource(
-        "s3",
-        endpoint_url=s3,
-        region_name="us-east-1",
-        aws_access_key_id=KEYS["access_key_id"],
-        aws_secret_access_key=KEYS["secret_access_key"],
-    ).create_bucket(Bucket="scans")
+    bucket = make_bucket(s3, "scans")
     add_s3(clone, s3)
     succeed(clone, "dvc", "push", "--remote", "s3")
-    keys = [entry.key for entry in bucket.objects.all()]
+    keys = keys_of(bucket)
     assert keys
     assert all(key.startswith("glioseg/files/md5/") for key in keys)
     other = clone_project(clone, clone.with_name("by_s3"))
@@ -47,5 +40,6 @@ def test_a_clone_that_pulled_from_s3_has_the_same_bytes(clone, s3):
 
 def add_s3(home: Path, address: str) -> None:
     succeed(home, "dvc", "remote", "add", "--local", "s3", "s3://scans/glioseg")
-    for key, value in {"endpointurl": address, **KEYS}.items():
+    keys = {name.removeprefix("AWS_").lower(): value for name, value in KEYS.items()}
+    for key, value in {"endpointurl": address, **keys}.items():
         succeed(home, "dvc", "remote", "modify", "--local", "s3", key, value)

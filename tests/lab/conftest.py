@@ -51,7 +51,7 @@ def built(tmp_path_factory):
     """A lab with two registered versions and much that nobody needs; nobody changes this one."""
     import stock
 
-    return stock.build(tmp_path_factory.mktemp("built"))
+    return stock.build(Lab(tmp_path_factory.mktemp("built")))
 
 
 @pytest.fixture

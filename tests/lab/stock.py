@@ -79,10 +79,10 @@ class Stock:
         return found
 
 
-def build(root: Path) -> Stock:
+def build(lab: Lab) -> Stock:
     """Two registered versions, one deleted in MLflow's page as far as that goes; and much beside."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    stock = Stock(Lab(root), connect(Lab(root)), {})
+    stock = Stock(lab, connect(lab), {})
     client = stock.client
     stock.add_study("study-good", 0.25)
     stock.add_study("study-other", 0.5)

@@ -166,7 +166,7 @@ def test_stopped_between_rows_and_files_it_can_be_called_again(stocked, monkeypa
 
     remove = shutil.rmtree
     with monkeypatch.context() as patch:
-        patch.setattr(module.shutil, "rmtree", stop_then)
+        patch.setattr(shutil, "rmtree", stop_then)
         with suppress(KeyboardInterrupt):
             prune(stocked.lab, stocked.client, waste)
     assert run("--yes").exit_code == 0

@@ -1,15 +1,20 @@
 import json
 import multiprocessing
+import shutil
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import studies
 from mlflow.entities import Metric
 
+from glioseg.lab.addresses import Lab
 from glioseg.lab.tracking import (
     EXPERIMENTS,
     PARENT_TAG,
+    SchemaError,
     connect,
     experiment_id,
     flatten,
@@ -17,6 +22,7 @@ from glioseg.lab.tracking import (
     log_params,
 )
 from glioseg.lab.training_run import training_run
+from glioseg.lab.upkeep.relocate import relocate
 
 ROOT = Path(__file__).parents[2]
 PARAMS = {"network": {"depth": 4}, "train": {"learning_rate": 0.01}}
@@ -31,6 +37,20 @@ def test_two_processes_may_create_the_database_at_once(lab):
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         counts = pool.map(connect_and_count, [lab, lab], chunksize=1)
     assert counts == [1 + len(EXPERIMENTS)] * 2  # MLflow's own "Default" beside them
+
+
+def test_a_database_of_another_mlflow_is_said_in_one_line(common_lab, tmp_path):
+    connect(common_lab)
+    copy = Lab(tmp_path / "copy")
+    shutil.copytree(common_lab.folder, copy.folder)
+    relocate(copy)
+    with closing(sqlite3.connect(copy.database)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0123456789ab'")
+    with pytest.raises(
+        SchemaError, match=r"^MLflow's database: .*found version 0123456789ab, .*“Upgrade”"
+    ) as e:
+        connect(copy)
+    assert "\n" not in str(e.value)
 
 
 def test_artifacts_lie_in_the_lab_and_not_where_the_stage_runs(common_lab, tmp_path):

@@ -3,12 +3,16 @@
 In a process of its own: TensorFlow makes logical devices only before it is used.
 """
 
+import io
 import json
 import subprocess
 import sys
+import zipfile
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -33,16 +37,13 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 def compare(one: Path, other: Path) -> None:
-    """All that a step changes is equal: logs, weights and Adam's moments.
+    """All that a step changes is equal: weights and Adam's moments.
 
     The moments alone tell a gradient from a multiple of it: Adam's steps do not. The weights may differ by
     a tenth of a step: a bias before an instance norm has no gradient but rounding, which Adam enlarges.
     """
     with np.load(one / checkpoint.FILE) as ours, np.load(other / checkpoint.FILE) as theirs:
         assert set(ours.files) == set(theirs.files)
-        logs, others = (json.loads(state["record"].item())["history"] for state in (ours, theirs))
-        for a, b in zip(logs, others, strict=True):
-            assert a | {"seconds": 0} == pytest.approx(b | {"seconds": 0}, rel=1e-4)
         weights = sum(name.startswith("best") for name in ours.files)
         running = sum(name.startswith("running") for name in ours.files)
         assert running == 3 * weights + 1  # weights, the count of steps, two moments of each weight
@@ -52,35 +53,97 @@ def compare(one: Path, other: Path) -> None:
             np.testing.assert_allclose(ours_i, theirs_i, rtol=1e-3, atol=atol, err_msg=f"running{i}")
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        pytest.param("one", "two", id="segmentation"),
-        pytest.param("all on one", "all on two", id="outcomes that are partly unknown"),
-        pytest.param("two", "stopped", id="stopped after an epoch and gone on"),
-    ],
-)
-def test_two_devices_train_as_one_does(one: str, other: str, states: tuple[Path, str]) -> None:
-    compare(states[0] / one, states[0] / other)
+def test_two_devices_train_as_one_does(states: tuple[Path, str]) -> None:
+    """Dice over the whole batch, cross-entropy, and outcomes that are partly unknown."""
+    one, two = states[0] / "one", states[0] / "two"
+    compare_epochs(one, two)
+    compare(one, two)
+    compare_networks(one.with_suffix(".keras"), two.with_suffix(".keras"))
+
+
+def test_stopped_after_an_epoch_it_goes_on_with_each_device_s_dropout(states: tuple[Path, str]) -> None:
+    compare_epochs(states[0] / "dropping", states[0] / "stopped")
+    compare_networks(states[0] / "dropping.keras", states[0] / "stopped.keras")
+
+
+def compare_epochs(one: Path, other: Path) -> None:
+    """Both trainings logged the same."""
+    for a, b in zip(history(one), history(other), strict=True):
+        assert a | {"seconds": 0} == pytest.approx(b | {"seconds": 0}, rel=1e-4)
+
+
+def history(state: Path) -> list[dict[str, float]]:
+    with np.load(state / checkpoint.FILE) as stored:
+        return json.loads(stored["record"].item())["history"]
+
+
+def compare_networks(one: Path, other: Path) -> None:
+    """Two model files differ in the rounding of weights, and in the time at which they were made."""
+    with zipfile.ZipFile(one) as ours, zipfile.ZipFile(other) as theirs:
+        assert sorted(ours.namelist()) == sorted(theirs.namelist())
+        assert ours.read("config.json") == theirs.read("config.json")
+        stored, others = (weights(file.read("model.weights.h5")) for file in (ours, theirs))
+    assert {k: v.shape for k, v in stored.items()} == {k: v.shape for k, v in others.items()}
+    for name, values in stored.items():
+        np.testing.assert_allclose(values, others[name], rtol=1e-3, atol=1e-3, err_msg=name)
+
+
+def weights(content: bytes) -> dict[str, np.ndarray]:
+    """Every array of an HDF5 file by its path."""
+    found = {}
+    with h5py.File(io.BytesIO(content)) as file:
+        file.visititems(lambda name, x: found.update({name: x[()]} if isinstance(x, h5py.Dataset) else {}))
+    return found
 
 
 def test_it_says_on_how_many_devices(states: tuple[Path, str]) -> None:
-    # "two", "all on two", and "stopped" twice.
-    assert states[1].splitlines().count("training on 2 GPUs") == 4
+    # "two", "dropping", and "stopped" twice.
+    said = "training on 2 of 2 devices, 2 of each batch on each"
+    assert states[1].splitlines().count(said) == 4
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "found", "used"), [(4, 4, 4), (6, 4, 3), (3, 2, 1), (2, 8, 2), (7, 8, 7), (5, 0, 0)]
+    ("batch_size", "asked", "found", "used"),
+    [
+        (4, "auto", 4, 4),
+        (6, "auto", 4, 3),
+        (3, "auto", 2, 1),
+        (2, "auto", 8, 2),
+        (7, "auto", 8, 7),
+        (5, "auto", 0, 0),
+        (4, 2, 4, 2),
+        (4, 4, 4, 4),
+        (4, 1, 4, 1),
+        (4, 1, 0, 0),
+    ],
 )
 def test_as_many_devices_are_used_as_take_equal_shares(
-    batch_size: int, found: int, used: int, monkeypatch: pytest.MonkeyPatch
+    tiny_train: Callable,
+    batch_size: int,
+    asked: int | str,
+    found: int,
+    used: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     names = [f"GPU:{number}" for number in range(found)]
     monkeypatch.setattr(devices, "replicas", lambda: names)
-    assert devices.shared_by(batch_size) == names[:used]
+    assert devices.shared_by(tiny_train(batch_size=batch_size, devices=asked)) == names[:used]
 
 
-def test_a_batch_that_cannot_be_shared_stays_on_one_device(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("found", [0, 1, 3])
+def test_fewer_devices_than_are_asked_for_are_an_error(
+    tiny_train: Callable, found: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "replicas", lambda: ["GPU"] * found)
+    expected = rf"^train\.devices: expected 4 GPUs that can train together, got {found}$"
+    with pytest.raises(ValueError, match=expected):
+        devices.spread(tiny_train(batch_size=4, devices=4))
+
+
+def test_a_batch_that_cannot_be_shared_stays_on_one_device(
+    tiny_train: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(devices, "replicas", lambda: ["GPU:0", "GPU:1"])
-    assert isinstance(devices.spread(3), nullcontext)
-    assert list(devices.feed(lambda: iter("abc"), batch_size=3)) == ["a", "b", "c"]
+    train = tiny_train(batch_size=3)
+    assert isinstance(devices.spread(train), nullcontext)
+    assert list(devices.feed(lambda: iter("abc"), train=train)) == ["a", "b", "c"]

@@ -7,7 +7,9 @@ from glioseg.data.answers import NUMBERS
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import Grid, Volume
 from glioseg.geometry import downsample
+from glioseg.nets.confidence import Confidence
 from glioseg.nets.inference import Segmenter, load_ensemble, load_model, save_model, upsample
+from glioseg.nets.likeness import FEATURES, Likeness
 from glioseg.nets.settings import ModelError
 from tests.models import Formula, make_settings
 
@@ -99,6 +101,26 @@ def test_the_interval_is_that_of_calibrated_probabilities():
     assert (wt.ml, wt.low_ml, wt.high_ml) == pytest.approx((0.18, 0.0, 0.18), abs=1e-6)
     # TC stays sure everywhere: the least doubt, 0.1. More than the brain it cannot be.
     assert (tc.ml, tc.low_ml, tc.high_ml) == pytest.approx((0.18, 1.18 * np.exp(-0.1) - 1, 0.18))
+
+
+def test_the_confidence_is_that_of_calibrated_probabilities():
+    _, images = bright_block(np.eye(4))
+    likeness = Likeness((0.0,) * len(FEATURES), (1.0,) * len(FEATURES), 50.0, ())
+    known = Confidence(((0.0, 1.0),) * 3, ((0.0, 1.0),) * 3, likeness)
+    settings = make_settings(temperature=(2.0, 1.0, 1.0), confidence=known)
+    answer = segmenter(constant(0.9, 0.75, 0.0), settings).answer(images)
+    # ln 9 / 2 = ln 3, whose probability is 3/4, everywhere in the brain: 2 · ¾ / (¾ + 1); ET is as TC.
+    assert answer.confidence == pytest.approx(dict.fromkeys(("WT", "TC", "ET"), 6 / 7))
+    assert (answer.numbers["et_confidence"], answer.doubt) == (pytest.approx(6 / 7), ())
+    strict = replace(settings, confidence=replace(known, likeness=replace(likeness, limit=1.0)))
+    (doubt,) = segmenter(constant(0.9, 0.75, 0.0), strict).answer(images).doubt
+    assert doubt.startswith("unlike its training: ")
+
+
+def test_a_model_that_has_not_learned_to_doubt_has_no_confidence():
+    _, images = bright_block(np.eye(4))
+    answer = segmenter(bright_is_tumour).answer(images)
+    assert (answer.confidence, answer.doubt, answer.numbers["wt_confidence"]) == ({}, (), None)
 
 
 def test_any_modality_may_be_missing_and_it_says_which():

@@ -4,7 +4,7 @@ import pytest
 
 from glioseg.nets.settings import ModelError, Settings
 from glioseg.params.sections import Crop, Inference
-from tests.models import make_settings
+from tests.models import TRUSTING, make_settings
 from tests.toys import make_network, make_train
 
 CROP = Crop(margin_vox=3, spacings_mm=(1,), on_the_fly=False)
@@ -36,6 +36,7 @@ def test_a_round_trip(tmp_path):
         volume_reach=(0.1, 0.2, 0.3),
         calibration_error_before=(0.1, 0.1, 0.1),
         calibration_error_after=(0.01, 0.02, 0.03),
+        confidence=TRUSTING,
     )
     settings.save(tmp_path)
     assert Settings.load(tmp_path) == settings
@@ -46,6 +47,24 @@ def test_other_files_are_named(tmp_path, content):
     (tmp_path / "settings.json").write_text(content)
     with pytest.raises(ModelError, match=r"settings.json: not a model's settings"):
         Settings.load(tmp_path)
+
+
+def test_settings_from_before_confidence_and_with_a_broken_one(tmp_path):
+    make_settings(confidence=TRUSTING).save(tmp_path)
+    file = tmp_path / "settings.json"
+    record = json.loads(file.read_text())
+    file.write_text(json.dumps(record | {"confidence": {"found": 3}}))
+    with pytest.raises(ModelError, match=r"settings.json: not a model's settings: confidence: "):
+        Settings.load(tmp_path)
+    del record["confidence"]
+    file.write_text(json.dumps(record))
+    assert Settings.load(tmp_path) == make_settings()
+
+
+def test_what_a_person_reads_of_them_leaves_out_many_numbers():
+    told = make_settings(confidence=TRUSTING).told
+    assert "confidence" not in told
+    assert told["spacing_mm"] == 1
 
 
 def test_missing_and_unknown_settings_are_named(tmp_path):

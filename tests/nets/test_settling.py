@@ -3,9 +3,12 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import Grid, Volume
+from glioseg.nets.confidence import Belief
 from glioseg.nets.inference import load_model, save_model
 from glioseg.nets.settling import _one_pass_will_do, settle
+from glioseg.nets.spoiling import MOST_CASES, learn_confidence
 from glioseg.params.sections import Inference
 from tests.models import Formula, make_settings
 
@@ -50,12 +53,12 @@ def test_sizes_drop_what_is_false_and_keep_what_is_true():
     # A voxel is 0.001 ml: the stray oedema voxel and the 1 false ET voxel are below 0.002 ml, and the
     # 200 true voxels of ET are above 0.02 ml: that size and 0.002 ml do as well, so the larger counts.
     stray = case(truth={2: np.s_[1:6]}, answer={2: np.s_[1:6], 3: np.s_[2, 2, 2:3]} | {1: np.s_[9, 9, 9:10]})
-    chosen = settle([(ANSWER, [GOOD, stray])], make_settings(), inference=INFERENCE)
+    chosen = settle([(ANSWER, [GOOD, stray])], make_settings(), inference=INFERENCE, learned=[])
     assert (chosen.min_et_ml, chosen.min_component_ml) == (0.02, 0.002)
 
 
 def test_where_nothing_helps_the_answer_stays_as_it_is():
-    chosen = settle([(ANSWER, [GOOD])], make_settings(), inference=INFERENCE)
+    chosen = settle([(ANSWER, [GOOD])], make_settings(), inference=INFERENCE, learned=[])
     assert (chosen.min_et_ml, chosen.min_component_ml) == (0.02, 0.0)
 
 
@@ -63,7 +66,7 @@ def test_temperatures_and_errors_are_those_of_all_members_cases():
     # ET: 0.95 in 200 voxels of one case, of which the other case's truth has none: half are right.
     false = case(truth={2: np.s_[1:8]}, answer=TUMOUR)
     members = [(ANSWER, [GOOD]), (ANSWER, [false])]
-    chosen = settle(members, make_settings(), inference=INFERENCE)
+    chosen = settle(members, make_settings(), inference=INFERENCE, learned=[])
     # ET: of 2000 voxels 400 at 0.95 (200 right) and 1600 at 0.05 (none right).
     before = (400 * abs(0.5 - 0.95) + 1600 * 0.05) / 2000
     assert chosen.calibration_error_before[2] == pytest.approx(before, abs=0.002)
@@ -80,7 +83,7 @@ def test_the_reach_holds_the_truth_of_every_case():
     half, more = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.uint8)
     half[:5], more[:5], more[5] = 3, 3, 2
     cases = [Case(regions, label) for label in (more, half, half, half)]
-    chosen = settle([(ANSWER, cases)], make_settings(), inference=INFERENCE)
+    chosen = settle([(ANSWER, cases)], make_settings(), inference=INFERENCE, learned=[])
     # A voxel is 0.001 ml: 0.5 ml are found, 0.6 ml are there. Calibrated, 0.3 stays above 0.1.
     t = chosen.temperature[0]
     assert 1 / (1 + (0.7 / 0.3) ** (1 / t)) > 0.1
@@ -88,6 +91,40 @@ def test_the_reach_holds_the_truth_of_every_case():
     assert chosen.volume_reach[0] == pytest.approx(np.log(1.6 / 1.5) / doubt)
     # TC and ET are right to the voxel.
     assert chosen.volume_reach[1:] == (0.0, 0.0)
+
+
+def test_confidence_is_learned_from_sound_and_spoilt_scans(toys):
+    """A network that is right wherever the scan is sound: what is promised is kept, or nearly so."""
+    chosen = settle([(ANSWER, [GOOD] * 2)], make_settings(), inference=INFERENCE, learned=toys[:3])
+    assert chosen.confidence.likeness is None  # three cases do not tell what training is like
+    sure = Belief(np.array([0.95, 0.95, 0.95]), np.zeros(3, bool))
+    unsure = Belief(np.array([0.3, 0.3, 0.3]), np.zeros(3, bool))
+    for region, dice in chosen.confidence.expected_dice(sure).items():
+        assert dice > 0.6
+        assert dice > chosen.confidence.expected_dice(unsure)[region]
+    again = settle([(ANSWER, [GOOD] * 2)], make_settings(), inference=INFERENCE, learned=toys[:3])
+    assert again == chosen
+
+
+def test_likeness_is_learned_from_cases_chosen_evenly(toys):
+    learned = [toys[number % 5] for number in range(200)]
+    opened = []
+
+    class Watched:
+        def __init__(self, number):
+            self.number = number
+
+        def open(self, spacing_mm):
+            opened.append(self.number)
+            return learned[self.number].open(spacing_mm)
+
+    known = learn_confidence(
+        [(ANSWER, GOOD)], make_settings(), learned=[Watched(number) for number in range(200)]
+    ).likeness
+    assert len(opened) == MOST_CASES
+    assert (opened[0], opened[-1]) == (0, 199)
+    assert known.always == MODALITIES
+    assert known.limit > 0
 
 
 def shaken_by(edge):
@@ -98,7 +135,7 @@ def shaken_by(edge):
 @pytest.mark.parametrize(("edge", "at_once"), [(10, True), (8, False)])
 def test_a_crop_is_seen_at_once_unless_windows_are_better(edge, at_once):
     settings = make_settings(window_shape=(8, 8, 8))  # a crop is 10 voxels long
-    chosen = settle([(shaken_by(edge), [GOOD])], settings, inference=INFERENCE)
+    chosen = settle([(shaken_by(edge), [GOOD])], settings, inference=INFERENCE, learned=[])
     assert chosen.one_pass is at_once
     # What is chosen after that is chosen of the right answers.
     assert chosen.calibration_error_before == pytest.approx((0.05, 0.05, 0.05), abs=0.002)
@@ -124,7 +161,8 @@ def test_a_trained_network_with_all_its_outputs_settles_is_saved_and_answers(toy
         outputs=("segmentation", "grade", "survival"),
     )
     settings = make_settings(multiple=4, mirror=True)
-    settled = settle([(network, toys[:2]), (network, toys[2:3])], settings, inference=INFERENCE)
+    members = [(network, toys[:2]), (network, toys[2:3])]
+    settled = settle(members, settings, inference=INFERENCE, learned=toys[3:])
     assert settled.calibration_error_after is not None
     save_model(tmp_path, [without_deep_supervision(network)] * 2, settled)
     scan = np.zeros((9, 10, 8), np.int16)

@@ -1,4 +1,4 @@
-"""Trains on one and on two logical CPU devices and leaves each state; run by test_devices.py."""
+"""Trains on one and on two logical CPU devices and leaves each state and network; run by test_devices.py."""
 
 import sys
 from dataclasses import replace
@@ -11,15 +11,12 @@ from glioseg.nets.training import fit
 from tests.toys import make_network, make_train, write_toy
 
 ONE, TWO = ["CPU:0"], ["CPU:0", "CPU:1"]  # logical CPUs stand for GPUs
-SEGMENTATION, ALL = ("segmentation",), ("segmentation", "grade", "survival")
+SETTINGS = {"batch_size": 4, "epochs": 2, "steps_per_epoch": 2}
+ALL = {"outputs": ("segmentation", "grade", "survival"), "batch_dice": True}
 
 
 def train(
-    state: Path,
-    names: list[str],
-    outputs: tuple[str, ...] = SEGMENTATION,
-    *,
-    stop_in: int | None = None,
+    state: Path, names: list[str], *, dropout: float = 0.0, stop_in: int | None = None, **changes: object
 ) -> None:
     """Train for two epochs; two of the four training cases lack an outcome."""
 
@@ -30,27 +27,27 @@ def train(
     devices.replicas = lambda: names
     toys = [write_toy(state.parent / "toys", number) for number in range(5)]
     toys[0], toys[1] = replace(toys[0], grade=None), replace(toys[1], survival_days=None)
-    fit(
-        network=make_network(dropout=0.0),
-        train=make_train(outputs=outputs, batch_size=4, epochs=2, steps_per_epoch=2),
+    fitted = fit(
+        network=make_network(dropout=dropout),
+        train=make_train(**SETTINGS, **changes),
         cases=toys[:4],
         validation=toys[4:],
         state=state,
         on_epoch=on_epoch,
     )
+    fitted.model.save(state.parent / f"{state.name}.keras")
 
 
 def main(home: Path) -> None:
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    train(home / "one", ONE)
-    train(home / "two", TWO)
-    train(home / "all on one", ONE, ALL)
-    train(home / "all on two", TWO, ALL)
+    train(home / "one", ONE, devices=1, **ALL)
+    train(home / "two", TWO, devices=2, **ALL)
+    train(home / "dropping", TWO, dropout=0.2)
     try:
-        train(home / "stopped", TWO, stop_in=1)
+        train(home / "stopped", TWO, dropout=0.2, stop_in=1)
     except KeyboardInterrupt:
-        train(home / "stopped", TWO)
+        train(home / "stopped", TWO, dropout=0.2)
 
 
 if __name__ == "__main__":

@@ -117,7 +117,7 @@ def test_everything_is_left_where_the_next_stage_looks_for_it(project, capsys):
     assert resources.keys() == {"case_s", "memory_gb"}
     assert 0 < resources["case_s"] < 60
     assert 0.05 < resources["memory_gb"] < 64
-    assert not {"grade", "survival", "modality_subsets"} & set(metrics)
+    assert not {"grade", "survival", "modality_subsets", "risk_coverage"} & set(metrics)
     table = pd.read_csv("reports/per_case.csv")
     assert table["case"].tolist() == ["missed", "fits"]
     assert table["dice_wt"].tolist() == [0, 1]
@@ -168,6 +168,26 @@ def test_outcomes_are_scored_where_the_model_has_them(project, here, monkeypatch
     table = pd.read_csv("reports/per_case.csv")
     assert table["survival_days_predicted"].tolist() == [470, 210]
     assert "truth HGG" in Path("reports/report.html").read_text()
+
+
+def test_confidence_is_judged_where_the_model_has_it(project, here, monkeypatch):
+    def doubting(images):
+        found = images["t1"].data.min() == 80
+        trust = dict.fromkeys(REGIONS, 0.75 if found else 0.25)
+        return answer(images, confidence=trust, doubt=() if found else ("WT: expected Dice 0.25",))
+
+    use(monkeypatch, doubting)
+    evaluate.main()
+    metrics = json.loads(Path("reports/metrics.json").read_text())
+    # The surer answer has Dice 1, the other one 0: risks 0 and ½, in no order ½ and ½.
+    scores = {"aurc": 0.25, "aurc_ideal": 0.25, "aurc_random": 0.5, "excess": 0.0}
+    assert metrics["risk_coverage"]["ET"] == scores | {"expected_dice": 0.5, "off_by": 0.25}
+    table = pd.read_csv("reports/per_case.csv")
+    assert table["confidence_tc"].tolist() == [0.25, 0.75]
+    assert table["doubt"].fillna("").tolist() == ["WT: expected Dice 0.25", ""]
+    page = Path("reports/report.html").read_text()
+    for words in ("best order", "Expected Dice: WT 0.25", "<b>Low confidence:</b> WT: expected Dice 0.25"):
+        assert words in page
 
 
 def test_subsets_and_imagej_stacks_are_made_on_request(project, here):

@@ -158,11 +158,22 @@ def test_a_stopped_training_goes_on_in_its_own_run(project, monkeypatch):
     (run,) = client.search_runs([experiment_id(client, "train")])
     assert json.loads(Path("reports/train/run.json").read_text()) == {"run_id": run.info.run_id}
     assert run.info.status == "FINISHED"
+    assert run.data.params["train.devices"] == "auto"
+    assert (run.data.tags["devices"], run.data.tags["backend"]) == ("1", "tensorflow")
     assert run.data.params["network.dropout"] == "0.2"  # the study's, not that of params.yaml
     history = pd.read_csv("reports/train/history.csv")
     assert history["epoch"].tolist() == [0, 1]
     assert {"loss", "val_loss", "val_dice", "val_dice_wt", "learning_rate", "seconds"} <= set(history)
     assert not list(Path("mlruns/state").iterdir())
+
+
+def test_devices_that_are_not_there_are_missed_before_a_run_is_opened(project):
+    set_params(train={"devices": 2, "batch_size": 2})
+    for stage in (tune, train):
+        with pytest.raises(ValueError, match=r"train\.devices: expected 2 GPUs .* got 0"):
+            stage.main()
+    client = connect(Lab.here())
+    assert not client.search_runs([experiment_id(client, name) for name in ("tune", "train")])
 
 
 def test_settling_logs_a_model_that_belongs_to_the_training(project):

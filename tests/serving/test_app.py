@@ -54,6 +54,8 @@ def test_the_answer_is_the_network_s_on_the_scan_s_own_grid(client, scan, expect
     assert answer["volumes"]["WT"]["ml"] == pytest.approx(0.002 * (expected.labels > 0).sum())
     brain = expected.entropy_bits[scan.data != 0]
     assert answer["entropy"]["mean_bits"] == pytest.approx(brain.mean(dtype=float), rel=1e-5)
+    assert answer["confidence"] == pytest.approx(expected.confidence)
+    assert answer["doubt"] == list(expected.doubt) != []
     assert (answer["model"], answer["missing"], answer["dice"]) == ("models", [], None)
     assert (answer["entropy_map"], answer["probabilities"], answer["grade_lgg"]) == (None, None, None)
     assert response.headers["X-Glioseg-Version"] == answer["version"]

@@ -21,7 +21,7 @@ from glioseg.data.answers import NUMBERS
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import Grid, Volume, decode_volume, encode_volume
 from glioseg.lab.logged_model import NEEDED
-from glioseg.labels import Scheme, from_scheme
+from glioseg.labels import REGIONS, Scheme, from_scheme
 from glioseg.nets.inference import Segmenter, load_model
 from servers import free_port, server
 
@@ -101,6 +101,14 @@ def test_entropy_is_told_for_the_brain_and_each_region(model, registered, scan):
     assert answer["brain_bits"] == pytest.approx(expected[scan.data > 0].mean(), rel=1e-5)
     assert answer["wt_bits"] == pytest.approx(expected[labels > 0].mean(), rel=1e-5)
     assert answer["grade_lgg"] is None
+
+
+def test_confidence_is_told_and_why_it_is_low(model, registered, scan):
+    known = load_model(registered.root / "models").answer(dict.fromkeys(MODALITIES, scan))
+    told = model.predict(pd.DataFrame([row(scan)])).iloc[0]
+    for region in REGIONS:
+        assert told[f"{region.lower()}_confidence"] == pytest.approx(known.confidence[region])
+    assert told["doubt"] == "; ".join(known.doubt) != ""
 
 
 def test_probabilities_come_where_asked_for(model, registered, scan):
@@ -309,11 +317,11 @@ def ways_to_ask(address, scan, expected):
         volume = decode_volume(base64.b64decode(answer["segmentation"]), name="answer")
         np.testing.assert_array_equal(volume.grid.affine, scan.grid.affine)
         assert (from_scheme(volume.data, Scheme.BRATS2021) == expected).mean() > 0.999
-        assert set(answer) == {"segmentation", "verdict", *NUMBERS}
+        assert set(answer) == {"segmentation", "doubt", "verdict", *NUMBERS}
     params = {"scheme": "brats2023", "mirror": True, "probabilities": True}
     subset = {name: files[name] for name in ("t1", "t2")}
     (answer,) = post(address, {"dataframe_records": [subset], "params": params})
-    assert set(answer) == {"segmentation", "verdict", *NUMBERS, *PROBABILITIES}
+    assert set(answer) == {"segmentation", "doubt", "verdict", *NUMBERS, *PROBABILITIES}
     assert 3 in decode_volume(base64.b64decode(answer["segmentation"]), name="answer").data
 
 

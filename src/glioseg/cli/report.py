@@ -20,7 +20,7 @@ def report(output: Output = PAGE) -> None:
     that were tested on the same cases side by side, case by case, with their pictures.
     """
     lab = Lab.here()
-    if not lab.folder.is_dir():
+    if not (lab.shared or lab.folder.is_dir()):
         sys.exit(f"glioseg report: {lab.folder}: no such folder: run it in the project's own")
     # MLflow, Optuna and plotly take seconds.
     from glioseg.lab.experiments.evaluations import find_evaluations
@@ -28,11 +28,11 @@ def report(output: Output = PAGE) -> None:
     from glioseg.lab.experiments.studies import find_studies
     from glioseg.lab.tracking import connect
 
-    client = connect(lab)
-    evaluations, studies = find_evaluations(client), find_studies(client, lab)
-    page = experiments_page(evaluations, studies).encode()
     try:
+        client = connect(lab)
+        evaluations, studies = find_evaluations(client), find_studies(client, lab)
+        page = experiments_page(evaluations, studies).encode()
         write_whole(output, page)
-    except OSError as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"glioseg report: {error}")
     print(f"{output}: models {len(evaluations.shown)}, studies {len(studies)}, {len(page) / 1e6:.1f} MB")

@@ -99,7 +99,7 @@ def _write(answer: Answer, todo: Todo, grid: Grid) -> None:
 
 
 def _summary(answer: Answer) -> str:
-    """One line: volumes with their intervals, outcomes where there are any, and what was missing."""
+    """One line: volumes with their intervals, outcomes where there are any, what was missing, and doubt."""
     parts = [
         f"{name} {volume.ml:.1f} ml ({volume.low_ml:.1f} to {volume.high_ml:.1f})"
         for name, volume in answer.volumes.items()
@@ -110,4 +110,6 @@ def _summary(answer: Answer) -> str:
         parts.append(f"survival {answer.survival_days:.0f} days")
     if answer.missing:
         parts.append(f"missing {' and '.join(answer.missing)}")
+    if answer.doubt:
+        parts.append(f"low confidence: {'; '.join(answer.doubt)}")
     return ", ".join(parts)

@@ -15,7 +15,7 @@ from glioseg.files import write_whole
 
 SUMMARY = "summary.csv"
 SEGMENTED = "segmented"
-COLUMNS = ("case", "status", "model", *NUMBERS, "missing", "warnings", "error", "seconds", "made_of")
+COLUMNS = ("case", "status", "model", *NUMBERS, "doubt", "missing", "warnings", "error", "seconds", "made_of")
 
 Row = dict[str, str]
 
@@ -85,6 +85,7 @@ def segmented_row(
         "status": SEGMENTED,
         "model": model,
         **numbers,
+        "doubt": "; ".join(answer.doubt),
         "missing": " ".join(answer.missing),
         "warnings": "; ".join(map(str, warnings)),
         "seconds": f"{seconds:.1f}",

@@ -86,12 +86,12 @@ def check_machines(client: Client, shared: Shared) -> None:
         client.run_on_scheduler(code_of_glioseg)
     except ImportError as error:
         raise ClusterError(f"scheduler: expected glioseg installed there too, got: {error}") from None
-    for worker, error in client.run(shared.check, on_error="return").items():
-        if isinstance(error, ClusterError):
-            raise error
-        lost = isinstance(error, OSError)  # since the scheduler named it
-        if error is not None and not lost:
-            raise ClusterError(f"worker {worker}: expected glioseg installed there, got: {error}")
+    for worker, said in client.run(shared.check, on_error="return").items():
+        if isinstance(said, ClusterError):
+            raise said
+        lost = isinstance(said, OSError)  # since the scheduler named it
+        if said is not None and not lost:
+            raise ClusterError(f"worker {worker}: expected glioseg installed there, got: {said}")
 
 
 @cache

@@ -19,6 +19,7 @@ BRAIN = "brain"
 NUMBERS = (
     *(f"{region.lower()}_{end}" for region in REGIONS for end in ("ml", "low_ml", "high_ml")),
     *(f"{place.lower()}_bits" for place in (BRAIN, *REGIONS)),
+    *(f"{region.lower()}_confidence" for region in REGIONS),
     "grade_lgg",
     "survival_days",
 )
@@ -67,9 +68,10 @@ class Answer:
 
     `labels`: dense (`Label`); `entropy_bits`: of each voxel's four label probabilities, 0 (sure) to 2;
     `volumes`: by region; `probabilities`: what both come from; `missing`: modalities that the scan
-    lacked; `mean_bits`: the mean entropy of the brain and of each region that was found; `grade_lgg`:
-    probability of a low-grade glioma, `survival_days`: predicted overall survival, both None where the
-    network has no such output.
+    lacked; `mean_bits`: the mean entropy of the brain and of each region that was found; `confidence`: the
+    Dice that is to be expected of each region, empty where the model does not know; `doubt`: in words, why
+    the confidence is low; `grade_lgg`: probability of a low-grade glioma, `survival_days`: predicted overall
+    survival, both None where the network has no such output.
     """
 
     labels: UInt8[NDArray, "d h w"]
@@ -78,6 +80,8 @@ class Answer:
     probabilities: BrainProbabilities
     missing: tuple[str, ...] = ()
     mean_bits: dict[str, float] = field(default_factory=dict)
+    confidence: dict[str, float] = field(default_factory=dict)
+    doubt: tuple[str, ...] = ()
     grade_lgg: float | None = None
     survival_days: float | None = None
 
@@ -90,6 +94,7 @@ class Answer:
             for end, value in asdict(volume).items()
         }
         known |= {f"{place.lower()}_bits": bits for place, bits in self.mean_bits.items()}
+        known |= {f"{region.lower()}_confidence": dice for region, dice in self.confidence.items()}
         known |= {"grade_lgg": self.grade_lgg, "survival_days": self.survival_days}
         return {name: known.get(name) for name in NUMBERS}
 

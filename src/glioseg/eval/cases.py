@@ -64,9 +64,9 @@ def predict_cases(
 
     Returns:
         What a label map does not hold, one row a case: `case`; `low_wt_ml`, `high_wt_ml`, … (the ends
-        of the volume intervals); `calibration_error_wt`, … (over the brain); `grade`, `survival_days`
-        where they are known; and where the model has such an output `grade_lgg`, `survival_days_predicted`.
-        And what each answer cost.
+        of the volume intervals); `calibration_error_wt`, … (over the brain); `confidence_wt`, … and
+        `doubt` where the model has learned them; `grade`, `survival_days` where they are known; and where the
+        model has such an output `grade_lgg`, `survival_days_predicted`. And what each answer cost.
 
     Raises:
         EvaluationError: a case without one of its four images or its segmentation, or no case.
@@ -97,6 +97,9 @@ def _kept(case: Case, said: Answer) -> dict[str, object]:
     truth = dense_labels(read_volume(case.files[SEGMENTATION]), case.scheme)
     errors = calibration_errors(said.probabilities, truth)
     row |= {column("calibration_error", region): error for region, error in errors.items()}
+    row |= {column("confidence", region): dice for region, dice in said.confidence.items()}
+    if said.confidence:
+        row["doubt"] = "; ".join(said.doubt)
     row |= {"grade": case.grade, "survival_days": case.survival_days}
     predicted = {"grade_lgg": said.grade_lgg, "survival_days_predicted": said.survival_days}
     return row | {name: value for name, value in predicted.items() if value is not None}

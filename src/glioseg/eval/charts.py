@@ -1,5 +1,6 @@
-"""The spread of Dice over cases as a chart."""
+"""The spread of Dice over cases, and how well confidence ranks them, as charts."""
 
+from contextlib import AbstractContextManager
 from io import BytesIO
 
 import matplotlib
@@ -8,9 +9,18 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from glioseg.eval.columns import column
+from glioseg.eval.selective import curves
+from glioseg.labels import REGIONS
 
 SHOWN = {"WT": "WT", "TC": "TC", "ET": "ET", "label_NCR": "NCR", "label_ED": "ED"}
 """Structures and their names in the chart; the label ET is the region ET."""
+
+ORDERS = {
+    "confidence": ("by confidence", {"color": "#2f6fb7", "marker": "o", "markersize": 3.5, "linewidth": 1.8}),
+    "ideal": ("by true Dice, the best order", {"color": "#5b6675", "linestyle": "--", "linewidth": 1.4}),
+    "random": ("in no order", {"color": "#c2410c", "linestyle": ":", "linewidth": 1.8}),
+}
+"""What a risk–coverage chart names each curve, and how it draws it: told apart without colours too."""
 
 DOT, BOX, MEAN = "#2f6fb7", "#5b6675", "#c2410c"
 
@@ -25,8 +35,7 @@ def dice_chart(table: pd.DataFrame) -> bytes:
         An SVG file; the same table always gives the same bytes.
     """
     values = [table[column("dice", structure)].to_numpy(np.float64) for structure in SHOWN]
-    # Matplotlib's settings, for this figure alone: text stays text and ids do not change.
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "glioseg", "font.size": 11}):
+    with _style():
         figure = Figure(figsize=(7.2, 3.6), layout="constrained")
         axes = figure.subplots()
         line = {"color": BOX, "linewidth": 1.2}
@@ -50,6 +59,41 @@ def dice_chart(table: pd.DataFrame) -> bytes:
         axes.grid(axis="y", color="#d8dde4", linewidth=0.8)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
-        file = BytesIO()
-        figure.savefig(file, format="svg", metadata={"Date": None})
+        return _svg(figure)
+
+
+def selective_chart(table: pd.DataFrame) -> bytes:
+    """Draw the risk–coverage curves of each region.
+
+    Args:
+        table: one row a case, with `dice_wt`, `confidence_wt`, ….
+
+    Returns:
+        An SVG file; the same table always gives the same bytes.
+    """
+    kept_percent = 100 * np.arange(1, len(table) + 1) / len(table)
+    with _style():
+        figure = Figure(figsize=(7.2, 3.0), layout="constrained")
+        for place, (axes, region) in enumerate(zip(figure.subplots(1, 3, sharey=True), REGIONS, strict=True)):
+            for order, risk in curves(table, region).items():
+                name, line = ORDERS[order]
+                axes.plot(kept_percent, risk, label=name if place == 0 else None, **line)
+            axes.set_title(region, fontsize=11)
+            axes.set_xlabel("surest cases kept, %")
+            axes.grid(color="#d8dde4", linewidth=0.8)
+            axes.spines[["top", "right"]].set_visible(False)
+        figure.axes[0].set_ylim(bottom=0)
+        figure.axes[0].set_ylabel("risk: 1 − mean Dice")
+        figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9.5)
+        return _svg(figure)
+
+
+def _style() -> AbstractContextManager[None]:
+    """Matplotlib's settings, for one figure alone: text stays text and ids do not change."""
+    return matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "glioseg", "font.size": 11})
+
+
+def _svg(figure: Figure) -> bytes:
+    file = BytesIO()
+    figure.savefig(file, format="svg", metadata={"Date": None})
     return file.getvalue()

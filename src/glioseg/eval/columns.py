@@ -35,8 +35,9 @@ ANSWER_METRICS = {
     "low_ml": "low_{}_ml",
     "high_ml": "high_{}_ml",
     "calibration_error": "calibration_error_{}",
+    "confidence": "confidence_{}",
 }
-"""What each region's doubt is measured by: the ends of the volume interval, and the probabilities."""
+"""What each region's doubt is measured by: ends of the volume interval, probabilities, expected Dice."""
 
 NAMES = METRICS | REGION_METRICS | ANSWER_METRICS
 

@@ -11,7 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from glioseg.data.layouts import MODALITIES
-from glioseg.eval.charts import dice_chart
+from glioseg.eval.charts import dice_chart, selective_chart
 from glioseg.eval.columns import METRICS, REGION_METRICS, STRUCTURES, column
 from glioseg.eval.pictures import PLANES, PREDICTION, TRUTH
 from glioseg.eval.surface_dice import TOLERANCE_MM
@@ -55,8 +55,8 @@ def write_report(
 
     Args:
         table: one row a case, worst first, as from `cases.judge_cases`.
-        summary: as from `summary.summarise`; with `outcomes.outcome_scores` and `modality_subsets` (see
-            `subsets.subset_dice`) where there are any.
+        summary: as from `summary.summarise`; with `selective.selective_scores`, `outcomes.outcome_scores` and
+            `modality_subsets` (see `subsets.subset_dice`) where there are any.
         pictures: the folder of the cases' pictures.
         origin: where data and model come from, a text to each name, e.g. the data's hash.
         params: settings, a value to each dotted name.
@@ -75,18 +75,21 @@ def write_report(
         summary=summary,
         rows=[_row(str(case), row.to_dict(), pictures) for case, row in table.set_index("case").iterrows()],
         chart=data_uri("image/svg+xml", dice_chart(table)),
+        selective=data_uri("image/svg+xml", selective_chart(table)) if "risk_coverage" in summary else "",
         origin=origin,
         params=params,
     )
 
 
 def _row(case: str, row: Mapping[Hashable, Any], pictures: Path) -> dict[str, object]:
-    regional = (*REGION_METRICS, "low_ml", "high_ml")
+    trust = ("confidence",) if column("confidence", "WT") in row else ()
+    regional = (*REGION_METRICS, "low_ml", "high_ml", *trust)
     return {
         "case": case,
         "mean": row["mean_dice"],
         "values": {m: {name: row[column(m, name)] for name in STRUCTURES} for m in METRICS}
         | {m: {name: row[column(m, name)] for name in REGIONS} for m in regional},
+        "doubt": row.get("doubt", ""),
         "outcomes": _outcomes(row),
         "planes": webp_uri(pictures / PLANES.format(case)),
         "truth": data_uri("image/gif", (pictures / TRUTH.format(case)).read_bytes()),

@@ -13,6 +13,8 @@ from pathlib import Path
 
 DATABASE_URL = "GLIOSEG_DATABASE_URL"
 """Environment variable with the address of a PostgreSQL database, to be used instead of SQLite files."""
+ARTIFACTS_URL = "GLIOSEG_ARTIFACTS_URL"
+"""Environment variable with a place in a bucket for the files of runs and models, instead of a folder."""
 SCHEMAS = {"tracking": "mlflow", "studies": "optuna"}
 """Both keep a table `alembic_version`: in one database each needs a schema of its own."""
 
@@ -22,11 +24,13 @@ class Lab:
     """The `mlruns` folder of a project; `root` is absolute, since MLflow stores whole addresses.
 
     `database_url` is the address of a PostgreSQL database that several machines share; without one the
-    databases are SQLite files in the folder.
+    databases are SQLite files in the folder. `artifacts_url` is a place in a bucket, `s3://bucket/folder`;
+    without one the files of runs and models lie in the folder too.
     """
 
     root: Path
     database_url: str | None = None
+    artifacts_url: str | None = None
 
     @classmethod
     def here(cls) -> "Lab":
@@ -36,7 +40,7 @@ class Lab:
         the project itself, whose lab is the one to use.
         """
         root = Path(os.environ.get("DVC_ROOT") or Path.cwd()).resolve()
-        return cls(root, os.environ.get(DATABASE_URL) or None)
+        return cls(root, os.environ.get(DATABASE_URL) or None, os.environ.get(ARTIFACTS_URL) or None)
 
     @property
     def shared(self) -> bool:
@@ -48,8 +52,13 @@ class Lab:
 
         Raises:
             DatabaseError: the address is none of PostgreSQL's, or nobody answers there.
+            BucketError: the same of the bucket.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        if self.artifacts_url:
+            from glioseg.lab.bucket import require_bucket
+
+            require_bucket(self.artifacts_url)
         if self.database_url:
             from glioseg.lab.postgres import create_schemas
 
@@ -108,6 +117,8 @@ class Lab:
 
     def artifacts_uri(self, experiment: str) -> str:
         """Where the files of an experiment's runs go."""
+        if self.artifacts_url:
+            return f"{self.artifacts_url.rstrip('/')}/{experiment}"
         return (self.folder / "artifacts" / experiment).as_uri()
 
     def state(self, key: str) -> Path:

@@ -1,6 +1,8 @@
 """The files of a model, found by its address: in a folder, in the registry, or in the package."""
 
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import TYPE_CHECKING
 
 from glioseg import builtin
@@ -25,6 +27,20 @@ def default_model(lab: Lab) -> str:
     return CHAMPION if known else builtin.ADDRESS
 
 
+def landing() -> str | None:
+    """Where MLflow is to put what it fetches from a bucket: a new folder, which goes when this process ends.
+
+    Returns:
+        None where files are in folders of this machine: they are read in their place.
+    """
+    return mkdtemp(dir=_aside().name) if Lab.here().artifacts_url else None
+
+
+@cache
+def _aside() -> "TemporaryDirectory[str]":
+    return TemporaryDirectory(prefix="glioseg-")
+
+
 def model_folder(model: str) -> Path:
     """Find the folder that holds `model.keras` and `settings.json`.
 
@@ -45,7 +61,7 @@ def model_folder(model: str) -> Path:
     from mlflow.exceptions import MlflowException
 
     try:
-        return Path(download_artifacts(model)) / "artifacts"
+        return Path(download_artifacts(model, dst_path=landing())) / "artifacts"
     except MlflowException as error:
         raise RegistryError(f"{model}: not in the registry: {error.message}") from None
 

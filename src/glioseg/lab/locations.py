@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from glioseg.lab.addresses import Lab
+from glioseg.lab.addresses import ARTIFACTS_URL, Lab
 
 DATABASE = "mlflow.db"
 
@@ -51,6 +51,30 @@ def require_here(lab: Lab) -> None:
     if elsewhere:
         names = " and ".join(map(str, sorted(elsewhere)))
         raise MovedError(f"{lab.folder.name} was made in {names}; run `glioseg relocate`")
+
+
+def require_place(lab: Lab, experiment: str, location: str) -> None:
+    """Stop before the files of one experiment lie in two places.
+
+    Folders of other machines are let be: they share the database, and it names the first one's folder.
+
+    Args:
+        lab: with or without a bucket.
+        experiment: its name.
+        location: where the database says that its files are.
+
+    Raises:
+        MovedError: one of the two is a bucket, and they are not the same.
+    """
+    in_bucket = urlsplit(location).scheme == "s3"
+    if location == lab.artifacts_uri(experiment) or not (lab.artifacts_url or in_bucket):
+        return
+    place = location.removesuffix(f"/{experiment}")
+    advice = f"set it to {place}" if in_bucket else "unset it"
+    raise MovedError(
+        f"{ARTIFACTS_URL}: this database keeps the files of {experiment} in {location},"
+        f" got {lab.artifacts_url or 'nothing'}; {advice}, or begin with a new database"
+    )
 
 
 if __name__ == "__main__":

@@ -44,10 +44,10 @@ def signature() -> ModelSignature:
     ]
     numbers = [ColSpec(DataType.double, name, required=False) for name in NUMBERS]
     asked = [ColSpec(DataType.binary, f"{name.lower()}_probability", required=False) for name in REGIONS]
-    verdict = ColSpec(DataType.string, "verdict")
+    words = [ColSpec(DataType.string, name) for name in ("doubt", "verdict")]
     return ModelSignature(
         inputs=Schema([ColSpec(DataType.binary, name, required=False) for name in MODALITIES]),
-        outputs=Schema([ColSpec(DataType.binary, "segmentation"), *numbers, verdict, *asked]),
+        outputs=Schema([ColSpec(DataType.binary, "segmentation"), *numbers, *words, *asked]),
         params=ParamSchema(params),
     )
 

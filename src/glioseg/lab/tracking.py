@@ -15,7 +15,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 from glioseg.lab.addresses import Lab
 from glioseg.lab.lineage import CROPPED, data_version, tags
-from glioseg.lab.locations import require_here
+from glioseg.lab.locations import require_here, require_place
 from glioseg.lab.presence import enter
 
 EXPERIMENTS = ("tune", "train", "evaluate")
@@ -28,13 +28,19 @@ TEST_DATA = "test_data"
 PARAMS_AT_ONCE = 100  # MLflow refuses more
 
 
+class SchemaError(ValueError):
+    """A database that MLflow cannot read: another version of it made it; the message says which."""
+
+
 def connect(lab: Lab) -> MlflowClient:
     """Open the lab's MLflow database for this process; create it and its experiments where new.
 
     Processes that create the database at the same time would crash, so one does and others wait.
 
     Raises:
-        MovedError: the lab was moved or copied, and its database still names the old folder.
+        MovedError: the lab was moved or copied, and its database still names the old folder; or it keeps
+            its files in another place than `lab` says.
+        SchemaError: another MLflow made the database.
     """
     require_here(lab)
     lab.prepare()
@@ -44,14 +50,23 @@ def connect(lab: Lab) -> MlflowClient:
     mlflow.set_tracking_uri(lab.tracking_uri)
     mlflow.set_registry_uri(lab.tracking_uri)
     with lab.alone("mlflow.db"):
-        client = MlflowClient(lab.tracking_uri, lab.tracking_uri)
-        for name in EXPERIMENTS:
-            if client.get_experiment_by_name(name) is None:
-                kind = {
-                    "mlflow.experimentKind": "custom_model_development"
-                }  # MLflow's page opens on the runs
-                client.create_experiment(name, lab.artifacts_uri(name), tags=kind)
+        try:
+            client = MlflowClient(lab.tracking_uri, lab.tracking_uri)
+            for name in EXPERIMENTS:
+                _open_experiment(client, lab, name)
+        except MlflowException as error:
+            why = error.message.partition(". ")[0]
+            raise SchemaError(f"MLflow's database: {why}; see “Upgrade” in docs/deploy.md") from None
     return client
+
+
+def _open_experiment(client: MlflowClient, lab: Lab, name: str) -> None:
+    found = client.get_experiment_by_name(name)
+    if found:
+        require_place(lab, name, found.artifact_location)
+    else:
+        kind = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's page opens on the runs
+        client.create_experiment(name, lab.artifacts_uri(name), tags=kind)
 
 
 def experiment_id(client: MlflowClient, name: str) -> str:

@@ -40,6 +40,11 @@ class TrainingRun:
         """Log a point of each curve."""
         log_metrics(self.client, self.run_id, logs, step=epoch)
 
+    def mark(self, facts: Mapping[str, str]) -> None:
+        """Tag the run with what is known only now."""
+        for name, value in facts.items():
+            self.client.set_tag(self.run_id, name, value)
+
     @contextmanager
     def fold(self, number: int, *, of: int) -> Iterator[OnEpoch]:
         """Follow one fold of cross-validation in a nested run of its own; a single one in this run.

@@ -15,6 +15,7 @@ from glioseg.lab.objective import ShortTraining
 from glioseg.lab.search import Study, search, study_name
 from glioseg.lab.tracking import connect
 from glioseg.lab.trials import study_log
+from glioseg.nets.devices import require_devices
 from glioseg.nets.targets import require_outcomes
 from glioseg.params import Params
 
@@ -64,4 +65,5 @@ def _objective(params: Params) -> ShortTraining:
     train, validation = (open_cases(CROPPED, splits[part], raw=raw) for part in ("train", "validation"))
     training_parts(splits, folds=params.train.folds)  # or train would refuse them after all trials
     require_outcomes(train, params.train.outputs)
+    require_devices(params.train.devices)
     return ShortTraining(params, train, validation, weights_file(params.train.init_from))

@@ -8,6 +8,7 @@ import keras
 
 from glioseg.labels import REGIONS
 from glioseg.nets import checkpoint
+from glioseg.nets.hosts import leads
 from glioseg.progress import LOG_EVERY_S
 
 OnEpoch = Callable[[int, dict[str, float]], None]
@@ -40,7 +41,8 @@ class Bookkeeping(keras.callbacks.Callback):  # type: ignore[misc]
         logs["seconds"] = time.monotonic() - self._begun
         self.progression.record(dict(logs), checkpoint.values(self.model.weights))
         self.on_epoch(epoch, dict(logs))
-        checkpoint.save(self.state, self.model, self.progression)
+        if leads():
+            checkpoint.save(self.state, self.model, self.progression)
         self.model.stop_training = self.progression.stale(self.patience)
 
 

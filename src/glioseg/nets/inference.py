@@ -18,7 +18,9 @@ from glioseg.data.volumes import Volume
 from glioseg.geometry import Shape3, downsample
 from glioseg.labels import labels_from_regions
 from glioseg.nets.calibration import calibrate
-from glioseg.nets.findings import Findings
+from glioseg.nets.confidence import believe
+from glioseg.nets.findings import Findings, Image
+from glioseg.nets.likeness import portrait
 from glioseg.nets.passes import examine
 from glioseg.nets.postprocess import clean
 from glioseg.nets.settings import ModelError, Settings
@@ -48,7 +50,7 @@ class Segmenter:
         Raises:
             ValueError: no modality, grids that differ, or too small a memory budget.
         """
-        brain, placement, found = self._look(images)
+        image, brain, placement, found = self._look(images)
         labels = self._labels(found, placement)
         likely = calibrate(found.regions[brain], self.settings.temperature)
         entropy = np.zeros(brain.shape, np.float32)
@@ -56,6 +58,7 @@ class Segmenter:
         volumes = region_volumes(
             labels, likely, reach=self.settings.volume_reach, voxel_ml=_voxel_ml(placement)
         )
+        confidence, doubt = self._trust(image, labels[brain], likely)
         years = found.outcomes.get("survival")
         return Answer(
             labels=uncrop(labels, placement),
@@ -64,24 +67,36 @@ class Segmenter:
             probabilities=BrainProbabilities(likely, brain, placement),
             missing=tuple(name for name in MODALITIES if name not in images),
             mean_bits=mean_bits(entropy, labels, brain),
+            confidence=confidence,
+            doubt=doubt,
             grade_lgg=found.outcomes.get("grade"),
             survival_days=None if years is None else years * DAYS_PER_YEAR,
         )
 
     def segment(self, images: Mapping[str, Volume]) -> UInt8[NDArray, "d h w"]:
         """Dense labels on the scan's own grid, 0 outside the brain: those of `answer`."""
-        _, placement, found = self._look(images)
+        _, _, placement, found = self._look(images)
         return uncrop(self._labels(found, placement), placement)
 
-    def _look(self, images: Mapping[str, Volume]) -> tuple[NDArray[np.bool_], Placement, Findings]:
-        """The brain of a crop at 1 mm, where the crop lies, and what is found in it."""
+    def _look(self, images: Mapping[str, Volume]) -> tuple[Image, NDArray[np.bool_], Placement, Findings]:
+        """What the networks see, the brain of the crop at 1 mm, where it lies, and what is found in it."""
         image, placement = crop_images(images, margin_vox=self.settings.margin_vox)
         brain, spacing = crop_brain(images, placement), self.settings.spacing_mm
         coarse = downsample(image, spacing) if spacing > 1 else image
         found = examine(self.models, coarse, self.settings)
         regions = upsample(found.regions, spacing, placement.box.shape) if spacing > 1 else found.regions
         regions[~brain] = 0
-        return brain, placement, replace(found, regions=regions)
+        return coarse, brain, placement, replace(found, regions=regions)
+
+    def _trust(
+        self, image: Image, labels: UInt8[NDArray, "voxels"], likely: Float32[NDArray, "voxels 3"]
+    ) -> tuple[dict[str, float], tuple[str, ...]]:
+        """The Dice that is to be expected of each region, and what speaks against the answer."""
+        confidence = self.settings.confidence
+        if confidence is None:
+            return {}, ()
+        expected = confidence.expected_dice(believe(labels, likely))
+        return expected, confidence.doubts(expected, portrait(image, spacing_mm=self.settings.spacing_mm))
 
     def _labels(self, found: Findings, placement: Placement) -> UInt8[NDArray, "d h w"]:
         return clean(

@@ -2,11 +2,13 @@
 
 Every function takes truth, 0 to 1 (fractions where it was pooled to a coarser grid), and probabilities,
 both (batch, D, H, W, regions). `batch` says what is summed before the fraction: True sums over all voxels
-of the batch, which keeps the gradient useful where one case lacks a region; False scores case by case and
-averages, so that the loss of a batch is the mean of its cases' losses, however they are spread over devices.
+of the batch, those on other devices included, which keeps the gradient useful where one case lacks a region;
+False scores case by case and averages, so that the loss of a batch is the mean of its cases' losses.
 """
 
 from keras import KerasTensor, config, ops
+
+from glioseg.nets.devices import over_devices
 
 SMOOTH_VOX = 1.0
 """Voxels added above and below the fraction: an empty region then scores 1 for an empty answer."""
@@ -91,5 +93,6 @@ def _sums(
     """Voxels of each region in both, in the truth, and in the answer."""
     truth, probabilities = ops.cast(truth, "float32"), ops.cast(probabilities, "float32")
     voxels = tuple(range(0 if batch else 1, len(probabilities.shape) - 1))
-    both, size, answered = (ops.sum(x, axis=voxels) for x in (truth * probabilities, truth, probabilities))
+    sums = [ops.sum(x, axis=voxels) for x in (truth * probabilities, truth, probabilities)]
+    both, size, answered = over_devices(sums) if batch else sums
     return both, size, answered

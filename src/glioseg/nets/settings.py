@@ -9,6 +9,7 @@ from glioseg.files import write_whole
 from glioseg.geometry import Shape3
 from glioseg.labels import REGIONS
 from glioseg.memory import BFLOAT16_BYTES, FLOAT32_BYTES
+from glioseg.nets.confidence import Confidence
 
 if TYPE_CHECKING:
     from glioseg.params.sections import Crop, Inference, Network, Train
@@ -35,7 +36,8 @@ class Settings:
 
     `one_pass`: whether a whole crop may be seen at once where memory allows, see `settling`;
     `min_et_ml`, `min_component_ml`: see `postprocess`; `temperature`, `calibration_error_before`,
-    `calibration_error_after`: of WT, TC and ET, see `calibration`; `volume_reach`: see `uncertainty`.
+    `calibration_error_after`: of WT, TC and ET, see `calibration`; `volume_reach`: see `uncertainty`;
+    `confidence`: None where nobody has learned when to trust the network.
     """
 
     spacing_mm: int
@@ -56,6 +58,7 @@ class Settings:
     volume_reach: Regions3 = (0.0, 0.0, 0.0)
     calibration_error_before: Regions3 | None = None
     calibration_error_after: Regions3 | None = None
+    confidence: Confidence | None = None
 
     @classmethod
     def untuned(cls, network: "Network", train: "Train", crop: "Crop", inference: "Inference") -> "Settings":
@@ -87,6 +90,11 @@ class Settings:
             for region, error in zip(REGIONS, errors or (), strict=False)
         }
 
+    @property
+    def told(self) -> dict[str, object]:
+        """The settings that a person reads: all but the many numbers of `confidence`."""
+        return {name: value for name, value in asdict(self).items() if name != "confidence"}
+
     def save(self, folder: Path) -> None:
         """Write the settings beside the model file."""
         write_whole(folder / SETTINGS_FILE, json.dumps(asdict(self), indent=2).encode() + b"\n")
@@ -110,4 +118,9 @@ class Settings:
             raise ModelError(f"{path}: not a model's settings: missing or unknown: {wrong}")
         # JSON has lists alone, and settings compare as tuples.
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
+        if values.get("confidence"):
+            try:
+                values["confidence"] = Confidence.from_record(values["confidence"])
+            except (KeyError, TypeError, ValueError) as error:
+                raise ModelError(f"{path}: not a model's settings: confidence: {error}") from None
         return cls(**values)

@@ -1,4 +1,4 @@
-"""What validation cases decide about a trained model: passes, post-processing, calibration, intervals."""
+"""What validation cases decide about a trained model: passes, post-processing, calibration, doubt."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +20,7 @@ from glioseg.nets.calibration import (
 from glioseg.nets.passes import examine, one_pass_fits
 from glioseg.nets.postprocess import choose_sizes, clean
 from glioseg.nets.settings import Regions3, Settings
+from glioseg.nets.spoiling import learn_confidence
 from glioseg.nets.uncertainty import POSSIBLE, SURE, choose_reach, doubt
 
 if TYPE_CHECKING:
@@ -53,19 +54,21 @@ def settle(
     settings: Settings,
     *,
     inference: "Inference",
+    learned: "Sequence[CroppedCase]",
 ) -> Settings:
     """Choose everything that validation decides.
 
     A network that learned from patches meets other means and deviations in a whole crop: crops are
     seen at once if that costs no more than `ONE_PASS_MAY_COST`. The sizes that count are those with the
-    best mean Dice over cases and regions (`choose_sizes`); then come each region's temperature, and the
-    reach of its volume's interval. All is chosen at the network's spacing, one network at a time: no case
-    is new to every member of a cross-validation.
+    best mean Dice over cases and regions (`choose_sizes`); then come each region's temperature, the reach of
+    its volume's interval, and when to trust an answer. All is chosen at the network's spacing, one network at
+    a time: no case is new to every member of a cross-validation.
 
     Args:
         members: each network with the cases that it has not seen in training.
         settings: `Settings.untuned`.
         inference: the choices.
+        learned: the cases that the networks have seen in training.
     """
     settings = replace(settings, one_pass=_one_pass_will_do(members, settings))
     records = [_record(model, case, settings, inference) for model, cases in members for case in cases]
@@ -75,7 +78,7 @@ def settle(
     chosen = (components.index(component), ets.index(et))
     counts = np.sum([record.counts for record in records], axis=0)
     temperature = _regions(fit_temperature(region) for region in counts)
-    return replace(
+    settled = replace(
         settings,
         min_et_ml=et,
         min_component_ml=component,
@@ -87,6 +90,8 @@ def settle(
         calibration_error_before=_regions(calibration_error(region, 1.0) for region in counts),
         calibration_error_after=_regions(map(calibration_error, counts, temperature)),
     )
+    pairs = [(model, case) for model, cases in members for case in cases]
+    return replace(settled, confidence=learn_confidence(pairs, settled, learned=learned))
 
 
 def _one_pass_will_do(members: "Members", settings: Settings) -> bool:

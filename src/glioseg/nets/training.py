@@ -19,6 +19,7 @@ from glioseg.geometry import check_patch
 from glioseg.nets import checkpoint
 from glioseg.nets.callbacks import Bookkeeping, OnEpoch, ProgressLines
 from glioseg.nets.devices import feed, spread
+from glioseg.nets.hosts import require_same
 from glioseg.nets.losses import Loss, compile_losses
 from glioseg.nets.precision import dtype_policy
 from glioseg.nets.seed import seed_dice, seed_weighted_dice
@@ -74,7 +75,8 @@ def fit(
 
     Raises:
         ValueError: no case, an outcome that no case has, a patch that the network cannot halve often
-            enough, weights to start from that do not fit, or no epoch whose numbers are finite.
+            enough, fewer GPUs than are asked for, hosts that differ, weights to start from that do not
+            fit, or no epoch whose numbers are finite.
     """
     check_patch(train.patch_shape, network.depth)
     if not cases or not validation:
@@ -84,7 +86,7 @@ def fit(
         )
     require_outcomes(cases, train.outputs)
     keras.utils.set_random_seed(train.seed)
-    with spread(train.batch_size):
+    with spread(train):
         plan = Plan(network, train, _build(network, train), cases)
         if init is not None:
             print(f"init_from: {take_weights(plan.model, init)}", flush=True)
@@ -93,6 +95,7 @@ def fit(
             fingerprint(network, train, [*cases, *validation], init), train.monitor
         )
         progression = checkpoint.restore(state, plan.model, start)
+    require_same(start.fingerprint, progression.epoch, dtype_policy(train.precision), state)
     callbacks = [
         plan.validation(validation),
         Bookkeeping(progression, state=state, patience=train.patience, on_epoch=on_epoch),
@@ -142,7 +145,7 @@ class Plan:
             loss={name: _shared(loss) for name, loss in losses.items()},
             loss_weights=weights,
             metrics={"segmentation": list(self.metrics.values())} if self.metrics else None,
-            jit_compile=False,  # XLA takes 25 times as long on a CPU
+            jit_compile=keras.backend.backend() == "jax",  # TensorFlow's XLA: 25 times as long on a CPU
         )
 
     def validation(self, cases: Sequence[CroppedCase]) -> Validation:
@@ -164,7 +167,7 @@ class Plan:
         with patch_threads() as threads:  # what is under way must not reach into what is seeded next
             begin = partial(batches, start=epoch * self.steps, threads=threads)
             self.model.fit(
-                feed(begin, batch_size=self.train.batch_size),
+                feed(begin, train=self.train),
                 initial_epoch=epoch,
                 epochs=self.train.epochs,
                 steps_per_epoch=self.steps,

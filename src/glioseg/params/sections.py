@@ -20,6 +20,7 @@ Target = Literal["regions", "labels"]
 Output = Literal["segmentation", "grade", "survival"]
 LossName = Literal["dice", "dice_ce", "focal_tversky", "seed"]
 Monitor = Literal["val_dice", "val_loss"]
+Devices = Count | Literal["auto"]
 
 
 class Section(BaseModel):
@@ -102,6 +103,7 @@ class Train(Section):
     epochs: Count
     steps_per_epoch: Count | None
     batch_size: Count
+    devices: Devices
     patch_shape: Voxels3
     tumour_fraction: Fraction
     loss: LossName
@@ -122,6 +124,15 @@ class Train(Section):
     def _segments(self) -> "Train":
         if "segmentation" not in self.outputs or len(set(self.outputs)) < len(self.outputs):
             raise ValueError(f"outputs: expected segmentation, and each once, got {list(self.outputs)}")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_shared(self) -> "Train":
+        if self.devices != "auto" and self.batch_size % self.devices:
+            raise ValueError(
+                f"devices: expected auto or a number that divides batch_size {self.batch_size},"
+                f" got {self.devices}"
+            )
         return self
 
     @model_validator(mode="after")

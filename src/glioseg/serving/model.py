@@ -79,9 +79,9 @@ class GliosegModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # MLflow h
 
         Returns:
             A row a case. `segmentation`: a gzip NIfTI file on the case's own grid; the columns of
-            `answers.NUMBERS`; `verdict`: JSON, the contract's. Where asked, `wt_probability`,
-            `tc_probability` and `et_probability`: NIfTI files too. A row that is refused has its verdict
-            alone: no bytes, and None for numbers.
+            `answers.NUMBERS`; `doubt`: why confidence is low, if it is; `verdict`: JSON, the contract's.
+            Where asked, `wt_probability`, `tc_probability` and `et_probability`: NIfTI files too. A row that
+            is refused has its verdict alone: no bytes, and None for numbers.
 
         Raises:
             MlflowException: a wish that cannot be met; or, in MLflow's server, the request's only row is
@@ -126,7 +126,11 @@ class GliosegModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # MLflow h
         except ValueError as error:
             return _refused([_flaw("prediction", str(error)), *found], wish)
         grid = next(iter(images.values())).grid
-        return _files(answer, grid, wish) | answer.numbers | {"verdict": _verdict(found)}
+        return (
+            _files(answer, grid, wish)
+            | answer.numbers
+            | {"doubt": "; ".join(answer.doubt), "verdict": _verdict(found)}
+        )
 
 
 def _wish(params: Mapping[str, Any] | None) -> Wish:
@@ -168,7 +172,7 @@ def _verdict(found: Sequence[Brief]) -> str:
 
 def _refused(found: Sequence[Brief], wish: Wish) -> Row:
     files = ["segmentation", *(PROBABILITIES if wish.probabilities else ())]
-    return dict.fromkeys(files, b"") | dict.fromkeys(NUMBERS) | {"verdict": _verdict(found)}
+    return dict.fromkeys(files, b"") | dict.fromkeys(NUMBERS) | {"doubt": "", "verdict": _verdict(found)}
 
 
 def _files(answer: Answer, grid: Grid, wish: Wish) -> Row:

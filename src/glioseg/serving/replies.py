@@ -28,14 +28,17 @@ class Warned(BaseModel):
 class Reply(BaseModel):
     """A segmented case.
 
-    `entropy`: mean bits of the brain and of each region found, 0 (sure) to 2; `segmentation`, `entropy_map`,
-    `probabilities`: .nii.gz files on the input's own grid, in base64.
+    `entropy`: mean bits of the brain and of each region found, 0 (sure) to 2; `confidence`: the Dice that is
+    to be expected of each region, None where the model does not know; `doubt`: why confidence is low, in
+    words; `segmentation`, `entropy_map`, `probabilities`: .nii.gz files on the input's own grid, in base64.
     """
 
     version: str
     model: str
     volumes: dict[str, Interval]
     entropy: dict[str, float | None]
+    confidence: dict[str, float] | None
+    doubt: list[str]
     warnings: list[Warned]
     missing: list[str]
     dice: dict[str, float] | None
@@ -75,6 +78,8 @@ def measured(answer: Answer) -> dict[str, Any]:
     return {
         "volumes": {name: vars(volume) for name, volume in answer.volumes.items()},
         "entropy": {name: _finite(value) for name, value in bits.items()},
+        "confidence": answer.confidence or None,
+        "doubt": list(answer.doubt),
         "missing": list(answer.missing),
         "grade_lgg": _finite(answer.grade_lgg),
         "survival_days": _finite(answer.survival_days),

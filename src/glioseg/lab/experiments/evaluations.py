@@ -14,6 +14,7 @@ from mlflow.exceptions import MlflowException
 
 from glioseg.eval.columns import column
 from glioseg.lab.experiments.versions import Version, registered_versions
+from glioseg.lab.fetch import landing
 from glioseg.lab.lineage import UNKNOWN, sha256
 from glioseg.lab.tracking import TEST_DATA, experiment_id
 from glioseg.labels import REGIONS
@@ -125,7 +126,7 @@ def _read(client: MlflowClient, run: Run, versions: Sequence[Version]) -> Evalua
         params=run.data.params,
         metrics=run.data.metrics,
         table=_table(content),
-        pictures=dict(_pictures(client, run.info.run_id)),
+        pictures=_Pictures(client, run.info.run_id),
         training=_training(client, tags.get("trained_run")),
         versions=[one for one in versions if mine & {one.model_id, one.per_case}],
     )
@@ -133,7 +134,7 @@ def _read(client: MlflowClient, run: Run, versions: Sequence[Version]) -> Evalua
 
 def _content(client: MlflowClient, run_id: str) -> bytes:
     try:
-        return Path(client.download_artifacts(run_id, TABLE)).read_bytes()
+        return Path(client.download_artifacts(run_id, TABLE, landing())).read_bytes()
     except GONE:
         return b""
 
@@ -148,13 +149,25 @@ def _table(content: bytes) -> pd.DataFrame:
     return table if needed <= set(table) else pd.DataFrame()
 
 
-def _pictures(client: MlflowClient, run_id: str) -> Iterator[tuple[str, Path]]:
-    try:
-        folder = Path(client.download_artifacts(run_id, PICTURES))
-    except GONE:
-        return
-    for path in sorted(folder.glob("*.png")):
-        yield path.stem, path
+class _Pictures(Mapping[str, Path]):
+    """The pictures of a run by case; one that lies in a bucket is fetched when it is looked at."""
+
+    def __init__(self, client: MlflowClient, run_id: str) -> None:
+        try:
+            found = client.list_artifacts(run_id, PICTURES)
+        except GONE:
+            found = []
+        self._client, self._run_id = client, run_id
+        self._inside = {Path(file.path).stem: file.path for file in found if file.path.endswith(".png")}
+
+    def __getitem__(self, case: str) -> Path:
+        return Path(self._client.download_artifacts(self._run_id, self._inside[case], landing()))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._inside)
+
+    def __len__(self) -> int:
+        return len(self._inside)
 
 
 def _training(client: MlflowClient, run_id: str | None) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 
 import pandas as pd
 
@@ -37,7 +36,8 @@ def fill_gallery(models: Sequence[Evaluated], *, budget_bytes: int) -> Gallery:
     hashes: dict[tuple[str, str], str] = {}
     blocks = [models[start : start + MODELS_AT_ONCE] for start in range(0, len(models), MODELS_AT_ONCE)]
     wanted = list(chain.from_iterable(map(_in_order, blocks)))
-    for run_id, case, path in wanted:
+    for model, case in wanted:
+        path = model.pictures[case]
         key = sha256(path.read_bytes())[:16]
         if key not in images:
             picture = webp_uri(path)
@@ -45,12 +45,12 @@ def fill_gallery(models: Sequence[Evaluated], *, budget_bytes: int) -> Gallery:
             if budget_bytes < 0:
                 break
             images[key] = picture
-        hashes[run_id, case] = key
+        hashes[model.run_id, case] = key
     return Gallery(images, hashes, len(wanted) - len(hashes))
 
 
-def _in_order(models: Sequence[Evaluated]) -> Iterator[tuple[str, str, Path]]:
-    """Each picture of some models, with its run and case; the cases on which they differ most come first."""
+def _in_order(models: Sequence[Evaluated]) -> Iterator[tuple[Evaluated, str]]:
+    """Each model with each case that it has a picture of; cases on which they differ most come first."""
     dice: dict[tuple[str, str], list[float]] = {}
     for one in models:
         for case, mean in _mean_dice(one.table).items():
@@ -58,7 +58,7 @@ def _in_order(models: Sequence[Evaluated]) -> Iterator[tuple[str, str, Path]]:
     for test_set, case in sorted(dice, key=lambda key: min(dice[key]) - max(dice[key])):
         for one in models:
             if one.test_set == test_set and case in one.pictures:
-                yield one.run_id, case, one.pictures[case]
+                yield one, case
 
 
 def _mean_dice(table: pd.DataFrame) -> "pd.Series[float]":

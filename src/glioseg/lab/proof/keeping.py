@@ -6,11 +6,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from glioseg.lab.fetch import landing
 from glioseg.lab.lineage import sha256
 from glioseg.lab.proof.card import model_card
 from glioseg.lab.proof.checkout import PATCH, source_patch
@@ -72,16 +72,14 @@ def _evaluation(client: MlflowClient, root: Path) -> dict[str, Any]:
         [experiment_id(client, "evaluate")], f"tags.trained_run = '{trained}'"
     )
     for run in runs:
-        if _table(run.info.run_id) == table:
+        if _table(client, run.info.run_id) == table:
             tags = run.data.tags
             return {"run_id": run.info.run_id} | {k: tags.get(k) for k in ("machine", "environment")}
     raise MissingFactError("no evaluation in this database has this table of cases: it was made elsewhere")
 
 
-def _table(run_id: str) -> bytes | None:
+def _table(client: MlflowClient, run_id: str) -> bytes | None:
     try:
-        return Path(
-            mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path="per_case.csv")
-        ).read_bytes()
+        return Path(client.download_artifacts(run_id, "per_case.csv", landing())).read_bytes()
     except (MlflowException, OSError):
         return None

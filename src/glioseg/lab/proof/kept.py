@@ -9,6 +9,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from glioseg.lab.fetch import landing
 from glioseg.lab.lineage import UNKNOWN, sha256, sha256_files
 from glioseg.lab.promotion.candidate import CONTENT, ENTRY
 from glioseg.lab.proof.facts import RECORD, Record
@@ -83,7 +84,7 @@ def _folder(version: ModelVersion) -> Path | None:
     try:
         address = f"models:/{version.name}/{version.version}"
         inside = folder_of(version.name, version.version)
-        place = mlflow.artifacts.download_artifacts(f"{address}/{inside}")
+        place = mlflow.artifacts.download_artifacts(f"{address}/{inside}", dst_path=landing())
     except (MlflowException, OSError):
         return None
     return Path(place) if (Path(place) / RECORD).is_file() else None
@@ -115,7 +116,7 @@ def model_files(kept: Kept) -> Path:
         LineageError: they are not there, or not what was registered.
     """
     try:
-        top = Path(mlflow.artifacts.download_artifacts(kept.address))
+        top = Path(mlflow.artifacts.download_artifacts(kept.address, dst_path=landing()))
         content = sha256_files([*(top / "artifacts").iterdir(), top / "code" / "glioseg" / ENTRY])
     except (MlflowException, OSError) as error:
         raise LineageError(f"{kept.address}: its files are not there: {error}") from None

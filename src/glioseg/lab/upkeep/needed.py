@@ -1,11 +1,11 @@
 """What registered versions need of all that MLflow keeps: a graph of who names whom, walked from them."""
 
+import fnmatch
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -14,6 +14,7 @@ from mlflow.entities import LoggedModel, Run, ViewType
 from mlflow.entities.model_registry import ModelVersion
 
 from glioseg.lab.tracking import PARENT_TAG
+from glioseg.lab.upkeep.shelf import Shelf
 
 LINEAGE = "lineage/*/lineage.json"
 """Where versions keep how they came to be; two names of one model have one each."""
@@ -29,15 +30,15 @@ Links = Mapping[str, set[str]]
 class Book:
     """All that MLflow's database holds, also what was deleted in its page.
 
-    `runs`, `models` and names of `experiments` are by identity; `stored` is the folder of each version's
-    files, as far as they lie on this machine, by `name/version`.
+    `runs`, `models` and names of `experiments` are by identity; `stored` is where each version's files are,
+    by `name/version`.
     """
 
     versions: Sequence[ModelVersion]
     runs: Mapping[str, Run]
     models: Mapping[str, LoggedModel]
     experiments: Mapping[str, str]
-    stored: Mapping[str, Path]
+    stored: Mapping[str, Shelf]
 
 
 def read_book(client: MlflowClient) -> Book:
@@ -58,11 +59,13 @@ def read_book(client: MlflowClient) -> Book:
     )
 
 
-def _stored(client: MlflowClient, versions: Iterable[ModelVersion]) -> Iterator[tuple[str, Path]]:
+def _stored(client: MlflowClient, versions: Iterable[ModelVersion]) -> Iterator[tuple[str, Shelf]]:
     for version in versions:
-        address = urlsplit(client.get_model_version_download_uri(version.name, version.version))
-        if address.scheme in ("", "file"):
-            yield f"{version.name}/{version.version}", Path(unquote(address.path))
+        address = client.get_model_version_download_uri(version.name, version.version)
+        parts = urlsplit(address)
+        if parts.scheme in ("", "file", "s3"):
+            place = address if parts.scheme == "s3" else unquote(parts.path)
+            yield f"{version.name}/{version.version}", Shelf(place)
 
 
 def _pages(search: Callable[..., Any], *given: object, **named: object) -> Iterator[Any]:
@@ -102,11 +105,11 @@ def _named_by(version: ModelVersion) -> Iterator[str]:
     yield from version.tags.values()
 
 
-def _named_in(folder: Path) -> Iterator[str]:
+def _named_in(stored: Shelf) -> Iterator[str]:
     """What the record of how a version came to be names: its study, among others."""
-    for file in folder.glob(LINEAGE):
+    for name in fnmatch.filter(stored.files(), LINEAGE):
         with suppress(OSError, ValueError):
-            yield from texts(json.loads(file.read_text()))
+            yield from texts(json.loads(stored.read(name)))
 
 
 def texts(tree: object) -> Iterator[str]:

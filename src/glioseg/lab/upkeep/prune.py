@@ -4,8 +4,6 @@ MLflow's own `mlflow gc` cannot do it: asked for some runs and for no model, it 
 marked deleted, be it registered or not. So this calls what `gc` itself calls, for one thing at a time.
 """
 
-import hashlib
-import shutil
 import sqlite3
 from collections.abc import Collection, Mapping
 from contextlib import closing, suppress
@@ -28,7 +26,7 @@ class PruneError(ValueError):
 def prune(lab: Lab, client: MlflowClient, agreed: Collection[Waste]) -> list[Waste]:
     """Remove what was agreed upon, as far as it is still waste; interrupted, it can be called again.
 
-    Rows go before files: what a kill in between leaves is a folder of no run.
+    Files go before rows: what a kill in between leaves is a row of nothing, which goes the next time.
 
     Args:
         lab: to free.
@@ -53,6 +51,8 @@ def prune(lab: Lab, client: MlflowClient, agreed: Collection[Waste]) -> list[Was
 
 
 def _remove(lab: Lab, client: MlflowClient, waste: Waste) -> None:
+    if waste.files:
+        waste.files.remove()
     store = client._tracking_client.store  # the client can only mark as deleted
     match waste.kind:
         case "run":
@@ -62,23 +62,15 @@ def _remove(lab: Lab, client: MlflowClient, waste: Waste) -> None:
             store._hard_delete_logged_model(waste.name)
         case "study":
             forget_study(lab, waste.name)
-    if waste.folder:
-        shutil.rmtree(waste.folder)
 
 
 def fingerprints(client: MlflowClient) -> dict[str, str]:
-    """A hash of each file of each registered version, by `name/version: file`."""
+    """A mark of the content of each file of each registered version, by `name/version: file`."""
     return {
-        f"{version}: {path.relative_to(folder)}": _sha256(path)
-        for version, folder in read_book(client).stored.items()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        f"{version}: {name}": mark
+        for version, stored in read_book(client).stored.items()
+        for name, mark in sorted(stored.marks().items())
     }
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _require_same(before: Mapping[str, str], after: Mapping[str, str]) -> None:

@@ -12,7 +12,9 @@ from mlflow import MlflowClient
 
 from glioseg.lab.addresses import Lab
 from glioseg.lab.search import kept_studies
+from glioseg.lab.tracking import EXPERIMENTS
 from glioseg.lab.upkeep.needed import Book, needed, read_book, texts
+from glioseg.lab.upkeep.shelf import Shelf
 
 RECORDS = ("reports/tune/study.json", "reports/train/run.json", "reports/settle/model.json")
 """They name a study, a run and a model of which the next `dvc repro` may register a version."""
@@ -24,16 +26,18 @@ KINDS = ("run", "model", "study", "files")
 """In the order in which they go: an evaluation before its model, by which it is known as nobody's."""
 
 IDENTITY = re.compile(r"(m-)?[0-9a-f]{32}")
+INSIDE = re.compile(rf"(models/)?(?P<identity>{IDENTITY.pattern})(?=/)")
+"""How a file's path in an experiment's place begins."""
 
 
 @dataclass(frozen=True)
 class Waste:
-    """One thing that can go: `what` is its line in a table; `folder` and `size` are of its files."""
+    """One thing that can go: `what` is its line in a table; `files` is where its files are, `size` theirs."""
 
     kind: Literal["run", "model", "study", "files"]
     what: str
     name: str
-    folder: Path | None = field(default=None, compare=False)
+    files: Shelf | None = field(default=None, compare=False)
     size: int = field(default=0, compare=False)
 
 
@@ -48,25 +52,35 @@ def find_waste(lab: Lab, client: MlflowClient, *, quiet: bool) -> list[Waste]:
     """
     book = read_book(client)
     kept = needed(book, [*_at_hand(lab), *_running(book, quiet=quiet)])
-    folders = _folders(lab, book)
+    shelves, experiments = _shelves(lab, book), _experiments(lab, book)
     found = [
-        *(_row("run", f"runs of {_experiment(book, name)}", name, folders) for name in book.runs),
-        *(_row("model", "logged models", name, folders) for name in book.models),
-        *(Waste("study", "Optuna studies", name) for name in kept_studies(lab)),
         *(
-            _files("files of no run", folders[name])
-            for name in folders.keys() - book.runs.keys() - book.models.keys()
+            _row("run", f"runs of {experiments[run.info.experiment_id]}", name, shelves)
+            for name, run in book.runs.items()
+            if run.info.experiment_id in experiments
         ),
+        *(
+            _row("model", "logged models", name, shelves)
+            for name, model in book.models.items()
+            if model.experiment_id in experiments
+        ),
+        *(Waste("study", "Optuna studies", name) for name in kept_studies(lab)),
     ]
+    if not (lab.shared or lab.artifacts_url):  # elsewhere they may belong to another database
+        strangers = shelves.keys() - book.runs.keys() - book.models.keys()
+        found += [_files("files of no run", *shelves[name]) for name in strangers]
     if quiet:
-        found += [_files("interrupted trainings", folder) for folder in lab.folder.glob("state/*")]
-        found += [_files("TensorBoard logs", folder) for folder in lab.folder.glob("tensorboard/*")]
+        for what, place in (("interrupted trainings", "state/*"), ("TensorBoard logs", "tensorboard/*")):
+            found += [_files(what, *_measured(folder)) for folder in lab.folder.glob(place)]
     waste = [one for one in found if one.name not in kept]
     return sorted(waste, key=lambda one: (KINDS.index(one.kind), one.what, one.name))
 
 
-def _experiment(book: Book, run: str) -> str:
-    return book.experiments[book.runs[run].info.experiment_id]
+def _experiments(lab: Lab, book: Book) -> dict[str, str]:
+    """The experiments to look into: people may keep others in a database that they share."""
+    return {
+        identity: name for identity, name in book.experiments.items() if name in EXPERIMENTS or not lab.shared
+    }
 
 
 def _at_hand(lab: Lab) -> Iterator[str]:
@@ -84,23 +98,46 @@ def _running(book: Book, *, quiet: bool) -> Iterator[str]:
             yield name
 
 
-def _folders(lab: Lab, book: Book) -> dict[str, Path]:
-    """The folders of runs and of logged models by identity; never one that holds a registered version."""
-    found = (path for place in PLACES for path in lab.folder.glob(place) if IDENTITY.fullmatch(path.name))
+Sized = tuple[Shelf, int]
+"""Where files are, and how many bytes."""
+
+
+def _shelves(lab: Lab, book: Book) -> dict[str, Sized]:
+    """The files of runs and logged models by identity; never any that holds a registered version."""
+    found = _in_bucket(lab) if lab.artifacts_url else _in_folder(lab)
     registered = book.stored.values()
     return {
-        path.name: path for path in found if not any(path in (files, *files.parents) for files in registered)
+        identity: (shelf, size)
+        for identity, (shelf, size) in found.items()
+        if not any(shelf.holds(stored) for stored in registered)
     }
 
 
-def _row(kind: Literal["run", "model"], what: str, name: str, folders: Mapping[str, Path]) -> Waste:
-    folder = folders.get(name)
-    return Waste(kind, what, name, folder, _size(folder) if folder else 0)
+def _in_folder(lab: Lab) -> dict[str, Sized]:
+    found = (path for place in PLACES for path in lab.folder.glob(place) if IDENTITY.fullmatch(path.name))
+    return {path.name: _measured(path) for path in found}
 
 
-def _files(what: str, folder: Path) -> Waste:
-    return Waste("files", what, str(folder), folder, _size(folder))
+def _in_bucket(lab: Lab) -> dict[str, Sized]:
+    """One listing for each experiment: asked for every run, a bucket would take minutes."""
+    sizes: dict[str, tuple[str, int]] = {}
+    for experiment in EXPERIMENTS:
+        place = lab.artifacts_uri(experiment)
+        for name, facts in Shelf(place).files().items():
+            if match := INSIDE.match(name):
+                _, size = sizes.get(match["identity"], ("", 0))
+                sizes[match["identity"]] = f"{place}/{match[0]}", size + facts["size"]
+    return {identity: (Shelf(address), size) for identity, (address, size) in sizes.items()}
 
 
-def _size(folder: Path) -> int:
-    return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
+def _measured(folder: Path) -> Sized:
+    shelf = Shelf(str(folder))
+    return shelf, shelf.size()
+
+
+def _row(kind: Literal["run", "model"], what: str, name: str, shelves: Mapping[str, Sized]) -> Waste:
+    return Waste(kind, what, name, *shelves.get(name, (None, 0)))
+
+
+def _files(what: str, files: Shelf, size: int) -> Waste:
+    return Waste("files", what, files.address, files, size)

@@ -9,17 +9,19 @@ const ml = (value) => value.toFixed(value < 10 ? 2 : 1);
 export function describe(answer) {
   return [
     volumes(answer),
+    ...trust(answer),
     ...warnings(answer.warnings ?? []),
     element("dl", facts(answer).flatMap(([term, fact]) => [element("dt", term), element("dd", fact)])),
   ];
 }
 
-function volumes({ volumes: found, dice }) {
-  const head = ["Region", "ml", "90 % interval", ...(dice ? ["Dice"] : [])];
+function volumes({ volumes: found, confidence, dice }) {
+  const head = ["Region", "ml", "90 % interval", ...(confidence ? ["Expected Dice"] : []), ...(dice ? ["Dice"] : [])];
   const rows = Object.entries(found).map(([region, volume]) => [
     element("th", region, { scope: "row" }),
     element("td", ml(volume.ml)),
     element("td", `${ml(volume.low_ml)} – ${ml(volume.high_ml)}`),
+    ...(confidence ? [element("td", confidence[region].toFixed(2))] : []),
     ...(dice ? [element("td", dice[region] == null ? "–" : dice[region].toFixed(3))] : []),
   ]);
   return element("table", [
@@ -27,6 +29,16 @@ function volumes({ volumes: found, dice }) {
     element("thead", element("tr", head.map((text) => element("th", text, { scope: "col" })))),
     element("tbody", rows.map((row) => element("tr", row))),
   ]);
+}
+
+/** A badge that says in words whether confidence is low, and why. */
+function trust({ confidence, doubt }) {
+  if (!confidence) return [];
+  if (!doubt.length) return [element("p", "✓ No sign of low confidence", { class: "badge" })];
+  return [
+    element("p", "▲ Low confidence", { class: "badge low" }),
+    element("ul", doubt.map((reason) => element("li", reason)), { class: "warnings" }),
+  ];
 }
 
 function warnings(found) {

@@ -1,0 +1,30 @@
+"""A team's parts, all on this machine: PostgreSQL, a bucket, and a project that was reproduced with them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from glioseg.lab.addresses import ARTIFACTS_URL, DATABASE_URL
+from tests.deploy.teams import URL, Team
+from tests.projects import clone_project, commit, succeed
+from tests.stores import KEYS, make_bucket, postgres, s3_server
+
+
+@pytest.fixture(scope="session")
+def team(reproduced: Path) -> Iterator[Team]:
+    """A project whose study, training, evaluation and version were made with the two addresses.
+
+    The data stages are those of the project that it is a clone of.
+    """
+    with postgres() as database, s3_server() as endpoint:
+        around = {DATABASE_URL: database, ARTIFACTS_URL: URL, "AWS_ENDPOINT_URL": endpoint, **KEYS}
+        bucket = make_bucket(endpoint, "team")
+        home = clone_project(reproduced, reproduced.with_name("team"))
+        succeed(home, "dvc", "pull")
+        team = Team(home, around, bucket)
+        team.run(home, "dvc", "repro", "--force", "--downstream", "tune")
+        succeed(home, "dvc", "remote", "add", "--default", "--force", "store", f"{URL}/dvc")
+        commit(home, "A model of the team's")
+        team.run(home, "dvc", "push")
+        yield team
