@@ -16,7 +16,7 @@ from glioseg.lab.lineage import sha256_files, training_key
 from glioseg.lab.tracking import connect
 from glioseg.lab.training_run import training_run
 from glioseg.nets.devices import require_devices, used
-from glioseg.nets.hosts import join, leads
+from glioseg.nets.hosts import join, joined, leads
 from glioseg.nets.inference import save_networks
 from glioseg.params.sections import Network
 
@@ -50,7 +50,7 @@ def main() -> None:
         members = learn(
             follow=partial(log.fold, of=len(folds)),
             tensorboard=lab.tensorboard(key) if params.train.tensorboard else None,
-            cluster=cluster if cluster.far and len(folds) > 1 else None,
+            cluster=cluster if cluster.far and len(folds) > 1 and not joined() else None,
         )
         with replaced_whole(NETWORKS) as aside:
             save_networks(aside, members.networks)

@@ -25,6 +25,11 @@ class Formula:
         return {"segmentation": answer} | outcomes
 
 
+def everywhere(batch):
+    """Oedema is certain, core is as likely as not."""
+    return np.broadcast_to(np.float32([1.0, 0.5, 0.0]), (*batch.shape[:4], 3))
+
+
 def make_settings(**changes) -> Settings:
     """Settings of a small network that sees 8³ windows; keyword arguments change them."""
     given = {

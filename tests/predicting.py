@@ -10,14 +10,9 @@ from glioseg.data.volumes import Grid, Volume, write_volume
 from glioseg.lab import fetch
 from glioseg.nets import inference
 from glioseg.nets.inference import Segmenter
-from tests.models import Formula, make_settings
+from tests.models import Formula, everywhere, make_settings
 
 GRID = Grid((9, 8, 7), np.diag([1.0, 1, 2, 1]))
-
-
-def everywhere(batch):
-    """Oedema is certain, core is as likely as not."""
-    return np.broadcast_to(np.float32([1.0, 0.5, 0.0]), (*batch.shape[:4], 3))
 
 
 def make_scan(seed=0):
