@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
-from _stage import run, tuned_params
+from _stage import chosen_cluster, run, tuned_params
 from glioseg.data.splits import training_parts
 from glioseg.data.store import open_cases
 from glioseg.files import replaced_whole, write_whole
@@ -25,14 +25,14 @@ NETWORKS, REPORTS = Path("models/trained"), Path("reports/train")
 
 
 def main() -> None:
-    params, lab = tuned_params(), Lab.here()
+    params, lab, cluster = tuned_params(), Lab.here(), chosen_cluster()
     folds = training_parts(json.loads(SPLITS.read_text()), folds=params.train.folds)
     client, init = connect(lab), weights_file(params.train.init_from)
     settings = params.model_dump(mode="json", include={"network", "train", "crop"})
     settings["train"]["init_sha256"] = sha256_files([init]) if init else None
     key, raw = training_key(settings, folds), RAW if params.crop.on_the_fly else None
     counts = [{"train": len(fold["train"]), "validation": len(fold["validation"])} for fold in folds]
-    everything = params.model_dump(mode="json", by_alias=True) | settings
+    everything = params.model_dump(mode="json", by_alias=True, exclude={"compute"}) | settings
     name, state = name_of(params.network), lab.state(key)
     join(params.train)
     require_devices(params.train.devices)
@@ -50,6 +50,7 @@ def main() -> None:
         members = learn(
             follow=partial(log.fold, of=len(folds)),
             tensorboard=lab.tensorboard(key) if params.train.tensorboard else None,
+            cluster=cluster if cluster.far and len(folds) > 1 else None,
         )
         with replaced_whole(NETWORKS) as aside:
             save_networks(aside, members.networks)

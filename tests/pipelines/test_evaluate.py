@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +12,6 @@ import pytest
 import yaml
 
 import evaluate
-from glioseg.cluster import Cluster
 from glioseg.data.answers import Answer, BrainProbabilities, RegionVolume
 from glioseg.data.cases import Case, write_cohort
 from glioseg.data.crop import Placement
@@ -19,11 +19,15 @@ from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import Grid, Volume, read_volume, write_volume
 from glioseg.geometry import Box
 from glioseg.labels import REGIONS, Scheme, regions_from_labels
+from glioseg.nets.kept import KeptModel
+from tests.clusters import scheduler, worker
 from tests.models import make_settings
+from tests.predicting import stand_in
 
 ROOT = Path(__file__).parents[2]
 SHAPE = (30, 34, 28)
 GRID = Grid(SHAPE, np.diag([-1.0, -1, 1, 1]))
+LOAD = KeptModel.load
 RUN = {"run_id": "run-1", "model_id": "model-1"}
 FILES = {"metrics.json", "per_case.csv", "report.html", "scores.json"}
 SPLITS = {"train": ["for training"], "test": ["fits", "missed"]}
@@ -68,7 +72,7 @@ def project(tmp_path, monkeypatch):
 def use(monkeypatch, answer):
     """Let the stage find a model that answers so."""
     model = SimpleNamespace(answer=answer, settings=make_settings())
-    monkeypatch.setattr(evaluate, "load_model", lambda folder: model)
+    monkeypatch.setattr(KeptModel, "load", lambda kept: model)
 
 
 def answer(images, **outcomes):
@@ -80,9 +84,9 @@ def answer(images, **outcomes):
     return Answer(found, np.zeros(SHAPE, np.float32), volumes, said, **outcomes)
 
 
-def change_params(**changes):
+def change_params(section, **changes):
     params = yaml.safe_load(Path("params.yaml").read_text())
-    params["evaluate"] |= changes
+    params[section] |= changes
     Path("params.yaml").write_text(yaml.safe_dump(params))
 
 
@@ -91,9 +95,9 @@ def outs():
 
 
 @pytest.fixture
-def here(monkeypatch):
+def here(project):
     """No worker processes: one test that starts them is enough."""
-    monkeypatch.setattr("glioseg.eval.cases.LOCAL", Cluster("threads"))
+    change_params("compute", cluster="threads")
 
 
 def test_everything_is_left_where_the_next_stage_looks_for_it(project, capsys):
@@ -187,7 +191,7 @@ def test_confidence_is_judged_where_the_model_has_it(project, here, monkeypatch)
 
 
 def test_subsets_and_imagej_stacks_are_made_on_request(project, here):
-    change_params(modality_subsets=True, imagej=True)
+    change_params("evaluate", modality_subsets=True, imagej=True)
     evaluate.main()
     metrics = json.loads(Path("reports/metrics.json").read_text())
     assert len(metrics["modality_subsets"]) == 15
@@ -196,6 +200,34 @@ def test_subsets_and_imagej_stacks_are_made_on_request(project, here):
     assert full["dice"] == {region: metrics["dice"][region]["mean"] for region in REGIONS} | {"mean": 0.5}
     assert {path.name for path in Path("reports/pictures").glob("*.tif")} == {"fits.tif", "missed.tif"}
     assert "Incomplete scans" in Path("reports/report.html").read_text()
+
+
+def test_a_cluster_leaves_the_same_bytes(project, here, monkeypatch, tmp_path_factory):
+    """Two workers, to which as to this process a formula is a network."""
+    monkeypatch.setattr(KeptModel, "load", LOAD)
+    stand_in(monkeypatch)
+    make_settings().save(Path("models/settled"))
+    change_params("evaluate", modality_subsets=True)
+    evaluate.main()
+    first = contents()
+    folder = tmp_path_factory.mktemp("dask")
+    with ExitStack() as stack:
+        address = stack.enter_context(scheduler(folder))
+        for name in ("one", "two"):
+            words = ["--preload", "tests.stand_in_worker"]
+            stack.enter_context(worker(address, folder / f"{name}.log", words=words))
+        monkeypatch.setenv("GLIOSEG_CLUSTER", address)
+        evaluate.main()
+    assert contents() == first
+    cost = json.loads(Path("reports/resources.json").read_text())
+    assert cost["case_s"] > 0
+    assert 0.05 < cost["memory_gb"] < 64
+
+
+def contents():
+    """All that the stage left but what its answers cost."""
+    files = [path for path in Path("reports").rglob("*") if path.is_file() and path.name != "resources.json"]
+    return {path: path.read_bytes() for path in files}
 
 
 @pytest.mark.parametrize("part", ["train", "test"])
