@@ -1,14 +1,11 @@
-"""Studies and runs in PostgreSQL: a real server, as Debian packages it or as it is in PATH."""
+"""Studies and runs in PostgreSQL: a real server."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from threading import Thread
-from urllib.parse import quote
 
 import pytest
 import sqlalchemy as sa
@@ -18,50 +15,16 @@ from optuna.trial import TrialState
 from glioseg.lab.addresses import DATABASE_URL, Lab
 from glioseg.lab.postgres import DatabaseError, in_schema
 from glioseg.lab.promotion.known import champion_version
+from tests.postgres import QUICK, postgres, programs
 from tests.servers import free_port
-
-PASSWORD = "p%/w:d"
-
-
-def programs():
-    """The folder of PostgreSQL's own programs; Debian keeps them out of PATH."""
-    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
-    if debian:
-        return debian[-1]
-    found = shutil.which("initdb")
-    return Path(found).parent if found else pytest.skip("no PostgreSQL: apt-get install postgresql")
 
 
 @pytest.fixture(scope="module")
 def address():
-    """The address of a new database on a server of this module's own, which refuses to run as root."""
-    bins, port = programs(), free_port()
-    as_user = (
-        ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if not os.geteuid() else []
-    )
-    folder = Path(tempfile.mkdtemp(prefix="glioseg-postgres-"))
-    (folder / "password").write_text(PASSWORD)
-    if as_user:
-        shutil.chown(folder, "postgres")
-        shutil.chown(folder / "password", "postgres")
-
-    def run(*words):
-        return subprocess.run([*as_user, *words], cwd=folder, check=True, capture_output=True)
-
-    cluster = ["-D", str(folder / "cluster")]
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-    try:
-        run(
-            *(bins / "initdb", *cluster, "-U", "me", "-A", "scram-sha-256", "--no-sync"),
-            *("--pwfile", folder / "password", "-E", "UTF8", "--locale", "C"),
-        )
-        run(bins / "pg_ctl", *cluster, "-w", "-l", folder / "log", "-o", options, "start")
-        try:
-            yield f"postgresql://me:{quote(PASSWORD, safe='')}@127.0.0.1:{port}/postgres"
-        finally:
-            run(bins / "pg_ctl", *cluster, "-w", "-m", "immediate", "stop")
-    finally:
-        shutil.rmtree(folder)
+    """The address of a new database on a server of this module's own."""
+    bins = programs() or pytest.skip("no PostgreSQL: apt-get install postgresql")
+    with postgres(bins, **QUICK) as address:
+        yield address
 
 
 @pytest.fixture
