@@ -91,7 +91,7 @@ def run(options: Options) -> Result:
     trials = [side.counts[side.unit] - count[side.unit] for side, count in zip(sides, before, strict=True)]
     rows = [
         *_sides_rows(size, trials, alone),
-        {"what": "PostgreSQL", "transactions/s": grown["commits"] / size.seconds, "connections": max(seen)},
+        {"what": "PostgreSQL", "transactions/s": (grown["commits"] + grown["rollbacks"]) / size.seconds, "connections": max(seen)},
         *_latencies(replies),
     ]
     return Result(rows, _goals(size, told, lost, grown), _remarks(size, told))

@@ -1,0 +1,238 @@
+"""Benchmark: crop and predict over a Dask cluster, with one worker and two, and the scheduler alone."""
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+
+from bench.cohort import prepare
+from bench.dask_hosts import Hosts, dask_hosts
+from bench.fit import fit, largest_error
+from bench.options import Options
+from bench.project import CROP, Project, run_command
+from bench.results import Goal, Result, Row
+from bench.worker import QUIET, Worker
+from glioseg.cluster import CLUSTER
+from glioseg.data.cases import COHORT, Case, find_cases, read_cohort
+from glioseg.data.layouts import MODALITIES, SEGMENTATION
+
+TITLE = "Two workers beside one, and what a cluster costs"
+USES = ("real",)
+GOAL = 0.6
+WORKERS = (1, 2)
+PREDICT = (sys.executable, "-c", "from glioseg.cli import app; app()", "predict", "data/raw")
+VERDICT = "reports/validation/raw.json"
+READ = (
+    "from pathlib import Path; from glioseg.data.cases import read_cohort;"
+    " from glioseg.data.records import digest_cases;"
+    " digest_cases(read_cohort(Path('data/raw/cohort.csv')), records=Path('data/.records'))"
+)
+"""What validate leaves to crop beside its verdict: the files' digests."""
+
+Work = Callable[[Hosts], float]
+"""One of the two commands from nothing, on a cluster; its seconds."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many cases, how often each number of them is timed, and how many tasks do nothing."""
+
+    scans: int
+    rounds: Mapping[int, int]
+    tasks: int
+
+
+FULL, SMOKE = Size(16, {8: 3, 32: 2, 128: 2}, 100_000), Size(2, {2: 1, 4: 1}, 1_000)
+
+
+def run(options: Options) -> Result:
+    """Time both commands on clusters of one and of two workers in turn; then send tasks that do nothing."""
+    size, work = SMOKE if options.smoke else FULL, options.work / "scaling"
+    project = Project.make(work / "project", log=options.log("stages"))
+    cases = copies(list(prepare(options).cases.values())[: size.scans], max(size.rounds), work / "labels")
+    _make_model(project.folder / "model", options)
+    with ExitStack() as stack:
+        hosts = [stack.enter_context(_hosts(count, project, options)) for count in WORKERS]
+        taken = {
+            name: _time(each, project, cases, size, hosts)
+            for name, each in {"crop": _crop, "predict": _predict}.items()
+        }
+    nothing = _nothing(size.tasks, project, options)
+    rows = [row for name, pairs in taken.items() for row in _pairs(name, pairs)]
+    rows += [_fitted(name, pairs) for name, pairs in taken.items()]
+    rows += [nothing, _bytes("phantoms", prepare(options).cases.values(), project)]
+    if options.real:
+        rows.append(_bytes("real cases", find_cases(options.real)))
+    return Result(rows, _goals(taken), _remarks(size))
+
+
+def copies(cases: Sequence[Case], count: int, labels: Path) -> list[Case]:
+    """As many cases as one likes of a few scans: the same files but for the label's, whose bytes differ.
+
+    A stage knows a case by the content of its files; without a difference it would crop each scan once.
+
+    Args:
+        cases: with labels.
+        count: how many to make.
+        labels: a folder for their label files.
+    """
+    labels.mkdir(parents=True, exist_ok=True)
+    made = []
+    for index in range(count):
+        case, name = cases[index % len(cases)], f"scan_{index:04d}"
+        label = labels / f"{name}_{SEGMENTATION}.nii.gz"
+        label.write_bytes(stamped(case.files[SEGMENTATION].read_bytes(), index))
+        made.append(replace(case, case=name, files={**case.files, SEGMENTATION: label}))
+    return made
+
+
+def stamped(gzip: bytes, number: int) -> bytes:
+    """A gzip file with a number in the place of its time of change.
+
+    >>> import zlib
+    >>> old = zlib.compress(b"voxels", wbits=31)
+    >>> zlib.decompress(stamped(old, 7), wbits=31), stamped(old, 7) == old
+    (b'voxels', False)
+    """
+    return gzip[:4] + number.to_bytes(4, "little") + gzip[8:]
+
+
+def _make_model(folder: Path, options: Options) -> None:
+    with Worker("ours_predict.py", log=options.log("ours_predict")) as worker:
+        worker.ask("make", out=folder, changes={"inference": {"mirror": False}})
+
+
+def _hosts(count: int, project: Project, options: Options):
+    env = project.environment | {"CUDA_VISIBLE_DEVICES": ""}
+    return dask_hosts(count, cwd=project.folder, env=env, log=options.log("dask"))
+
+
+def _time(
+    work: Callable, project: Project, cases: Sequence[Case], size: Size, hosts: Sequence[Hosts]
+) -> dict[int, list[tuple[float, ...]]]:
+    """Seconds with one worker and with two, for each number of cases; a first round warms workers up."""
+    taken = {}
+    for count, rounds in size.rounds.items():
+        project.give(cases[:count])
+        _accept(project)
+        warm = not taken
+        pairs = [tuple(work(project, each) for each in hosts) for _ in range(rounds + warm)]
+        taken[count] = pairs[warm:]
+    return taken
+
+
+def _accept(project: Project) -> None:
+    """Leave what validate would of sound cases."""
+    cases = read_cohort(project.folder / "data/raw" / COHORT)
+    verdicts = {"cases": {case.case: {"status": "accepted"} for case in cases}}
+    (project.folder / VERDICT).parent.mkdir(parents=True, exist_ok=True)
+    (project.folder / VERDICT).write_text(json.dumps(verdicts))
+    project.run("python", "-c", READ)
+
+
+def _crop(project: Project, hosts: Hosts) -> float:
+    for name in ("data/cropped", "data/.records/crop"):
+        shutil.rmtree(project.folder / name, ignore_errors=True)
+    return _command(project, CROP, hosts)
+
+
+def _predict(project: Project, hosts: Hosts) -> float:
+    shutil.rmtree(project.folder / "answers", ignore_errors=True)
+    return _command(project, (*PREDICT, "-o", "answers", "--model", "model"), hosts)
+
+
+def _command(project: Project, words: Sequence[str], hosts: Hosts) -> float:
+    env = project.environment | QUIET | {CLUSTER: hosts.address}
+    return run_command(words, log=project.log, cwd=project.folder, env=env)
+
+
+def _nothing(tasks: int, project: Project, options: Options) -> Row:
+    """What the scheduler and its client cost where workers have nothing to do."""
+    with _hosts(max(WORKERS), project, options) as hosts:
+        with Worker("ours_tasks.py", log=options.log("ours_tasks")) as worker:
+            seconds = worker.ask("send", address=hosts.address, tasks=tasks)
+            client_gb = worker.ask("peak_gb")
+        return {
+            "what": "tasks that do nothing",
+            "tasks": tasks,
+            "tasks/s": tasks / seconds,
+            "scheduler GB": hosts.scheduler_gb,
+            "client GB": client_gb,
+        }
+
+
+def _pairs(name: str, taken: Mapping[int, Sequence[tuple[float, float]]]) -> list[Row]:
+    return [
+        {
+            "what": name,
+            "cases": count,
+            "1 worker s": median(one for one, _ in pairs),
+            "2 workers s": median(two for _, two in pairs),
+            "ratio": _ratio(pairs),
+            "runs": len(pairs),
+        }
+        for count, pairs in taken.items()
+    ]
+
+
+def _ratio(pairs: Sequence[tuple[float, float]]) -> float:
+    return median(two / one for one, two in pairs)
+
+
+def _fitted(name: str, taken: Mapping[int, Sequence[tuple[float, float]]]) -> Row:
+    seconds = {
+        (count, workers): median(side)
+        for count, pairs in taken.items()
+        for workers, side in zip(WORKERS, zip(*pairs, strict=True), strict=True)
+    }
+    costs = fit(seconds)
+    return {
+        "what": f"{name}: fit",
+        "serial s": costs.serial_s,
+        "case s": costs.case_s,
+        "overhead s": costs.overhead_s,
+        "case s beside another worker": costs.neighbour_s(max(WORKERS)),
+        "fit off by %": 100 * largest_error(costs, seconds),
+    }
+
+
+def _bytes(name: str, cases: Sequence[Case], project: Project | None = None) -> Row:
+    """Bytes of a case: what is read of it, and what crop and predict write."""
+
+    def mb(files: Sequence[Path]) -> float:
+        return sum(file.stat().st_size for file in files) / 1e6
+
+    row = {
+        "what": f"MB a case: {name}",
+        "images MB": median(mb([c.files[m] for m in MODALITIES if m in c.files]) for c in cases),
+    }
+    if project:
+        stored = [path for path in (project.folder / "data/cropped").iterdir() if path.is_dir()]
+        row["store MB"] = median(mb(list(folder.iterdir())) for folder in stored)
+        row["answer MB"] = median(mb([file]) for file in (project.folder / "answers").glob("*.nii.gz"))
+    return row
+
+
+def _goals(taken: Mapping[str, Mapping[int, Sequence[tuple[float, float]]]]) -> list[Goal]:
+    goals = []
+    for name, pairs in taken.items():
+        count = max(pairs)
+        ratio = _ratio(pairs[count])
+        goals.append(
+            Goal(f"{name}, {count} cases: two workers ≤ {GOAL:g}× one worker's time", f"{ratio:.2f}×", ratio <= GOAL)
+        )
+    return goals
+
+
+def _remarks(size: Size) -> list[str]:
+    return [
+        f"Whole commands, start-up included, of {size.scans} scans under as many names as there are cases; workers of"
+        " one thread each have loaded their model before. Predict: the network of params.yaml without mirror"
+        " images.",
+        "Fit: seconds = serial + cases × (case / workers + overhead). Both workers share this machine's two"
+        " cores with the scheduler and the command: what they take from each other is in the overhead.",
+    ]
