@@ -17,7 +17,7 @@ from bench.nnunet_data import NUMBER, write_dataset
 from bench.options import Options
 from bench.project import Project, run_command
 from bench.results import Goal, Result, Row
-from glioseg.cluster import map_cases
+from glioseg.cluster import LOCAL
 from glioseg.data.cases import COHORT, Case, find_cases, read_cohort
 from glioseg.data.store import StoredCase, _pack
 
@@ -91,7 +91,7 @@ def _floor(project: Path, aside: Path) -> float:
     """Seconds a case: two workers side by side, each of which does nothing but what nobody can leave out."""
     shutil.rmtree(aside, ignore_errors=True)
     work = partial(_inflate_and_write, project / "data/cropped", aside)
-    return median(map_cases(work, read_cohort(project / "data/raw" / COHORT), title="floor")) / CORES
+    return median(LOCAL.map(work, read_cohort(project / "data/raw" / COHORT), title="floor")) / CORES
 
 
 def _inflate_and_write(store: Path, aside: Path, case: Case) -> float:

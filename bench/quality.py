@@ -16,7 +16,7 @@ from bench.nnunet_data import DATASET, NUMBER, label_file, write_dataset, write_
 from bench.options import TRAINING, Options, digest
 from bench.results import Goal, Result, Row, once
 from bench.worker import SCRIPTS, Worker
-from glioseg.cluster import map_cases
+from glioseg.cluster import LOCAL
 from glioseg.data.volumes import Volume, read_volume, write_volume
 from glioseg.eval.cases import judge_case, prediction_file
 from glioseg.eval.summary import bootstrap
@@ -156,7 +156,7 @@ def _predict(peer: Worker, cohort: Cohort, work: Path, *, model: Path) -> None:
 def _score(cohort: Cohort, work: Path) -> Row:
     """Mean Dice over the test cases, and the 95 % bootstrap interval of their mean Dice."""
     judge = partial(judge_case, predictions=work / "predictions", pictures=None)
-    table = map_cases(judge, cohort.tests, title="measure")
+    table = LOCAL.map(judge, cohort.tests, title="measure")
     evaluate = load_params().evaluate
     dice = np.array([[row[column] for column in COLUMNS.values()] for row in table], np.float64)
     found = bootstrap(dice, samples=evaluate.bootstrap_samples, seed=evaluate.seed)

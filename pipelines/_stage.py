@@ -9,6 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 import glioseg
+from glioseg.cluster import Cluster, choose_cluster
 from glioseg.params import Params, load_params, with_best
 
 PACKAGE = Path(glioseg.__file__).parent
@@ -28,6 +29,11 @@ def run(main: Callable[[], None]) -> None:
         sys.exit("stopped; run `dvc repro` again to go on")
     except (ValueError, OSError) as error:
         sys.exit(f"{sys.argv[0]}: {error}")
+
+
+def chosen_cluster() -> Cluster:
+    """Where params.yaml or GLIOSEG_CLUSTER says that cases are done; no stage depends on it."""
+    return choose_cluster(load_params().compute)
 
 
 def tuned_params() -> Params:

@@ -10,7 +10,8 @@ from jaxtyping import install_import_hook
 from xdist.scheduler import LoadScopeScheduling
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.pop("GLIOSEG_DATABASE_URL", None)  # a test works in folders of its own, not in a user's database
+for name in ("GLIOSEG_DATABASE_URL", "GLIOSEG_CLUSTER"):
+    os.environ.pop(name, None)  # a test works in folders of its own, not in a user's database or on a user's cluster
 install_import_hook(
     ["glioseg.geometry", "glioseg.labels", "glioseg.data", "glioseg.eval"], "beartype.beartype"
 )

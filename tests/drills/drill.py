@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 from unittest.mock import patch
 
 import yaml
@@ -79,6 +79,7 @@ def configure(project: Path, on_failure: str) -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["data"] = {"source": "folder", "folder": "scans"}
     params["validate"] = {"on_failure": on_failure}
+    params["compute"] = {"cluster": "threads", "workers": 1}  # processes take seconds to start
     (project / "params.yaml").write_text(yaml.safe_dump(params))
     (project / "contract.yaml").write_text(yaml.safe_dump({"shape": {"voxels": list(SHAPE)}}))
 
@@ -88,7 +89,6 @@ def run_stage(name: str, outcome: Outcome, trouble: Trouble) -> None:
     outcome.stage = name
     with (
         patch.object(sys, "argv", [f"{name}.py", *STAGES[name].arguments]),
-        patch("glioseg.data.records.map_cases", one_by_one),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
         warnings.catch_warnings(action="always", category=RuntimeWarning),
@@ -118,11 +118,6 @@ def logged(stream: TextIO) -> Iterator[None]:
         yield
     finally:
         logging.root.removeHandler(handler)
-
-
-def one_by_one(work: Callable[[Any], Any], items: Sequence[Any], *, title: str) -> list[Any]:
-    """Stand in for `map_cases`, whose processes take seconds to start."""
-    return [work(item) for item in items]
 
 
 def half_written(outcome: Outcome) -> list[str]:

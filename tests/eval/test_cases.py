@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from glioseg.cluster import Cluster
 from glioseg.data.volumes import Grid, read_volume
 from glioseg.eval.cases import (
     EvaluationError,
@@ -21,9 +22,7 @@ RAS = np.diag([1.0, 1, 1, 1])
 @pytest.fixture(autouse=True)
 def here(monkeypatch):
     """No worker processes: starting them costs more than these cases do."""
-    monkeypatch.setattr(
-        "glioseg.eval.cases.map_cases", lambda work, items, title: [work(item) for item in items]
-    )
+    monkeypatch.setattr("glioseg.eval.cases.LOCAL", Cluster("threads"))
 
 
 def test_a_perfect_prediction_scores_1_in_both_schemes(write_case, scan, say):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from glioseg.cluster import Cluster
 from glioseg.data.layouts import MODALITIES
 from glioseg.eval.cases import evaluate_cases
 from glioseg.eval.subsets import SUBSETS, subset_dice
@@ -8,9 +9,7 @@ from glioseg.eval.subsets import SUBSETS, subset_dice
 
 @pytest.fixture(autouse=True)
 def here(monkeypatch):
-    monkeypatch.setattr(
-        "glioseg.eval.cases.map_cases", lambda work, items, title: [work(item) for item in items]
-    )
+    monkeypatch.setattr("glioseg.eval.cases.LOCAL", Cluster("threads"))
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 import evaluate
+from glioseg.cluster import Cluster
 from glioseg.data.answers import Answer, BrainProbabilities, RegionVolume
 from glioseg.data.cases import Case, write_cohort
 from glioseg.data.crop import Placement
@@ -92,9 +93,7 @@ def outs():
 @pytest.fixture
 def here(monkeypatch):
     """No worker processes: one test that starts them is enough."""
-    monkeypatch.setattr(
-        "glioseg.eval.cases.map_cases", lambda work, items, title: [work(item) for item in items]
-    )
+    monkeypatch.setattr("glioseg.eval.cases.LOCAL", Cluster("threads"))
 
 
 def test_everything_is_left_where_the_next_stage_looks_for_it(project, capsys):

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import sys
+import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from glioseg.cluster import map_cases
+from glioseg.cluster import LOCAL, Cluster
 from glioseg.data.cases import Case
 from glioseg.files import link_or_copy, write_whole
 from glioseg.progress import track
@@ -51,7 +52,13 @@ class Record:
 
 
 def record_cases(
-    work: Work[Item], items: Sequence[Item], *, facts: Callable[[Item], object], folder: Path, title: str
+    work: Work[Item],
+    items: Sequence[Item],
+    *,
+    facts: Callable[[Item], object],
+    folder: Path,
+    title: str,
+    cluster: Cluster = LOCAL,
 ) -> list[Record]:
     """Do the work for each case whose record is not there, and forget the cases that are not given.
 
@@ -61,6 +68,7 @@ def record_cases(
         facts: all that the work's result depends on beside the code, as JSON holds it.
         folder: of this stage's records.
         title: what the progress line says.
+        cluster: where the work is done.
 
     Returns:
         The records in the order of the cases.
@@ -72,29 +80,39 @@ def record_cases(
     records = [Record(folder / _digest([code, facts(item)])) for item in items]
     todo = {record.folder: item for record, item in zip(records, items, strict=True)}
     todo = {place: item for place, item in todo.items() if not place.exists()}
-    map_cases(partial(_do, work), list(todo.items()), title=title)
+    cluster.map(partial(_do, work), list(todo.items()), title=title)
     _forget(folder, {record.folder.name for record in records})
     return records
 
 
 def _do(work: Work[Item], todo: tuple[Path, Item]) -> None:
+    """Make one record. Two hosts may be at it, if one was taken for lost: the first to end has made it."""
     place, item = todo
-    aside = place.with_name(f".{place.name}.part")
-    shutil.rmtree(aside, ignore_errors=True)
+    if place.exists():
+        return
+    aside = place.with_name(f".{place.name}.{uuid.uuid4().hex}.part")
     aside.mkdir(parents=True)
     try:
         found = work(item, aside)
         (aside / RECORD).write_text(json.dumps(found))
-    except BaseException:
+        _settle(aside, place)
+    finally:
         shutil.rmtree(aside, ignore_errors=True)
-        raise
-    aside.rename(place)
+
+
+def _settle(aside: Path, place: Path) -> None:
+    try:
+        aside.rename(place)
+    except OSError:
+        if not place.exists():
+            raise
 
 
 def _forget(folder: Path, kept: set[str]) -> None:
     for old in folder.iterdir() if folder.is_dir() else ():
         if old.name not in kept:
-            shutil.rmtree(old)
+            # Without errors: a host that was taken for lost may still be writing there.
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def digest_cases(cases: Sequence[Case], *, records: Path) -> dict[str, dict[str, str]]:

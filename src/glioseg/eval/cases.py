@@ -9,7 +9,7 @@ import pandas as pd
 from jaxtyping import UInt8
 from numpy.typing import NDArray
 
-from glioseg.cluster import map_cases
+from glioseg.cluster import LOCAL
 from glioseg.data.answers import Answer
 from glioseg.data.cases import Case
 from glioseg.data.layouts import MODALITIES, SEGMENTATION
@@ -104,7 +104,7 @@ def judge_cases(
         One row a case, worst first: `case`, the columns of `metrics.case_metrics`, those of `answers`.
     """
     work = partial(judge_case, predictions=predictions, pictures=pictures, imagej=imagej)
-    rows = map_cases(work, cases, title="measure")
+    rows = LOCAL.map(work, cases, title="measure")
     table = pd.DataFrame(rows).merge(answers, on="case", validate="one_to_one")
     return table.sort_values(["mean_dice", "case"], ignore_index=True)
 

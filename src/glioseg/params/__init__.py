@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from glioseg.geometry import check_patch
 from glioseg.memory import FLOAT32_BYTES, check_window, peak_gb
+from glioseg.params.compute import Compute
 from glioseg.params.promotion import Register
 from glioseg.params.sections import (
     Crop,
@@ -39,6 +40,7 @@ class Params(Section):
     tune: Tune
     evaluate: Evaluate
     register_: Annotated[Register, Field(alias="register")]
+    compute: Compute = Compute()
 
     @model_validator(mode="after")
     def _fits(self) -> "Params":

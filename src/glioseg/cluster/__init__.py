@@ -1,0 +1,86 @@
+"""One way to map work over cases: on this machine, or on a Dask cluster. Results do not depend on which."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from glioseg.cluster.errors import ClusterError
+from glioseg.cluster.here import map_here
+from glioseg.params.compute import PROCESSES, THREADS, Compute
+from glioseg.settings_file import wrong_value
+
+__all__ = ["CLUSTER", "LOCAL", "Cluster", "ClusterError", "choose_cluster"]
+
+CLUSTER = "GLIOSEG_CLUSTER"
+"""Environment variable that takes the place of `compute.cluster`: many machines may share a params.yaml."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where work over cases is done.
+
+    Attributes:
+        kind: `processes` or `threads` of this machine, `slurm`, or the address of a Dask scheduler.
+        workers: how many; None: one a CPU core. A scheduler has its own.
+        slurm: options of dask-jobqueue's SLURMCluster.
+    """
+
+    kind: str = PROCESSES
+    workers: int | None = None
+    slurm: Mapping[str, Any] | None = None
+
+    def map(
+        self, work: Callable[[Item], Result], items: Sequence[Item], *, title: str, gpu: bool = False
+    ) -> list[Result]:
+        """Apply a function to every item in parallel, with progress.
+
+        On a Dask cluster an item whose worker is lost is done again elsewhere, and one that raises is tried
+        again; so it may be done twice, even at the same time. What it writes must come out whole all the same.
+
+        Args:
+            work: picklable but for threads; called in the folder of this process, wherever it runs.
+            items: one entry a case.
+            title: what the progress line says.
+            gpu: whether a Dask cluster that has workers with the resource `GPU` shall use them alone, for
+                one item at a time.
+
+        Returns:
+            The results, in the order of the items. They travel: keep them small.
+
+        Raises:
+            Whatever `work` raises first; items that have not started are dropped.
+            ClusterError: a machine, not the work, is at fault.
+        """
+        if not items:
+            return []
+        if self.kind in (PROCESSES, THREADS):
+            threads = self.kind == THREADS
+            return map_here(work, items, title=title, threads=threads, workers=self.workers)
+        from glioseg.cluster.far import map_far  # imports Dask, which takes a second
+
+        return map_far(work, items, title=title, cluster=self, gpu=gpu)
+
+
+LOCAL = Cluster()
+"""One process for each CPU core of this machine."""
+
+
+def choose_cluster(compute: Compute) -> Cluster:
+    """The cluster that params.yaml names, or the environment variable in its place.
+
+    Raises:
+        ParamsError: GLIOSEG_CLUSTER holds something else.
+    """
+    kind = os.environ.get(CLUSTER) or compute.cluster
+    try:
+        chosen = Compute.model_validate(compute.model_dump() | {"cluster": kind})
+    except ValidationError as error:
+        raise wrong_value(Path(CLUSTER), error) from None
+    return Cluster(chosen.cluster, chosen.workers, chosen.slurm)

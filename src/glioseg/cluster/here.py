@@ -1,0 +1,47 @@
+"""Work over cases in processes or threads of this machine."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from glioseg.cluster.errors import ClusterError
+from glioseg.progress import track
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def map_here(
+    work: Callable[[Item], Result], items: Sequence[Item], *, title: str, threads: bool, workers: int | None
+) -> list[Result]:
+    """Apply a function to every item in a pool; see `Cluster.map`.
+
+    Args:
+        work: called once an item.
+        items: one entry a case.
+        title: what the progress line says.
+        threads: whether in threads of this process, rather than in processes.
+        workers: how many; None: one a CPU core that this process may use.
+    """
+    count = min(workers or len(os.sched_getaffinity(0)), len(items))
+    with _pool(count, threads=threads) as pool:
+        futures = [pool.submit(work, item) for item in items]
+        try:
+            for done in track(as_completed(futures), title=title, total=len(futures)):
+                done.result()
+        except BrokenProcessPool:
+            raise ClusterError(f"{title}: a worker process was killed; is the memory full?") from None
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+        return [future.result() for future in futures]
+
+
+def _pool(count: int, *, threads: bool) -> Executor:
+    if threads:
+        return ThreadPoolExecutor(count)
+    # "spawn" gives the same clean workers everywhere; "fork" breaks once threads run.
+    return ProcessPoolExecutor(count, multiprocessing.get_context("spawn"))
