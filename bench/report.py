@@ -1,6 +1,7 @@
 """bench/RESULTS.md from the results."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,12 @@ def _section(title: str, record: dict[str, Any]) -> str:
     goals = [{**goal, "reached": "yes" if goal["reached"] else "**no**"} for goal in record["goals"]]
     remarks = [f"- {remark}" for remark in record["remarks"]]
     return "\n".join(
-        [f"## {title}", "", *_table(goals), "", *_table(record["rows"]), "", *remarks, *_origin(record), ""]
+        [f"## {title}", "", *table(goals), "", *table(record["rows"]), "", *remarks, *_origin(record), ""]
     )
 
 
-def _table(rows: list[Row]) -> list[str]:
+def table(rows: Sequence[Row]) -> list[str]:
+    """The lines of a Markdown table; its columns are the rows' keys."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
     lines = [columns, ["---"] * len(columns)]
     lines += [[_cell(row.get(column, "")) for column in columns] for row in rows]
