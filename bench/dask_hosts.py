@@ -47,7 +47,9 @@ def dask_hosts(workers: int, *, cwd: Path, env: Mapping[str, str], log: Path) ->
     with ExitStack() as stack:
 
         def start(*words: str) -> int:
-            return stack.enter_context(_running([sys.executable, "-m", "dask", *words, *common], cwd, env, log))
+            return stack.enter_context(
+                _running([sys.executable, "-m", "dask", *words, *common], cwd, env, log)
+            )
 
         scheduler_pid = start("scheduler", "--host", "127.0.0.1", "--port", str(port))
         for _ in range(workers):
@@ -62,9 +64,7 @@ def _running(words: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path)
     """A process in a group of its own, which is ended whole: a worker has a nanny."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as said:
-        process = subprocess.Popen(
-            words, cwd=cwd, env=env, stdout=said, stderr=said, start_new_session=True
-        )
+        process = subprocess.Popen(words, cwd=cwd, env=env, stdout=said, stderr=said, start_new_session=True)
     try:
         yield process.pid
     finally:

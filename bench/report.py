@@ -56,12 +56,13 @@ def _cell(value: object) -> str:
 
 def _origin(record: dict[str, Any]) -> list[str]:
     machine = record["machine"]
-    ours, peers = (
-        ", ".join(f"{name} {version}" for name, version in machine[side].items())
-        for side in ("ours", "peers")
-    )
+    versions = [
+        f"{side} on " + ", ".join(f"{name} {version}" for name, version in machine[key].items())
+        for side, key in (("glioseg", "ours"), ("peers", "peers"))
+        if machine[key]
+    ]
     return [
         f"- {record['date']}; {machine['processor']}, {machine['cores']} cores used,"
         f" {machine['memory_gb']} GB, {' '.join(machine['flags'])}; Python {machine['python']}.",
-        f"- glioseg on {ours}; peers on {peers}.",
+        f"- {'; '.join(versions)}.",
     ]

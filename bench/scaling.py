@@ -261,10 +261,10 @@ def _goals(taken: Mapping[str, Pairs]) -> list[Goal]:
 
 def _remarks(size: Size) -> list[str]:
     return [
-        f"Whole commands, start-up included, of {size.scans} scans under as many names as there are cases; workers of"
-        " one thread each have loaded their model before. Predict: the network of params.yaml without mirror"
-        " images.",
+        f"Whole commands, start-up included, on {size.scans} scans under as many names as there are cases."
+        " Workers have one thread each, and have loaded their model before. Predict: the network of"
+        " params.yaml without mirror images.",
         "Fit: seconds = serial + cases × (case / workers + overhead). Both workers share this machine's two"
-        " cores with the scheduler and the command: what they take from each other is in the overhead. Client s:"
-        " what the command itself uses of a processor.",
+        " cores with the scheduler and the command: what they take from each other is in the overhead."
+        " Client s: what the command itself uses of a processor.",
     ]

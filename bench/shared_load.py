@@ -91,7 +91,11 @@ def run(options: Options) -> Result:
     trials = [side.counts[side.unit] - count[side.unit] for side, count in zip(sides, before, strict=True)]
     rows = [
         *_sides_rows(size, trials, alone),
-        {"what": "PostgreSQL", "transactions/s": (grown["commits"] + grown["rollbacks"]) / size.seconds, "connections": max(seen)},
+        {
+            "what": "PostgreSQL",
+            "transactions/s": (grown["commits"] + grown["rollbacks"]) / size.seconds,
+            "connections": max(seen),
+        },
         *_latencies(replies),
     ]
     return Result(rows, _goals(size, told, lost, grown), _remarks(size, told))
@@ -120,10 +124,13 @@ def _sides(options: Options, size: Size) -> Iterator[tuple[Lab, list[Side]]]:
             worker.ask("connect", uri=uri, **shared)
         for worker in searching:
             worker.ask("enter", root=lab.root, url=lab.database_url, name="a study", epochs=EPOCHS)
-        yield lab, [
-            Side(logging, "runs", "log", {"epochs": EPOCHS}),
-            Side(searching, "trials", "work", {"epoch_s": EPOCH_S}),
-        ]
+        yield (
+            lab,
+            [
+                Side(logging, "runs", "log", {"epochs": EPOCHS}),
+                Side(searching, "trials", "work", {"epoch_s": EPOCH_S}),
+            ],
+        )
 
 
 def _prepare(lab: Lab) -> dict[str, str]:

@@ -4,7 +4,6 @@ import gzip
 import json
 
 import pytest
-
 from bench.fit import Costs, fit, largest_error
 from bench.plan import PAGE, RESULTS, Figures, Job, figures, fill, tables
 from bench.scaling import stamped
@@ -47,7 +46,7 @@ def test_a_stamp_changes_the_bytes_and_not_the_content():
 
 
 def test_a_part_is_full_where_workers_ask_for_all_that_it_can_do():
-    """Crop: 0.4 s a case of a worker; 1 ms of the scheduler; 10 ms of the command; 22 MB at 110 MB/s are 0.2 s."""
+    """Crop: 0.4 s of a worker, 1 ms of the scheduler, 10 ms of the command; 22 MB at 110 MB/s are 0.2 s."""
     full = KNOWN.full_at("crop")
     assert full == pytest.approx({"scheduler": 400, "command": 40, "1 Gbit/s": 2, "10 Gbit/s": 20})
 

@@ -39,7 +39,7 @@ class Kept:
         return ()
 
 
-class Trial:
+class Arithmetic:
     """An objective that is the better the nearer the learning rate is to 0.003; it counts its reports."""
 
     def __init__(self, epochs: int, epoch_s: float) -> None:
@@ -47,6 +47,7 @@ class Trial:
         self.report_ms: list[float] = []
 
     def __call__(self, values: Values, report: Report) -> Measures:
+        """Sleep and report, epoch after epoch."""
         for epoch in range(self.epochs):
             time.sleep(self.epoch_s)
             dice = 0.9 - 50 * abs(values["learning_rate"] - 0.003) - 0.1 / (epoch + 1)
@@ -70,11 +71,11 @@ def work(*, seconds: float, epoch_s: float) -> dict[str, object]:
     """Run one trial after another until the time is up, as `glioseg.lab.search.search` does.
 
     Returns:
-        `counts`: of trials, by outcome and in all, and of reported epochs; `ms`: the milliseconds of each call.
+        `counts`: of trials, by outcome and in all, and of reported epochs; `ms`: milliseconds of each call.
     """
     end, observer = time.monotonic() + seconds, Kept()
     lab, tune, study = STATE["lab"], STATE["tune"], STATE["study"]
-    objective, take_ms = Trial(tune.epochs, epoch_s), []
+    objective, take_ms = Arithmetic(tune.epochs, epoch_s), []
     with on_duty(lab) as worker:
         queue, progress = Queue(study, lab, tune, worker), Progress(study, tune)
         while time.monotonic() < end:
