@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from _stage import RECORDS, run
+from _stage import RECORDS, chosen_cluster, run
 from glioseg.data.acquire import acquire_folder, acquire_phantoms
 from glioseg.params import load_params
 
@@ -10,11 +10,13 @@ RAW = Path("data/raw")
 
 
 def main() -> None:
-    params = load_params()
+    params, cluster = load_params(), chosen_cluster()
     if scans := params.data.scans:
-        cases = acquire_folder(RAW, source=scans, scheme=params.data.scheme, records=RECORDS)
+        scheme = params.data.scheme
+        cases = acquire_folder(RAW, source=scans, scheme=scheme, records=RECORDS, cluster=cluster)
     else:
-        cases = acquire_phantoms(RAW, cases=params.phantom.cases, seed=params.phantom.seed, records=RECORDS)
+        count, seed = params.phantom.cases, params.phantom.seed
+        cases = acquire_phantoms(RAW, cases=count, seed=seed, records=RECORDS, cluster=cluster)
     labelled = sum(case.labelled for case in cases)
     schemes = " and ".join(sorted({case.scheme for case in cases}))
     print(f"acquire: {len(cases)} cases in {RAW}, {labelled} with a segmentation ({schemes})")

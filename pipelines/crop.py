@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from _stage import RECORDS, run
+from _stage import RECORDS, chosen_cluster, run
 from glioseg.data.cases import COHORT, read_cohort
 from glioseg.data.store import store_cohort
 from glioseg.params import load_params
@@ -16,7 +16,14 @@ def main() -> None:
     verdicts = json.loads(VERDICT.read_text())["cases"]
     cases = [c for c in read_cohort(RAW / COHORT) if verdicts[c.case]["status"] == "accepted"]
     kept = () if params.on_the_fly else params.spacings_mm
-    store_cohort(CROPPED, cases, margin_vox=params.margin_vox, spacings_mm=kept, records=RECORDS)
+    store_cohort(
+        CROPPED,
+        cases,
+        margin_vox=params.margin_vox,
+        spacings_mm=kept,
+        records=RECORDS,
+        cluster=chosen_cluster(),
+    )
     what = (
         f"stored at {' and '.join(f'{n} mm' for n in kept)}" if kept else "placed, to be cropped on the fly"
     )

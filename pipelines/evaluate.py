@@ -2,17 +2,20 @@
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
-from _stage import run, tuned_params
+from _stage import chosen_cluster, run, tuned_params
 from glioseg.data.cases import COHORT, Case, read_cases
 from glioseg.eval.cases import judge_cases, predict_cases
-from glioseg.eval.resources import Meter
+from glioseg.eval.resources import resources
 from glioseg.eval.summary import headline, summarise
 from glioseg.eval.table import dice_table, lesion_line
 from glioseg.files import replaced_whole, write_whole
-from glioseg.lab.lineage import TEST_FILES, origin
+from glioseg.lab.lineage import TEST_FILES, origin, sha256_files
 from glioseg.nets.inference import load_model
+from glioseg.nets.kept import KeptModel
+from glioseg.nets.settings import Settings
 
 RAW, SPLITS = Path("data/raw"), Path("data/splits.json")
 MODEL, RECORD, REPORTS = Path("models/settled"), Path("reports/settle/model.json"), Path("reports")
@@ -30,23 +33,26 @@ def main() -> None:
     from glioseg.lab.tracking import flatten, log_evaluation
 
     params, trained = tuned_params(), json.loads(RECORD.read_text())
-    asked, cases, segmenter = params.evaluate, cases_of("test"), load_model(MODEL)
+    asked, cases, cluster = params.evaluate, cases_of("test"), chosen_cluster()
+    # One process of this machine is enough for a network, which uses all cores.
+    far, model = (cluster, kept_model()) if cluster.far else (None, load_model(MODEL))
     learned = cases_of("train", "validation") if params.train.folds > 1 else cases_of("train")
-    answer = Meter(segmenter.answer)
     with replaced_whole(REPORTS / "predictions") as masks, replaced_whole(REPORTS / "pictures") as pictures:
-        answers, resources = predict_cases(answer, cases, masks), answer.resources()
-        table = judge_cases(cases, answers, predictions=masks, pictures=pictures, imagej=asked.imagej)
+        answers, costs = predict_cases(model, cases, masks, cluster=far)
+        judge = partial(judge_cases, imagej=asked.imagej, cluster=cluster)
+        table = judge(cases, answers, predictions=masks, pictures=pictures)
         metrics = summarise(table, samples=asked.bootstrap_samples, seed=asked.seed)
         metrics |= outcome_scores(table, training=learned)
         if asked.modality_subsets:
-            metrics["modality_subsets"] = subset_dice(segmenter.answer, cases)
+            metrics["modality_subsets"] = subset_dice(model, cases, cluster=far)
         facts = origin((file for case in cases for file in case.files.values()), trained)
-        everything = params.model_dump(mode="json", by_alias=True) | {"model": asdict(segmenter.settings)}
+        everything = params.model_dump(mode="json", by_alias=True) | {"model": asdict(Settings.load(MODEL))}
         settings = {name: everything[name] for name in SHOWN}
         page = write_report(table, metrics, pictures=pictures, origin=facts, params=flatten(settings))
     write_whole(PER_CASE, table.to_csv(index=False).encode())
     write_whole(PAGE, page.encode())
-    for path, numbers in ((METRICS, metrics), (SCORES, headline(metrics)), (RESOURCES, resources)):
+    cost = resources(costs)
+    for path, numbers in ((METRICS, metrics), (SCORES, headline(metrics)), (RESOURCES, cost)):
         write_whole(path, json.dumps(numbers, indent=2, allow_nan=False).encode() + b"\n")
     files = [METRICS, PER_CASE, PAGE, *sorted((REPORTS / "pictures").iterdir())]
     log_evaluation(
@@ -54,11 +60,15 @@ def main() -> None:
         params=everything,
         cases=len(cases),
         test_data=facts[TEST_FILES],
-        metrics=metrics | resources,
+        metrics=metrics | cost,
         files=files,
     )
     print(f"evaluate: {len(cases)} test cases, pictures and all numbers in {PAGE}\n\n{dice_table(metrics)}")
     print(lesion_line(metrics))
+
+
+def kept_model() -> KeptModel:
+    return KeptModel((MODEL,), sha256_files(file for file in MODEL.iterdir() if file.is_file()))
 
 
 def cases_of(*parts: str) -> list[Case]:

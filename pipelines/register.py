@@ -65,7 +65,7 @@ def score(folder: Path) -> "pd.DataFrame":
     from glioseg.nets.inference import load_model
 
     tests = json.loads(SPLITS.read_text())["test"]
-    return evaluate_cases(load_model(folder).answer, read_cases(COHORT, tests))
+    return evaluate_cases(load_model(folder), read_cases(COHORT, tests))
 
 
 if __name__ == "__main__":

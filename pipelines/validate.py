@@ -5,7 +5,7 @@ from importlib import import_module
 from pathlib import Path
 from threading import Thread
 
-from _stage import RECORDS, run
+from _stage import RECORDS, chosen_cluster, run
 from glioseg.data.cases import COHORT, read_cohort
 from glioseg.data.store_survey import measure_store
 from glioseg.data.survey import measure_cohort
@@ -26,7 +26,7 @@ def validate_raw() -> Verdict:
     load_contracts()
     contract, on_failure = load_contract(Path(CONTRACT)), load_params().validate_.on_failure
     cases = read_cohort(RAW / COHORT)
-    rows = measure_cohort(cases, records=RECORDS)
+    rows = measure_cohort(cases, records=RECORDS, cluster=chosen_cluster())
     from glioseg.data.contracts import check_raw
 
     return check_raw(cases, rows, contract, on_failure=on_failure, docs=DOCS / "raw")
@@ -36,7 +36,9 @@ def validate_cropped() -> Verdict:
     load_contracts()
     crop = load_params().crop
     raw = RAW if crop.on_the_fly else None
-    rows = measure_store(CROPPED, spacings_mm=crop.spacings_mm, raw=raw, records=RECORDS)
+    rows = measure_store(
+        CROPPED, spacings_mm=crop.spacings_mm, raw=raw, records=RECORDS, cluster=chosen_cluster()
+    )
     from glioseg.data.contracts import check_cropped
 
     return check_cropped(rows, docs=DOCS / "cropped")

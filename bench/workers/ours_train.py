@@ -53,7 +53,7 @@ def predict(*, model: str, mirror: bool, cohort: str, names: list[str], out: str
     begun = time.monotonic()
     trained = load_model(Path(model))
     segmenter = Segmenter(trained.models, replace(trained.settings, mirror=mirror))
-    predict_cases(segmenter.answer, cases, Path(out))
+    predict_cases(segmenter, cases, Path(out))
     return time.monotonic() - begun
 
 

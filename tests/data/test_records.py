@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from glioseg.cluster import ClusterError
+from glioseg.cluster import LOCAL, ClusterError
 from glioseg.data import records
 from glioseg.data.records import digest_files, record_cases
 from tests.recorded import Given, facts, write_name
 
 
 def do(folder: Path, *given: Given) -> list[records.Record]:
-    return record_cases(write_name, given, facts=facts, folder=folder, title="write")
+    return record_cases(write_name, given, facts=facts, reads=lambda _: (), folder=folder, title="write")
 
 
 def plain(*names: str) -> list[Given]:
@@ -77,13 +77,13 @@ def test_a_digest_is_remembered_until_the_file_changes(tmp_path):
     # SHA-256 of nothing, and of "abc": FIPS 180-2, appendix B.1.
     nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert digest_files([file], table=table) == {file: nothing}
+    assert digest_files([file], table=table, cluster=LOCAL) == {file: nothing}
     known = json.loads(table.read_text())
     known[str(file)][-1] = "remembered"
     table.write_text(json.dumps(known))
-    assert digest_files([file], table=table) == {file: "remembered"}
+    assert digest_files([file], table=table, cluster=LOCAL) == {file: "remembered"}
     file.write_bytes(b"abc")
-    assert digest_files([file], table=table) == {file: abc}
+    assert digest_files([file], table=table, cluster=LOCAL) == {file: abc}
     file.unlink()
-    assert digest_files([file], table=table) == {file: ""}
+    assert digest_files([file], table=table, cluster=LOCAL) == {file: ""}
     assert json.loads(table.read_text()) == {}

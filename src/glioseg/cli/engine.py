@@ -1,12 +1,20 @@
 """The model that a command calls: where it lies, what it is, and how it is loaded."""
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from glioseg.data.terms import CONTRACT, Contract, load_contract
-from glioseg.nets.inference import Segmenter
+
+if TYPE_CHECKING:
+    from glioseg.nets.kept import KeptModel
+
+LENT = ".model"
+"""Where, beside the answers, workers find the model; it is removed at the end."""
 
 
 @dataclass(frozen=True)
@@ -30,28 +38,52 @@ class Engine:
     @cached_property
     def facts(self) -> dict[str, object]:
         """All that an answer depends on beside the scans."""
-        from glioseg.lab.lineage import sha256_files, training_code
+        from glioseg.lab.lineage import training_code
 
-        files = [[file for file in folder.glob("*") if file.is_file()] for folder in self.folders]
         return {
-            "models": [sha256_files(each) for each in files],
+            "models": self._digests,
             "mirror": self.mirror,
             "memory_gb": self.memory_gb,
             "code": training_code(),
         }
 
-    def load(self) -> Segmenter:
-        """The models as one."""
-        from glioseg.nets.inference import load_ensemble
+    @cached_property
+    def _digests(self) -> list[str]:
+        from glioseg.lab.lineage import sha256_files
 
-        segmenter = load_ensemble(list(self.folders))
-        own = segmenter.settings
-        settings = replace(
-            own,
-            mirror=self.mirror or own.mirror,
-            memory_gb=own.memory_gb if self.memory_gb is None else self.memory_gb,
-        )
-        return replace(segmenter, settings=settings)
+        return [sha256_files(file for file in folder.glob("*") if file.is_file()) for folder in self.folders]
+
+    @property
+    def model(self) -> "KeptModel":
+        """The models as one."""
+        from glioseg.nets.kept import KeptModel
+
+        return KeptModel(self.folders, repr(self._digests), self.mirror, self.memory_gb)
+
+    @property
+    def modality_dropout(self) -> float:
+        """The least that a model was trained with."""
+        from glioseg.nets.settings import Settings
+
+        return min(Settings.load(folder).modality_dropout for folder in self.folders)
+
+    @contextmanager
+    def lent(self, beside: Path, *, threads: int | None) -> Iterator["KeptModel"]:
+        """Lend the models to workers, which reach the folder of the answers but perhaps no registry.
+
+        Args:
+            beside: the folder of the answers.
+            threads: of each worker; None: its own affair.
+        """
+        place = beside / LENT
+        shutil.rmtree(place, ignore_errors=True)
+        copies = tuple(place / str(number) for number in range(len(self.folders)))
+        try:
+            for folder, copy in zip(self.folders, copies, strict=True):
+                shutil.copytree(folder, copy)
+            yield replace(self.model, folders=copies, threads=threads)
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def find_engine(models: Sequence[str], *, mirror: bool, memory_gb: float | None) -> Engine:

@@ -2,24 +2,21 @@
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from glioseg.cli.asked import Address, Workers, asked_cluster
 from glioseg.cli.engine import Engine, find_engine
-from glioseg.cli.summary import refused_row, segmented_row
+from glioseg.cli.segment import Outcome, Terms, Todo, segment_case
+from glioseg.cli.summary import Row, refused_row
 from glioseg.cli.work import Work, plan
-from glioseg.data.answers import Answer
+from glioseg.cluster import Cluster
 from glioseg.data.cases import Case, find_cases
-from glioseg.data.guard import check_case
 from glioseg.data.layouts import MODALITIES
-from glioseg.data.scans import open_scans
-from glioseg.data.verdict import Finding
-from glioseg.data.volumes import Grid, Volume, write_volume
-from glioseg.labels import to_scheme
-from glioseg.nets.inference import Segmenter
 from glioseg.progress import track
 
 CHAMPION = "models:/glioseg@champion"
@@ -48,6 +45,9 @@ MemoryGb = Annotated[
     typer.Option(min=0, help="Memory to keep within, instead of the model's own inference.memory_gb."),
 ]
 
+REST = 10
+"""How many times as long as writing the summary takes is to pass before it is written again, on a cluster."""
+
 
 def predict(
     scans: ScanFolder,
@@ -56,6 +56,8 @@ def predict(
     entropy: Entropy = False,
     mirror: Mirror = False,
     memory_gb: MemoryGb = None,
+    cluster: Address = None,
+    workers: Workers = None,
 ) -> None:
     """Segment one case or a folder of cases, with or without a segmentation present.
 
@@ -68,11 +70,15 @@ def predict(
     In a folder, summary.csv says of each case how it went. Called again, the command goes on where it
     stopped: it skips a case whose answer lies there and was made by this model, with these options, of these
     files.
+
+    With --cluster each case is a task for the workers of a Dask cluster, which must reach the scans and the
+    output at the same paths; see docs/clusters.md.
     """
     try:
+        where = asked_cluster(cluster, workers)
         cases = find_cases(scans)
         work = plan(cases, output, entropy=entropy)
-        refused = _predict(cases, work, model, mirror=mirror, memory_gb=memory_gb)
+        refused = _predict(cases, work, model, where, mirror=mirror, memory_gb=memory_gb)
     except (ValueError, OSError) as error:
         sys.exit(f"glioseg predict: {error}")
     if refused:
@@ -80,7 +86,13 @@ def predict(
 
 
 def _predict(
-    cases: Sequence[Case], work: Work, models: Sequence[str], *, mirror: bool, memory_gb: float | None
+    cases: Sequence[Case],
+    work: Work,
+    models: Sequence[str],
+    cluster: Cluster | None,
+    *,
+    mirror: bool,
+    memory_gb: float | None,
 ) -> int:
     """Segment what is to be segmented; how many cases were refused."""
     sound = [case for case in cases if _has_images(case, work)]
@@ -88,15 +100,15 @@ def _predict(
     if not sound:
         return refused
     engine = find_engine(models, mirror=mirror, memory_gb=memory_gb)
-    todo = work.left(sound, engine)
+    terms = work.terms(engine)
+    todo = work.left(sound, terms, cluster)
     if len(todo) < len(sound):
         print(f"{len(sound) - len(todo)} of {len(sound)} cases are finished already")
-    if todo:
-        segmenter = engine.load()
-        _warn_of_missing(todo, segmenter)
-        for case in track(todo, title="predict", total=len(todo)):
-            refused += not _predict_case(segmenter, case, work, engine)
-    return refused
+    if not todo:
+        return refused
+    if cluster is None:
+        return refused + _follow(_one_by_one(engine, work, todo, terms), work, rest=0)
+    return refused + _follow(_side_by_side(engine, work, todo, terms, cluster), work, rest=REST)
 
 
 def _has_images(case: Case, work: Work) -> bool:
@@ -105,76 +117,68 @@ def _has_images(case: Case, work: Work) -> bool:
     if not found:
         error = f"{case.case}: no modality: expected at least one of {', '.join(MODALITIES)}"
         _say(error)
-        work.keep(refused_row(case, error))
+        work.keep([refused_row(case, error)])
     return found
 
 
-def _say(line: str) -> None:
-    print(f"glioseg predict: {line}", file=sys.stderr)
+def _one_by_one(engine: Engine, work: Work, todo: Sequence[Todo], terms: Terms) -> Iterator[Outcome]:
+    """Segment cases in this process."""
+    segmenter = engine.model.load()
+    _warn_of_missing(todo, segmenter.settings.modality_dropout)
+    for each in track(todo, title="predict", total=len(todo)):
+        work.drop([each])
+        yield segment_case(each, model=segmenter, terms=terms)
 
 
-def _warn_of_missing(cases: Sequence[Case], segmenter: Segmenter) -> None:
-    incomplete = any(name not in case.files for case in cases for name in MODALITIES)
-    if incomplete and not segmenter.settings.modality_dropout:
+def _side_by_side(
+    engine: Engine, work: Work, todo: Sequence[Todo], terms: Terms, cluster: Cluster
+) -> Iterator[Outcome]:
+    """Segment cases on workers; they come as they end."""
+    _warn_of_missing(todo, engine.modality_dropout)
+    work.drop(todo)
+    with engine.lent(work.folder, threads=cluster.threads_each) as model:
+        task = partial(segment_case, model=model, terms=terms)
+        yield from cluster.each(task, todo, title="predict", gpu=True)
+
+
+def _warn_of_missing(todo: Sequence[Todo], modality_dropout: float) -> None:
+    incomplete = any(name not in each.case.files for each in todo for name in MODALITIES)
+    if incomplete and not modality_dropout:
         _say(
             "warning: the model was trained with train.modality_dropout 0:"
             " where modalities are missing, expect worse labels"
         )
 
 
-def _predict_case(segmenter: Segmenter, case: Case, work: Work, engine: Engine) -> bool:
-    """Segment one case and write down how it went; whether the contract let it pass."""
-    start = time.monotonic()
-    content = work.made_of(case, engine)
-    scans = open_scans(case, MODALITIES)
-    found = _weighty(check_case(case, scans, engine.contract))
-    critical = [str(finding) for finding in found if finding.severity == "critical"]
-    if critical:
-        work.keep(refused_row(case, "; ".join(critical)))
-        return False
-    images = {role: scan.volume for role, scan in scans.items() if scan.volume is not None}
-    answer = _answer(segmenter, case, images)
-    work.drop(case)
-    _write(answer, case, next(iter(images.values())).grid, work.files(case))
-    seconds = time.monotonic() - start
-    work.keep(
-        segmented_row(case, answer, model=engine.name, warnings=found, seconds=seconds, made_of=content)
-    )
-    print(f"{case.case}: {work.targets[case.case]}: {_summary(answer)}")
-    return True
+def _follow(outcomes: Iterator[Outcome], work: Work, *, rest: int) -> int:
+    """Say how cases went as they end, and write it down; how many were refused.
 
-
-def _weighty(found: Sequence[Finding]) -> list[Finding]:
-    """The findings that are more than a note, each of which is said."""
-    weighty = [finding for finding in found if finding.severity != "info"]
-    for finding in weighty:
-        _say(f"warning: {finding}" if finding.severity == "warning" else str(finding))
-    return weighty
-
-
-def _answer(segmenter: Segmenter, case: Case, images: Mapping[str, Volume]) -> Answer:
+    Args:
+        outcomes: of the cases.
+        work: keeps the rows.
+        rest: how many times as long as writing them took the last time is to pass until the next time:
+            the table is written whole, and a cluster may end a hundred cases meanwhile.
+    """
+    refused, due, rows = 0, 0.0, list[Row]()
     try:
-        return segmenter.answer(images)
-    except ValueError as error:
-        raise ValueError(f"{case.case}: {error}") from None
+        for outcome in outcomes:
+            _tell(outcome)
+            refused += outcome.refused
+            rows.append(outcome.row)
+            if (begun := time.monotonic()) >= due:
+                work.keep(rows)
+                rows, due = [], begun + (rest + 1) * (time.monotonic() - begun)
+    finally:
+        work.keep(rows)
+    return refused
 
 
-def _write(answer: Answer, case: Case, grid: Grid, files: Sequence[Path]) -> None:
-    arrays = (to_scheme(answer.labels, case.scheme), answer.entropy_bits)
-    for file, array in zip(files, arrays, strict=False):
-        write_volume(file, Volume(array, grid))
+def _tell(outcome: Outcome) -> None:
+    for warning in outcome.warnings:
+        _say(warning)
+    if outcome.line:
+        print(outcome.line)
 
 
-def _summary(answer: Answer) -> str:
-    """One line: volumes with their intervals, outcomes where there are any, and what was missing."""
-    parts = [
-        f"{name} {volume.ml:.1f} ml ({volume.low_ml:.1f} to {volume.high_ml:.1f})"
-        for name, volume in answer.volumes.items()
-    ]
-    if answer.grade_lgg is not None:
-        parts.append(f"low grade {answer.grade_lgg:.0%}")
-    if answer.survival_days is not None:
-        parts.append(f"survival {answer.survival_days:.0f} days")
-    if answer.missing:
-        parts.append(f"missing {' and '.join(answer.missing)}")
-    return ", ".join(parts)
+def _say(line: str) -> None:
+    print(f"glioseg predict: {line}", file=sys.stderr)

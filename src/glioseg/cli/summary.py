@@ -1,4 +1,4 @@
-"""summary.csv of a folder of answers: a row a case, written as soon as the case is finished."""
+"""summary.csv of a folder of answers: a row a case, written while cases are finished."""
 
 import csv
 import hashlib
@@ -24,8 +24,8 @@ Row = dict[str, str]
 class Summary:
     """The table of what lies in a folder.
 
-    The whole table is written anew for each case, aside and then renamed: whenever the command is
-    killed, every case that was finished is in it.
+    The whole table is written anew for each change, aside and then renamed: whenever the command is
+    killed, all that was put into it is there.
     """
 
     path: Path
@@ -34,15 +34,16 @@ class Summary:
         """What each case that was segmented was made of."""
         return {row["case"]: row["made_of"] for row in self._rows() if row["status"] == SEGMENTED}
 
-    def put(self, row: Row) -> None:
-        """Add the row of a case, in the place of an earlier one."""
-        self._write({known["case"]: known for known in self._rows()} | {row["case"]: row})
+    def put(self, rows: Sequence[Row]) -> None:
+        """Add rows of cases, in the place of earlier ones."""
+        self._write({row["case"]: row for row in (*self._rows(), *rows)})
 
-    def drop(self, case: str) -> None:
-        """Take out the row of a case."""
-        rows = {known["case"]: known for known in self._rows()}
-        if rows.pop(case, None):
-            self._write(rows)
+    def drop(self, cases: Sequence[str]) -> None:
+        """Take out the rows of cases."""
+        known, gone = self._rows(), set(cases)
+        kept = {row["case"]: row for row in known if row["case"] not in gone}
+        if len(kept) < len(known):
+            self._write(kept)
 
     def _write(self, rows: Mapping[str, Row]) -> None:
         text = io.StringIO(newline="")

@@ -1,26 +1,51 @@
 """`glioseg tune-worker`: help to run the trials of a study."""
 
+import os
+import socket
 import sys
 
-from glioseg.params import load_params
+from glioseg.cli.asked import Address, Workers, asked_cluster
+from glioseg.cli.helpers import Helper
+from glioseg.cluster import Cluster
+from glioseg.lab.addresses import DATABASE_URL
+from glioseg.params import Params, load_params
 from glioseg.settings_file import ParamsError
 
 
-def tune_worker() -> None:
+def tune_worker(cluster: Address = None, workers: Workers = None) -> None:
     """Work on the study of the present params.yaml, data and code until it is finished.
 
     Start it in a folder of the project as often as there are processors to keep busy, while `dvc repro`
     runs the stage tune or before. Other machines need GLIOSEG_DATABASE_URL, and the same commit and data.
+
+    With --cluster it starts one on each worker of a Dask cluster, with --workers so many; see
+    docs/clusters.md.
     """
     try:
-        params = load_params()
+        params, where = load_params(), asked_cluster(cluster, workers)
         if not params.tune.trials:
             raise ParamsError("params.yaml: tune.trials: expected at least 1, got 0")
-        from glioseg.lab.tuning import work  # MLflow, Optuna: only once the settings are sound
-
-        study = work(params).study
+        done = _everywhere(where, workers) if where else _here(params)
     except KeyboardInterrupt:
         sys.exit("stopped; another worker, or this one started again, goes on")
     except (ValueError, OSError) as error:
         sys.exit(f"glioseg tune-worker: {error}")
-    print(f"tune-worker: {study.study_name} is finished")
+    print(f"tune-worker: {done}")
+
+
+def _here(params: Params) -> str:
+    from glioseg.lab.tuning import work  # MLflow, Optuna: only once the settings are sound
+
+    return f"{work(params).study.study_name} is finished"
+
+
+def _everywhere(cluster: Cluster, workers: int | None) -> str:
+    """Start workers, and say how they ended; one that failed does not stop the others."""
+    helper = Helper(socket.gethostname(), os.environ.get(DATABASE_URL))
+    count = workers or cluster.size
+    errors = [error for error in cluster.each(helper, range(count), title="tune workers", gpu=True) if error]
+    if len(errors) == count:
+        raise OSError(f"each of {count} workers failed, the last one: {errors[-1]}")
+    for error in errors:
+        print(f"glioseg tune-worker: {error}", file=sys.stderr)
+    return f"the study is finished by {count} workers"

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from glioseg.cli.engine import Engine
+from glioseg.cli.segment import Terms, Todo
 from glioseg.cli.summary import SUMMARY, Row, Summary, made_of
+from glioseg.cluster import Cluster
 from glioseg.data.cases import Case
 
 NIFTI = (".nii", ".nii.gz")
@@ -13,9 +16,10 @@ NIFTI = (".nii", ".nii.gz")
 
 @dataclass(frozen=True)
 class Work:
-    """Where answers go: `targets` by case, `summary` where they go to a folder."""
+    """Where answers go: `targets` by case in `folder`, `summary` where they go to a folder."""
 
     targets: Mapping[str, Path]
+    folder: Path
     summary: Summary | None
     entropy: bool
 
@@ -26,29 +30,40 @@ class Work:
         beside = target.with_name(f"{target.name.removesuffix(end)}_entropy{end}")
         return [target, beside] if self.entropy else [target]
 
-    def keep(self, row: Row) -> None:
-        """Write down how a case went."""
+    def keep(self, rows: Sequence[Row]) -> None:
+        """Write down how cases went."""
+        if self.summary and rows:
+            self.summary.put(rows)
+
+    def drop(self, todo: Sequence[Todo]) -> None:
+        """Forget how cases went before their files are replaced: killed then, none is taken for finished."""
         if self.summary:
-            self.summary.put(row)
+            self.summary.drop([each.case.case for each in todo])
 
-    def drop(self, case: Case) -> None:
-        """Forget how a case went before its files are replaced: killed then, it is not taken for finished."""
-        if self.summary:
-            self.summary.drop(case.case)
+    def terms(self, engine: Engine) -> Terms:
+        """What holds for all cases of this work."""
+        return Terms(engine.name, engine.contract, engine.facts | {"entropy": self.entropy})
 
-    def made_of(self, case: Case, engine: Engine) -> str:
-        """One hash of all that the files of a case depend on."""
-        return made_of(case, engine.facts | {"entropy": self.entropy})
+    def left(self, cases: Sequence[Case], terms: Terms, cluster: Cluster | None) -> list[Todo]:
+        """The cases that are not finished.
 
-    def left(self, cases: Sequence[Case], engine: Engine) -> list[Case]:
-        """The cases that are not finished."""
+        Args:
+            cases: all of them.
+            terms: of this work.
+            cluster: where the files of cases are read that may be finished; None: here.
+        """
         known = self.summary.finished() if self.summary else {}
-
-        def finished(case: Case) -> bool:
-            there = case.case in known and all(file.is_file() for file in self.files(case))
-            return there and known[case.case] == self.made_of(case, engine)
-
-        return [case for case in cases if not finished(case)]
+        every = [Todo(case, self.files(case)) for case in cases]
+        perhaps = [
+            todo.case
+            for todo in every
+            if todo.case.case in known and all(file.is_file() for file in todo.files)
+        ]
+        task = partial(made_of, how=terms.facts)
+        found = cluster.map(task, perhaps, title="compare") if cluster else map(task, perhaps)
+        marks = {case.case: mark for case, mark in zip(perhaps, found, strict=True)}
+        finished = {name for name, mark in marks.items() if mark == known[name]}
+        return [todo for todo in every if todo.case.case not in finished]
 
 
 def plan(cases: Sequence[Case], output: Path, *, entropy: bool) -> Work:
@@ -64,7 +79,7 @@ def plan(cases: Sequence[Case], output: Path, *, entropy: bool) -> Work:
     """
     if not output.name.endswith(NIFTI):
         targets = {case.case: output / f"{case.case}.nii.gz" for case in cases}
-        return Work(targets, Summary(output / SUMMARY), entropy)
+        return Work(targets, output, Summary(output / SUMMARY), entropy)
     if len(cases) > 1:
         raise ValueError(f"{output}: expected a folder to write {len(cases)} cases to")
-    return Work({cases[0].case: output}, None, entropy)
+    return Work({cases[0].case: output}, output.parent, None, entropy)

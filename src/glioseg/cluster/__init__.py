@@ -1,15 +1,15 @@
 """One way to map work over cases: on this machine, or on a Dask cluster. Results do not depend on which."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from glioseg.cluster.errors import ClusterError
-from glioseg.cluster.here import map_here
+from glioseg.cluster.here import each_here
 from glioseg.params.compute import PROCESSES, THREADS, Compute
 from glioseg.settings_file import wrong_value
 
@@ -36,9 +36,31 @@ class Cluster:
     workers: int | None = None
     slurm: Mapping[str, Any] | None = None
 
+    @property
+    def far(self) -> bool:
+        """Whether Dask does the work, maybe on other machines."""
+        return self.kind not in (PROCESSES, THREADS)
+
+    @property
+    def reading(self) -> "Cluster":
+        """The same for work that waits for a disk: on this machine threads do, which start at once."""
+        return self if self.far else replace(self, kind=THREADS)
+
     def map(
         self, work: Callable[[Item], Result], items: Sequence[Item], *, title: str, gpu: bool = False
     ) -> list[Result]:
+        """Apply a function to every item; the results in the order of the items. See `each`.
+
+        >>> Cluster("threads").map(abs, [-3, 2, -1], title="count")
+        count: 3/3, 0 s, about 0 s left
+        [3, 2, 1]
+        """
+        results = dict(self.each(work, items, title=title, gpu=gpu))
+        return [results[place] for place in range(len(items))]
+
+    def each(
+        self, work: Callable[[Item], Result], items: Sequence[Item], *, title: str, gpu: bool = False
+    ) -> Iterator[tuple[int, Result]]:
         """Apply a function to every item in parallel, with progress.
 
         On a Dask cluster an item whose worker is lost is done again elsewhere, and one that raises is tried
@@ -51,21 +73,22 @@ class Cluster:
             gpu: whether a Dask cluster that has workers with the resource `GPU` shall use them alone, for
                 one item at a time.
 
-        Returns:
-            The results, in the order of the items. They travel: keep them small.
+        Yields:
+            The place of an item and its result, as they come. They travel: keep them small. Who stops
+            listening drops the items that have not started.
 
         Raises:
             Whatever `work` raises first; items that have not started are dropped.
             ClusterError: a machine, not the work, is at fault.
         """
         if not items:
-            return []
-        if self.kind in (PROCESSES, THREADS):
+            return iter(())
+        if not self.far:
             threads = self.kind == THREADS
-            return map_here(work, items, title=title, threads=threads, workers=self.workers)
-        from glioseg.cluster.far import map_far  # imports Dask, which takes a second
+            return each_here(work, items, title=title, threads=threads, workers=self.workers)
+        from glioseg.cluster.far import each_far  # imports Dask, which takes a second
 
-        return map_far(work, items, title=title, cluster=self, gpu=gpu)
+        return each_far(work, items, title=title, cluster=self, gpu=gpu)
 
 
 LOCAL = Cluster()

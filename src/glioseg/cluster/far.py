@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from distributed import Client, KilledWorker, as_completed
+from distributed import Client, Future, KilledWorker, as_completed
 from distributed.client import FutureCancelledError
 
+from glioseg.cluster.connection import connect_to, start_slurm
 from glioseg.cluster.errors import ClusterError
 from glioseg.cluster.shared import Shared, inside, share_folder
 from glioseg.params.compute import SLURM
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-WAIT_S = 30
 RETRIES = 2
 """Of an item that raises: storage over a network has bad moments."""
 GPU = {"GPU": 1}
@@ -34,39 +35,67 @@ class Task(Generic[Item, Result]):
 
     def __call__(self, item: Item) -> Result:
         """Do one item."""
-        self.shared.check()  # each time: a worker may have joined since the start
+        self.shared.check()  # each time: the worker may have joined since the start
         with inside(self.shared.folder):
             return self.work(item)
 
 
-def map_far(
+def each_far(
     work: Callable[[Item], Result], items: Sequence[Item], *, title: str, cluster: "Cluster", gpu: bool
-) -> list[Result]:
-    """Apply a function to every item; see `Cluster.map`."""
-    with _connected(cluster, title=title) as client, share_folder() as shared:
-        _check_workers(client, shared)
-        print(f"{title}: {len(items)} cases on {cluster.kind}, dashboard at {client.dashboard_link}", flush=True)
+) -> Iterator[tuple[int, Result]]:
+    """Apply a function to every item; see `Cluster.each`."""
+    with connected(cluster) as (client, shared):
         futures = client.map(
             Task(work, shared),
             items,
-            key=title,
+            key=title.replace(" ", "-"),
             pure=False,
             retries=RETRIES,
             resources=GPU if gpu and _has_gpus(client) else None,
         )
-        return _gather(futures, title=title)
+        yield from _results(futures, title=title)
 
 
-def _gather(futures: list[Any], *, title: str) -> list[Any]:
+@contextmanager
+def connected(cluster: "Cluster") -> Iterator[tuple[Client, Shared]]:
+    """A client of the cluster, whose workers fit, and what they share; at the end what is not done is dropped."""
+    far = start_slurm(cluster.slurm or {}, workers=cluster.workers or 1) if cluster.kind == SLURM else None
+    with far or connect_to(cluster.kind) as client, share_folder() as shared:
+        check_workers(client, shared)
+        _announce(client.dashboard_link)
+        yield client, shared
+
+
+def check_workers(client: Client, shared: Shared) -> None:
+    """Hold every worker that is there to what it must share.
+
+    Raises:
+        ClusterError: a line that names the machine at fault.
+    """
+    for worker, error in client.run(shared.check, on_error="return").items():
+        if isinstance(error, ClusterError):
+            raise error
+        if error is not None:
+            raise ClusterError(f"worker {worker}: expected glioseg installed there, got: {error}")
+
+
+@cache
+def _announce(dashboard: str) -> None:
+    print(f"Dask's dashboard is at {dashboard}", flush=True)
+
+
+def _has_gpus(client: Client) -> bool:
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    return any("GPU" in worker["resources"] for worker in workers)
+
+
+def _results(futures: Sequence[Future], *, title: str) -> Iterator[tuple[int, object]]:
     places = {future: place for place, future in enumerate(futures)}
-    results: list[Any] = [None] * len(futures)
+    done = as_completed(futures, with_results=True)
     try:
-        for future, result in track(
-            as_completed(futures, with_results=True), title=title, total=len(futures)
-        ):
-            results[places[future]] = result
+        for future, result in track(done, title=title, total=len(futures)):
+            yield places[future], result
     except KilledWorker as error:
-        raise ClusterError(f"{title}: workers died one after the other; is their memory full? {error}") from None
+        raise ClusterError(f"{title}: a case ended every worker that tried it: {error}") from None
     except FutureCancelledError as error:
-        raise ClusterError(f"{title}: the connection to the scheduler was lost: {error}") from None
-    return results
+        raise ClusterError(f"{title}: the scheduler was lost: {error}") from None

@@ -2,7 +2,7 @@
 
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
@@ -14,10 +14,10 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def map_here(
+def each_here(
     work: Callable[[Item], Result], items: Sequence[Item], *, title: str, threads: bool, workers: int | None
-) -> list[Result]:
-    """Apply a function to every item in a pool; see `Cluster.map`.
+) -> Iterator[tuple[int, Result]]:
+    """Apply a function to every item in a pool; see `Cluster.each`.
 
     Args:
         work: called once an item.
@@ -28,16 +28,15 @@ def map_here(
     """
     count = min(workers or len(os.sched_getaffinity(0)), len(items))
     with _pool(count, threads=threads) as pool:
-        futures = [pool.submit(work, item) for item in items]
+        places = {pool.submit(work, item): place for place, item in enumerate(items)}
         try:
-            for done in track(as_completed(futures), title=title, total=len(futures)):
-                done.result()
+            for done in track(as_completed(places), title=title, total=len(places)):
+                yield places[done], done.result()
         except BrokenProcessPool:
             raise ClusterError(f"{title}: a worker process was killed; is the memory full?") from None
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-        return [future.result() for future in futures]
 
 
 def _pool(count: int, *, threads: bool) -> Executor:

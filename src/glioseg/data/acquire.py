@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from glioseg.cluster import LOCAL, Cluster
 from glioseg.data.cases import COHORT, Case, find_cases, read_cohort, write_cohort
 from glioseg.data.layouts import SEGMENTATION, SUFFIX
 from glioseg.data.records import Record, file_mark, record_cases
@@ -19,7 +20,9 @@ from glioseg.files import replaced_whole
 from glioseg.labels import Scheme
 
 
-def acquire_phantoms(folder: Path, *, cases: int, seed: int, records: Path) -> list[Case]:
+def acquire_phantoms(
+    folder: Path, *, cases: int, seed: int, records: Path, cluster: Cluster = LOCAL
+) -> list[Case]:
     """Write the built-in cohort: `cases` BraTS-like cases and cohort.csv.
 
     Args:
@@ -27,13 +30,20 @@ def acquire_phantoms(folder: Path, *, cases: int, seed: int, records: Path) -> l
         cases: how many.
         seed: the same seed gives the same bytes.
         records: folder of what was made before; see `glioseg.data.records`.
+        cluster: where cases are made.
     """
     import glioseg.data.phantom  # noqa: F401 - its code is part of a record's key; nilearn's maps load here alone
 
     indices = range(1, cases + 1)
     work = partial(_write_phantom, seed=seed)
     made = record_cases(
-        work, indices, facts=lambda i: [i, seed], folder=records / "acquire", title="make phantoms"
+        work,
+        indices,
+        facts=lambda i: [i, seed],
+        reads=lambda _: (),
+        folder=records / "acquire",
+        title="make phantoms",
+        cluster=cluster,
     )
     found = [
         Case(files={}, scheme=Scheme.BRATS2021, source=f"phantom seed {seed}", **record.found)
@@ -42,7 +52,14 @@ def acquire_phantoms(folder: Path, *, cases: int, seed: int, records: Path) -> l
     return _place(folder, found, made)
 
 
-def acquire_folder(folder: Path, *, source: Path, scheme: Scheme | None = None, records: Path) -> list[Case]:
+def acquire_folder(
+    folder: Path,
+    *,
+    source: Path,
+    scheme: Scheme | None = None,
+    records: Path,
+    cluster: Cluster = LOCAL,
+) -> list[Case]:
     """Copy a user's folder of BraTS or the Decathlon under one naming and list it in cohort.csv.
 
     The user's own files are copied, never linked: DVC makes what it tracks read-only. A case whose files
@@ -53,12 +70,21 @@ def acquire_folder(folder: Path, *, source: Path, scheme: Scheme | None = None, 
         source: the user's folder.
         scheme: of its label maps; without it they tell together.
         records: folder of what was copied before; see `glioseg.data.records`.
+        cluster: where cases are copied.
 
     Raises:
         CohortError: no case found, two of one name, or cases of one naming in both label schemes.
     """
     cases = find_cases(source)
-    copied = record_cases(_copy_case, cases, facts=_facts, folder=records / "acquire", title="copy cases")
+    copied = record_cases(
+        _copy_case,
+        cases,
+        facts=_facts,
+        reads=lambda case: [file for file in case.files.values() if os.access(file, os.R_OK)],
+        folder=records / "acquire",
+        title="copy cases",
+        cluster=cluster,
+    )
     for line in (line for record in copied for line in record.found["lost"]):
         print(line, file=sys.stderr)
     shown = [record.found["scheme"] for record in copied]

@@ -1,12 +1,15 @@
 """What a model says of one case: labels, how sure it is, volumes, and where it learned them, outcomes."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Protocol
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 from numpy.typing import NDArray
 
 from glioseg.data.crop import Placement, crop_labels, uncrop
+from glioseg.data.volumes import Volume
 from glioseg.labels import REGIONS
 
 DAYS_PER_YEAR = 365.25
@@ -89,3 +92,16 @@ class Answer:
         known |= {f"{place.lower()}_bits": bits for place, bits in self.mean_bits.items()}
         known |= {"grade_lgg": self.grade_lgg, "survival_days": self.survival_days}
         return {name: known.get(name) for name in NUMBERS}
+
+
+Ask = Callable[[Mapping[str, Volume]], Answer]
+"""Answers on the scan's own grid for a volume of each of some modalities."""
+
+
+class Model(Protocol):
+    """What can be asked: a loaded model, or one that loads where its answers are asked for."""
+
+    @property
+    def answer(self) -> Ask:
+        """What answers."""
+        ...

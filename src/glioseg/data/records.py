@@ -10,19 +10,18 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from glioseg.cluster import LOCAL, Cluster
+from glioseg.cluster import LOCAL, Cluster, ClusterError
 from glioseg.data.cases import Case
 from glioseg.files import link_or_copy, write_whole
-from glioseg.progress import track
 
 Item = TypeVar("Item")
 Work = Callable[[Item, Path], Any]
@@ -56,6 +55,7 @@ def record_cases(
     items: Sequence[Item],
     *,
     facts: Callable[[Item], object],
+    reads: Callable[[Item], Iterable[Path]],
     folder: Path,
     title: str,
     cluster: Cluster = LOCAL,
@@ -66,6 +66,7 @@ def record_cases(
         work: a picklable function of a case and a new folder for its files; returns what record.json holds.
         items: one entry a case.
         facts: all that the work's result depends on beside the code, as JSON holds it.
+        reads: the files of a case that can be read here, so that a machine which cannot is found out.
         folder: of this stage's records.
         title: what the progress line says.
         cluster: where the work is done.
@@ -74,20 +75,24 @@ def record_cases(
         The records in the order of the cases.
 
     Raises:
-        Whatever `work` raises first; what was done until then stays.
+        Whatever `work` raises first, or ClusterError; what was done until then stays.
     """
     code = code_digest()
     records = [Record(folder / _digest([code, facts(item)])) for item in items]
-    todo = {record.folder: item for record, item in zip(records, items, strict=True)}
-    todo = {place: item for place, item in todo.items() if not place.exists()}
-    cluster.map(partial(_do, work), list(todo.items()), title=title)
+    places = {record.folder: item for record, item in zip(records, items, strict=True)}
+    todo = [(place, item, tuple(reads(item))) for place, item in places.items() if not place.exists()]
+    cluster.map(partial(_do, work), todo, title=title)
     _forget(folder, {record.folder.name for record in records})
     return records
 
 
-def _do(work: Work[Item], todo: tuple[Path, Item]) -> None:
+def _do(work: Work[Item], todo: tuple[Path, Item, tuple[Path, ...]]) -> None:
     """Make one record. Two hosts may be at it, if one was taken for lost: the first to end has made it."""
-    place, item = todo
+    place, item, files = todo
+    for file in files:
+        if not os.access(file, os.R_OK):
+            where = f"{file} on {socket.gethostname()}"
+            raise ClusterError(f"{where}: expected the file that others can read, got none to read")
     if place.exists():
         return
     aside = place.with_name(f".{place.name}.{uuid.uuid4().hex}.part")
@@ -115,26 +120,32 @@ def _forget(folder: Path, kept: set[str]) -> None:
             shutil.rmtree(old, ignore_errors=True)
 
 
-def digest_cases(cases: Sequence[Case], *, records: Path) -> dict[str, dict[str, str]]:
+def digest_cases(cases: Sequence[Case], *, records: Path, cluster: Cluster) -> dict[str, dict[str, str]]:
     """SHA-256 of every file of a raw cohort, by case and role; see `digest_files`."""
     files = [file for case in cases for file in case.files.values()]
-    digests = digest_files(files, table=records / "raw.json")
+    digests = digest_files(files, table=records / "raw.json", cluster=cluster)
     return {case.case: {role: digests[file] for role, file in case.files.items()} for case in cases}
 
 
-def digest_files(files: Iterable[Path], *, table: Path) -> dict[Path, str]:
+def readable(case: Case, digests: Mapping[str, str]) -> list[Path]:
+    """The files of a case that could be read when their digests were taken, by role."""
+    return [file for role, file in case.files.items() if digests[role] != UNREAD]
+
+
+def digest_files(files: Iterable[Path], *, table: Path, cluster: Cluster) -> dict[Path, str]:
     """SHA-256 of each file; one that is as it was when it was last read is not read again.
 
     Args:
         files: those of a cohort; one that cannot be read has an empty digest.
         table: the JSON file where digests are remembered, by path, size, time and inode.
+        cluster: where files are read.
     """
     known = json.loads(table.read_text()) if table.exists() else {}
     marks = {file: file_mark(file) for file in files}
     new = [file for file, mark in marks.items() if str(file) not in known or known[str(file)][:-1] != mark]
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        read = track(pool.map(_file_digest, new), title="read files", total=len(new))
-        fresh = dict(zip(new, read, strict=True))
+    read = cluster.reading.map(_file_digest, new, title="read files")
+    # What another machine could not read may be there for this one.
+    fresh = {file: digest or _file_digest(file) for file, digest in zip(new, read, strict=True)}
     digests = {file: fresh[file] if file in fresh else known[str(file)][-1] for file in marks}
     rows = {str(file): [*mark, digests[file]] for file, mark in marks.items() if digests[file] != UNREAD}
     write_whole(table, json.dumps(rows).encode())
@@ -164,11 +175,11 @@ def tuples(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def code_digest() -> str:
-    """One hash of the source of every module of glioseg that is loaded."""
+    """One hash of the source of every module of glioseg that is loaded, but for where work is done."""
     files = {
         name: module.__file__
         for name, module in sys.modules.items()
-        if name.partition(".")[0] == "glioseg" and module.__file__
+        if name.partition(".")[0] == "glioseg" and not name.startswith("glioseg.cluster") and module.__file__
     }
     return _digest({name: _file_digest(Path(files[name])) for name in sorted(files)})
 

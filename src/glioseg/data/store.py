@@ -20,12 +20,13 @@ import pandas as pd
 from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
+from glioseg.cluster import LOCAL, Cluster
 from glioseg.data.cases import COHORT, Case, read_cohort
 from glioseg.data.coarse import coarse_image, coarse_labels
 from glioseg.data.crop import Placement, crop_images, crop_labels
 from glioseg.data.layouts import SEGMENTATION
 from glioseg.data.raw_case import RawCase
-from glioseg.data.records import digest_cases, record_cases
+from glioseg.data.records import digest_cases, readable, record_cases
 from glioseg.data.volumes import read_volume
 from glioseg.files import replaced_whole
 from glioseg.labels import LABEL_NAMES, Label, as_labels, from_scheme
@@ -214,7 +215,13 @@ def store_case(case: Case, folder: Path, *, margin_vox: int, spacings_mm: tuple[
 
 
 def store_cohort(
-    store: Path, cases: Sequence[Case], *, margin_vox: int, spacings_mm: tuple[int, ...], records: Path
+    store: Path,
+    cases: Sequence[Case],
+    *,
+    margin_vox: int,
+    spacings_mm: tuple[int, ...],
+    records: Path,
+    cluster: Cluster = LOCAL,
 ) -> None:
     """Store every case and list them in the manifest; a case that is as it was is not cropped again.
 
@@ -224,14 +231,17 @@ def store_cohort(
         margin_vox: voxels around the brain.
         spacings_mm: resolutions to keep; none where crops are made on the fly.
         records: folder of what was done before; see `glioseg.data.records`.
+        cluster: where cases are done.
     """
-    contents = digest_cases(cases, records=records)
+    contents = digest_cases(cases, records=records, cluster=cluster)
     made = record_cases(
         partial(store_case, margin_vox=margin_vox, spacings_mm=spacings_mm),
         cases,
         facts=lambda case: [contents[case.case], case.scheme, margin_vox, spacings_mm],
+        reads=lambda case: readable(case, contents[case.case]),
         folder=records / "crop",
         title="crop",
+        cluster=cluster,
     )
     with replaced_whole(store) as aside:
         for case, record in zip(cases, made, strict=True):

@@ -15,8 +15,9 @@ import pandas as pd
 from jaxtyping import Float16, Num, UInt8
 from numpy.typing import NDArray
 
+from glioseg.cluster import LOCAL, Cluster
 from glioseg.data.layouts import MODALITIES
-from glioseg.data.records import digest_files, record_cases, tuples
+from glioseg.data.records import UNREAD, digest_files, record_cases, tuples
 from glioseg.data.store import MANIFEST, CroppedCase, StoreError, listed_cases
 from glioseg.labels import LABEL_NAMES, Label
 
@@ -58,7 +59,12 @@ class CropRow:
 
 
 def measure_store(
-    store: Path, *, spacings_mm: tuple[int, ...], raw: Path | None, records: Path
+    store: Path,
+    *,
+    spacings_mm: tuple[int, ...],
+    raw: Path | None,
+    records: Path,
+    cluster: Cluster = LOCAL,
 ) -> list[CropRow]:
     """Measure every case that the manifest lists; one that is as it was is not measured again.
 
@@ -67,6 +73,7 @@ def measure_store(
         spacings_mm: the resolutions that training may ask for.
         raw: the folder of the raw cohort, where crops are made on the fly, or None.
         records: folder of what was done before; see `glioseg.data.records`.
+        cluster: where cases are done.
 
     Raises:
         StoreError: no manifest, one without its columns, or one that lists no case.
@@ -75,13 +82,15 @@ def measure_store(
     cases = listed_cases(store, raw=raw)
     listed = [(cases[row["case"]], row) for row in manifest.to_dict("records")]
     files = [file for case in cases.values() for file in case.files]
-    contents = digest_files(files, table=records / "cropped.json")
+    contents = digest_files(files, table=records / "cropped.json", cluster=cluster)
     measured = record_cases(
         partial(_measured, spacings_mm=spacings_mm),
         listed,
         facts=lambda given: [spacings_mm, given[1], [contents[file] for file in given[0].files]],
+        reads=lambda given: [file for file in given[0].files if contents[file] != UNREAD],
         folder=records / "validate_cropped",
         title="measure crops",
+        cluster=cluster,
     )
     return [CropRow(**tuples(row)) for record in measured for row in record.found]
 

@@ -8,31 +8,35 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from glioseg.cluster import LOCAL, Cluster
 from glioseg.data.cases import Case
 from glioseg.data.layouts import ROLES, SEGMENTATION
 from glioseg.data.measures import VolumeRow, measure_scans
-from glioseg.data.records import digest_cases, record_cases, tuples
+from glioseg.data.records import digest_cases, readable, record_cases, tuples
 from glioseg.data.scans import open_scans
 
 
-def measure_cohort(cases: Sequence[Case], *, records: Path) -> list[VolumeRow]:
+def measure_cohort(cases: Sequence[Case], *, records: Path, cluster: Cluster = LOCAL) -> list[VolumeRow]:
     """Measure every volume of a cohort; a case that is as it was is not measured again.
 
     Args:
         cases: the cohort.
         records: folder of what was done before; see `glioseg.data.records`.
+        cluster: where cases are done.
 
     Returns:
         The rows in the order of the cases and of `ROLES`; a role without a file has no row.
     """
     distinct = list({case.case: case for case in cases}.values())
-    contents = digest_cases(distinct, records=records)
+    contents = digest_cases(distinct, records=records, cluster=cluster)
     measured = record_cases(
         _measured,
         distinct,
         facts=lambda case: [case.case, _names(case), case.scheme, contents[case.case]],
+        reads=lambda case: readable(case, contents[case.case]),
         folder=records / "validate_raw",
         title="measure volumes",
+        cluster=cluster,
     )
     return _find_twins([VolumeRow(**tuples(row)) for record in measured for row in record.found])
 

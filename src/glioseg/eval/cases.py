@@ -1,6 +1,6 @@
 """Judge predictions case by case: predict, measure on the scan's own grid, draw."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,8 +9,8 @@ import pandas as pd
 from jaxtyping import UInt8
 from numpy.typing import NDArray
 
-from glioseg.cluster import LOCAL
-from glioseg.data.answers import Answer
+from glioseg.cluster import LOCAL, Cluster
+from glioseg.data.answers import Answer, Model
 from glioseg.data.cases import Case
 from glioseg.data.layouts import MODALITIES, SEGMENTATION
 from glioseg.data.scans import read_images
@@ -20,11 +20,9 @@ from glioseg.eval.columns import column
 from glioseg.eval.distances import Spacing3
 from glioseg.eval.figures import Scan
 from glioseg.eval.metrics import case_metrics
+from glioseg.eval.resources import Cost, measured
 from glioseg.labels import Scheme, as_labels, from_scheme, to_scheme
 from glioseg.progress import track
-
-Ask = Callable[[Mapping[str, Volume]], Answer]
-"""Answers on the scan's own grid for a volume of each of some `MODALITIES`."""
 
 SHOWN = ("flair", "t1ce")
 """FLAIR shows the whole tumour, T1ce its core."""
@@ -34,41 +32,58 @@ class EvaluationError(ValueError):
     """A case that cannot be judged; the message names it."""
 
 
-def evaluate_cases(answer: Ask, cases: Sequence[Case]) -> pd.DataFrame:
+def evaluate_cases(model: Model, cases: Sequence[Case]) -> pd.DataFrame:
     """Predict and measure cases; keep nothing but the table.
 
     Args:
-        answer: e.g. `Segmenter.answer`.
+        model: e.g. a `Segmenter`.
         cases: with their four images and their segmentation.
 
     Returns:
         As `judge_cases`.
     """
     with TemporaryDirectory() as folder:
-        answers = predict_cases(answer, cases, Path(folder))
+        answers, _ = predict_cases(model, cases, Path(folder))
         return judge_cases(cases, answers, predictions=Path(folder), pictures=None)
 
 
-def predict_cases(answer: Ask, cases: Sequence[Case], folder: Path) -> pd.DataFrame:
+def predict_cases(
+    model: Model, cases: Sequence[Case], folder: Path, *, cluster: Cluster | None = None
+) -> tuple[pd.DataFrame, list[Cost]]:
     """Write a case's predicted labels to `<folder>/<case>.nii.gz`, in its own grid and scheme.
+
+    Args:
+        model: loaded; for a cluster one that loads where it is asked.
+        cases: with their four images and their segmentation.
+        folder: for the labels.
+        cluster: whose workers predict; None: this process, in which a network uses all cores.
 
     Returns:
         What a label map does not hold, one row a case: `case`; `low_wt_ml`, `high_wt_ml`, … (the ends
         of the volume intervals); `calibration_error_wt`, … (over the brain); `grade`, `survival_days`
         where they are known; and where the model has such an output `grade_lgg`, `survival_days_predicted`.
+        And what each answer cost.
 
     Raises:
         EvaluationError: a case without one of its four images or its segmentation, or no case.
     """
     _check(cases)
-    rows = []
-    for case in track(cases, title="predict", total=len(cases)):
-        images = read_images(case)
-        said = answer(images)
-        labels = to_scheme(said.labels, case.scheme)
-        write_volume(prediction_file(folder, case), Volume(labels, images[MODALITIES[0]].grid))
-        rows.append(_kept(case, said))
-    return pd.DataFrame(rows)
+    work = partial(predict_case, model=model, folder=folder)
+    if cluster:
+        done = cluster.map(work, cases, title="predict", gpu=True)
+    else:
+        done = [work(case) for case in track(cases, title="predict", total=len(cases))]
+    rows, costs = zip(*done, strict=True)
+    return pd.DataFrame(rows), list(costs)
+
+
+def predict_case(case: Case, *, model: Model, folder: Path) -> tuple[dict[str, object], Cost]:
+    """Predict one case; see `predict_cases`."""
+    answer, images = model.answer, read_images(case)
+    said, cost = measured(answer, images)
+    labels = to_scheme(said.labels, case.scheme)
+    write_volume(prediction_file(folder, case), Volume(labels, images[MODALITIES[0]].grid))
+    return _kept(case, said), cost
 
 
 def _kept(case: Case, said: Answer) -> dict[str, object]:
@@ -90,6 +105,7 @@ def judge_cases(
     predictions: Path,
     pictures: Path | None,
     imagej: bool = False,
+    cluster: Cluster = LOCAL,
 ) -> pd.DataFrame:
     """Measure predicted cases in parallel, and draw them where a folder for the pictures is given.
 
@@ -99,12 +115,13 @@ def judge_cases(
         predictions: where `predict_cases` wrote.
         pictures: where each case's pictures go, or None for no pictures.
         imagej: whether an ImageJ TIFF lies among the pictures.
+        cluster: where they are measured.
 
     Returns:
         One row a case, worst first: `case`, the columns of `metrics.case_metrics`, those of `answers`.
     """
     work = partial(judge_case, predictions=predictions, pictures=pictures, imagej=imagej)
-    rows = LOCAL.map(work, cases, title="measure")
+    rows = cluster.map(work, cases, title="measure")
     table = pd.DataFrame(rows).merge(answers, on="case", validate="one_to_one")
     return table.sort_values(["mean_dice", "case"], ignore_index=True)
 

@@ -1,35 +1,50 @@
 """What an answer costs: seconds and memory. They vary from run to run, so no metric stands among them."""
 
 import resource
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-from glioseg.data.answers import Answer
+from glioseg.data.answers import Answer, Ask
 from glioseg.data.volumes import Volume
-from glioseg.eval.cases import Ask
 
-STATUS = Path("/proc/self/status")
+STATUS, FORGET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
-class Meter:
-    """Answers as `answer` does, and notes how long each case took."""
+@dataclass(frozen=True)
+class Cost:
+    """Of one answer: its seconds, and the most memory that its process held meanwhile."""
 
-    def __init__(self, answer: Ask) -> None:
-        self._answer = answer
-        self._seconds: list[float] = []
+    seconds: float
+    memory_gb: float
 
-    def __call__(self, images: Mapping[str, Volume]) -> Answer:
-        """Answer, with a clock beside it."""
-        start = perf_counter()
-        answer = self._answer(images)
-        self._seconds.append(perf_counter() - start)
-        return answer
 
-    def resources(self) -> dict[str, float]:
-        """`case_s`, the median over cases, which leaves out that the first one compiles; `memory_gb`."""
-        return {"case_s": round(median(self._seconds), 3), "memory_gb": round(peak_memory_gb(), 3)}
+def measured(answer: Ask, images: Mapping[str, Volume]) -> tuple[Answer, Cost]:
+    """Answer, with a clock beside it."""
+    forget_peak()
+    start = perf_counter()
+    said = answer(images)
+    return said, Cost(perf_counter() - start, peak_memory_gb())
+
+
+def resources(costs: Sequence[Cost]) -> dict[str, float]:
+    """What a table of several answers says, whichever processes gave them.
+
+    Returns:
+        `case_s`, the median over cases, which leaves out that the first one of a process compiles;
+        `memory_gb`, that of the process that held most.
+    """
+    seconds = median(cost.seconds for cost in costs)
+    return {"case_s": round(seconds, 3), "memory_gb": round(max(cost.memory_gb for cost in costs), 3)}
+
+
+def forget_peak() -> None:
+    """Let `peak_memory_gb` begin anew, where the system can: a worker may have done other work before."""
+    with suppress(OSError):
+        FORGET.write_text("5")
 
 
 def peak_memory_gb() -> float:

@@ -1,16 +1,19 @@
 """What a model makes of incomplete scans: Dice with each of the 15 subsets of the four modalities."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
+from glioseg.cluster import Cluster
+from glioseg.data.answers import Model
 from glioseg.data.cases import Case
 from glioseg.data.layouts import MODALITIES, SEGMENTATION
 from glioseg.data.scans import read_images
 from glioseg.data.volumes import read_volume
-from glioseg.eval.cases import Ask, dense_labels
+from glioseg.eval.cases import dense_labels
 from glioseg.eval.metrics import region_dice
 from glioseg.eval.overlap import confusion
 from glioseg.progress import track
@@ -22,31 +25,43 @@ SUBSETS: tuple[Subset, ...] = tuple(
 """Every non-empty subset of the modalities, the smallest first."""
 
 
-def subset_dice(answer: Ask, cases: Sequence[Case]) -> list[dict[str, Any]]:
+def subset_dice(
+    model: Model, cases: Sequence[Case], *, cluster: Cluster | None = None
+) -> list[dict[str, Any]]:
     """Segment every case with every subset.
 
     Args:
-        answer: e.g. `Segmenter.answer`.
+        model: as for `cases.predict_cases`.
         cases: with their four images and their segmentation.
+        cluster: as for `cases.predict_cases`.
 
     Returns:
         For each of `SUBSETS` its `modalities` and `dice` → the means over the cases for WT, TC, ET and
         `mean`, that of the three.
     """
-    found: dict[Subset, list[dict[str, float]]] = {subset: [] for subset in SUBSETS}
-    total = len(cases) * len(SUBSETS)
-    for subset, dice in track(_each(answer, cases), title="modality subsets", total=total):
-        found[subset].append(dice)
-    return [{"modalities": list(subset), "dice": _means(rows)} for subset, rows in found.items()]
+    title = "modality subsets"
+    if cluster:
+        rows = cluster.map(partial(_case_dice, model=model), cases, title=title, gpu=True)
+        every = [dice for row in rows for dice in row]
+    else:
+        total = len(cases) * len(SUBSETS)
+        each = (dice for case in cases for dice in _each(case, model))
+        every = list(track(each, title=title, total=total))
+    by_subset = [(subset, every[place :: len(SUBSETS)]) for place, subset in enumerate(SUBSETS)]
+    return [{"modalities": list(subset), "dice": _means(dice)} for subset, dice in by_subset]
 
 
-def _each(answer: Ask, cases: Sequence[Case]) -> Iterator[tuple[Subset, dict[str, float]]]:
-    for case in cases:
-        images = read_images(case)
-        truth = dense_labels(read_volume(case.files[SEGMENTATION]), case.scheme)
-        for subset in SUBSETS:
-            labels = answer({name: images[name] for name in subset}).labels
-            yield subset, region_dice(confusion(truth, labels))
+def _case_dice(case: Case, *, model: Model) -> list[dict[str, float]]:
+    return list(_each(case, model))
+
+
+def _each(case: Case, model: Model) -> Iterator[dict[str, float]]:
+    """Dice with each of `SUBSETS`."""
+    answer, images = model.answer, read_images(case)
+    truth = dense_labels(read_volume(case.files[SEGMENTATION]), case.scheme)
+    for subset in SUBSETS:
+        labels = answer({name: images[name] for name in subset}).labels
+        yield region_dice(confusion(truth, labels))
 
 
 def _means(rows: Sequence[dict[str, float]]) -> dict[str, float]:

@@ -1,0 +1,75 @@
+"""A client of a Dask scheduler that is there, or of one that gets its workers from Slurm."""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from distributed import Client
+
+from glioseg.cluster.errors import ClusterError
+
+WAIT_S = 30
+
+
+@contextmanager
+def connect_to(address: str) -> Iterator[Client]:
+    """Connect to a scheduler that has workers.
+
+    Args:
+        address: e.g. tcp://host:8786.
+
+    Raises:
+        ClusterError: nobody answers there, or there is no worker.
+    """
+    try:
+        client = Client(address, timeout=WAIT_S, set_as_default=False)
+    except OSError:
+        raise ClusterError(f"{address}: expected a Dask scheduler, none answered in {WAIT_S} s") from None
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=WAIT_S)
+        except TimeoutError:
+            raise ClusterError(
+                f"{address}: expected workers, none came in {WAIT_S} s; start one with `dask worker {address}`"
+            ) from None
+        yield client
+
+
+@contextmanager
+def start_slurm(options: Mapping[str, Any], *, workers: int) -> Iterator[Client]:
+    """Connect to workers that Slurm starts; the scheduler runs in this process.
+
+    Args:
+        options: of dask-jobqueue's SLURMCluster, e.g. queue, cores, memory, walltime.
+        workers: how many.
+
+    Raises:
+        ClusterError: options that SLURMCluster does not take, or no Slurm.
+    """
+    with Client(_workers(json.dumps(options), workers), set_as_default=False) as client:
+        client.wait_for_workers(1)
+        yield client
+
+
+@cache
+def _workers(options: str, workers: int) -> Any:
+    """A process asks Slurm once, and keeps the workers until it ends: the queue may be long."""
+    if not shutil.which("sbatch"):
+        raise ClusterError("compute.cluster: slurm expects the command `sbatch` on this machine, got none")
+    cluster = slurm_cluster(json.loads(options))
+    cluster.scale(workers)
+    print(f"Slurm was asked for {workers} workers: waiting for the first", flush=True)
+    return cluster
+
+
+def slurm_cluster(options: Mapping[str, Any]) -> Any:
+    """A SLURMCluster that has not asked for workers yet."""
+    from dask_jobqueue import SLURMCluster
+
+    try:
+        return SLURMCluster(**options)
+    except (TypeError, ValueError) as error:
+        raise ClusterError(f"compute.slurm: {' '.join(str(error).split())}") from None

@@ -1,0 +1,60 @@
+"""A model that travels to workers as the place where it lies: each worker loads it once, and keeps it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+
+from glioseg.data.answers import Answer, Ask
+from glioseg.data.volumes import Volume
+from glioseg.nets import inference
+from glioseg.nets.inference import Segmenter
+from glioseg.nets.threads import keep_to
+
+ONE_AT_A_TIME = Lock()
+"""A worker's other threads read and write meanwhile: two answers at once would need the memory twice."""
+
+
+@dataclass(frozen=True)
+class KeptModel:
+    """The models that lie in some folders, as one.
+
+    `digest` tells them from others, wherever they lie; `mirror` and `memory_gb` (None: the models' own)
+    are what a user sets; `threads` are those of a worker (None: its own affair).
+    """
+
+    folders: tuple[Path, ...] = field(compare=False)
+    digest: str
+    mirror: bool = False
+    memory_gb: float | None = None
+    threads: int | None = field(default=None, compare=False)
+
+    def load(self) -> Segmenter:
+        """Load them, with the user's settings."""
+        segmenter = inference.load_ensemble(self.folders)
+        own = segmenter.settings
+        settings = replace(
+            own,
+            mirror=self.mirror or own.mirror,
+            memory_gb=own.memory_gb if self.memory_gb is None else self.memory_gb,
+        )
+        return replace(segmenter, settings=settings)
+
+    @property
+    def answer(self) -> Ask:
+        """What answers in this process: loaded now, unless it is the model that was asked last."""
+        with ONE_AT_A_TIME:
+            segmenter = _kept(self)
+
+        def answer(images: Mapping[str, Volume]) -> Answer:
+            with ONE_AT_A_TIME:
+                return segmenter.answer(images)
+
+        return answer
+
+
+@lru_cache(maxsize=1)
+def _kept(model: KeptModel) -> Segmenter:
+    keep_to(model.threads)
+    return model.load()
