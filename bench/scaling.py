@@ -28,11 +28,14 @@ GOAL = 0.6
 WORKERS = (1, 2)
 PREDICT = (sys.executable, "-c", "from glioseg.cli import app; app()", "predict", "data/raw")
 VERDICT = "reports/validation/raw.json"
-READ = (
-    "from pathlib import Path; from glioseg.data.cases import read_cohort;"
-    " from glioseg.data.records import digest_cases;"
-    " digest_cases(read_cohort(Path('data/raw/cohort.csv')), records=Path('data/.records'))"
-)
+READ = """
+from pathlib import Path
+from glioseg.cluster import Cluster
+from glioseg.data.cases import read_cohort
+from glioseg.data.records import digest_cases
+cases = read_cohort(Path("data/raw/cohort.csv"))
+digest_cases(cases, records=Path("data/.records"), cluster=Cluster("threads"))
+"""
 """What validate leaves to crop beside its verdict: the files' digests."""
 
 
