@@ -11,7 +11,9 @@ from xdist.scheduler import LoadScopeScheduling
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 for name in ("GLIOSEG_DATABASE_URL", "GLIOSEG_CLUSTER"):
-    os.environ.pop(name, None)  # a test works in folders of its own, not in a user's database or on a user's cluster
+    os.environ.pop(
+        name, None
+    )  # a test works in folders of its own, not in a user's database or on a user's cluster
 install_import_hook(
     ["glioseg.geometry", "glioseg.labels", "glioseg.data", "glioseg.eval"], "beartype.beartype"
 )

@@ -1,23 +1,153 @@
+"""Work over cases comes out the same wherever it is done, and what goes wrong is one clear line."""
+
 import os
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 
-from glioseg.cluster import ClusterError, map_cases
+from glioseg.cluster import CLUSTER, LOCAL, Cluster, ClusterError, choose_cluster
+from glioseg.cluster.shared import Shared, inside
+from glioseg.params import load_params
+from glioseg.params.compute import Compute
+from glioseg.settings_file import ParamsError
+from tests.clusters import SETTINGS, die, die_once, fail_at_zero, running, scheduler, where, worker
 
 
-def test_results_keep_the_order_of_the_items():
-    assert map_cases(abs, [-3, 2, -1], title="count", workers=2) == [3, 2, 1]
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """A scheduler with two workers of one thread each; the one that a task kills starts again."""
+    folder = tmp_path_factory.mktemp("dask")
+    with ExitStack() as stack:
+        found = stack.enter_context(scheduler(folder))
+        for name in ("one", "two"):
+            stack.enter_context(worker(found, folder / f"{name}.log"))
+        yield found
 
 
-def test_no_item_is_no_work():
-    assert map_cases(abs, [], title="count") == []
+@pytest.fixture(params=["processes", "threads", "dask"])
+def cluster(request):
+    if request.param == "dask":
+        return Cluster(request.getfixturevalue("address"))
+    return Cluster(request.param, workers=2)
 
 
-def test_what_a_worker_raises_comes_back():
-    with pytest.raises(ValueError, match="invalid literal"):
-        map_cases(int, ["1", "x"], title="count", workers=2)
+def test_results_keep_the_order_of_the_items(cluster):
+    assert cluster.map(abs, [-3, 2, -1], title="count") == [3, 2, 1]
 
 
-def test_a_killed_worker_is_one_clear_error():
+def test_results_come_with_the_place_of_their_item(cluster):
+    assert sorted(cluster.each(abs, [-3, 2, -1], title="count")) == [(0, 3), (1, 2), (2, 1)]
+
+
+def test_no_item_is_no_work_and_no_cluster():
+    assert Cluster("tcp://nobody:1").map(abs, [], title="count") == []
+
+
+def test_what_a_worker_raises_comes_back_and_the_rest_is_dropped(cluster, tmp_path):
+    marks = [tmp_path / str(number) for number in range(30)]
+    with pytest.raises(ValueError, match=r"^0: broken$"):
+        cluster.map(fail_at_zero, marks, title="fail")
+    time.sleep(1)
+    assert sum(mark.exists() for mark in marks) < 20
+
+
+def test_work_is_done_in_the_folder_of_who_asks(cluster, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folders = {folder for folder, _ in cluster.map(where, range(4), title="look")}
+    assert folders == {str(tmp_path)}
+
+
+def test_two_dask_workers_share_the_work(address):
+    assert len({process for _, process in Cluster(address).map(where, range(40), title="look")}) == 2
+
+
+def test_a_killed_process_is_one_clear_error():
     with pytest.raises(ClusterError, match="count: a worker process was killed"):
-        map_cases(os._exit, [9], title="count", workers=1)
+        LOCAL.map(os._exit, [9], title="count")
+
+
+def test_a_killed_worker_s_case_is_done_again(address, tmp_path):
+    marks = [tmp_path / name for name in "abcd"]
+    for mark in marks[1:]:
+        mark.touch()
+    assert Cluster(address).map(die_once, marks, title="die") == ["a", "b", "c", "d"]
+
+
+def test_a_case_that_kills_every_worker_is_one_clear_error(address):
+    with pytest.raises(ClusterError, match=r"^die: a case ended every worker that tried it: "):
+        Cluster(address).map(die, [1], title="die")
+
+
+def test_nobody_answers(monkeypatch):
+    monkeypatch.setattr("glioseg.cluster.connection.WAIT_S", 1)
+    with pytest.raises(
+        ClusterError, match=r"^tcp://127\.0\.0\.1:9: expected a Dask scheduler, none answered in 1 s$"
+    ):
+        Cluster("tcp://127.0.0.1:9").map(abs, [1], title="count")
+
+
+def test_no_worker_comes(tmp_path, monkeypatch):
+    monkeypatch.setattr("glioseg.cluster.connection.WAIT_S", 1)
+    with scheduler(tmp_path) as alone, pytest.raises(ClusterError) as error:
+        Cluster(alone).map(abs, [1], title="count")
+    assert str(error.value) == f"{alone}: expected workers, none came in 1 s; start some: dask worker {alone}"
+
+
+def test_a_worker_without_the_project_is_named(address, tmp_path, monkeypatch):
+    @contextmanager
+    def elsewhere():
+        yield Shared(tmp_path, "no such mark", "any")
+
+    monkeypatch.setattr("glioseg.cluster.far.share_folder", elsewhere)
+    with pytest.raises(ClusterError, match=f"^worker on .*: expected the project's folder at {tmp_path}"):
+        Cluster(address).map(abs, [1], title="count")
+
+
+def test_a_worker_with_other_code_is_named(tmp_path):
+    mark = tmp_path / "mark"
+    mark.touch()
+    with pytest.raises(ClusterError, match=r"^worker on .*: expected glioseg 123, got [0-9a-f]{12}; install"):
+        Shared(tmp_path, mark.name, "123").check()
+
+
+def test_a_worker_without_glioseg_is_named(tmp_path):
+    (tmp_path / "glioseg").mkdir()
+    (tmp_path / "glioseg/__init__.py").write_text("raise ImportError('not here')")
+    bare = {"PYTHONPATH": os.pathsep.join([str(tmp_path), SETTINGS["PYTHONPATH"]])}
+    says = r"^worker tcp://127\.0\.0\.1:\d+: expected glioseg installed there"
+    with (
+        scheduler(tmp_path) as found,
+        worker(found, tmp_path / "worker.log", settings=bare),
+        pytest.raises(ClusterError, match=says),
+    ):
+        Cluster(found).map(abs, [1], title="count")
+
+
+def test_tasks_of_two_projects_take_turns(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+
+    def look(folder: Path) -> bool:
+        with inside(folder):
+            time.sleep(0.01)
+            return Path.cwd() == folder
+
+    assert all(Cluster("threads", workers=4).map(look, [one, two] * 10, title="look"))
+
+
+def test_the_environment_variable_takes_the_place_of_the_setting(monkeypatch):
+    compute = Compute(cluster="threads", workers=3)
+    assert choose_cluster(compute) == Cluster("threads", 3)
+    monkeypatch.setenv(CLUSTER, "tcp://head:8786")
+    assert choose_cluster(compute) == Cluster("tcp://head:8786", 3)
+    monkeypatch.setenv(CLUSTER, "head")
+    with pytest.raises(
+        ParamsError, match=r"^GLIOSEG_CLUSTER: cluster: expected processes, threads, slurm or a"
+    ):
+        choose_cluster(compute)

@@ -8,7 +8,10 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-ROOMS = {ROOT / "src/glioseg" / room for room in ("cluster", "params", "data/augment", "data/phantom", "lab/search")}
+ROOMS = {
+    ROOT / "src/glioseg" / room
+    for room in ("cluster", "params", "data/augment", "data/phantom", "lab/search")
+}
 
 
 def file_of(module: str) -> Path | None:

@@ -49,12 +49,7 @@ class Cluster:
     def map(
         self, work: Callable[[Item], Result], items: Sequence[Item], *, title: str, gpu: bool = False
     ) -> list[Result]:
-        """Apply a function to every item; the results in the order of the items. See `each`.
-
-        >>> Cluster("threads").map(abs, [-3, 2, -1], title="count")
-        count: 3/3, 0 s, about 0 s left
-        [3, 2, 1]
-        """
+        """Apply a function to every item; the results in the order of the items. See `each`."""
         results = dict(self.each(work, items, title=title, gpu=gpu))
         return [results[place] for place in range(len(items))]
 
@@ -63,8 +58,8 @@ class Cluster:
     ) -> Iterator[tuple[int, Result]]:
         """Apply a function to every item in parallel, with progress.
 
-        On a Dask cluster an item whose worker is lost is done again elsewhere, and one that raises is tried
-        again; so it may be done twice, even at the same time. What it writes must come out whole all the same.
+        On a Dask cluster an item whose worker is lost is done again elsewhere, and one that raises is tried again.
+        So it may be done twice, even at the same time: what it writes must come out whole.
 
         Args:
             work: picklable but for threads; called in the folder of this process, wherever it runs.

@@ -33,7 +33,7 @@ def connect_to(address: str) -> Iterator[Client]:
             client.wait_for_workers(1, timeout=WAIT_S)
         except TimeoutError:
             raise ClusterError(
-                f"{address}: expected workers, none came in {WAIT_S} s; start one with `dask worker {address}`"
+                f"{address}: expected workers, none came in {WAIT_S} s; start some: dask worker {address}"
             ) from None
         yield client
 

@@ -4,10 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from distributed import Client, Future, KilledWorker, as_completed
-from distributed.client import FutureCancelledError
 
 from glioseg.cluster.connection import connect_to, start_slurm
 from glioseg.cluster.errors import ClusterError
@@ -53,12 +52,12 @@ def each_far(
             retries=RETRIES,
             resources=GPU if gpu and _has_gpus(client) else None,
         )
-        yield from _results(futures, title=title)
+        yield from _results(client, futures, title=title)
 
 
 @contextmanager
 def connected(cluster: "Cluster") -> Iterator[tuple[Client, Shared]]:
-    """A client of the cluster, whose workers fit, and what they share; at the end what is not done is dropped."""
+    """A client of the cluster and what its workers share; what is not done at the end is dropped."""
     far = start_slurm(cluster.slurm or {}, workers=cluster.workers or 1) if cluster.kind == SLURM else None
     with far or connect_to(cluster.kind) as client, share_folder() as shared:
         check_workers(client, shared)
@@ -75,7 +74,8 @@ def check_workers(client: Client, shared: Shared) -> None:
     for worker, error in client.run(shared.check, on_error="return").items():
         if isinstance(error, ClusterError):
             raise error
-        if error is not None:
+        lost = isinstance(error, OSError)  # since the scheduler named it
+        if error is not None and not lost:
             raise ClusterError(f"worker {worker}: expected glioseg installed there, got: {error}")
 
 
@@ -89,13 +89,13 @@ def _has_gpus(client: Client) -> bool:
     return any("GPU" in worker["resources"] for worker in workers)
 
 
-def _results(futures: Sequence[Future], *, title: str) -> Iterator[tuple[int, object]]:
+def _results(client: Client, futures: Sequence[Future], *, title: str) -> Iterator[tuple[int, Any]]:
     places = {future: place for place, future in enumerate(futures)}
-    done = as_completed(futures, with_results=True)
+    done = as_completed(futures, loop=client.loop, with_results=True)
     try:
         for future, result in track(done, title=title, total=len(futures)):
+            if future.cancelled():
+                raise ClusterError(f"{title}: the scheduler was lost, or told to drop the work")
             yield places[future], result
     except KilledWorker as error:
         raise ClusterError(f"{title}: a case ended every worker that tried it: {error}") from None
-    except FutureCancelledError as error:
-        raise ClusterError(f"{title}: the scheduler was lost: {error}") from None

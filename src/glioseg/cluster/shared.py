@@ -1,4 +1,4 @@
-"""What the machines of a cluster share with the one that starts the work: the project's folder, and the code."""
+"""What the machines of a cluster share: the project's folder, and the code of glioseg."""
 
 import hashlib
 import os
@@ -47,7 +47,7 @@ class Shared:
             )
         if (code := code_of_glioseg()) != self.code:
             raise ClusterError(
-                f"{here}: expected glioseg {self.code}, got {code}; install the same there, and start it again"
+                f"{here}: expected glioseg {self.code}, got {code}; install the same there and restart it"
             )
 
 
