@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from distributed import Client, Future, KilledWorker, as_completed
@@ -23,6 +24,8 @@ Result = TypeVar("Result")
 RETRIES = 2
 """Of an item that raises: storage over a network has bad moments."""
 GPU = {"GPU": 1}
+BATCH = 500
+"""Items that are sent at a time; there are never more than twice as many with the scheduler."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +47,16 @@ def each_far(
 ) -> Iterator[tuple[int, Result]]:
     """Apply a function to every item; see `Cluster.each`."""
     with connected(cluster) as (client, shared):
-        futures = client.map(
+        gpus = GPU if gpu and _has_gpus(client) else None
+        send = partial(
+            client.map,
             Task(work, shared),
-            items,
             key=title.replace(" ", "-"),
             pure=False,
             retries=RETRIES,
-            resources=GPU if gpu and _has_gpus(client) else None,
+            resources=gpus,
         )
-        yield from _results(client, futures, title=title)
+        yield from _results(client, send, items, title=title)
 
 
 @contextmanager
@@ -89,13 +93,29 @@ def _has_gpus(client: Client) -> bool:
     return any("GPU" in worker["resources"] for worker in workers)
 
 
-def _results(client: Client, futures: Sequence[Future], *, title: str) -> Iterator[tuple[int, Any]]:
-    places = {future: place for place, future in enumerate(futures)}
-    done = as_completed(futures, loop=client.loop, with_results=True)
+def _results(
+    client: Client, send: Callable[[list[Any]], list[Future]], items: Sequence[Any], *, title: str
+) -> Iterator[tuple[int, Any]]:
+    """Send the items bit by bit, and forget each when it is done.
+
+    So the scheduler's memory does not grow with their number, and it never stands still to take them in.
+    """
+    left, places = iter(enumerate(items)), dict[Future, int]()
+    done = as_completed(loop=client.loop, with_results=True)
+
+    def send_more(count: int) -> None:
+        if more := list(islice(left, count)):
+            futures = send([item for _, item in more])
+            places.update(zip(futures, (place for place, _ in more), strict=True))
+            done.update(futures)
+
     try:
-        for future, result in track(done, title=title, total=len(futures)):
+        send_more(2 * BATCH)
+        for future, result in track(done, title=title, total=len(items)):
             if future.cancelled():
                 raise ClusterError(f"{title}: the scheduler was lost, or told to drop the work")
-            yield places[future], result
+            yield places.pop(future), result
+            if len(places) <= BATCH:
+                send_more(BATCH)
     except KilledWorker as error:
         raise ClusterError(f"{title}: a case ended every worker that tried it: {error}") from None
