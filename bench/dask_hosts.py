@@ -9,6 +9,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from tests.servers import free_port
 
 START_S = 120
@@ -24,10 +26,15 @@ class Hosts:
     @property
     def scheduler_gb(self) -> float:
         """The most memory that the scheduler has ever held."""
-        fields = dict(
-            line.split(":", 1) for line in Path(f"/proc/{self.scheduler_pid}/status").read_text().splitlines()
-        )
+        lines = Path(f"/proc/{self.scheduler_pid}/status").read_text().splitlines()
+        fields = dict(line.split(":", 1) for line in lines)
         return int(fields["VmHWM"].split()[0]) * 1024 / 1e9
+
+    @property
+    def scheduler_s(self) -> float:
+        """Seconds of a processor that the scheduler has used."""
+        used = psutil.Process(self.scheduler_pid).cpu_times()
+        return used.user + used.system
 
 
 @contextmanager

@@ -31,7 +31,7 @@ class Job:
 
     serial_s: float
     worker_s: float
-    client_s: float
+    command_s: float
     mb: float
 
 
@@ -49,7 +49,7 @@ class Figures:
         """Seconds that a case keeps each part busy which all workers share."""
         job = self.jobs[name]
         carried = {network: job.mb / speed for network, speed in NETWORKS.items()}
-        return {"scheduler": self.task_s, "command": job.client_s} | carried
+        return {"scheduler": self.task_s, "command": job.command_s} | carried
 
     def full_at(self, name: str) -> dict[str, float]:
         """The number of workers with which each part has no rest any more."""
@@ -77,7 +77,7 @@ def figures(results: Path) -> Figures:
     mlflow, optuna = (row for row in load.values() if "transactions a trial" in row)
     return Figures(
         {name: _job(scaling[f"{name}: fit"], mb[name]) for name in mb},
-        task_s=1 / scaling["tasks that do nothing"]["tasks/s"],
+        task_s=scaling["tasks that do nothing"]["scheduler ms a task"] / 1000,
         trials_per_s=optuna["trials/s"],
         transactions_a_trial=mlflow["transactions a trial"] + optuna["transactions a trial"],
         transactions_per_s=load["PostgreSQL"]["transactions/s"],
@@ -90,7 +90,7 @@ def _rows(path: Path) -> dict[str, Row]:
 
 
 def _job(fitted: Row, mb: float) -> Job:
-    return Job(fitted["serial s"], fitted["case s beside another"], fitted["client s a case"], mb)
+    return Job(fitted["serial s"], fitted["case s beside another"], fitted["command s a case"], mb)
 
 
 def tables(known: Figures) -> dict[str, list[Row]]:
@@ -108,7 +108,7 @@ def _costs(name: str, job: Job) -> Row:
         "work": name,
         "start and end": duration(job.serial_s),
         "a case, of a worker": duration(job.worker_s),
-        "a case, of the command": duration(job.client_s),
+        "a case, of the command": duration(job.command_s),
         "MB a case": job.mb,
     }
 

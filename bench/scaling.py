@@ -43,7 +43,7 @@ class Run(NamedTuple):
     """What a command took: its seconds, and those of a processor that it used itself, without its workers."""
 
     seconds: float
-    client_s: float
+    command_s: float
 
 
 Pair = tuple[Run, ...]
@@ -181,14 +181,17 @@ def _nothing(tasks: int, project: Project, options: Options) -> Row:
     """What the scheduler and its client cost where workers have nothing to do."""
     with _hosts(max(WORKERS), project, options) as hosts:
         with Worker("ours_tasks.py", log=options.log("ours_tasks")) as worker:
-            seconds = worker.ask("send", address=hosts.address, tasks=tasks)
+            before = hosts.scheduler_s
+            taken = worker.ask("send", address=hosts.address, tasks=tasks)
             client_gb = worker.ask("peak_gb")
         return {
             "what": "tasks that do nothing",
             "tasks": tasks,
-            "tasks/s": tasks / seconds,
+            "tasks/s": tasks / taken["seconds"],
+            "scheduler ms a task": 1000 * (hosts.scheduler_s - before) / tasks,
+            "command ms a task": 1000 * taken["used_s"] / tasks,
             "scheduler GB": hosts.scheduler_gb,
-            "client GB": client_gb,
+            "command GB": client_gb,
         }
 
 
@@ -200,7 +203,7 @@ def _pairs(name: str, taken: Pairs) -> list[Row]:
             "1 worker s": median(one.seconds for one, _ in pairs),
             "2 workers s": median(two.seconds for _, two in pairs),
             "ratio": _ratio(pairs),
-            "client s": _client_s(pairs),
+            "command s": _command_s(pairs),
             "runs": len(pairs),
         }
         for count, pairs in taken.items()
@@ -211,8 +214,8 @@ def _ratio(pairs: Sequence[Pair]) -> float:
     return median(two.seconds / one.seconds for one, two in pairs)
 
 
-def _client_s(pairs: Sequence[Pair]) -> float:
-    return median(run.client_s for pair in pairs for run in pair)
+def _command_s(pairs: Sequence[Pair]) -> float:
+    return median(run.command_s for pair in pairs for run in pair)
 
 
 def _fitted(name: str, taken: Pairs) -> Row:
@@ -228,7 +231,7 @@ def _fitted(name: str, taken: Pairs) -> Row:
         "case s": costs.case_s,
         "overhead s": costs.overhead_s,
         "case s beside another": costs.neighbour_s(max(WORKERS)),
-        "client s a case": (_client_s(taken[many]) - _client_s(taken[few])) / (many - few),
+        "command s a case": (_command_s(taken[many]) - _command_s(taken[few])) / (many - few),
         "fit off by %": 100 * largest_error(costs, seconds),
     }
 
@@ -269,5 +272,5 @@ def _remarks(size: Size) -> list[str]:
         " params.yaml without mirror images.",
         "Fit: seconds = serial + cases × (case / workers + overhead). Both workers share this machine's two"
         " cores with the scheduler and the command: what they take from each other is in the overhead."
-        " Client s: what the command itself uses of a processor.",
+        " The command's seconds, and the scheduler's, are those of a processor that it uses itself.",
     ]

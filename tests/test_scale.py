@@ -93,12 +93,12 @@ def test_the_page_says_what_was_measured():
 
 
 def test_figures_come_from_the_results(tmp_path):
-    fitted = {"serial s": 2.0, "case s beside another": 0.4, "client s a case": 0.01}
+    fitted = {"serial s": 2.0, "case s beside another": 0.4, "command s a case": 0.01}
     scaling = [
         {"what": "crop", "cases": 8},
         {"what": "crop: fit", **fitted},
         {"what": "predict: fit", **fitted},
-        {"what": "tasks that do nothing", "tasks/s": 500.0},
+        {"what": "tasks that do nothing", "scheduler ms a task": 2.0},
         {"what": "MB a case: phantoms", "images MB": 9, "label MB": 1, "store MB": 12, "answer MB": 0.5},
     ]
     load = [
