@@ -58,8 +58,8 @@ class Cluster:
     ) -> Iterator[tuple[int, Result]]:
         """Apply a function to every item in parallel, with progress.
 
-        On a Dask cluster an item whose worker is lost is done again elsewhere, and one that raises is tried again.
-        So it may be done twice, even at the same time: what it writes must come out whole.
+        On a Dask cluster an item whose worker is lost is done again elsewhere, and one that raises is tried
+        again. So it may be done twice, even at the same time: what it writes must come out whole.
 
         Args:
             work: picklable but for threads; called in the folder of this process, wherever it runs.

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
@@ -12,6 +12,7 @@ from distributed import Client
 from glioseg.cluster.errors import ClusterError
 
 WAIT_S = 30
+CLOSE_S = 5
 
 
 @contextmanager
@@ -28,7 +29,7 @@ def connect_to(address: str) -> Iterator[Client]:
         client = Client(address, timeout=WAIT_S, set_as_default=False)
     except OSError:
         raise ClusterError(f"{address}: expected a Dask scheduler, none answered in {WAIT_S} s") from None
-    with client:
+    with _closed(client):
         try:
             client.wait_for_workers(1, timeout=WAIT_S)
         except TimeoutError:
@@ -36,6 +37,16 @@ def connect_to(address: str) -> Iterator[Client]:
                 f"{address}: expected workers, none came in {WAIT_S} s; start some: dask worker {address}"
             ) from None
         yield client
+
+
+@contextmanager
+def _closed(client: Client) -> Iterator[None]:
+    """Close a client at the end; a scheduler that is gone says nothing, and must not hide what went wrong."""
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            client.close(timeout=CLOSE_S)
 
 
 @contextmanager

@@ -23,9 +23,9 @@ Result = TypeVar("Result")
 
 RETRIES = 2
 """Of an item that raises: storage over a network has bad moments."""
-GPU = {"GPU": 1}
 BATCH = 500
-"""Items that are sent at a time; there are never more than twice as many with the scheduler."""
+"""Of tasks; the scheduler knows two of them: more than a cluster has threads, so that none waits."""
+GPU = {"GPU": 1}
 
 
 @dataclass(frozen=True)
@@ -47,16 +47,15 @@ def each_far(
 ) -> Iterator[tuple[int, Result]]:
     """Apply a function to every item; see `Cluster.each`."""
     with connected(cluster) as (client, shared):
-        gpus = GPU if gpu and _has_gpus(client) else None
-        send = partial(
+        submit = partial(
             client.map,
             Task(work, shared),
             key=title.replace(" ", "-"),
             pure=False,
             retries=RETRIES,
-            resources=gpus,
+            resources=GPU if gpu and _has_gpus(client) else None,
         )
-        yield from _results(client, send, items, title=title)
+        yield from _results(client, submit, items, title=title)
 
 
 @contextmanager
@@ -94,28 +93,27 @@ def _has_gpus(client: Client) -> bool:
 
 
 def _results(
-    client: Client, send: Callable[[list[Any]], list[Future]], items: Sequence[Any], *, title: str
+    client: Client, submit: Callable[[list[Item]], list[Future]], items: Sequence[Item], *, title: str
 ) -> Iterator[tuple[int, Any]]:
-    """Send the items bit by bit, and forget each when it is done.
-
-    So the scheduler's memory does not grow with their number, and it never stands still to take them in.
-    """
-    left, places = iter(enumerate(items)), dict[Future, int]()
+    """Submit batch after batch, and forget what is done: a scheduler does not hold 100,000 tasks at once."""
+    places: dict[Future, int] = {}
+    left = iter(enumerate(items))
     done = as_completed(loop=client.loop, with_results=True)
 
-    def send_more(count: int) -> None:
-        if more := list(islice(left, count)):
-            futures = send([item for _, item in more])
-            places.update(zip(futures, (place for place, _ in more), strict=True))
+    def send() -> None:
+        if batch := list(islice(left, BATCH)):
+            futures = submit([item for _, item in batch])
+            places.update(zip(futures, (place for place, _ in batch), strict=True))
             done.update(futures)
 
+    send()
+    send()
     try:
-        send_more(2 * BATCH)
         for future, result in track(done, title=title, total=len(items)):
             if future.cancelled():
                 raise ClusterError(f"{title}: the scheduler was lost, or told to drop the work")
             yield places.pop(future), result
-            if len(places) <= BATCH:
-                send_more(BATCH)
+            if len(places) == BATCH:
+                send()
     except KilledWorker as error:
         raise ClusterError(f"{title}: a case ended every worker that tried it: {error}") from None
