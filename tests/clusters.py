@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.projects import ROOT
@@ -16,9 +16,8 @@ DASK = [sys.executable, "-m", "dask"]
 SETTINGS = {
     "PATH": os.environ["PATH"],
     "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", "")]),
-    "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",
 }
-LATEST_S = 60
+LATEST_S = 120
 
 
 @contextmanager
@@ -35,6 +34,7 @@ def scheduler(
     """
     file = folder / "scheduler.json"
     words = ["scheduler", "--host", host, "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
+    words += ["--pid-file", str(folder / "scheduler.pid")]
     with running([*before, *DASK, *words], folder / "scheduler.log", settings):
         until(file.exists, "a scheduler")
         yield json.loads(file.read_text())["address"]
@@ -72,7 +72,8 @@ def running(
     try:
         yield process
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 

@@ -1,6 +1,8 @@
 """Work over cases comes out the same wherever it is done, and what goes wrong is one clear line."""
 
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -11,10 +13,12 @@ import pytest
 
 from glioseg.cluster import CLUSTER, LOCAL, Cluster, ClusterError, choose_cluster
 from glioseg.cluster.shared import Shared, inside
-from glioseg.params import load_params
 from glioseg.params.compute import Compute
 from glioseg.settings_file import ParamsError
-from tests.clusters import SETTINGS, die, die_once, fail_at_zero, running, scheduler, where, worker
+from tests.clusters import SETTINGS, die, die_once, fail_at_zero, scheduler, where, worker
+from tests.projects import environment, make_project
+
+LESS_PATIENT = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +26,7 @@ def address(tmp_path_factory):
     """A scheduler with two workers of one thread each; the one that a task kills starts again."""
     folder = tmp_path_factory.mktemp("dask")
     with ExitStack() as stack:
-        found = stack.enter_context(scheduler(folder))
+        found = stack.enter_context(scheduler(folder, settings=LESS_PATIENT))
         for name in ("one", "two"):
             stack.enter_context(worker(found, folder / f"{name}.log"))
         yield found
@@ -41,6 +45,21 @@ def test_results_keep_the_order_of_the_items(cluster):
 
 def test_results_come_with_the_place_of_their_item(cluster):
     assert sorted(cluster.each(abs, [-3, 2, -1], title="count")) == [(0, 3), (1, 2), (2, 1)]
+
+
+def test_many_items_are_sent_in_batches(address, monkeypatch):
+    monkeypatch.setattr("glioseg.cluster.far.BATCH", 4)
+    for count in (3, 4, 8, 9, 27):
+        assert Cluster(address).map(abs, range(-count, 0), title="count") == list(range(count, 0, -1))
+
+
+def test_a_lost_scheduler_is_one_clear_error(tmp_path):
+    with scheduler(tmp_path) as found, worker(found, tmp_path / "worker.log"):
+        results = Cluster(found).each(where, range(100), title="count")
+        next(results)
+        os.kill(int((tmp_path / "scheduler.pid").read_text()), signal.SIGKILL)
+        with pytest.raises(ClusterError, match=r"^count: the scheduler was lost"):
+            list(results)
 
 
 def test_no_item_is_no_work_and_no_cluster():
@@ -151,3 +170,47 @@ def test_the_environment_variable_takes_the_place_of_the_setting(monkeypatch):
         ParamsError, match=r"^GLIOSEG_CLUSTER: cluster: expected processes, threads, slurm or a"
     ):
         choose_cluster(compute)
+
+
+NEVER_IMPORTED = ("dask.py", "dask_jobqueue.py", "distributed.py")
+NEVER = "raise ImportError('no stage needs Dask where work is done on this machine')"
+PREPARED = ("data/raw", "data/cropped", "reports/validation")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A small project whose data stages ran in processes of this machine, with no Dask to import."""
+    home = make_project(tmp_path_factory.mktemp("prepared") / "home", cases=3)
+    for name in NEVER_IMPORTED:
+        (home / "src" / name).write_text(NEVER)
+    run_stages(home)
+    return home
+
+
+def run_stages(home: Path, **settings: str) -> None:
+    """Run the stages of cases, without DVC."""
+    for words in ("inventory.py", "acquire.py", "validate.py raw", "crop.py"):
+        script, *rest = words.split()
+        command = [sys.executable, f"pipelines/{script}", *rest]
+        done = subprocess.run(
+            command, cwd=home, env=environment(home) | settings, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def contents(home: Path) -> dict[str, bytes]:
+    """Every file that the stages leave."""
+    files = [file for folder in PREPARED for file in (home / folder).rglob("*") if file.is_file()]
+    return {str(file.relative_to(home)): file.read_bytes() for file in files}
+
+
+@pytest.mark.parametrize("kind", ["threads", "dask"])
+def test_stages_leave_the_same_bytes_wherever_cases_are_done(kind, prepared, address, tmp_path):
+    home = tmp_path / "home"
+    shutil.copytree(prepared, home, ignore=shutil.ignore_patterns(*NEVER_IMPORTED))
+    for made in ("data", "reports"):
+        shutil.rmtree(home / made)
+    dask = {"PYTHONPATH": SETTINGS["PYTHONPATH"]}
+    run_stages(home, **dask, GLIOSEG_CLUSTER=address if kind == "dask" else kind)
+    assert len(contents(home)) > 3 * (5 + 5)
+    assert contents(home) == contents(prepared)

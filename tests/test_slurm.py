@@ -1,9 +1,8 @@
-"""Workers through Slurm, which is not there: its job script is read, and run by stand-ins for its commands."""
+"""Workers through Slurm, which is not here: the job script is read, and stand-ins for its commands run it."""
 
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -21,7 +20,8 @@ OPTIONS = {
     "job_extra_directives": ["--gres=gpu:1"],
 }
 SBATCH = """#!/bin/sh
-setsid sh "$1" > worker.log 2>&1 &
+cp "$1" job.sh
+setsid sh job.sh > worker.log 2>&1 &
 echo $! >> started
 echo "Submitted batch job $!"
 """
@@ -53,7 +53,8 @@ def test_the_job_script_says_what_params_yaml_says():
     ]
     (command,) = [line for line in lines if "dask_worker" in line or "dask worker" in line]
     assert command.startswith(sys.executable)
-    assert "--nthreads 1 --nworkers 2" in command
+    assert "--nthreads 1 " in command
+    assert "--nworkers 2 " in command
 
 
 def test_workers_are_asked_for_once_and_given_back(tmp_path):
@@ -62,14 +63,18 @@ def test_workers_are_asked_for_once_and_given_back(tmp_path):
         (tmp_path / name).chmod(0o755)
     path = {"PATH": os.pathsep.join([str(tmp_path), os.environ["PATH"]])}
     asked = subprocess.run(
-        [sys.executable, "-c", ASK], cwd=tmp_path, env=SETTINGS | path, capture_output=True, text=True
+        [sys.executable, "-c", ASK],
+        cwd=tmp_path,
+        env=SETTINGS | path,
+        capture_output=True,
+        text=True,
+        timeout=100,
     )
     assert asked.returncode == 0, asked.stdout + asked.stderr + (tmp_path / "worker.log").read_text()
     lines = [line for line in asked.stdout.splitlines() if not line.startswith(("Dask's", "count", "look"))]
     assert lines == ["Slurm was asked for 2 workers: waiting for the first", "[3, 2, 1]", "2"]
     (job,) = (tmp_path / "started").read_text().split()
     assert (tmp_path / "ended").read_text().split() == [job]
-    assert not Path(f"/proc/{job}").exists()
 
 
 def test_a_machine_without_slurm_says_so(monkeypatch, tmp_path):

@@ -1,0 +1,71 @@
+"""Hosts of their own on one machine: network namespaces on a bridge, as root with iproute2."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import pytest
+
+LAN = "glioseg-lan"
+NETWORK = "10.213.0"
+
+
+@dataclass(frozen=True)
+class Host:
+    """A network namespace with one link, `eth0`."""
+
+    name: str
+    address: str
+
+    @property
+    def before(self) -> list[str]:
+        """The words that make a command run on this host."""
+        return ["ip", "netns", "exec", self.name]
+
+    def cut_off(self) -> None:
+        """Take the link down: packets vanish, and nobody is told."""
+        ip("-n", self.name, "link", "set", "eth0", "down")
+
+
+@contextmanager
+def hosts(*names: str) -> Iterator[list[Host]]:
+    """Hosts on a bridge in a namespace of its own: they see each other and no other network.
+
+    The test is skipped where namespaces are not allowed.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(_namespace(LAN))
+            ip("-n", LAN, "link", "add", "lan", "type", "bridge")
+        except (OSError, subprocess.CalledProcessError) as error:
+            said = getattr(error, "stderr", None) or error
+            pytest.skip(f"network namespaces need root, iproute2, and leave to make them: {said}")
+        ip("-n", LAN, "link", "set", "lan", "up")
+        yield [stack.enter_context(_host(name, number)) for number, name in enumerate(names, 1)]
+
+
+@contextmanager
+def _host(name: str, number: int) -> Iterator[Host]:
+    host, port = Host(f"glioseg-{name}", f"{NETWORK}.{number}"), f"port{number}"
+    with _namespace(host.name):
+        ip("-n", LAN, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", host.name)
+        ip("-n", LAN, "link", "set", port, "master", "lan", "up")
+        ip("-n", host.name, "address", "add", f"{host.address}/24", "dev", "eth0")
+        for link in ("lo", "eth0"):
+            ip("-n", host.name, "link", "set", link, "up")
+        yield host
+
+
+@contextmanager
+def _namespace(name: str) -> Iterator[None]:
+    ip("netns", "add", name)
+    try:
+        yield
+    finally:
+        ip("netns", "del", name)
+
+
+def ip(*words: str) -> None:
+    """Run iproute2's command."""
+    subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
