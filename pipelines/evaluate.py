@@ -13,9 +13,7 @@ from glioseg.eval.summary import headline, summarise
 from glioseg.eval.table import dice_table, lesion_line
 from glioseg.files import replaced_whole, write_whole
 from glioseg.lab.lineage import TEST_FILES, origin, sha256_files
-from glioseg.nets.inference import load_model
 from glioseg.nets.kept import KeptModel
-from glioseg.nets.settings import Settings
 
 RAW, SPLITS = Path("data/raw"), Path("data/splits.json")
 MODEL, RECORD, REPORTS = Path("models/settled"), Path("reports/settle/model.json"), Path("reports")
@@ -35,7 +33,8 @@ def main() -> None:
     params, trained = tuned_params(), json.loads(RECORD.read_text())
     asked, cases, cluster = params.evaluate, cases_of("test"), chosen_cluster()
     # One process of this machine is enough for a network, which uses all cores.
-    far, model = (cluster, kept_model()) if cluster.far else (None, load_model(MODEL))
+    kept = KeptModel((MODEL,), sha256_files(file for file in MODEL.glob("*") if file.is_file()))
+    far, model = (cluster, kept) if cluster.far else (None, kept.load())
     learned = cases_of("train", "validation") if params.train.folds > 1 else cases_of("train")
     with replaced_whole(REPORTS / "predictions") as masks, replaced_whole(REPORTS / "pictures") as pictures:
         answers, costs = predict_cases(model, cases, masks, cluster=far)
@@ -46,7 +45,7 @@ def main() -> None:
         if asked.modality_subsets:
             metrics["modality_subsets"] = subset_dice(model, cases, cluster=far)
         facts = origin((file for case in cases for file in case.files.values()), trained)
-        everything = params.model_dump(mode="json", by_alias=True) | {"model": asdict(Settings.load(MODEL))}
+        everything = params.model_dump(mode="json", by_alias=True) | {"model": asdict(model.settings)}
         settings = {name: everything[name] for name in SHOWN}
         page = write_report(table, metrics, pictures=pictures, origin=facts, params=flatten(settings))
     write_whole(PER_CASE, table.to_csv(index=False).encode())
@@ -65,10 +64,6 @@ def main() -> None:
     )
     print(f"evaluate: {len(cases)} test cases, pictures and all numbers in {PAGE}\n\n{dice_table(metrics)}")
     print(lesion_line(metrics))
-
-
-def kept_model() -> KeptModel:
-    return KeptModel((MODEL,), sha256_files(file for file in MODEL.iterdir() if file.is_file()))
 
 
 def cases_of(*parts: str) -> list[Case]:

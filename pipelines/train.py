@@ -4,7 +4,7 @@ import json
 from functools import partial
 from pathlib import Path
 
-from _stage import run, tuned_params
+from _stage import chosen_cluster, run, tuned_params
 from glioseg.data.splits import training_parts
 from glioseg.data.store import open_cases
 from glioseg.files import replaced_whole, write_whole
@@ -22,7 +22,7 @@ NETWORKS, REPORTS = Path("models/trained"), Path("reports/train")
 
 
 def main() -> None:
-    params, lab = tuned_params(), Lab.here()
+    params, lab, cluster = tuned_params(), Lab.here(), chosen_cluster()
     folds = training_parts(json.loads(SPLITS.read_text()), folds=params.train.folds)
     client, init = connect(lab), weights_file(params.train.init_from)
     settings = params.model_dump(mode="json", include={"network", "train", "crop"})
@@ -43,6 +43,7 @@ def main() -> None:
             follow=partial(log.fold, of=len(folds)),
             init=init,
             tensorboard=lab.tensorboard(key) if params.train.tensorboard else None,
+            cluster=cluster if cluster.far and len(folds) > 1 else None,
         )
         with replaced_whole(NETWORKS) as aside:
             save_networks(aside, members.networks)

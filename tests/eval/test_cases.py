@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,17 +18,13 @@ from glioseg.eval.cases import (
 from glioseg.labels import Scheme
 
 RAS = np.diag([1.0, 1, 1, 1])
-
-
-@pytest.fixture(autouse=True)
-def here(monkeypatch):
-    """No worker processes: starting them costs more than these cases do."""
-    monkeypatch.setattr("glioseg.eval.cases.LOCAL", Cluster("threads"))
+HERE = Cluster("threads")
+"""No worker processes: starting them costs more than these cases do."""
 
 
 def test_a_perfect_prediction_scores_1_in_both_schemes(write_case, scan, say):
     cases = [write_case("old"), write_case("new", Scheme.BRATS2023)]
-    table = evaluate_cases(say(scan.truth), cases)
+    table = evaluate_cases(say(scan.truth), cases, cluster=HERE)
     assert sorted(table["case"]) == ["new", "old"]
     assert (table["mean_dice"] == 1).all()
     assert (table["hd95_wt_mm"] == 0).all()
@@ -44,16 +41,18 @@ def test_predictions_are_kept_in_the_cases_own_scheme_and_grid(write_case, tmp_p
 
 def test_the_model_gets_the_four_images(write_case, tmp_path, scan, say):
     seen = []
-    answer = say(scan.truth)
-    predict_cases(lambda images: seen.append(sorted(images)) or answer(images), [write_case("one")], tmp_path)
+    answer = say(scan.truth).answer
+    model = SimpleNamespace(answer=lambda images: seen.append(sorted(images)) or answer(images))
+    predict_cases(model, [write_case("one")], tmp_path)
     assert seen == [["flair", "t1", "t1ce", "t2"]]
 
 
 def test_the_worst_case_comes_first(write_case, tmp_path, scan, say):
     cases = [write_case(name) for name in ("good", "missed", "poor")]
     labels = iter([scan.truth, scan.truth * np.uint8(0), scan.prediction])
-    answers = predict_cases(lambda images: say(next(labels))(images), cases, tmp_path / "out")
-    table = judge_cases(cases, answers, predictions=tmp_path / "out", pictures=None)
+    model = SimpleNamespace(answer=lambda images: say(next(labels)).answer(images))
+    answers, _ = predict_cases(model, cases, tmp_path / "out")
+    table = judge_cases(cases, answers, predictions=tmp_path / "out", pictures=None, cluster=HERE)
     assert table["case"].tolist() == ["missed", "poor", "good"]
     assert table["mean_dice"].is_monotonic_increasing
     assert table.drop(columns=["grade", "survival_days"]).notna().all(axis=None)
@@ -62,7 +61,7 @@ def test_the_worst_case_comes_first(write_case, tmp_path, scan, say):
 def test_intervals_and_outcomes_are_kept_beside_what_is_known(write_case, tmp_path, scan, say):
     cases = [replace(write_case("known"), grade="LGG", survival_days=400.0), write_case("unknown")]
     answer = say(scan.truth, low_ml=1.0, high_ml=2.5, grade_lgg=0.75, survival_days=365.0)
-    table = predict_cases(answer, cases, tmp_path).set_index("case")
+    table = predict_cases(answer, cases, tmp_path)[0].set_index("case")
     assert set(table) == {
         *(f"{end}_{region}_ml" for end in ("low", "high") for region in ("wt", "tc", "et")),
         *(f"calibration_error_{region}" for region in ("wt", "tc", "et")),
@@ -76,14 +75,14 @@ def test_intervals_and_outcomes_are_kept_beside_what_is_known(write_case, tmp_pa
 
 
 def test_a_model_without_outcomes_has_no_columns_for_them(write_case, tmp_path, scan, say):
-    table = predict_cases(say(scan.truth), [write_case("one")], tmp_path)
+    table, _ = predict_cases(say(scan.truth), [write_case("one")], tmp_path)
     assert not {"grade_lgg", "survival_days_predicted"} & set(table)
 
 
 @pytest.mark.parametrize("affine", [None, RAS], ids=["LPS", "RAS"])
 def test_probabilities_are_held_against_the_truth(write_case, tmp_path, scan, say, affine):
     """A model that is 90 % sure and never wrong is off by 0.1 everywhere."""
-    table = predict_cases(say(scan.truth, sure=0.9), [write_case("one", affine=affine)], tmp_path)
+    table, _ = predict_cases(say(scan.truth, sure=0.9), [write_case("one", affine=affine)], tmp_path)
     for region in ("wt", "tc", "et"):
         assert table[f"calibration_error_{region}"].tolist() == [pytest.approx(0.1)]
 
@@ -122,11 +121,11 @@ def test_spacing_follows_its_axis(scan):
 
 def test_no_case_is_an_error(tmp_path):
     with pytest.raises(EvaluationError, match="expected at least one case, got none"):
-        predict_cases(lambda _: None, [], tmp_path)
+        predict_cases(SimpleNamespace(answer=None), [], tmp_path)
 
 
 def test_a_case_without_truth_is_named(write_case, tmp_path):
     case = write_case("one")
     bare = replace(case, files={role: file for role, file in case.files.items() if role != "seg"})
     with pytest.raises(EvaluationError, match="one: expected a file for each role, missing seg"):
-        predict_cases(lambda _: None, [bare], tmp_path)
+        predict_cases(SimpleNamespace(answer=None), [bare], tmp_path)

@@ -4,20 +4,25 @@ import sys
 import numpy as np
 
 from glioseg.data.volumes import Grid, Volume
-from glioseg.eval.resources import Meter
+from glioseg.eval.resources import Cost, measured, resources
 
 
 def test_the_slow_first_case_does_not_decide(monkeypatch, scan, say):
     images = {"t1": Volume(scan.truth, Grid(scan.truth.shape, np.diag([-1.0, -1, 1, 1])))}
-    answer = say(scan.truth)
+    answer = say(scan.truth).answer
     clock = iter([0.0, 9.0, 10.0, 12.0, 20.0, 23.0])  # 9, 2 and 3 seconds
     monkeypatch.setattr("glioseg.eval.resources.perf_counter", lambda: next(clock))
-    asked = []
-    meter = Meter(lambda images: asked.append(sorted(images)) or answer(images))
+    costs = []
     for _ in range(3):
-        assert meter(images).volumes == answer(images).volumes
-    assert asked == [["t1"]] * 3
-    assert meter.resources()["case_s"] == 3
+        said, cost = measured(answer, images)
+        assert said.volumes == answer(images).volumes
+        costs.append(cost)
+    assert resources(costs)["case_s"] == 3
+
+
+def test_of_several_workers_the_one_that_held_most_counts():
+    costs = [Cost(1.0, 2.5), Cost(9.0, 3.25), Cost(2.0, 3.0)]
+    assert resources(costs) == {"case_s": 2.0, "memory_gb": 3.25}
 
 
 def test_memory_that_was_held_once_counts():

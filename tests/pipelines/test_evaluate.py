@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 import evaluate
-from glioseg.cluster import Cluster
 from glioseg.data.answers import Answer, BrainProbabilities, RegionVolume
 from glioseg.data.cases import Case, write_cohort
 from glioseg.data.crop import Placement
@@ -19,6 +18,7 @@ from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import Grid, Volume, read_volume, write_volume
 from glioseg.geometry import Box
 from glioseg.labels import REGIONS, Scheme, regions_from_labels
+from glioseg.nets.kept import KeptModel
 from tests.models import make_settings
 
 ROOT = Path(__file__).parents[2]
@@ -68,7 +68,7 @@ def project(tmp_path, monkeypatch):
 def use(monkeypatch, answer):
     """Let the stage find a model that answers so."""
     model = SimpleNamespace(answer=answer, settings=make_settings())
-    monkeypatch.setattr(evaluate, "load_model", lambda folder: model)
+    monkeypatch.setattr(KeptModel, "load", lambda kept: model)
 
 
 def answer(images, **outcomes):
@@ -80,9 +80,9 @@ def answer(images, **outcomes):
     return Answer(found, np.zeros(SHAPE, np.float32), volumes, said, **outcomes)
 
 
-def change_params(**changes):
+def change_params(section, **changes):
     params = yaml.safe_load(Path("params.yaml").read_text())
-    params["evaluate"] |= changes
+    params[section] |= changes
     Path("params.yaml").write_text(yaml.safe_dump(params))
 
 
@@ -91,9 +91,9 @@ def outs():
 
 
 @pytest.fixture
-def here(monkeypatch):
+def here(project):
     """No worker processes: one test that starts them is enough."""
-    monkeypatch.setattr("glioseg.eval.cases.LOCAL", Cluster("threads"))
+    change_params("compute", cluster="threads")
 
 
 def test_everything_is_left_where_the_next_stage_looks_for_it(project, capsys):
@@ -167,7 +167,7 @@ def test_outcomes_are_scored_where_the_model_has_them(project, here, monkeypatch
 
 
 def test_subsets_and_imagej_stacks_are_made_on_request(project, here):
-    change_params(modality_subsets=True, imagej=True)
+    change_params("evaluate", modality_subsets=True, imagej=True)
     evaluate.main()
     metrics = json.loads(Path("reports/metrics.json").read_text())
     assert len(metrics["modality_subsets"]) == 15

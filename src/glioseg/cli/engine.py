@@ -60,13 +60,6 @@ class Engine:
 
         return KeptModel(self.folders, repr(self._digests), self.mirror, self.memory_gb)
 
-    @property
-    def modality_dropout(self) -> float:
-        """The least that a model was trained with."""
-        from glioseg.nets.settings import Settings
-
-        return min(Settings.load(folder).modality_dropout for folder in self.folders)
-
     @contextmanager
     def lent(self, beside: Path, *, threads: int | None) -> Iterator["KeptModel"]:
         """Lend the models to workers, which reach the folder of the answers but perhaps no registry.

@@ -44,7 +44,9 @@ class Helper:
     def _environment(self) -> Mapping[str, str]:
         threads = threads_here()
         limits = dict.fromkeys(THREADS, str(threads)) if threads else {}
-        own = {name: value for name, value in os.environ.items() if name != CLUSTER}  # it is one of the cluster's
+        own = {
+            name: value for name, value in os.environ.items() if name != CLUSTER
+        }  # it is one of the cluster's
         return own | limits | ({DATABASE_URL: self.database_url} if self.database_url else {})
 
 

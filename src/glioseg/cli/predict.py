@@ -134,11 +134,12 @@ def _side_by_side(
     engine: Engine, work: Work, todo: Sequence[Todo], terms: Terms, cluster: Cluster
 ) -> Iterator[Outcome]:
     """Segment cases on workers; they come as they end."""
-    _warn_of_missing(todo, engine.modality_dropout)
+    _warn_of_missing(todo, engine.model.settings.modality_dropout)
     work.drop(todo)
     with engine.lent(work.folder, threads=cluster.threads_each) as model:
         task = partial(segment_case, model=model, terms=terms)
-        yield from cluster.each(task, todo, title="predict", gpu=True)
+        for _, outcome in cluster.each(task, todo, title="predict", gpu=True):
+            yield outcome
 
 
 def _warn_of_missing(todo: Sequence[Todo], modality_dropout: float) -> None:

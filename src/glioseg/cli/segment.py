@@ -1,4 +1,4 @@
-"""Segment one case, here or on a worker, and say how it went: the answer goes to a file, the rest comes back."""
+"""Segment one case, here or on a worker: the answer goes to a file, and how it went comes back."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a case went: its row of the summary, what is to be said of it, and a line where it was segmented."""
+    """How a case went: its row of the summary, what is to be said, and a line where it was segmented."""
 
     row: Row
     warnings: Sequence[str]

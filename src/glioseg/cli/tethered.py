@@ -1,4 +1,4 @@
-"""A `glioseg` command that ends, as by Ctrl-C, with whoever started it: `python -m glioseg.cli.tethered WORDS`.
+"""A `glioseg` command that ends, as by Ctrl-C, with who started it: `python -m glioseg.cli.tethered WORDS`.
 
 Its standard input is the tether: the kernel closes it when that process dies, however that happens.
 """

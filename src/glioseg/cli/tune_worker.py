@@ -43,7 +43,7 @@ def _everywhere(cluster: Cluster, workers: int | None) -> str:
     """Start workers, and say how they ended; one that failed does not stop the others."""
     helper = Helper(socket.gethostname(), os.environ.get(DATABASE_URL))
     count = workers or cluster.size
-    errors = [error for error in cluster.each(helper, range(count), title="tune workers", gpu=True) if error]
+    errors = [error for error in cluster.map(helper, range(count), title="tune workers", gpu=True) if error]
     if len(errors) == count:
         raise OSError(f"each of {count} workers failed, the last one: {errors[-1]}")
     for error in errors:

@@ -68,6 +68,14 @@ def connected(cluster: "Cluster") -> Iterator[tuple[Client, Shared]]:
         yield client, shared
 
 
+def count_workers(cluster: "Cluster") -> int:
+    """How many workers a scheduler has now, or Slurm is asked for."""
+    if cluster.kind == SLURM:
+        return cluster.workers or 1
+    with connect_to(cluster.kind) as client:
+        return len(client.scheduler_info(n_workers=-1)["workers"])
+
+
 def check_workers(client: Client, shared: Shared) -> None:
     """Hold every worker that is there to what it must share.
 

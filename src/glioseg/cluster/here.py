@@ -26,7 +26,7 @@ def each_here(
         threads: whether in threads of this process, rather than in processes.
         workers: how many; None: one a CPU core that this process may use.
     """
-    count = min(workers or len(os.sched_getaffinity(0)), len(items))
+    count = min(workers or cores(), len(items))
     with _pool(count, threads=threads) as pool:
         places = {pool.submit(work, item): place for place, item in enumerate(items)}
         try:
@@ -37,6 +37,11 @@ def each_here(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def _pool(count: int, *, threads: bool) -> Executor:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
@@ -98,6 +98,7 @@ Ask = Callable[[Mapping[str, Volume]], Answer]
 """Answers on the scan's own grid for a volume of each of some modalities."""
 
 
+@runtime_checkable  # tests check annotations while they run
 class Model(Protocol):
     """What can be asked: a loaded model, or one that loads where its answers are asked for."""
 

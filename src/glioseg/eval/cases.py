@@ -32,19 +32,20 @@ class EvaluationError(ValueError):
     """A case that cannot be judged; the message names it."""
 
 
-def evaluate_cases(model: Model, cases: Sequence[Case]) -> pd.DataFrame:
+def evaluate_cases(model: Model, cases: Sequence[Case], *, cluster: Cluster = LOCAL) -> pd.DataFrame:
     """Predict and measure cases; keep nothing but the table.
 
     Args:
         model: e.g. a `Segmenter`.
         cases: with their four images and their segmentation.
+        cluster: where they are measured.
 
     Returns:
         As `judge_cases`.
     """
     with TemporaryDirectory() as folder:
         answers, _ = predict_cases(model, cases, Path(folder))
-        return judge_cases(cases, answers, predictions=Path(folder), pictures=None)
+        return judge_cases(cases, answers, predictions=Path(folder), pictures=None, cluster=cluster)
 
 
 def predict_cases(

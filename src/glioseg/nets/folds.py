@@ -3,16 +3,19 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
 
+from glioseg.cluster import Cluster
 from glioseg.data.store import CroppedCase
 from glioseg.nets.callbacks import OnEpoch
 from glioseg.nets.targets import require_outcomes
-from glioseg.nets.training import fit
+from glioseg.nets.threads import ONE_AT_A_TIME, keep_to
+from glioseg.nets.training import Fitted, fit
 from glioseg.params.sections import Network, Train
 
 
@@ -46,6 +49,7 @@ def fit_members(
     follow: Callable[[int], AbstractContextManager[OnEpoch]],
     init: Path | None = None,
     tensorboard: Path | None = None,
+    cluster: Cluster | None = None,
 ) -> Members:
     """Train a network on each part; killed and called again, it goes on where it was.
 
@@ -57,24 +61,55 @@ def fit_members(
         follow: given a part's number, what is told each of its epochs, as in `fit`.
         init: as in `fit`.
         tensorboard: folder for TensorBoard's logs, if they are wanted.
+        cluster: whose workers train the parts side by side, if they shall; epochs are told of at the end.
     """
     for part in parts:
         require_outcomes(part.cases, train.outputs)
+    train_part = partial(
+        fit_part, network=network, train=train, state=state, init=init, tensorboard=tensorboard
+    )
+    members = list(enumerate(parts))
+    if cluster:
+        cluster.map(partial(_fit_apart, train_part=train_part), members, title="train folds", gpu=True)
     networks, histories, dice = [], [], []
-    for number, part in enumerate(parts):
+    for number, part in members:
         with follow(number) as on_epoch:
-            fitted = fit(
-                network=network,
-                train=train,
-                cases=part.cases,
-                validation=part.validation,
-                state=state / f"fold{number}",
-                on_epoch=on_epoch,
-                init=init,
-                tensorboard=tensorboard / f"fold{number}" if tensorboard else None,
-            )
+            fitted = train_part((number, part), on_epoch=on_epoch)
+            for epoch, logs in enumerate(fitted.history if cluster else ()):
+                on_epoch(epoch, logs)
         networks.append(fitted.model)
         history = pd.DataFrame(fitted.history).rename_axis("epoch").reset_index()
         histories.append(history.assign(fold=number))
         dice.append(fitted.history[fitted.best_epoch]["val_dice"])
     return Members(networks, pd.concat(histories, ignore_index=True), float(np.mean(dice)))
+
+
+def fit_part(
+    member: tuple[int, Part],
+    *,
+    network: Network,
+    train: Train,
+    state: Path,
+    init: Path | None,
+    tensorboard: Path | None,
+    on_epoch: OnEpoch,
+) -> Fitted:
+    """Train the network of one part, as `fit` does; `member` holds the part's number too."""
+    number, part = member
+    return fit(
+        network=network,
+        train=train,
+        cases=part.cases,
+        validation=part.validation,
+        state=state / f"fold{number}",
+        on_epoch=on_epoch,
+        init=init,
+        tensorboard=tensorboard / f"fold{number}" if tensorboard else None,
+    )
+
+
+def _fit_apart(member: tuple[int, Part], *, train_part: Callable[..., Fitted]) -> None:
+    """Train on a worker: the network stays in the kept state, where who asked takes it from."""
+    with ONE_AT_A_TIME:
+        keep_to()
+        train_part(member, on_epoch=lambda epoch, logs: None)

@@ -149,11 +149,21 @@ def load_model(folder: Path) -> Segmenter:
 def load_ensemble(folders: Sequence[Path]) -> Segmenter:
     """Load model folders as one ensemble, of all their members.
 
+    Raises:
+        ModelError: as for `ensemble_settings`, or a folder that cannot be loaded.
+    """
+    settings = ensemble_settings(folders)
+    return Segmenter(tuple(model for folder in folders for model in load_model(folder).models), settings)
+
+
+def ensemble_settings(folders: Sequence[Path]) -> Settings:
+    """The settings of an ensemble, of which nothing is loaded.
+
     What validation chose, and the margin of the brain box, are those of the first folder; grids,
     windows and memory suit the most demanding one.
 
     Raises:
-        ModelError: a folder that cannot be loaded, or networks that see or answer different things.
+        ModelError: a folder without settings, or networks that see or answer different things.
     """
     all_settings = [Settings.load(folder) for folder in folders]
     first = all_settings[0]
@@ -161,8 +171,7 @@ def load_ensemble(folders: Sequence[Path]) -> Segmenter:
         for name in ("spacing_mm", "target"):
             if (here := getattr(settings, name)) != (expected := getattr(first, name)):
                 raise ModelError(f"{folder}: expected {name} {expected}, as in {folders[0]}, got {here}")
-    models = tuple(model for folder in folders for model in load_model(folder).models)
-    return Segmenter(models, _suiting_all(all_settings))
+    return _suiting_all(all_settings)
 
 
 def _suiting_all(all_settings: Sequence[Settings]) -> Settings:

@@ -4,16 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from threading import Lock
 
 from glioseg.data.answers import Answer, Ask
 from glioseg.data.volumes import Volume
 from glioseg.nets import inference
 from glioseg.nets.inference import Segmenter
-from glioseg.nets.threads import keep_to
-
-ONE_AT_A_TIME = Lock()
-"""A worker's other threads read and write meanwhile: two answers at once would need the memory twice."""
+from glioseg.nets.settings import Settings
+from glioseg.nets.threads import ONE_AT_A_TIME, keep_to
 
 
 @dataclass(frozen=True)
@@ -30,16 +27,19 @@ class KeptModel:
     memory_gb: float | None = None
     threads: int | None = field(default=None, compare=False)
 
+    @property
+    def settings(self) -> Settings:
+        """How they are run."""
+        return self._as_asked(inference.ensemble_settings(self.folders))
+
     def load(self) -> Segmenter:
-        """Load them, with the user's settings."""
-        segmenter = inference.load_ensemble(self.folders)
-        own = segmenter.settings
-        settings = replace(
-            own,
-            mirror=self.mirror or own.mirror,
-            memory_gb=own.memory_gb if self.memory_gb is None else self.memory_gb,
-        )
-        return replace(segmenter, settings=settings)
+        """Load them."""
+        segmenter = inference.load_ensemble(list(self.folders))
+        return replace(segmenter, settings=self._as_asked(segmenter.settings))
+
+    def _as_asked(self, own: Settings) -> Settings:
+        memory_gb = own.memory_gb if self.memory_gb is None else self.memory_gb
+        return replace(own, mirror=self.mirror or own.mirror, memory_gb=memory_gb)
 
     @property
     def answer(self) -> Ask:

@@ -1,6 +1,12 @@
 """How many threads networks run in, in a worker that shares its machine with others."""
 
+from threading import Lock
+
 from glioseg.cluster.worker import threads_here
+
+ONE_AT_A_TIME = Lock()
+"""For networks in a worker of many threads: two at once would need the memory twice, and share their seed.
+The other threads read and write meanwhile."""
 
 
 def keep_to(threads: int | None = None) -> None:
