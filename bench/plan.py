@@ -20,8 +20,8 @@ RUNS = (("crop", 1_251), ("predict", 1_251), ("predict", 100_000))
 NETWORKS = {"1 Gbit/s": 110.0, "10 Gbit/s": 1_100.0}
 """Storage behind a network, by its MB/s: nine tenths of what the cable carries."""
 FAST = "10 Gbit/s"
-TRIALS, TRIAL_S, CONNECTIONS = 1_000, 600, 3
-"""A study, the seconds of a trial, and the connections that a worker keeps open."""
+TRIALS, TRIAL_S, CONNECTIONS = 1_000, 600, 5
+"""A study, the seconds of a trial, and the connections to PostgreSQL that a worker opens at most."""
 PARTS = ("scheduler", "command", *NETWORKS)
 
 
@@ -74,10 +74,11 @@ def figures(results: Path) -> Figures:
         "crop": size["images MB"] + size["label MB"] + size["store MB"],
         "predict": size["images MB"] + size["answer MB"],
     }
+    nothing = scaling["tasks that do nothing"]
     mlflow, optuna = (row for row in load.values() if "transactions a trial" in row)
     return Figures(
-        {name: _job(scaling[f"{name}: fit"], mb[name]) for name in mb},
-        task_s=scaling["tasks that do nothing"]["scheduler ms a task"] / 1000,
+        {name: _job(scaling[f"{name}: fit"], nothing, mb[name]) for name in mb},
+        task_s=nothing["scheduler ms a task"] / 1000,
         trials_per_s=optuna["trials/s"],
         transactions_a_trial=mlflow["transactions a trial"] + optuna["transactions a trial"],
         transactions_per_s=load["PostgreSQL"]["transactions/s"],
@@ -89,8 +90,10 @@ def _rows(path: Path) -> dict[str, Row]:
     return {row["what"]: row for row in json.loads(path.read_text())["rows"]}
 
 
-def _job(fitted: Row, mb: float) -> Job:
-    return Job(fitted["serial s"], fitted["case s beside another"], fitted["command s a case"], mb)
+def _job(fitted: Row, nothing: Row, mb: float) -> Job:
+    """The command takes at least what it takes for a task that does nothing."""
+    command_s = max(fitted["command s a case"], nothing["command ms a task"] / 1000)
+    return Job(fitted["serial s"], fitted["case s beside another"], command_s, mb)
 
 
 def tables(known: Figures) -> dict[str, list[Row]]:

@@ -33,8 +33,23 @@ def _section(title: str, record: dict[str, Any]) -> str:
     goals = [{**goal, "reached": "yes" if goal["reached"] else "**no**"} for goal in record["goals"]]
     remarks = [f"- {remark}" for remark in record["remarks"]]
     return "\n".join(
-        [f"## {title}", "", *table(goals), "", *table(record["rows"]), "", *remarks, *_origin(record), ""]
+        [f"## {title}", "", *table(goals), "", *_tables(record["rows"]), *remarks, *_origin(record), ""]
     )
+
+
+def _tables(rows: Sequence[Row]) -> list[str]:
+    """Rows that say nothing of what those before them say begin a table of their own.
+
+    >>> _tables([{"a": 1, "b": 2}, {"a": 3}, {"a": 4, "c": 5}])[-4:]
+    ['| a | c |', '| --- | --- |', '| 4 | 5 |', '']
+    """
+    kinds: list[list[Row]] = []
+    for row in rows:
+        if kinds and (row.keys() <= kinds[-1][0].keys() or kinds[-1][0].keys() <= row.keys()):
+            kinds[-1].append(row)
+        else:
+            kinds.append([row])
+    return [line for kind in kinds for line in (*table(kind), "")]
 
 
 def table(rows: Sequence[Row]) -> list[str]:

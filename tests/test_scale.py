@@ -97,8 +97,8 @@ def test_figures_come_from_the_results(tmp_path):
     scaling = [
         {"what": "crop", "cases": 8},
         {"what": "crop: fit", **fitted},
-        {"what": "predict: fit", **fitted},
-        {"what": "tasks that do nothing", "scheduler ms a task": 2.0},
+        {"what": "predict: fit", **fitted, "command s a case": -0.001},
+        {"what": "tasks that do nothing", "scheduler ms a task": 2.0, "command ms a task": 1.5},
         {"what": "MB a case: phantoms", "images MB": 9, "label MB": 1, "store MB": 12, "answer MB": 0.5},
     ]
     load = [
@@ -110,5 +110,5 @@ def test_figures_come_from_the_results(tmp_path):
         (tmp_path / f"{name}.json").write_text(json.dumps({"rows": rows}))
     known = figures(tmp_path)
     assert known.jobs["crop"] == Job(2.0, 0.4, 0.01, 22)
-    assert known.jobs["predict"].mb == 9.5
+    assert known.jobs["predict"] == Job(2.0, 0.4, 0.0015, 9.5)  # no less than for a task that does nothing
     assert (known.task_s, known.trials_per_s, known.transactions_a_trial) == (0.002, 8.0, 100.0)
