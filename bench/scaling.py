@@ -5,18 +5,17 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
 from statistics import median
-from typing import NamedTuple
 
-from bench.cohort import prepare
+from bench.cohort import copies, prepare
 from bench.dask_hosts import Hosts, dask_hosts
-from bench.fit import fit, largest_error
+from bench.one_and_two import WORKERS, Pairs, Run, fitted, goals_of, rows_of
 from bench.options import Options
 from bench.project import CROP, Project, run_command
-from bench.results import Goal, Result, Row
+from bench.results import Result, Row
 from bench.worker import QUIET, Worker
 from glioseg.cluster import CLUSTER
 from glioseg.data.cases import COHORT, Case, find_cases, read_cohort
@@ -24,8 +23,6 @@ from glioseg.data.layouts import MODALITIES, SEGMENTATION
 
 TITLE = "Two workers beside one, and what a cluster costs"
 USES = ("real",)
-GOAL = 0.6
-WORKERS = (1, 2)
 PREDICT = (sys.executable, "-c", "from glioseg.cli import app; app()", "predict", "data/raw")
 VERDICT = "reports/validation/raw.json"
 READ = """
@@ -37,19 +34,6 @@ cases = read_cohort(Path("data/raw/cohort.csv"))
 digest_cases(cases, records=Path("data/.records"), cluster=Cluster("threads"))
 """
 """What validate leaves to crop beside its verdict: the files' digests."""
-
-
-class Run(NamedTuple):
-    """What a command took: its seconds, and those of a processor that it used itself, without its workers."""
-
-    seconds: float
-    command_s: float
-
-
-Pair = tuple[Run, ...]
-"""The same command with one worker and with two."""
-Pairs = Mapping[int, Sequence[Pair]]
-"""By the number of cases."""
 
 
 @dataclass(frozen=True)
@@ -77,43 +61,12 @@ def run(options: Options) -> Result:
             for name, each in {"crop": _crop, "predict": _predict}.items()
         }
     nothing = _nothing(size.tasks, project, options)
-    rows = [row for name, pairs in taken.items() for row in _pairs(name, pairs)]
-    rows += [_fitted(name, pairs) for name, pairs in taken.items()]
+    rows = [row for name, pairs in taken.items() for row in rows_of(name, pairs)]
+    rows += [fitted(name, pairs) for name, pairs in taken.items()]
     rows += [nothing, _bytes("phantoms", prepare(options).cases.values(), project)]
     if options.real:
         rows.append(_bytes("real cases", find_cases(options.real)))
-    return Result(rows, _goals(taken), _remarks(size))
-
-
-def copies(cases: Sequence[Case], count: int, labels: Path) -> list[Case]:
-    """As many cases as one likes of a few scans: the same files but for the label's, whose bytes differ.
-
-    A stage knows a case by the content of its files; without a difference it would crop each scan once.
-
-    Args:
-        cases: with labels.
-        count: how many to make.
-        labels: a folder for their label files.
-    """
-    labels.mkdir(parents=True, exist_ok=True)
-    made = []
-    for index in range(count):
-        case, name = cases[index % len(cases)], f"scan_{index:04d}"
-        label = labels / f"{name}_{SEGMENTATION}.nii.gz"
-        label.write_bytes(stamped(case.files[SEGMENTATION].read_bytes(), index))
-        made.append(replace(case, case=name, files={**case.files, SEGMENTATION: label}))
-    return made
-
-
-def stamped(gzip: bytes, number: int) -> bytes:
-    """A gzip file with a number in the place of its time of change.
-
-    >>> import zlib
-    >>> old = zlib.compress(b"voxels", wbits=31)
-    >>> zlib.decompress(stamped(old, 7), wbits=31), stamped(old, 7) == old
-    (b'voxels', False)
-    """
-    return gzip[:4] + number.to_bytes(4, "little") + gzip[8:]
+    return Result(rows, goals_of(taken), _remarks(size))
 
 
 def _make_model(folder: Path, options: Options) -> None:
@@ -195,47 +148,6 @@ def _nothing(tasks: int, project: Project, options: Options) -> Row:
         }
 
 
-def _pairs(name: str, taken: Pairs) -> list[Row]:
-    return [
-        {
-            "what": name,
-            "cases": count,
-            "1 worker s": median(one.seconds for one, _ in pairs),
-            "2 workers s": median(two.seconds for _, two in pairs),
-            "ratio": _ratio(pairs),
-            "command s": _command_s(pairs),
-            "runs": len(pairs),
-        }
-        for count, pairs in taken.items()
-    ]
-
-
-def _ratio(pairs: Sequence[Pair]) -> float:
-    return median(two.seconds / one.seconds for one, two in pairs)
-
-
-def _command_s(pairs: Sequence[Pair]) -> float:
-    return median(run.command_s for pair in pairs for run in pair)
-
-
-def _fitted(name: str, taken: Pairs) -> Row:
-    seconds = {
-        (count, workers): median(run.seconds for run in side)
-        for count, pairs in taken.items()
-        for workers, side in zip(WORKERS, zip(*pairs, strict=True), strict=True)
-    }
-    costs, few, many = fit(seconds), min(taken), max(taken)
-    return {
-        "what": f"{name}: fit",
-        "serial s": costs.serial_s,
-        "case s": costs.case_s,
-        "overhead s": costs.overhead_s,
-        "case s beside another": costs.neighbour_s(max(WORKERS)),
-        "command s a case": (_command_s(taken[many]) - _command_s(taken[few])) / (many - few),
-        "fit off by %": 100 * largest_error(costs, seconds),
-    }
-
-
 def _bytes(name: str, cases: Sequence[Case], project: Project | None = None) -> Row:
     """Bytes of a case: what is read of it, and what crop and predict write."""
 
@@ -252,17 +164,6 @@ def _bytes(name: str, cases: Sequence[Case], project: Project | None = None) -> 
         row["store MB"] = median(mb(list(folder.iterdir())) for folder in stored)
         row["answer MB"] = median(mb([file]) for file in (project.folder / "answers").glob("*.nii.gz"))
     return row
-
-
-def _goals(taken: Mapping[str, Pairs]) -> list[Goal]:
-    goals = []
-    for name, pairs in taken.items():
-        count = max(pairs)
-        ratio = _ratio(pairs[count])
-        goals.append(
-            Goal(f"{name}, {count} cases: two workers ≤ {GOAL:g}× one", f"{ratio:.2f}×", ratio <= GOAL)
-        )
-    return goals
 
 
 def _remarks(size: Size) -> list[str]:

@@ -214,7 +214,7 @@ def _remarks(size: Size, told: Counter[str]) -> list[str]:
         f"Each MLflow process logs trials without a pause: a run, its settings, {EPOCHS} epochs, a number to"
         " the one run that all share, its end. Each Optuna worker takes a trial of params.yaml's space,"
         f" sleeps {EPOCH_S:g} s for each of {EPOCHS} epochs, reports it, and may be pruned.",
-        f"PostgreSQL (but for max_connections = {CONNECTIONS}) and the server run with their defaults, on the same"
-        " cores as all processes."
+        f"PostgreSQL (but for max_connections = {CONNECTIONS}) and the server run with their defaults, on the"
+        " same cores as all processes."
         f" Transactions a trial: of one process that worked alone for {size.alone_s:g} s before.",
     ]
