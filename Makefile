@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := true
 
-.PHONY: repro test drill check ui studies report serve relocate bench lock help here
+.PHONY: repro test drill check ui studies report serve relocate bench pretrain lock help here
 
 # The programs in .venv name the folder that they were made in: after a move, or in a copy, make them anew.
 .PHONY: $(if $(filter-out $(CURDIR),$(shell cat $(READY) 2>/dev/null)),$(READY))
@@ -61,6 +61,9 @@ here: $(READY)
 
 bench: $(READY) $(PEERS)  ## beside PyTorch, MONAI and nnU-Net, hours; ONLY=train_step for one
 	python -m bench $(if $(ONLY),--only $(ONLY)) $(BENCH)
+
+pretrain: $(READY)  ## train the model that comes with the package, hours; pipelines/pretrain.yaml says how
+	python pipelines/pretrain.py
 
 lock: $(READY)  ## resolve requirements.lock anew from pyproject.toml
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \

@@ -59,7 +59,9 @@ def prepare(options: Options) -> Cohort:
     if not (cohort.folder / "splits.json").exists():
         records = cohort.folder / "records"
         count = SMOKE_CASES if options.smoke else params.phantom.cases
-        cases = acquire_phantoms(cohort.raw, cases=count, seed=params.phantom.seed, records=records)
+        cases = acquire_phantoms(
+            cohort.raw, **params.phantom.model_copy(update={"cases": count}).model_dump(), records=records
+        )
         crop = params.crop.model_dump(include={"margin_vox", "spacings_mm"})
         store_cohort(cohort.store, cases, **crop, records=records)
         manifest = pd.read_csv(cohort.store / MANIFEST, dtype={"case": str, "patient": str, "grade": str})
@@ -72,7 +74,9 @@ def many(options: Options) -> list[Case]:
     """More phantoms: those of the cohort, and as many of the same kind as it takes."""
     records, count = prepare(options).folder / "records", SMOKE_CASES if options.smoke else MANY
     seed = load_params().phantom.seed
-    return acquire_phantoms(options.work / "many/raw", cases=count, seed=seed, records=records)
+    return acquire_phantoms(
+        options.work / "many/raw", cases=count, seed=seed, preset="typical", records=records
+    )
 
 
 def copies(cases: Sequence[Case], count: int, labels: Path) -> list[Case]:

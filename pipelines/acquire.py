@@ -15,8 +15,8 @@ def main() -> None:
         scheme = params.data.scheme
         cases = acquire_folder(RAW, source=scans, scheme=scheme, records=RECORDS, cluster=cluster)
     else:
-        count, seed = params.phantom.cases, params.phantom.seed
-        cases = acquire_phantoms(RAW, cases=count, seed=seed, records=RECORDS, cluster=cluster)
+        drawn = params.phantom.model_dump()
+        cases = acquire_phantoms(RAW, **drawn, records=RECORDS, cluster=cluster)
     labelled = sum(case.labelled for case in cases)
     schemes = " and ".join(sorted({case.scheme for case in cases}))
     print(f"acquire: {len(cases)} cases in {RAW}, {labelled} with a segmentation ({schemes})")

@@ -41,31 +41,46 @@ def main() -> None:
 
 def offer(lab: Lab, rules: Register, source: Source, evaluation: Evaluation) -> str:
     """Register and judge; one at a time, or two candidates could both take one champion's place."""
+    from glioseg.lab.promotion.first import register_builtin  # MLflow takes seconds to import
     from glioseg.lab.promotion.registry import register
-    from glioseg.lab.proof.keeping import keep_lineage  # MLflow takes seconds to import
+    from glioseg.lab.proof.keeping import keep_lineage
+    from glioseg.lab.proof.packaged import keep_packaged
     from glioseg.lab.tracking import connect
 
     run_id = json.loads((REPORTS / "settle/model.json").read_text())["run_id"]
     with lab.alone("registry", waiting="register: another process is registering a version"):
+        client = connect(lab)
+        if rules.builtin and (
+            line := register_builtin(
+                client,
+                params=rules,
+                package=PACKAGE,
+                cases=evaluation.cases,
+                judge=judge,
+                keep=keep_packaged,
+            )
+        ):
+            print(f"register: the model that comes with glioseg: {line}", flush=True)
         return register(
-            connect(lab),
+            client,
             params=rules,
             source=source,
             run_id=run_id,
             evaluation=evaluation,
             keep=keep_lineage,
-            score=score,
+            score=lambda folder: judge(folder)[0],
         )
 
 
-def score(folder: Path) -> "pd.DataFrame":
-    """Evaluate a model folder on the test cases: asked where a champion was tested on others."""
+def judge(folder: Path) -> tuple["pd.DataFrame", dict[str, float]]:
+    """Evaluate a model folder on the test cases: asked of a champion that was tested on others, or never."""
     from glioseg.data.cases import read_cases
     from glioseg.eval.cases import evaluate_cases
+    from glioseg.eval.resources import Meter
     from glioseg.nets.inference import load_model
 
-    tests = json.loads(SPLITS.read_text())["test"]
-    return evaluate_cases(load_model(folder), read_cases(COHORT, tests))
+    tests, answer = json.loads(SPLITS.read_text())["test"], Meter(load_model(folder).answer)
+    return evaluate_cases(answer, read_cases(COHORT, tests)), answer.resources()
 
 
 if __name__ == "__main__":

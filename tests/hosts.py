@@ -1,5 +1,6 @@
 """Hosts of their own on one machine: network namespaces on a bridge, as root with iproute2."""
 
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -7,7 +8,6 @@ from dataclasses import dataclass
 
 import pytest
 
-LAN = "glioseg-lan"
 NETWORK = "10.213.0"
 
 
@@ -34,23 +34,24 @@ def hosts(*names: str) -> Iterator[list[Host]]:
 
     The test is skipped where namespaces are not allowed.
     """
+    lan = f"glioseg-{os.getpid()}-lan"  # tests in two processes do not meet
     with ExitStack() as stack:
         try:
-            stack.enter_context(_namespace(LAN))
-            ip("-n", LAN, "link", "add", "lan", "type", "bridge")
+            stack.enter_context(_namespace(lan))
+            ip("-n", lan, "link", "add", "lan", "type", "bridge")
         except (OSError, subprocess.CalledProcessError) as error:
             said = getattr(error, "stderr", None) or error
             pytest.skip(f"network namespaces need root, iproute2, and leave to make them: {said}")
-        ip("-n", LAN, "link", "set", "lan", "up")
-        yield [stack.enter_context(_host(name, number)) for number, name in enumerate(names, 1)]
+        ip("-n", lan, "link", "set", "lan", "up")
+        yield [stack.enter_context(_host(name, number, lan)) for number, name in enumerate(names, 1)]
 
 
 @contextmanager
-def _host(name: str, number: int) -> Iterator[Host]:
-    host, port = Host(f"glioseg-{name}", f"{NETWORK}.{number}"), f"port{number}"
+def _host(name: str, number: int, lan: str) -> Iterator[Host]:
+    host, port = Host(f"{lan}-{name}", f"{NETWORK}.{number}"), f"port{number}"
     with _namespace(host.name):
-        ip("-n", LAN, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", host.name)
-        ip("-n", LAN, "link", "set", port, "master", "lan", "up")
+        ip("-n", lan, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", host.name)
+        ip("-n", lan, "link", "set", port, "master", "lan", "up")
         ip("-n", host.name, "address", "add", f"{host.address}/24", "dev", "eth0")
         for link in ("lo", "eth0"):
             ip("-n", host.name, "link", "set", link, "up")

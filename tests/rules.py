@@ -8,5 +8,5 @@ NO_LIMITS = Limits(calibration_error=None, case_s=None, memory_gb=None)
 def make_rules(name: str = "glioseg", margin: float = 0.0, **changes: object) -> Register:
     """Rules with one margin for all and no limit; keyword arguments change them."""
     margins = Margin(wt=margin, tc=margin, et=margin, mean=margin)
-    given = {"confidence": 0.95, "samples": 2000, "seed": 1, "limits": NO_LIMITS}
+    given = {"builtin": False, "confidence": 0.95, "samples": 2000, "seed": 1, "limits": NO_LIMITS}
     return Register(name=name, margin=margins, **given | changes)

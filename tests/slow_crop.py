@@ -12,19 +12,19 @@ from glioseg.data.cases import Case, find_cases
 from glioseg.data.records import record_cases
 from glioseg.data.store import store_case
 
-CASE_S = 1.5
+CASE_S = 1.0
 HOST = "TEST_HOST"
 """Environment variable: the name under which a worker signs."""
 
 
 def crop_slowly(case: Case, folder: Path, *, log: Path) -> dict[str, Any]:
-    """Crop a case; who began it is written down. A host that was cut off hangs, as it does at its storage."""
+    """Crop a case; who began it is written down. A host that is told to hangs, as without its storage."""
     host = os.environ.get(HOST, "here")
     with (log / case.case).open("a") as signed:
         signed.write(f"{host}\n")
     time.sleep(CASE_S if host != "here" else 0)
-    while (log / f"cut off {host}").exists():
-        time.sleep(1)
+    while (log / f"hang {host}").exists():
+        time.sleep(0.1)
     return store_case(case, folder, margin_vox=1, spacings_mm=(1, 2))
 
 

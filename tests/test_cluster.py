@@ -15,7 +15,7 @@ from glioseg.cluster import CLUSTER, LOCAL, Cluster, ClusterError, choose_cluste
 from glioseg.cluster.shared import Shared, inside
 from glioseg.params.compute import Compute
 from glioseg.settings_file import ParamsError
-from tests.clusters import SETTINGS, die, die_once, fail_at_zero, scheduler, where, worker
+from tests.clusters import SETTINGS, die, die_once, fail_at_zero, running, scheduler, until, where, worker
 from tests.projects import environment, make_project
 
 LESS_PATIENT = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
@@ -74,6 +74,24 @@ def test_what_a_worker_raises_comes_back_and_the_rest_is_dropped(cluster, tmp_pa
     assert sum(mark.exists() for mark in marks) < 20
 
 
+def test_ctrl_c_drops_what_has_not_begun(address, tmp_path):
+    marks = [tmp_path / str(number) for number in range(1, 31)]
+    ask = (
+        "import sys; from pathlib import Path; from glioseg.cluster import Cluster;"
+        " from tests.clusters import fail_at_zero;"
+        f" Cluster('{address}').map(fail_at_zero, [Path(name) for name in sys.argv[1:]], title='mark')"
+    )
+    with running([sys.executable, "-c", ask, *map(str, marks)], tmp_path / "log", {}) as asked:
+        until(marks[0].exists, "the first mark")
+        asked.send_signal(signal.SIGINT)
+        asked.wait(60)
+    assert "KeyboardInterrupt" in (tmp_path / "log").read_text()
+    time.sleep(1)
+    done = sum(mark.exists() for mark in marks)
+    time.sleep(1)
+    assert done == sum(mark.exists() for mark in marks) < len(marks)
+
+
 def test_work_is_done_in_the_folder_of_who_asks(cluster, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folders = {folder for folder, _ in cluster.map(where, range(4), title="look")}
@@ -82,6 +100,14 @@ def test_work_is_done_in_the_folder_of_who_asks(cluster, tmp_path, monkeypatch):
 
 def test_two_dask_workers_share_the_work(address):
     assert len({process for _, process in Cluster(address).map(where, range(40), title="look")}) == 2
+
+
+def test_work_for_gpus_goes_to_workers_that_have_one(address, tmp_path):
+    log = tmp_path / "gpu.log"
+    with worker(address, log, words=["--resources", "GPU=1", "--nthreads", "4", "--no-nanny"]) as gpu:
+        until(lambda: "Registered to" in log.read_text(), "a worker with a GPU")
+        found = Cluster(address).map(where, range(8), title="look", gpu=True)
+    assert {process for _, process in found} == {gpu.pid}
 
 
 def test_a_killed_process_is_one_clear_error():
@@ -99,6 +125,12 @@ def test_a_killed_worker_s_case_is_done_again(address, tmp_path):
 def test_a_case_that_kills_every_worker_is_one_clear_error(address):
     with pytest.raises(ClusterError, match=r"^die: a case ended every worker that tried it: "):
         Cluster(address).map(die, [1], title="die")
+
+
+def test_without_dask_installed_a_line_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "glioseg.cluster.far", None)
+    with pytest.raises(ClusterError, match=r"^compute\.cluster: tcp://head:1 expects Dask \(pip install"):
+        Cluster("tcp://head:1").map(abs, [1], title="count")
 
 
 def test_nobody_answers(monkeypatch):
@@ -133,10 +165,27 @@ def test_a_worker_with_other_code_is_named(tmp_path):
         Shared(tmp_path, mark.name, "123").check()
 
 
-def test_a_worker_without_glioseg_is_named(tmp_path):
-    (tmp_path / "glioseg").mkdir()
-    (tmp_path / "glioseg/__init__.py").write_text("raise ImportError('not here')")
-    bare = {"PYTHONPATH": os.pathsep.join([str(tmp_path), SETTINGS["PYTHONPATH"]])}
+@pytest.fixture
+def bare(tmp_path):
+    """Settings of a machine without glioseg."""
+    package = tmp_path / "bare" / "glioseg"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise ImportError('not here')")
+    return {"PYTHONPATH": os.pathsep.join([str(package.parent), SETTINGS["PYTHONPATH"]])}
+
+
+def test_a_scheduler_without_glioseg_is_named(tmp_path, bare):
+    with (
+        scheduler(tmp_path, settings=bare) as found,
+        worker(found, tmp_path / "worker.log"),
+        pytest.raises(
+            ClusterError, match=r"^scheduler: expected glioseg installed there too, got: not here$"
+        ),
+    ):
+        Cluster(found).map(abs, [1], title="count")
+
+
+def test_a_worker_without_glioseg_is_named(tmp_path, bare):
     says = r"^worker tcp://127\.0\.0\.1:\d+: expected glioseg installed there"
     with (
         scheduler(tmp_path) as found,
@@ -189,7 +238,7 @@ def prepared(tmp_path_factory):
 
 def run_stages(home: Path, **settings: str) -> None:
     """Run the stages of cases, without DVC."""
-    for words in ("inventory.py", "acquire.py", "validate.py raw", "crop.py"):
+    for words in ("acquire.py", "validate.py raw", "crop.py"):
         script, *rest = words.split()
         command = [sys.executable, f"pipelines/{script}", *rest]
         done = subprocess.run(

@@ -55,6 +55,12 @@ def test_the_repository_s_own_file_is_sound():
             "train: outputs: expected segmentation, and each once, got",
         ),
         ({"train__outputs": ["segmentation", "sex"]}, "train.outputs.1: Input should be 'segmentation'"),
+        (
+            {"compute__cluster": "head:8786"},
+            "compute.cluster: expected processes, threads, slurm or a scheduler's address such as tcp://",
+        ),
+        ({"compute__cluster": "slurm"}, "compute: workers: expected how many Slurm shall start, got null"),
+        ({"compute__workers": 0}, "compute.workers: Input should be greater than or equal to 1"),
         ({"train__folds": 3}, "train.folds: expected 1 or split.folds 5, got 3"),
         ({"inference__memory_gb": 0.1}, "inference.memory_gb: expected at least "),
         (

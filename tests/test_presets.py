@@ -53,9 +53,10 @@ def test_the_seed_is_the_seed_s_own_set_up(path):
 def test_a_user_s_own_settings_stay(path):
     path.write_text(path.read_text().replace("source: phantom ", "source: folder  ").replace(
         "folder: null ", "folder: /scans"
-    ))  # fmt: skip
+    ).replace("cluster: processes ", "cluster: threads   "))  # fmt: skip
     apply_preset("brats", path)
     assert load_params(path).data.folder == Path("/scans")
+    assert load_params(path).compute.cluster == "threads"
 
 
 @pytest.mark.parametrize("name", list(presets()))

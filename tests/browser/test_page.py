@@ -123,3 +123,51 @@ def test_cancel(browser, segmenting, scan):
     page.get_by_text("Cancelled.").wait_for()
     assert page.get_by_role("button", name="Segment", exact=True).is_enabled()
     page.close()
+
+
+DROP_A_FOLDER = """bytes => {
+  const image = Uint8Array.from(atob(bytes), c => c.charCodeAt(0));
+  const file = (name, content) => ({isFile: true, file: good => good(new File([content], name))});
+  const folder = (...parts) => ({isFile: false, createReader: () => {
+    const batches = [...parts.map(part => [part]), []];  // a browser tells a folder's content bit by bit
+    return {readEntries: good => good(batches.shift())};
+  }});
+  const inner = folder(file('p_flair.nii.gz', image));
+  const case_ = folder(file('p_t1.nii.gz', image), inner, file('p_seg.nii.gz', image));
+  const event = new Event('drop', {bubbles: true});
+  event.dataTransfer = {files: [], items: [{webkitGetAsEntry: () => case_}]};
+  document.body.dispatchEvent(event);
+}"""
+
+
+def test_a_folder_that_is_dropped_is_opened_to_its_last_file(browser, segmenting, scan):
+    page = open_page(browser, segmenting)
+    page.evaluate(DROP_A_FOLDER, base64.b64encode(encode_volume(scan)).decode())
+    page.get_by_text("No scan yet.").wait_for(state="hidden")
+    chosen = {role: page.locator(f"#of-{role}").input_value() for role in (*MODALITIES, "seg")}
+    assert chosen == {
+        "t1": "p_t1.nii.gz",
+        "t1ce": "",
+        "t2": "",
+        "flair": "p_flair.nii.gz",
+        "seg": "p_seg.nii.gz",
+    }
+    page.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(503, "The service is busy."), (504, "The service took longer than it allows itself.")],
+)
+def test_a_service_that_cannot_answer_now_is_said_in_words(browser, segmenting, scan, status, words):
+    page = open_page(browser, segmenting)
+    error = {"error": {"code": "busy", "message": "17 requests wait"}}
+    page.route(
+        "**/segment", lambda route: route.fulfill(status=status, json=error, headers={"Retry-After": "9"})
+    )
+    given = {"name": "x_t1.nii.gz", "mimeType": "application/gzip", "buffer": encode_volume(scan)}
+    page.locator("#files").set_input_files([given])
+    page.get_by_role("button", name="Segment", exact=True).click()
+    page.get_by_text(words).wait_for()
+    assert page.get_by_role("button", name="Segment", exact=True).is_enabled()
+    page.close()

@@ -84,7 +84,7 @@ def test_an_unreadable_segmentation_is_left_to_the_contract(tmp_path):
 
 
 def test_phantoms_are_a_cohort(tmp_path):
-    acquire_phantoms(tmp_path / "raw", cases=1, seed=4, records=tmp_path / "records")
+    acquire_phantoms(tmp_path / "raw", cases=1, seed=4, preset="typical", records=tmp_path / "records")
     (case,) = read_cohort(tmp_path / "raw" / "cohort.csv")
     assert case.labelled
     assert case.grade in ("HGG", "LGG")

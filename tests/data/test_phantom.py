@@ -7,7 +7,7 @@ from skimage.measure import regionprops
 
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.phantom import fields, make_case, name_of, plan_case
-from glioseg.data.phantom.anatomy import build_anatomy, to_work_vox
+from glioseg.data.phantom.anatomy import build_anatomy, to_work_mm
 from glioseg.data.phantom.looks import Look
 from glioseg.data.phantom.plan import Focus, TumourPlan
 from glioseg.data.phantom.scan import build_scene, render
@@ -109,8 +109,8 @@ def grown(focus, brain, **changes):
     plan = replace(
         TumourPlan((focus,), lobulation=0.6, rim_variation=0.4, gaps=0.1, bleeding=False), **changes
     )
-    centre = to_work_vox(PLANS[0].head, focus.site_mm)
-    return grow(plan, brain, centres_vox=[centre], rng=np.random.default_rng(2))
+    centre = to_work_mm(PLANS[0].head, focus.site_mm)
+    return grow(plan, brain, centres_mm=[centre], rng=np.random.default_rng(2))
 
 
 @pytest.mark.parametrize(("core_ml", "oedema_ml"), [(1.5, 4.0), (20.0, 50.0)])
@@ -141,7 +141,7 @@ def test_a_scan_without_noise_or_shading_shows_the_signal(brain):
     plan, rng = PLANS[0], np.random.default_rng(3)
     labels = np.zeros(brain.brain.shape, np.uint8)
     scene = build_scene(brain, labels, head=plan.head, tumour=plan.tumour, rng=rng)
-    signal = dict.fromkeys(("csf", "grey", "dura", "ncr", "ed", "et"), 1.0)
+    signal = dict.fromkeys(("csf", "grey", "dura", "ncr", "ed", "et", "fluid"), 1.0)
     flat = Look(signal, 1000.0, 1.0, 2, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     scan = render(flat, scene, rng)
     # White matter has signal 1 and level 1000; what is left is texture of 2.5 %.

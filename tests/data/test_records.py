@@ -2,11 +2,13 @@
 
 import json
 import os
+from functools import partial
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
-from glioseg.cluster import LOCAL, ClusterError
+from glioseg.cluster import LOCAL, Cluster, ClusterError
 from glioseg.data import records
 from glioseg.data.records import digest_files, record_cases
 from tests.recorded import Given, facts, write_name
@@ -62,6 +64,37 @@ def test_a_killed_stage_goes_on_where_it_stopped(tmp_path):
     assert done[0].found == a
     assert [path.name for path in done[1].folder.iterdir()].count("half") == 0
     assert len(list((tmp_path / "r").iterdir())) == 2
+
+
+def test_two_hosts_may_make_one_record_at_once(tmp_path):
+    place = tmp_path / "r" / "key"
+    both = Barrier(2)
+
+    def meet(given: Given, folder: Path) -> dict[str, object]:
+        both.wait()
+        return write_name(given, folder)
+
+    todo = (place, ("a", "write"), ())
+    Cluster("threads", workers=2).map(partial(records._do, meet), [todo, todo], title="write")
+    assert [path.name for path in place.parent.iterdir()] == ["key"]
+    assert (place / "name.txt").read_text() == "a"
+    records._do(meet, todo)  # what is there is not made again: nobody comes to the barrier
+
+
+def test_a_machine_that_cannot_read_a_case_s_file_is_named(tmp_path):
+    reads = [tmp_path / "elsewhere.nii.gz"]
+    with pytest.raises(
+        ClusterError, match=r"elsewhere\.nii\.gz on .*: expected the file that others can read"
+    ):
+        record_cases(
+            write_name,
+            plain("a"),
+            facts=facts,
+            reads=lambda _: reads,
+            folder=tmp_path / "r",
+            title="write",
+            cluster=Cluster("threads"),
+        )
 
 
 def test_files_are_placed_as_links_without_the_record(tmp_path):

@@ -8,13 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glioseg import builtin
 from glioseg.data.terms import CONTRACT, Contract, load_contract
-
-if TYPE_CHECKING:
-    from glioseg.nets.kept import KeptModel
-
-LENT = ".model"
-"""Where, beside the answers, workers find the model; it is removed at the end."""
+from glioseg.lab.addresses import Lab
+from glioseg.nets.inference import Segmenter
 
 
 @dataclass(frozen=True)
@@ -83,12 +80,15 @@ def find_engine(models: Sequence[str], *, mirror: bool, memory_gb: float | None)
     """Find models in the registry or in folders.
 
     Args:
-        models: addresses or folders, as for `fetch.model_folder`.
+        models: addresses or folders, as for `fetch.model_folder`; none: the champion, or without one the
+            built-in model.
         mirror: average over mirror images, whatever the model's own setting.
         memory_gb: memory to keep within.
     """
-    from glioseg.lab.fetch import model_folder, pinned  # MLflow loads only once the input is sound
+    from glioseg.lab.fetch import default_model, model_folder, pinned  # only once the input is sound
 
-    addresses = [pinned(model) for model in models]
+    addresses = [pinned(model) for model in models or [default_model(Lab.here())]]
+    if not models and addresses == [builtin.ADDRESS]:
+        print("no model is registered here: glioseg's built-in one answers", flush=True)
     folders = tuple(model_folder(address) for address in addresses)
     return Engine(" ".join(addresses), folders, mirror, memory_gb)

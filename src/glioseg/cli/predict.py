@@ -19,18 +19,15 @@ from glioseg.data.cases import Case, find_cases
 from glioseg.data.layouts import MODALITIES
 from glioseg.progress import track
 
-CHAMPION = "models:/glioseg@champion"
-
 ScanFolder = Annotated[Path, typer.Argument(help="A folder with the files of one case, or of many cases.")]
 Output = Annotated[
     Path, typer.Option("-o", "--output", help="The file to write; a folder where there are many cases.")
 ]
 Models = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option(
-        default_factory=lambda: [CHAMPION],
-        show_default=CHAMPION,
-        help="A registered model, or a folder that holds model.keras. Several together: their mean.",
+        show_default="models:/glioseg@champion, or builtin where there is none",
+        help="A registered model, a folder that holds model.keras, or builtin. Several together: their mean.",
     ),
 ]
 Entropy = Annotated[
@@ -52,7 +49,7 @@ REST = 10
 def predict(
     scans: ScanFolder,
     output: Output,
-    model: Models,
+    model: Models = None,
     entropy: Entropy = False,
     mirror: Mirror = False,
     memory_gb: MemoryGb = None,
@@ -78,7 +75,7 @@ def predict(
         where = asked_cluster(cluster, workers)
         cases = find_cases(scans)
         work = plan(cases, output, entropy=entropy)
-        refused = _predict(cases, work, model, where, mirror=mirror, memory_gb=memory_gb)
+        refused = _predict(cases, work, model or [], mirror=mirror, memory_gb=memory_gb)
     except (ValueError, OSError) as error:
         sys.exit(f"glioseg predict: {error}")
     if refused:

@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
-CHAMPION = "models:/glioseg@champion"
-
 Model = Annotated[
-    str, typer.Option(help="A registered model, whose alias is followed, or a folder that holds model.keras.")
+    str | None,
+    typer.Option(
+        show_default="models:/glioseg@champion, or builtin where there is none",
+        help="A registered model, whose alias is followed, a folder that holds model.keras, or builtin.",
+    ),
 ]
 Host = Annotated[
     str, typer.Option(help="The address to listen on; others than this machine's own need a token.")
@@ -24,7 +26,7 @@ MaxUpload = Annotated[
 
 
 def serve(
-    model: Model = CHAMPION,
+    model: Model = None,
     host: Host = "127.0.0.1",
     port: Port = 8000,
     queue: Queue = 16,

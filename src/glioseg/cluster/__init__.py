@@ -95,8 +95,12 @@ class Cluster:
         if not self.far:
             threads = self.kind == THREADS
             return each_here(work, items, title=title, threads=threads, workers=self.workers)
-        from glioseg.cluster.far import each_far  # imports Dask, which takes a second
-
+        try:
+            from glioseg.cluster.far import each_far  # imports Dask, which takes a second
+        except ModuleNotFoundError as error:
+            raise ClusterError(
+                f"compute.cluster: {self.kind} expects Dask (pip install 'glioseg[cluster]'): {error}"
+            ) from None
         return each_far(work, items, title=title, cluster=self, gpu=gpu)
 
 

@@ -11,7 +11,7 @@ from distributed import Client, Future, KilledWorker, as_completed
 
 from glioseg.cluster.connection import connect_to, start_slurm
 from glioseg.cluster.errors import ClusterError
-from glioseg.cluster.shared import Shared, inside, share_folder
+from glioseg.cluster.shared import Shared, code_of_glioseg, inside, share_folder
 from glioseg.params.compute import SLURM
 from glioseg.progress import track
 
@@ -63,31 +63,27 @@ def connected(cluster: "Cluster") -> Iterator[tuple[Client, Shared]]:
     """A client of the cluster and what its workers share; what is not done at the end is dropped."""
     far = start_slurm(cluster.slurm or {}, workers=cluster.workers or 1) if cluster.kind == SLURM else None
     with far or connect_to(cluster.kind) as client, share_folder() as shared:
-        check_workers(client, shared)
+        check_machines(client, shared)
         _announce(client.dashboard_link)
         yield client, shared
 
 
-def count_workers(cluster: "Cluster") -> int:
-    """How many workers a scheduler has now, or Slurm is asked for."""
-    if cluster.kind == SLURM:
-        return cluster.workers or 1
-    with connect_to(cluster.kind) as client:
-        return len(client.scheduler_info(n_workers=-1)["workers"])
-
-
-def check_workers(client: Client, shared: Shared) -> None:
-    """Hold every worker that is there to what it must share.
+def check_machines(client: Client, shared: Shared) -> None:
+    """Hold every worker that is there to what it must share; a scheduler unpickles tasks, and needs glioseg.
 
     Raises:
         ClusterError: a line that names the machine at fault.
     """
-    for worker, error in client.run(shared.check, on_error="return").items():
-        if isinstance(error, ClusterError):
-            raise error
-        lost = isinstance(error, OSError)  # since the scheduler named it
-        if error is not None and not lost:
-            raise ClusterError(f"worker {worker}: expected glioseg installed there, got: {error}")
+    try:
+        client.run_on_scheduler(code_of_glioseg)
+    except ImportError as error:
+        raise ClusterError(f"scheduler: expected glioseg installed there too, got: {error}") from None
+    for worker, said in client.run(shared.check, on_error="return").items():
+        if isinstance(said, ClusterError):
+            raise said
+        lost = isinstance(said, OSError)  # since the scheduler named it
+        if said is not None and not lost:
+            raise ClusterError(f"worker {worker}: expected glioseg installed there, got: {said}")
 
 
 @cache

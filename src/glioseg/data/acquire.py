@@ -18,10 +18,17 @@ from glioseg.data.schemes import settle_schemes, shown_in
 from glioseg.data.volumes import Grid, Volume, VolumeError, write_volume
 from glioseg.files import replaced_whole
 from glioseg.labels import Scheme
+from glioseg.params.sections import PhantomPreset
 
 
 def acquire_phantoms(
-    folder: Path, *, cases: int, seed: int, records: Path, cluster: Cluster = LOCAL
+    folder: Path,
+    *,
+    cases: int,
+    seed: int,
+    preset: PhantomPreset,
+    records: Path,
+    cluster: Cluster = LOCAL,
 ) -> list[Case]:
     """Write the built-in cohort: `cases` BraTS-like cases and cohort.csv.
 
@@ -29,26 +36,25 @@ def acquire_phantoms(
         folder: where the cohort goes; what it held before is replaced.
         cases: how many.
         seed: the same seed gives the same bytes.
+        preset: how the cohort is drawn, see `glioseg.data.phantom`.
         records: folder of what was made before; see `glioseg.data.records`.
         cluster: where cases are made.
     """
     import glioseg.data.phantom  # noqa: F401 - its code is part of a record's key; nilearn's maps load here alone
 
     indices = range(1, cases + 1)
-    work = partial(_write_phantom, seed=seed)
+    work = partial(_write_phantom, seed=seed, preset=preset)
     made = record_cases(
         work,
         indices,
-        facts=lambda i: [i, seed],
+        facts=lambda i: [i, seed, preset],
         reads=lambda _: (),
         folder=records / "acquire",
         title="make phantoms",
         cluster=cluster,
     )
-    found = [
-        Case(files={}, scheme=Scheme.BRATS2021, source=f"phantom seed {seed}", **record.found)
-        for record in made
-    ]
+    source = f"phantom seed {seed}" + (f", {preset}" if preset != "typical" else "")
+    found = [Case(files={}, scheme=Scheme.BRATS2021, source=source, **record.found) for record in made]
     return _place(folder, found, made)
 
 
@@ -100,10 +106,10 @@ def _place(folder: Path, cases: Sequence[Case], records: Sequence[Record]) -> li
     return read_cohort(folder / COHORT)
 
 
-def _write_phantom(index: int, folder: Path, *, seed: int) -> dict[str, Any]:
+def _write_phantom(index: int, folder: Path, *, seed: int, preset: PhantomPreset) -> dict[str, Any]:
     from glioseg.data.phantom import make_case
 
-    phantom = make_case(index=index, seed=seed)
+    phantom = make_case(index=index, seed=seed, preset=preset)
     d, h, w = phantom.segmentation.shape
     grid = Grid((d, h, w), phantom.affine)
     for role, data in {**phantom.images, SEGMENTATION: phantom.segmentation}.items():

@@ -178,7 +178,7 @@ def code_digest() -> str:
     """One hash of the source of every module of glioseg that is loaded, but for where work is done."""
     files = {
         name: module.__file__
-        for name, module in sys.modules.items()
+        for name, module in list(sys.modules.items())  # another thread may be importing
         if name.partition(".")[0] == "glioseg" and not name.startswith("glioseg.cluster") and module.__file__
     }
     return _digest({name: _file_digest(Path(files[name])) for name in sorted(files)})

@@ -1,33 +1,51 @@
-"""The files of a registered model, found by its address."""
+"""The files of a model, found by its address: in a folder, in the registry, or in the package."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import mlflow
-from mlflow.exceptions import MlflowException
-
+from glioseg import builtin
 from glioseg.lab.addresses import Lab
-from glioseg.lab.tracking import connect
+from glioseg.lab.promotion.known import champion_version
 from glioseg.nets.inference import MODEL_FILE
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+NAME = "glioseg"
+CHAMPION = f"models:/{NAME}@champion"
 
 
 class RegistryError(ValueError):
     """A registered model, or a version or file of one, that is not there; the message names it."""
 
 
+def default_model(lab: Lab) -> str:
+    """The address of the champion; where no model is registered, that of the built-in one."""
+    known = lab.shared or champion_version(lab.database, name=NAME)
+    return CHAMPION if known else builtin.ADDRESS
+
+
 def model_folder(model: str) -> Path:
     """Find the folder that holds `model.keras` and `settings.json`.
 
     Args:
-        model: such a folder, or the address of a registered model, e.g. `models:/glioseg@champion`.
+        model: such a folder, the address of a registered model, e.g. `models:/glioseg@champion`, or
+            `builtin`.
 
     Raises:
         RegistryError: the registry has no such model.
+        OSError: the built-in model is damaged.
     """
+    if model == builtin.ADDRESS:
+        return builtin.builtin_model()
     if not model.startswith("models:/"):
         return Path(model)
-    connect(Lab.here())
+    _client()
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
     try:
-        return Path(mlflow.artifacts.download_artifacts(model)) / "artifacts"
+        return Path(download_artifacts(model)) / "artifacts"
     except MlflowException as error:
         raise RegistryError(f"{model}: not in the registry: {error.message}") from None
 
@@ -41,22 +59,32 @@ def pinned(model: str) -> str:
     name, _, alias = model.removeprefix("models:/").partition("@")
     if not model.startswith("models:/") or not alias:
         return model
+    client = _client()
+    from mlflow.exceptions import MlflowException
+
     try:
-        version = connect(Lab.here()).get_model_version_by_alias(name, alias).version
+        version = client.get_model_version_by_alias(name, alias).version
     except MlflowException as error:
         raise RegistryError(f"{model}: not in the registry: {error.message}") from None
     return f"models:/{name}/{version}"
 
 
 def weights_file(model: str | None) -> Path | None:
-    """Find the network to start training from: a `.keras` file, or the first one of a registered model.
+    """Find the network to start training from: a `.keras` file, or the first one of a model.
 
     Raises:
         RegistryError: there is no such file, or no such model in the registry.
     """
     if model is None:
         return None
-    file = model_folder(model) / MODEL_FILE if model.startswith("models:/") else Path(model)
+    named = model == builtin.ADDRESS or model.startswith("models:/")
+    file = model_folder(model) / MODEL_FILE if named else Path(model)
     if not file.is_file():
-        raise RegistryError(f"train.init_from: expected a .keras file or models:/…, found no {file}")
+        raise RegistryError(f"train.init_from: expected a .keras file, models:/… or builtin, found no {file}")
     return file
+
+
+def _client() -> "MlflowClient":
+    from glioseg.lab.tracking import connect  # MLflow takes seconds to import, and a folder needs none of it
+
+    return connect(Lab.here())

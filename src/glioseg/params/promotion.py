@@ -30,6 +30,7 @@ class Register(Section):
     """Under which name, and when the champion moves."""
 
     name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    builtin: bool
     margin: Margin
     confidence: Annotated[float, Field(ge=0.5, lt=1)]
     samples: Count

@@ -47,11 +47,15 @@ class Data(Section):
         return self
 
 
+PhantomPreset = Literal["typical", "domain_randomised"]
+
+
 class Phantom(Section):
-    """The built-in cohort."""
+    """The built-in cohort; `domain_randomised` holds looks and tumours far wider than real ones."""
 
     cases: Count
     seed: int
+    preset: PhantomPreset
 
 
 class Validate(Section):

@@ -8,11 +8,12 @@ from threading import Event, Thread
 
 import numpy as np
 
+from glioseg import builtin
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.terms import CONTRACT, Contract, load_contract
 from glioseg.data.volumes import Grid, Volume
 from glioseg.lab.addresses import Lab
-from glioseg.lab.fetch import model_folder, pinned
+from glioseg.lab.fetch import default_model, model_folder, pinned
 from glioseg.lab.lineage import sha256_files
 from glioseg.lab.promotion.known import champion_version
 from glioseg.nets.inference import Segmenter, load_model
@@ -56,9 +57,9 @@ def _name(address: str, folder: Path) -> tuple[str, str]:
     if address.startswith(REGISTERED):
         name, _, version = address.removeprefix(REGISTERED).partition("/")
         return name, version
-    return folder.resolve().name, sha256_files(sorted(path for path in folder.iterdir() if path.is_file()))[
-        :12
-    ]
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    name = address if address == builtin.ADDRESS else folder.resolve().name
+    return name, sha256_files(files)[:12]
 
 
 def _tiny_scan() -> Volume:
@@ -66,8 +67,10 @@ def _tiny_scan() -> Volume:
     return Volume(data, Grid((16, 16, 16), np.diag([-1.0, -1.0, 1.0, 1.0])))
 
 
-def _meant(model: str) -> str:
+def _meant(model: str | None) -> str:
     """The address of the version that is meant now; SQLite knows it many times faster than MLflow."""
+    if model is None:
+        model = default_model(Lab.here())
     name, _, alias = model.removeprefix(REGISTERED).partition("@")
     version = champion_version(Lab.here().database, name=name) if alias == "champion" else None
     return f"{REGISTERED}{name}/{version}" if version else pinned(model)
@@ -77,13 +80,14 @@ class Follower:
     """Holds the version that answers, and changes it between two requests when its alias moves.
 
     Args:
-        model: `models:/NAME@ALIAS`, `models:/NAME/3` or a folder.
+        model: `models:/NAME@ALIAS`, `models:/NAME/3`, `builtin` or a folder; None: the champion, and the
+            built-in model for as long as there is none.
 
     Raises:
         ValueError: there is no such model, or it cannot be loaded.
     """
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str | None) -> None:
         self._model = model
         self._failed, self._again_at = "", 0.0
         self._stop = Event()
@@ -93,7 +97,7 @@ class Follower:
 
     def start(self) -> None:
         """Follow the alias, if there is one, until `stop`."""
-        if self._model.startswith(REGISTERED) and "@" in self._model:
+        if self._model is None or (self._model.startswith(REGISTERED) and "@" in self._model):
             self._thread.start()
 
     def stop(self) -> None:

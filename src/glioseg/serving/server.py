@@ -1,13 +1,18 @@
 """Runs the service until it is told to stop, and then until all that was begun is answered."""
 
+import ctypes
 import logging
 import socket
+from contextlib import suppress
 from types import FrameType
 
 import uvicorn
 
 from glioseg.serving.app import Service, make_app
 from glioseg.serving.line import Line
+
+M_ARENA_MAX = -8
+"""Of glibc's malloc.h: the most heaps that its threads may keep."""
 
 
 class _Server(uvicorn.Server):
@@ -51,6 +56,7 @@ def run(service: Service, taken: socket.socket) -> None:
         taken: as from `take_port`.
     """
     _log_to_stderr()
+    _share_heaps()
     config = uvicorn.Config(
         make_app(service),
         log_config=None,
@@ -64,6 +70,12 @@ def run(service: Service, taken: socket.socket) -> None:
     finally:
         service.follower.stop()
         service.line.close()
+
+
+def _share_heaps() -> None:
+    """Let all threads share two heaps: with one each, what a case took stays with the thread that read it."""
+    with suppress(AttributeError):  # another C library than glibc
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 
 
 def _log_to_stderr() -> None:

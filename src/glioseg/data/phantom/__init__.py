@@ -8,6 +8,7 @@ The same index and seed give the same bytes on CPUs of one kind (checked over BL
 of threads); an older instruction set can round a few voxels otherwise.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,14 +17,21 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from glioseg.data.phantom import scan
-from glioseg.data.phantom.anatomy import GRID, WORK, build_anatomy, to_work_vox
+from glioseg.data.phantom.anatomy import Push, build_anatomy, to_work_mm
+from glioseg.data.phantom.canvas import FINE, GRID, WORK, Canvas
 from glioseg.data.phantom.plan import CasePlan, draw_plan
-from glioseg.data.phantom.tumour import grow, radius_mm
+from glioseg.data.phantom.randomised import draw_randomised_plan
+from glioseg.data.phantom.tumour import CAVITY, grow, radius_mm
 from glioseg.geometry import paste
+from glioseg.params.sections import PhantomPreset as Preset
 
 __all__ = ["PhantomCase", "make_case", "name_of", "plan_case", "render_plan"]
 
-_PUSH = 0.3  # how far a core's surface displaces its surroundings, as a share of its radius
+PLANS: dict[Preset, Callable[[np.random.Generator], CasePlan]] = {
+    "typical": draw_plan,
+    "domain_randomised": draw_randomised_plan,
+}
+"""How the patients of a cohort are drawn, by the cohort's preset."""
 
 _AFFINE = np.array([[-1.0, 0, 0, 0], [0, -1, 0, 239], [0, 0, 1, 0], [0, 0, 0, 1]])
 """Voxel to world of every BraTS scan: axes run to the left, posterior and superior, 1 mm a voxel."""
@@ -61,51 +69,67 @@ def name_of(index: int) -> str:
     return f"phantom_{index:04d}"
 
 
-def plan_case(*, index: int, seed: int) -> CasePlan:
+def plan_case(*, index: int, seed: int, preset: Preset = "typical") -> CasePlan:
     """What a case will be, without rendering it; `make_case` uses the same plan."""
-    return draw_plan(_streams(index, seed)[0])
+    return PLANS[preset](_streams(index, seed)[0])
 
 
-def make_case(*, index: int, seed: int) -> PhantomCase:
+def make_case(*, index: int, seed: int, preset: Preset = "typical") -> PhantomCase:
     """Render one case; the same index and seed give the same bytes, whatever other cases exist.
 
     Args:
         index: which case of the cohort, 0 or more.
         seed: which cohort.
+        preset: a name of `PLANS`.
     """
-    plan_rng, *render_rngs = _streams(index, seed)
-    # Cases are rendered side by side in processes; BLAS threads on top would only fight for cores.
-    with threadpool_limits(1, user_api="blas"):
-        return render_plan(draw_plan(plan_rng), case=name_of(index), rngs=render_rngs)
-
-
-def render_plan(plan: CasePlan, *, case: str, rngs: list[np.random.Generator]) -> PhantomCase:
-    """Turn a plan, drawn or written by hand, into volumes.
-
-    Args:
-        plan: what the case will be.
-        case: its name.
-        rngs: three sources, of the anatomy, the tumour and the scans.
-    """
-    head_rng, tumour_rng, scan_rng = rngs
-    foci = plan.tumour.foci
-    centres = [to_work_vox(plan.head, focus.site_mm) for focus in foci]
-    radii = [radius_mm(focus.core_ml) for focus in foci]
-    pushes = [(c, r, _PUSH * r) for c, r in zip(centres, radii, strict=True)]
-    brain = build_anatomy(plan.head, pushes=pushes, rng=head_rng)
-    labels = grow(plan.tumour, brain, centres_vox=centres, rng=tumour_rng)
-    scene = scan.build_scene(brain, labels, head=plan.head, tumour=plan.tumour, rng=scan_rng)
+    plan, drawn = draw_case(index=index, seed=seed, preset=preset, canvas=FINE)
     return PhantomCase(
-        case=case,
-        images={
-            name: paste(scan.render(look, scene, scan_rng), WORK, GRID) for name, look in plan.looks.items()
-        },
-        segmentation=paste(labels, WORK, GRID),
+        case=name_of(index),
+        images={name: paste(image, WORK, GRID) for name, image in drawn.images.items()},
+        segmentation=paste(drawn.labels, WORK, GRID),
         affine=_AFFINE.copy(),
         grade=plan.grade,
         age=plan.age,
         survival_days=plan.survival_days,
     )
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A plan as voxels in the working box: modality to scan (0 outside the brain), and BraTS 2021 labels."""
+
+    images: dict[str, Int16[NDArray, "d h w"]]
+    labels: UInt8[NDArray, "d h w"]
+
+
+def draw_case(*, index: int, seed: int, preset: Preset, canvas: Canvas) -> tuple[CasePlan, Drawn]:
+    """Plan a case and draw it on a canvas; see `make_case`."""
+    plan_rng, *rngs = _streams(index, seed)
+    plan = PLANS[preset](plan_rng)
+    # Cases are rendered side by side in processes; BLAS threads on top would only fight for cores.
+    with threadpool_limits(1, user_api="blas"):
+        return plan, draw(plan, rngs=rngs, canvas=canvas)
+
+
+def draw(plan: CasePlan, *, rngs: Sequence[np.random.Generator], canvas: Canvas) -> Drawn:
+    """Turn a plan, drawn or written by hand, into volumes.
+
+    Args:
+        plan: what the case will be.
+        rngs: three sources, of the anatomy, the tumour and the scans.
+        canvas: the grid to draw on.
+    """
+    head_rng, tumour_rng, scan_rng = rngs
+    foci, share = plan.tumour.foci, plan.tumour.push
+    centres = [to_work_mm(plan.head, focus.site_mm) for focus in foci]
+    radii = [radius_mm(focus.core_ml) for focus in foci]
+    pushes = [Push(c, r, share * r) for c, r in zip(centres, radii, strict=True)]
+    brain = build_anatomy(plan.head, pushes=pushes, rng=head_rng, canvas=canvas)
+    labels = grow(plan.tumour, brain, centres_mm=centres, rng=tumour_rng)
+    scene = scan.build_scene(brain, labels, head=plan.head, tumour=plan.tumour, rng=scan_rng)
+    images = {name: scan.render(look, scene, scan_rng) for name, look in plan.looks.items()}
+    labels[labels == CAVITY] = 0
+    return Drawn(images, labels)
 
 
 def _streams(index: int, seed: int) -> list[np.random.Generator]:

@@ -12,17 +12,22 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from glioseg.data.phantom import fields
+from glioseg.data.phantom.canvas import FINE, WORK, Canvas
 from glioseg.data.phantom.plan import HeadPlan
 from glioseg.data.phantom.template import LPS, ORIGIN_VOX, Template, load_template
-from glioseg.geometry import Box, Shape3
 
-GRID: Shape3 = (240, 240, 155)
-WORK = Box((42, 28, 0), (194, 220, 152))
-"""Where brains lie in the BraTS grid; the work happens in this box only."""
-
-_WARP_SPACING_VOX = 8.0
+_WARP_SPACING_MM = 8.0
 _BRAIN_CENTRE_MM = np.array([0.0, -17.0, 5.0])
 _VENTRICLE_CENTRE_MM = np.array([0.0, -16.0, 12.0])
+
+
+@dataclass(frozen=True)
+class Push:
+    """Mass effect of a focus: tissue at `radius_mm` from `centre_mm` (of the box) moves out by `shift_mm`."""
+
+    centre_mm: NDArray[np.float64]
+    radius_mm: float
+    shift_mm: float
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,7 @@ class Anatomy:
     """One brain in the working box, every map (D, H, W).
 
     Attributes:
+        canvas: the grid of the maps.
         brain: the skull-stripped mask.
         csf, grey, white: tissue fractions that sum to 1 inside the brain.
         edge: 1 at the brain's surface, 0 some 4 mm inside.
@@ -37,6 +43,7 @@ class Anatomy:
         midline_mm: distance from the mid-sagittal plane.
     """
 
+    canvas: Canvas
     brain: Bool[NDArray, "d h w"]
     csf: Float32[NDArray, "d h w"]
     grey: Float32[NDArray, "d h w"]
@@ -53,33 +60,35 @@ class Anatomy:
 def build_anatomy(
     head: HeadPlan,
     *,
-    pushes: list[tuple[NDArray[np.float64], float, float]],
+    pushes: list[Push],
     rng: np.random.Generator,
+    canvas: Canvas = FINE,
 ) -> Anatomy:
     """Warp the template to one patient and draw its fine tissue borders.
 
     Args:
         head: shape of the head.
-        pushes: mass effect, one (centre in voxels of the box, radius in mm, shift in mm) a focus.
+        pushes: mass effect, one a focus.
         rng: source of the warp and of the tissue noise.
+        canvas: the grid to draw on.
     """
     template = load_template()
-    where = warp_coordinates(head, pushes=pushes, rng=rng)
+    where = warp_coordinates(head, pushes=pushes, rng=rng, canvas=canvas)
     index = _flat_index(where, template.shell.shape)
     shell = template.shell.ravel()[index] / np.float32(255)
-    for axis in range(3):
-        shell = fields.along(shell, fields.blur_matrix(shell.shape[axis], 1.5), axis)
+    shell = canvas.blurred(shell, 1.5)
     # A skull-strip wavers: here it leaves a film of CSF, there it shaves the cortex.
-    ragged = 0.03 * fields.smooth_noise(rng, WORK.shape, 3.0)
-    ragged += 0.10 * fields.smooth_noise(rng, WORK.shape, 10.0)
+    ragged = 0.03 * canvas.noise(rng, 3.0)
+    ragged += 0.10 * canvas.noise(rng, 10.0)
     brain = _solid(shell + ragged > 0.60 - 0.14 * head.atrophy)
-    tissue = _sharpen(template, where, index, brain, head, rng)
+    tissue = _sharpen(template, where, index, brain, head, rng, canvas)
     looked_up = {
         name: (getattr(template, name).ravel()[index] / np.float32(255)) * brain
         for name in ("lining", "chamber", "cerebrum", "iron")
     }
     plexus = np.abs(looked_up["chamber"] - 0.5) < 0.1
     return Anatomy(
+        canvas=canvas,
         brain=brain,
         csf=tissue[0],
         grey=tissue[1],
@@ -94,8 +103,8 @@ def build_anatomy(
     )
 
 
-def to_work_vox(head: HeadPlan, site_mm: tuple[float, float, float]) -> NDArray[np.float64]:
-    """Where an MNI position lies in the working box, before any elastic warp: (3,) voxels."""
+def to_work_mm(head: HeadPlan, site_mm: tuple[float, float, float]) -> NDArray[np.float64]:
+    """Where an MNI position lies in the working box, before any elastic warp: (3,) mm from its first mm."""
     offset = (np.array(site_mm) - _BRAIN_CENTRE_MM) * LPS
     return np.asarray(np.linalg.inv(_affine(head)) @ offset + np.array(head.centre_vox) - WORK.start)
 
@@ -103,22 +112,24 @@ def to_work_vox(head: HeadPlan, site_mm: tuple[float, float, float]) -> NDArray[
 def warp_coordinates(
     head: HeadPlan,
     *,
-    pushes: list[tuple[NDArray[np.float64], float, float]],
+    pushes: list[Push],
     rng: np.random.Generator,
+    canvas: Canvas,
 ) -> list[Float32[NDArray, "d h w"]]:
     """For every voxel of the box, the template voxel that it shows: three (D, H, W) arrays."""
-    axes = [fields.knot_positions(n, _WARP_SPACING_VOX) for n in WORK.shape]
+    axes = [canvas.positions_mm(axis, _WARP_SPACING_MM) for axis in range(3)]
     knots = np.stack(np.meshgrid(*axes, indexing="ij"))
-    for centre, radius_mm, shift_mm in pushes:
-        gap = knots - centre[:, None, None, None]
+    for push in pushes:
+        gap = knots - push.centre_mm[:, None, None, None]
         far = np.linalg.norm(gap, axis=0) + 1e-6
         # Tissue just outside the tumour moves outward by `shift`, fading with the distance.
-        knots = knots - gap / far * shift_mm * (far / radius_mm) * np.exp(1 - far / radius_mm)
+        reach = far / push.radius_mm
+        knots = knots - gap / far * push.shift_mm * reach * np.exp(1 - reach)
     centre = np.array(head.centre_vox) - WORK.start
     moved = np.einsum("ij,j...->i...", _affine(head), knots - centre[:, None, None, None])
     moved += ((_BRAIN_CENTRE_MM * LPS) + ORIGIN_VOX)[:, None, None, None]
     moved = _widen(moved, (_VENTRICLE_CENTRE_MM * LPS) + ORIGIN_VOX, head.ventricles)
-    return [_add_elastic(axis.astype(np.float32), head, rng) for axis in moved]
+    return [_add_elastic(axis.astype(np.float32), head, rng, canvas) for axis in moved]
 
 
 def _widen(moved: NDArray[np.float64], centre: NDArray[np.float64], growth: float) -> NDArray[np.float64]:
@@ -129,12 +140,12 @@ def _widen(moved: NDArray[np.float64], centre: NDArray[np.float64], growth: floa
 
 
 def _add_elastic(
-    control: Float32[NDArray, "a b c"], head: HeadPlan, rng: np.random.Generator
+    control: Float32[NDArray, "a b c"], head: HeadPlan, rng: np.random.Generator, canvas: Canvas
 ) -> Float32[NDArray, "d h w"]:
     """Evaluate the warp of one axis and add noise at three scales."""
-    field = fields.upsample(control, WORK.shape, _WARP_SPACING_VOX)
-    for size_mm, spacing in zip(head.elastic_mm, (40.0, 16.0, 8.0), strict=True):
-        field += np.float32(size_mm) * fields.smooth_noise(rng, WORK.shape, spacing)
+    field = fields.upsample(control, canvas.shape, _WARP_SPACING_MM / canvas.voxel_mm)
+    for size_mm, spacing_mm in zip(head.elastic_mm, (40.0, 16.0, 8.0), strict=True):
+        field += np.float32(size_mm) * canvas.noise(rng, spacing_mm)
     return field
 
 
@@ -163,6 +174,7 @@ def _sharpen(
     brain: Bool[NDArray, "d h w"],
     head: HeadPlan,
     rng: np.random.Generator,
+    canvas: Canvas,
 ) -> list[Float32[NDArray, "d h w"]]:
     """CSF, grey and white fractions: a softmax of the log probabilities plus smooth noise."""
     points = np.stack([axis[brain] for axis in where])
@@ -176,8 +188,8 @@ def _sharpen(
     logits = []
     bias = (-1.0 + 2.2 * head.atrophy, 0.0, 0.5)
     for part, more in zip((csf, grey, white), bias, strict=True):
-        wobble = 1.3 * fields.smooth_noise(rng, WORK.shape, 3.0)[brain]
-        wobble += 0.9 * fields.smooth_noise(rng, WORK.shape, 7.0)[brain]
+        wobble = 1.3 * canvas.noise(rng, 3.0)[brain]
+        wobble += 0.9 * canvas.noise(rng, 7.0)[brain]
         logits.append(gain * np.log(part + 0.01) + crisp * (wobble + np.float32(more)))
     top = np.maximum(np.maximum(logits[0], logits[1]), logits[2])
     powers = [np.exp(one - top) for one in logits]

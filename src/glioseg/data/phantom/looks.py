@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Median and log standard deviation of the signals, by modality and tissue.
-_SIGNALS: dict[str, dict[str, tuple[float, float]]] = {
+SIGNALS: dict[str, dict[str, tuple[float, float]]] = {
     "t1": {
         "csf": (0.34, 0.12), "grey": (0.81, 0.04), "dura": (0.30, 0.3),
         "ncr": (0.72, 0.10), "ed": (0.87, 0.05), "et": (0.88, 0.08),
@@ -27,9 +26,10 @@ _SIGNALS: dict[str, dict[str, tuple[float, float]]] = {
         "ncr": (1.9, 0.28), "ed": (2.35, 0.10), "et": (2.0, 0.13),
     },
 }  # fmt: skip
-# A core without enhancement is solid tumour: darker on T1, even brighter on T2.
-_SOLID_CORE = {"t1": 0.62, "t1ce": 0.64, "t2": 3.1, "flair": 1.9}
-_EFFECTS = {
+"""Median and log standard deviation of the signals, by modality and tissue."""
+SOLID_CORE = {"t1": 0.62, "t1ce": 0.64, "t2": 3.1, "flair": 1.9}
+"""A core without enhancement is solid tumour: darker on T1, even brighter on T2."""
+EFFECTS = {
     "t1": {"lesion": -0.12, "flow": 0.0, "blood": 0.6, "iron": 0.0},
     "t1ce": {"lesion": -0.10, "flow": 0.0, "blood": 0.2, "iron": 0.0},
     "t2": {"lesion": 0.60, "flow": -0.5, "blood": -0.6, "iron": -0.25},
@@ -44,7 +44,7 @@ class Look:
     """How one modality of one case looks.
 
     Attributes:
-        signal: of csf, grey, dura, ncr, ed, et relative to white matter.
+        signal: of csf, grey, dura, ncr, ed, et and fluid (cysts) relative to white matter.
         level: intensity of white matter, in the arbitrary units of the scanner.
         thickness_mm: slice thickness, and the axis (0, 1, 2) that it lies along.
         blur_mm: standard deviation of the in-plane blur.
@@ -53,6 +53,12 @@ class Look:
         uptake: signal that contrast agent adds in vessels and choroid plexus.
         lesion: signal that a white-matter lesion adds.
         flow, blood, iron: relative change in a vessel, in blood products and in iron-rich nuclei.
+        soak: how much of oedema's signal is its own; the rest is that of the tissue that it soaks.
+        soft_mm: standard deviation of the oedema's margin, beyond the scanner's own blur.
+        unevenness: of tumour tissue, relative to the usual.
+        gamma: exponent on the scan, its white matter held.
+        ceiling: quantile of the brain at which the scan is cut off, as stretched intensities are.
+        shift_mm: misregistration along each axis.
     """
 
     signal: dict[str, float]
@@ -67,6 +73,12 @@ class Look:
     flow: float
     blood: float
     iron: float
+    soak: float = 0.75
+    soft_mm: float = 0.0
+    unevenness: float = 1.0
+    gamma: float = 1.0
+    ceiling: float = 1.0
+    shift_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 def draw_look(modality: str, *, enhancing: bool, rng: np.random.Generator) -> Look:
@@ -82,12 +94,14 @@ def draw_look(modality: str, *, enhancing: bool, rng: np.random.Generator) -> Lo
     """
     signal = {
         name: float(middle * np.exp(np.clip(rng.normal(), -2, 2) * spread))
-        for name, (middle, spread) in _SIGNALS[modality].items()
+        for name, (middle, spread) in SIGNALS[modality].items()
     }
     if not enhancing:
-        signal["ncr"] = _SOLID_CORE[modality] * float(np.exp(rng.normal(0, 0.08)))
+        signal["ncr"] = SOLID_CORE[modality] * float(np.exp(rng.normal(0, 0.08)))
+    signal["fluid"] = signal["csf"]
     thick = rng.random() < _THICK_CHANCE[modality]
     sagittal = rng.random() < 0.08
+    effect = EFFECTS[modality]
     return Look(
         signal=signal,
         level=float(_LEVEL[modality] * np.exp(0.6 * np.clip(rng.normal(), -2, 2))),
@@ -97,5 +111,8 @@ def draw_look(modality: str, *, enhancing: bool, rng: np.random.Generator) -> Lo
         noise=float(rng.uniform(0.01, 0.03)),
         shading=float(rng.uniform(0.06, 0.13)),
         uptake=float(rng.uniform(2.0, 4.5)) if modality == "t1ce" else 0.0,
-        **_EFFECTS[modality],
+        lesion=effect["lesion"],
+        flow=effect["flow"],
+        blood=effect["blood"],
+        iron=effect["iron"],
     )

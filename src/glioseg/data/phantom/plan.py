@@ -8,6 +8,7 @@ HGG to one LGG, HGG older, most LGG without enhancement, whole tumours of 20 to 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.phantom.looks import Look, draw_look
@@ -51,6 +52,9 @@ class TumourPlan:
         rim_variation: log standard deviation of the rim's thickness.
         gaps: share of the rim that does not enhance.
         bleeding: whether blood products lie in the core.
+        push: how far a core's surface displaces its surroundings, as a share of its radius.
+        fluid: share of what does not enhance of the core that is a cyst.
+        cavity: share of the core that was taken out; fluid fills it, and it has no label.
     """
 
     foci: tuple[Focus, ...]
@@ -58,6 +62,9 @@ class TumourPlan:
     rim_variation: float
     gaps: float
     bleeding: bool
+    push: float = 0.3
+    fluid: float = 0.0
+    cavity: float = 0.0
 
     @property
     def enhancing(self) -> bool:
@@ -82,6 +89,7 @@ class HeadPlan:
         ventricles: relative growth of the ventricles, -0.3 to 0.5.
         atrophy: 0 for a young brain that fills its skull, 1 for wide sulci.
         lesion_load: amount of age-related white-matter hyperintensity.
+        remnants: how much of the skull's lining is left on the brain; 0 for the usual film.
     """
 
     scale: tuple[float, float, float]
@@ -91,6 +99,7 @@ class HeadPlan:
     ventricles: float
     atrophy: float
     lesion_load: float
+    remnants: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -124,10 +133,10 @@ def draw_head(rng: np.random.Generator, age: float) -> HeadPlan:
     angles = np.deg2rad(np.clip(rng.normal(0, [4.0, 2.0, 2.0]), -9, 9))
     centre = np.array([117.5, 124.0, 71.0]) + rng.uniform([-3, -3, -5], [3, 3, 5])
     return HeadPlan(
-        scale=_triple(scale),
-        angles_rad=_triple(angles),
-        centre_vox=_triple(centre),
-        elastic_mm=_triple(rng.uniform([2.2, 1.0, 0.5], [3.8, 1.7, 0.9])),
+        scale=triple(scale),
+        angles_rad=triple(angles),
+        centre_vox=triple(centre),
+        elastic_mm=triple(rng.uniform([2.2, 1.0, 0.5], [3.8, 1.7, 0.9])),
         ventricles=float(np.clip(rng.normal(0.5 * old - 0.15, 0.12), -0.3, 0.5)),
         atrophy=old,
         lesion_load=float(np.clip(old * rng.gamma(2.0, 0.5), 0, 1.4)),
@@ -140,7 +149,7 @@ def draw_tumour(rng: np.random.Generator, grade: str) -> TumourPlan:
     enhancing = bool(rng.random() < (0.97 if high else 0.18))
     count = 1 + (int(rng.integers(1, 4)) if rng.random() < (0.16 if high else 0.04) else 0)
     main = _draw_focus(rng, high, enhancing)
-    others = [_draw_satellite(rng, main) for _ in range(count - 1)]
+    others = [satellite(rng, main) for _ in range(count - 1)]
     return TumourPlan(
         foci=(main, *others),
         lobulation=float(rng.uniform(0.1, 0.8)),
@@ -152,10 +161,7 @@ def draw_tumour(rng: np.random.Generator, grade: str) -> TumourPlan:
 
 def _draw_focus(rng: np.random.Generator, high: bool, enhancing: bool) -> Focus:
     """The main focus: core and oedema log-normal, one in ten tiny."""
-    chance, *places = np.array(_SITES_MM).T
-    lobe = rng.choice(len(chance), p=chance / chance.sum())
-    site = np.array([place[lobe] for place in places]) + rng.normal(0, _SITE_SPREAD_MM, 3)
-    site[0] = max(site[0], 12.0) * rng.choice([-1, 1])
+    site = draw_site(rng)
     if rng.random() < 0.1:
         core, oedema = rng.uniform(1.5, 4.0), rng.uniform(2.0, 20.0)
     else:
@@ -164,10 +170,19 @@ def _draw_focus(rng: np.random.Generator, high: bool, enhancing: bool) -> Focus:
     # Larger cores carry thicker rims; enhancing tumour is about half of a core in BraTS.
     typical_mm = (4.0 if high else 3.0) * (core / 28.0) ** (1 / 6)
     rim = np.clip(typical_mm * rng.lognormal(0, 0.25), 1.8, 6.0)
-    return Focus(_triple(site), float(core), float(oedema), float(rim) if enhancing else 0.0)
+    return Focus(triple(site), float(core), float(oedema), float(rim) if enhancing else 0.0)
 
 
-def _draw_satellite(rng: np.random.Generator, main: Focus) -> Focus:
+def draw_site(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Where a glioma sits: (3,) in MNI mm, in the white matter of a lobe."""
+    chance, *places = np.array(_SITES_MM).T
+    lobe = rng.choice(len(chance), p=chance / chance.sum())
+    site = np.array([place[lobe] for place in places]) + rng.normal(0, _SITE_SPREAD_MM, 3)
+    site[0] = max(site[0], 12.0) * rng.choice([-1, 1])
+    return np.asarray(site)
+
+
+def satellite(rng: np.random.Generator, main: Focus) -> Focus:
     """A smaller focus some centimetres away, mostly in the same hemisphere."""
     step = rng.normal(0, 1, 3)
     site = np.array(main.site_mm) + step / np.linalg.norm(step) * rng.uniform(28, 50)
@@ -175,7 +190,7 @@ def _draw_satellite(rng: np.random.Generator, main: Focus) -> Focus:
     site[0] = np.copysign(max(abs(site[0]), 12.0), main.site_mm[0])
     share = rng.uniform(0.05, 0.35)
     return Focus(
-        _triple(site),
+        triple(site),
         core_ml=max(main.core_ml * share, 0.6),
         oedema_ml=max(main.oedema_ml * share, 2.0),
         rim_mm=main.rim_mm,
@@ -195,6 +210,7 @@ def draw_survival(rng: np.random.Generator, grade: str, age: float, tumour: Tumo
     return round(float(np.clip(np.exp(log_days), 5, 3650)), 1) if known else None
 
 
-def _triple(values: np.typing.ArrayLike) -> tuple[float, float, float]:
+def triple(values: ArrayLike) -> tuple[float, float, float]:
+    """Three numbers as a tuple, which a frozen plan can hold."""
     x, y, z = np.asarray(values, float)
     return (float(x), float(y), float(z))

@@ -4,17 +4,21 @@ Tissue gets its signal; the scanner then blurs, averages into slices, adds Ricia
 and Patz 1995) and shades.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from jaxtyping import Float32, Int16, UInt8
+from jaxtyping import Bool, Float32, Int16, UInt8
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from glioseg.data.phantom import fields
-from glioseg.data.phantom.anatomy import WORK, Anatomy
+from glioseg.data.phantom.anatomy import Anatomy
+from glioseg.data.phantom.canvas import Canvas
 from glioseg.data.phantom.looks import Look
 from glioseg.data.phantom.plan import HeadPlan, TumourPlan
-from glioseg.data.phantom.tumour import ED, ET, NCR
+from glioseg.data.phantom.tumour import CAVITY, ED, ET, NCR
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class Scene:
         lesions: white-matter hyperintensities, 0 to 1.
         texture, patches: unit-variance noise, fine and coarse, that makes tissue look uneven.
         blood: blood products, 0 to 1.
+        fluid: cysts, in a core.
     """
 
     anatomy: Anatomy
@@ -38,6 +43,7 @@ class Scene:
     uptake: Float32[NDArray, "d h w"]
     lesions: Float32[NDArray, "d h w"]
     blood: Float32[NDArray, "d h w"]
+    fluid: Bool[NDArray, "d h w"]
     texture: Float32[NDArray, "d h w"]
     patches: Float32[NDArray, "d h w"]
 
@@ -51,63 +57,93 @@ def build_scene(
     rng: np.random.Generator,
 ) -> Scene:
     """Draw what looks like tumour but is not, and the textures that all modalities share."""
-    shape = WORK.shape
-    grain = [fields.smooth_noise(rng, shape, spacing) for spacing in (2.0, 4.0, 8.0)]
+    noise = partial(anatomy.canvas.noise, rng)
+    grain = [noise(spacing_mm) for spacing_mm in (2.0, 4.0, 8.0)]
     texture = (grain[0] + grain[1] + grain[2]) / np.float32(np.sqrt(3))
     healthy = (labels == 0) & anatomy.brain
-    spots = fields.smooth_noise(rng, shape, 4.0) + np.float32(3.2) * anatomy.lining
+    spots = noise(4.0) + np.float32(3.2) * anatomy.lining
     lesions = np.clip(2 * (spots - 3.6 + 0.9 * head.lesion_load), 0, 1) * anatomy.white * healthy
     core = np.isin(labels, (NCR, ET))
-    blood = np.clip(fields.smooth_noise(rng, shape, 6.0) - 1.0, 0, 1) * (core & tumour.bleeding)
+    blood = np.clip(noise(6.0) - 1.0, 0, 1) * (core & tumour.bleeding)
     vessels = _vessels(anatomy, rng) * ~core
     plexus = anatomy.plexus * (texture > -0.4) * (labels == 0)
     return Scene(
         anatomy=anatomy,
         labels=labels,
-        dura=np.clip(4 * anatomy.edge - 2.6 + 0.7 * grain[2], 0, 1) * (labels == 0),
+        dura=np.clip(4 * anatomy.edge - 2.6 + head.remnants + 0.7 * grain[2], 0, 1) * (labels == 0),
         vessels=vessels,
         uptake=vessels + np.float32(0.4) * plexus,
         lesions=lesions,
         blood=blood,
+        fluid=_fluid(labels, tumour.fluid, noise),
         texture=texture,
         patches=grain[2],
     )
 
 
+def _fluid(
+    labels: UInt8[NDArray, "d h w"], share: float, noise: Callable[[float], Float32[NDArray, "d h w"]]
+) -> Bool[NDArray, "d h w"]:
+    """Cysts: where smooth noise is high in what does not enhance of a core."""
+    core = labels == NCR
+    if not share or not core.any():
+        return np.zeros(labels.shape, bool)
+    where = noise(14.0)
+    return np.asarray(core & (where >= np.quantile(where[core], 1 - share)))
+
+
 def _vessels(anatomy: Anatomy, rng: np.random.Generator) -> Float32[NDArray, "d h w"]:
     """Thin tubes where two noise fields are zero at once, dense in the sulci; and the sagittal sinus."""
-    shape = WORK.shape
-    one, two = (fields.smooth_noise(rng, shape, 7.0) for _ in range(2))
+    noise = partial(anatomy.canvas.noise, rng)
+    one, two = (noise(7.0) for _ in range(2))
     tubes = np.exp(-(one**2 + two**2) / np.float32(2 * 0.13**2))
     tubes *= np.clip(anatomy.csf + anatomy.grey * 0.5 + 0.04 + 0.8 * anatomy.edge, 0, 1)
     tubes *= 1 - anatomy.chamber
-    tubes *= np.clip(0.6 + 0.4 * fields.smooth_noise(rng, shape, 14.0), 0, 1)
+    tubes *= np.clip(0.6 + 0.4 * noise(14.0), 0, 1)
     sinus = np.exp(-(anatomy.midline_mm**2) / 5) * np.clip(2.5 * anatomy.edge - 0.6, 0, 1)
     return np.asarray(np.clip(tubes + sinus, 0, 1) * anatomy.brain)
 
 
 def render(look: Look, scene: Scene, rng: np.random.Generator) -> Int16[NDArray, "d h w"]:
     """One scan of the scene, 0 outside the brain and at least 1 inside it."""
-    scan = _acquire(_signal(look, scene), look, rng)
-    scan *= np.exp(np.float32(look.shading) * fields.smooth_noise(rng, WORK.shape, 55.0))
+    canvas, brain = scene.anatomy.canvas, scene.anatomy.brain
+    scan = _acquire(_signal(look, scene), look, rng, canvas)
+    scan *= np.exp(np.float32(look.shading) * canvas.noise(rng, 55.0))
+    if look.gamma != 1:
+        scan = np.clip(scan, 0, None) ** np.float32(look.gamma)
+    if look.ceiling < 1:
+        scan = np.minimum(scan, np.quantile(scan[brain], look.ceiling))
     level = np.clip(np.rint(scan * np.float32(look.level)), 1, np.iinfo(np.int16).max)
-    return np.where(scene.anatomy.brain, level, 0).astype(np.int16)
+    return np.where(brain, level, 0).astype(np.int16)
 
 
 def _signal(look: Look, scene: Scene) -> Float32[NDArray, "d h w"]:
     """Noise-free signal relative to white matter."""
     s = look.signal
     healthy = _healthy(look, scene)
-    mottled = 1 + 0.14 * scene.patches
+    mottled = 1 + 0.14 * look.unevenness * scene.patches
     # Oedema keeps a trace of the tissue that it soaks.
-    oedema = (0.75 * s["ed"] + 0.25 * healthy * s["ed"] ** 0.5) * mottled
-    tissue = np.where(scene.labels == ED, oedema, healthy)
+    oedema = (look.soak * s["ed"] + (1 - look.soak) * healthy * s["ed"] ** 0.5) * mottled
+    tissue = _with_oedema(healthy, oedema, look, scene)
     for value, name, rough in ((NCR, "ncr", 0.08), (ET, "et", 0.12)):
         inside = scene.labels == value
-        tissue[inside] = s[name] * (1 + rough * scene.texture[inside])
+        tissue[inside] = s[name] * (1 + rough * look.unevenness * scene.texture[inside])
+    tissue[scene.fluid] = s["fluid"]
+    tissue[scene.labels == CAVITY] = s["csf"]
     tissue *= (1 + look.blood * scene.blood) * (1 + look.flow * scene.vessels)
     tissue += look.uptake * scene.uptake
     return np.asarray(tissue * scene.anatomy.brain)
+
+
+def _with_oedema(
+    healthy: Float32[NDArray, "d h w"], oedema: Float32[NDArray, "d h w"], look: Look, scene: Scene
+) -> Float32[NDArray, "d h w"]:
+    """Healthy tissue with the oedema in it, whose margin may be soft."""
+    if not look.soft_mm:
+        return np.where(scene.labels == ED, oedema, healthy)
+    share = scene.anatomy.canvas.blurred((scene.labels > 0).astype(np.float32), look.soft_mm)
+    share *= 1 - scene.anatomy.csf
+    return np.asarray(healthy + share * (oedema - healthy))
 
 
 def _healthy(look: Look, scene: Scene) -> Float32[NDArray, "d h w"]:
@@ -121,16 +157,19 @@ def _healthy(look: Look, scene: Scene) -> Float32[NDArray, "d h w"]:
 
 
 def _acquire(
-    tissue: Float32[NDArray, "d h w"], look: Look, rng: np.random.Generator
+    tissue: Float32[NDArray, "d h w"], look: Look, rng: np.random.Generator, canvas: Canvas
 ) -> Float32[NDArray, "d h w"]:
-    """Blur, average into slices, add Rician noise, interpolate back to 1 mm."""
-    into, back = fields.slicing_matrices(tissue.shape[look.slice_axis], look.thickness_mm)
+    """Blur, average into slices, add Rician noise, interpolate back to the canvas."""
+    voxel_mm = canvas.voxel_mm
+    if any(look.shift_mm):
+        tissue = ndimage.shift(tissue, np.array(look.shift_mm) / voxel_mm, order=1)
+    into, back = fields.slicing_matrices(tissue.shape[look.slice_axis], look.thickness_mm / voxel_mm)
     for axis in range(3):
-        blur = fields.blur_matrix(tissue.shape[axis], look.blur_mm)
+        blur = fields.blur_matrix(tissue.shape[axis], look.blur_mm / voxel_mm)
         matrix = into.astype(float) @ blur if axis == look.slice_axis else blur
         tissue = fields.along(tissue, matrix.astype(np.float32), axis)
-    real, imaginary = (
-        np.float32(look.noise) * rng.standard_normal(tissue.shape, dtype=np.float32) for _ in range(2)
-    )
+    # A voxel of 2 mm averages the noise of eight.
+    noise = np.float32(look.noise / voxel_mm**1.5)
+    real, imaginary = (noise * rng.standard_normal(tissue.shape, dtype=np.float32) for _ in range(2))
     scan = np.sqrt((tissue + real) ** 2 + imaginary**2)
     return scan if len(into) == len(back) else fields.along(scan, back, look.slice_axis)

@@ -33,6 +33,10 @@ class Versions:
             return None
         return None if version is None else str(version)
 
+    def any(self) -> bool:
+        """Whether there is a version at all."""
+        return bool(self._all())
+
     def exists(self, version: str) -> bool:
         """Whether there is such a version."""
         return any(str(found.version) == version for found in self._all())

@@ -1,6 +1,6 @@
 """The chain of how a registered version came to be: each link with its value and where that was read."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from glioseg.lab.proof.checkout import PATCH, has_commit
 from glioseg.lab.proof.facts import KEPT, LOCK, RECORD
 from glioseg.lab.proof.keeping import folder_of
 from glioseg.lab.proof.kept import Kept
+from glioseg.lab.proof.packaged import KEPT_OF_BUILTIN, PRETRAINING
 from glioseg.lab.tracking import PARENT_TAG, experiment_id
 
 REGISTRY = "MLflow's registry"
@@ -44,9 +45,11 @@ def chain(client: MlflowClient, kept: Kept, *, root: Path) -> list[Link]:
         kept: the version.
         root: of the project.
     """
+    if PRETRAINING in kept.record.files:
+        return _of_builtin(kept, root)
     return [
         _version(kept),
-        _kept_files(kept),
+        _kept_files(kept, KEPT),
         _run(client, kept, "evaluation", "evaluate"),
         _run(client, kept, "training", "train"),
         *_study(client, kept),
@@ -57,8 +60,43 @@ def chain(client: MlflowClient, kept: Kept, *, root: Path) -> list[Link]:
         _fact(kept, "raw data", "raw_data", _data, "dvc.lock"),
         _fact(kept, "validation of raw data", "raw_validation", _verdict, "dvc.lock, its report"),
         _commit(kept, root),
-        _fact(kept, "environment", "environment", lambda fact: f"SHA-256 {fact['sha256']}", LOCK),
+        _environment(kept),
     ]
+
+
+def _of_builtin(kept: Kept, root: Path) -> list[Link]:
+    """The chain of the built-in model: it has no project's stages behind it."""
+    source = f"the package's {PRETRAINING}"
+    return [
+        _version(kept),
+        _kept_files(kept, KEPT_OF_BUILTIN),
+        _fact(kept, "training", "pretraining", _pieces, source),
+        _fact(kept, "data", "pretraining", _stream, source),
+        _fact(kept, "validation data", "pretraining", _held, source),
+        _commit(kept, root),
+        _environment(kept),
+    ]
+
+
+def _environment(kept: Kept) -> Link:
+    return _fact(kept, "environment", "environment", lambda fact: f"SHA-256 {fact['sha256']}", LOCK)
+
+
+def _pieces(fact: Mapping[str, Any]) -> str:
+    pieces = len(fact["settings"]["pieces"])
+    return f"{fact['steps']} steps in {pieces} pieces, validation Dice {fact['validation_dice']:.3f}"
+
+
+def _stream(fact: Mapping[str, Any]) -> str:
+    stream = fact["settings"]["stream"]
+    return (
+        f"drawn patients, {stream['preset']}, seed {stream['seed']} and each piece's own; no patient's scan"
+    )
+
+
+def _held(fact: Mapping[str, Any]) -> str:
+    parts = fact["settings"]["validation"]
+    return ", ".join(f"{part['cases']} {part['preset']} of seed {part['seed']}" for part in parts)
 
 
 def _version(kept: Kept) -> Link:
@@ -68,13 +106,13 @@ def _version(kept: Kept) -> Link:
     return Link("registered version", value, REGISTRY)
 
 
-def _kept_files(kept: Kept) -> Link:
+def _kept_files(kept: Kept, expected: Iterable[str]) -> Link:
     link = Link("kept files", "", f"the version's {folder_of(kept.version.name, kept.version.version)}")
     if kept.folder is None:
         return _lost(link, kept.why("files"))
     if kept.changed:
         return _lost(link, f"changed after the version was registered: {', '.join(kept.changed)}")
-    lacking = sorted(set(KEPT) - kept.record.files.keys())
+    lacking = sorted(set(expected) - kept.record.files.keys())
     if lacking:
         return _lost(link, f"not there when the version was registered: {', '.join(lacking)}")
     return _found(link, f"{len(kept.record.files) + 1} files, as they were when the version was registered")

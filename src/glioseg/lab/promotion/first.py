@@ -1,0 +1,58 @@
+"""The first version of a new registry: the model that comes with glioseg, for the gate to compare with."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+from mlflow import MlflowClient
+
+from glioseg.builtin import builtin_model
+from glioseg.eval.columns import column
+from glioseg.lab.promotion.candidate import Evaluation, Source
+from glioseg.lab.promotion.decision import PER_CASE
+from glioseg.lab.promotion.registry import Keep, register
+from glioseg.lab.promotion.versions import Versions
+from glioseg.labels import REGIONS
+from glioseg.params.promotion import Register
+
+ELSEWHERE = "none: trained before it came with glioseg"
+"""In the place of a run."""
+
+Judge = Callable[[Path], tuple[pd.DataFrame, dict[str, float]]]
+"""Evaluates a model folder on the test cases: a table as from `evaluate_cases`, seconds and memory."""
+
+
+def register_builtin(
+    client: MlflowClient, *, params: Register, package: Path, cases: Sequence[str], judge: Judge, keep: Keep
+) -> str | None:
+    """Register the built-in model where the registry has no version yet.
+
+    Args:
+        client: as from `tracking.connect`.
+        params: the registered model's name, and the gate's rules.
+        package: glioseg's own folder.
+        cases: names of the test cases.
+        judge: asked only where the model is registered.
+        keep: as for `register`.
+
+    Returns:
+        As `register`; None where there was nothing to do.
+    """
+    if Versions(client, params.name).any():
+        return None
+    folder = builtin_model()
+    table, resources = judge(folder)
+    errors = [float(table[column("calibration_error", region)].mean()) for region in REGIONS]
+    with TemporaryDirectory() as aside:
+        per_case = Path(aside) / PER_CASE
+        table.to_csv(per_case, index=False)
+        return register(
+            client,
+            params=params,
+            source=Source(sorted(folder.iterdir()), package),
+            run_id=ELSEWHERE,
+            evaluation=Evaluation(per_case, cases, {"calibration_error": max(errors), **resources}),
+            keep=keep,
+            score=lambda other: judge(other)[0],
+        )

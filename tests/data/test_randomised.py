@@ -1,0 +1,158 @@
+"""The cohort that teaches: kinds of glioma, wide looks, and cases that are drawn as training reads them."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from glioseg.data.coarse import coarse_image, coarse_labels
+from glioseg.data.crop import normalised
+from glioseg.data.patches import sample_batch
+from glioseg.data.phantom import draw, draw_case, plan_case
+from glioseg.data.phantom.archetypes import ARCHETYPES
+from glioseg.data.phantom.canvas import FINE, Canvas
+from glioseg.data.phantom.randomised import draw_randomised_plan
+from glioseg.data.phantom.stream import DrawnCase, HeldCase, Stream
+from glioseg.geometry import bounding_box
+from glioseg.params import load_params
+
+NCR, ED, ET = 1, 2, 4
+COARSE = Canvas(2)
+PLANS = [plan_case(index=index, seed=0, preset="domain_randomised") for index in range(400)]
+
+
+def drawn(archetype, seed=0):
+    plan_rng, *rngs = np.random.default_rng(seed).spawn(4)
+    return draw(draw_randomised_plan(plan_rng, archetype), rngs=rngs, canvas=COARSE)
+
+
+@pytest.fixture(scope="module")
+def ring():
+    return drawn("ring")
+
+
+@pytest.fixture(scope="module")
+def case():
+    return DrawnCase(3, seed=5, preset="domain_randomised")
+
+
+def test_shares_sum_to_one_and_cases_follow_them():
+    assert sum(kind.share for kind in ARCHETYPES.values()) == pytest.approx(1)
+    without = sum(kind.share for kind in ARCHETYPES.values() if kind.rim_mm is None)
+    # Binomial standard error of a share of 400 is 0.025.
+    assert np.mean([not plan.tumour.enhancing for plan in PLANS]) == pytest.approx(without, abs=0.08)
+
+
+@pytest.mark.parametrize("name", ARCHETYPES)
+def test_a_kind_is_drawn_within_its_ranges(name):
+    kind = ARCHETYPES[name]
+    for seed in range(20):
+        tumour = draw_randomised_plan(np.random.default_rng(seed), name).tumour
+        main = tumour.foci[0]
+        assert kind.core_ml[0] <= main.core_ml <= kind.core_ml[1]
+        assert kind.oedema_ml[0] <= main.oedema_ml <= kind.oedema_ml[1]
+        assert kind.foci[0] <= len(tumour.foci) <= kind.foci[1]
+        assert (main.rim_mm > 0) == (kind.rim_mm is not None)
+
+
+def test_what_does_not_enhance_has_no_enhancing_voxel():
+    labels = drawn("non_enhancing").labels
+    assert set(np.unique(labels)) == {0, NCR, ED}
+
+
+def test_a_solid_core_enhances_more_than_a_ring(ring):
+    def share(labels):
+        return np.sum(labels == ET) / np.isin(labels, (NCR, ET)).sum()
+
+    assert share(drawn("solid").labels) > share(ring.labels)
+
+
+def test_several_foci_lie_apart():
+    counts = [ndimage.label(drawn("multifocal", seed).labels > 0)[1] for seed in range(4)]
+    assert max(counts) > 1
+
+
+def test_a_cavity_is_fluid_inside_the_core_and_no_tumour():
+    plan_rng, *rngs = np.random.default_rng(1).spawn(4)
+    plan = draw_randomised_plan(plan_rng, "resected")
+    labels = draw(plan, rngs=rngs, canvas=COARSE).labels
+    assert set(np.unique(labels)) <= {0, NCR, ED, ET}
+    hole = ndimage.binary_fill_holes(labels > 0) & (labels == 0)
+    core_ml = COARSE.voxels(1.0) ** -1 * np.isin(labels, (NCR, ET)).sum()
+    assert hole.any()
+    assert core_ml < 0.85 * plan.tumour.core_ml
+
+
+def test_wide_looks_vary_more_than_typical_ones():
+    typical = [plan_case(index=index, seed=0) for index in range(400)]
+    for tissue in ("csf", "grey", "ed", "et"):
+        wide, narrow = (
+            np.std([np.log(plan.looks["flair"].signal[tissue]) for plan in plans])
+            for plans in (PLANS, typical)
+        )
+        assert wide > 1.2 * narrow
+
+
+@pytest.mark.parametrize("preset", ["typical", "domain_randomised"])
+def test_the_same_case_on_2_mm_has_the_volumes_of_1_mm(preset):
+    fine, coarse = (draw_case(index=2, seed=4, preset=preset, canvas=c)[1] for c in (FINE, COARSE))
+    brains = [np.sum(d.images["t1"] > 0) / c.voxels(1.0) for d, c in ((fine, FINE), (coarse, COARSE))]
+    assert brains[1] == pytest.approx(brains[0], rel=0.03)
+    tumours = [np.sum(d.labels > 0) / c.voxels(1.0) for d, c in ((fine, FINE), (coarse, COARSE))]
+    assert tumours[1] == pytest.approx(tumours[0], rel=0.15)
+
+
+def test_a_case_drawn_at_2_mm_looks_like_one_of_1_mm_that_was_averaged():
+    """Anatomy is the same: T1 of both agree as well as noise and the finest folds let them."""
+    fine, coarse = (draw_case(index=2, seed=4, preset="typical", canvas=c)[1] for c in (FINE, COARSE))
+    image = normalised(fine.images)
+    averaged = coarse_image(image, 2).astype(np.float32)
+    direct = normalised(coarse.images)
+    inside = averaged.any(axis=-1) & direct.any(axis=-1)
+    assert np.corrcoef(averaged[inside][:, 0], direct[inside][:, 0])[0, 1] > 0.75
+    labels = coarse_labels(np.where(fine.labels == 4, 3, fine.labels).astype(np.uint8), 2)
+    both = np.sum((labels > 0) & (coarse.labels > 0))
+    assert 2 * both / (np.sum(labels > 0) + np.sum(coarse.labels > 0)) > 0.6
+
+
+def test_opening_a_case_twice_draws_the_same(case):
+    (image, label), (again, label_again) = case.open(2), case.open(2)
+    assert image.tobytes() == again.tobytes()
+    assert label.tobytes() == label_again.tobytes()
+
+
+def test_a_drawn_case_is_what_training_reads(case):
+    image, label = case.open(2)
+    assert (image.dtype, label.dtype) == (np.float16, np.uint8)
+    assert image.shape == (*label.shape, 4)
+    assert set(np.unique(label)) <= {0, 1, 2, 3}
+    inside = image.any(axis=-1)
+    # The store's convention: mean 0 and deviation 1 over the brain, and the box fits it.
+    np.testing.assert_allclose(image[inside].astype(float).mean(axis=0), 0, atol=0.01)
+    np.testing.assert_allclose(image[inside].astype(float).std(axis=0), 1, atol=0.01)
+    assert bounding_box(inside).shape == label.shape
+
+
+def test_a_held_case_is_drawn_once_and_knows_its_resolution(case):
+    held = HeldCase.draw(case, 2)
+    assert held.open(2)[0] is held.open(2)[0]
+    assert held.name == case.name
+    with pytest.raises(ValueError, match="expected to be read at 2 mm, got 1"):
+        held.open(1)
+
+
+def test_a_stream_is_a_sequence_of_cases_that_differ():
+    stream = Stream(10, seed=1, preset="typical")
+    assert len(stream) == 10
+    assert len({one.name for one in stream}) == 10
+    assert stream[2:4] == [stream[2], stream[3]]
+    assert stream[-1] == stream[9]
+    with pytest.raises(IndexError):
+        stream[10]
+
+
+def test_a_step_of_training_draws_its_patients():
+    train = load_params().train.model_copy(update={"patch_shape": (16, 16, 16), "batch_size": 1})
+    stream = Stream(1000, seed=1, preset="domain_randomised")
+    one, again = (sample_batch(7, stream, train=train, spacing_mm=2) for _ in range(2))
+    assert one.images.shape == (1, 16, 16, 16, 4)
+    assert one.images.tobytes() == again.images.tobytes()
