@@ -45,7 +45,8 @@ def main() -> None:
         if asked.modality_subsets:
             metrics["modality_subsets"] = subset_dice(model, cases, cluster=far)
         facts = origin((file for case in cases for file in case.files.values()), trained)
-        everything = params.model_dump(mode="json", by_alias=True) | {"model": asdict(model.settings)}
+        everything = params.model_dump(mode="json", by_alias=True, exclude={"compute"})
+        everything["model"] = asdict(model.settings)
         settings = {name: everything[name] for name in SHOWN}
         page = write_report(table, metrics, pictures=pictures, origin=facts, params=flatten(settings))
     write_whole(PER_CASE, table.to_csv(index=False).encode())

@@ -76,11 +76,12 @@ def judge(folder: Path) -> tuple["pd.DataFrame", dict[str, float]]:
     """Evaluate a model folder on the test cases: asked of a champion that was tested on others, or never."""
     from glioseg.data.cases import read_cases
     from glioseg.eval.cases import evaluate_cases
-    from glioseg.eval.resources import Meter
+    from glioseg.eval.resources import resources
     from glioseg.nets.inference import load_model
 
-    tests, answer = json.loads(SPLITS.read_text())["test"], Meter(load_model(folder).answer)
-    return evaluate_cases(answer, read_cases(COHORT, tests)), answer.resources()
+    tests = json.loads(SPLITS.read_text())["test"]
+    table, costs = evaluate_cases(load_model(folder), read_cases(COHORT, tests))
+    return table, resources(costs)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def main() -> None:
     settings["train"]["init_sha256"] = sha256_files([init]) if init else None
     key, raw = training_key(settings, folds), RAW if params.crop.on_the_fly else None
     counts = [{"train": len(fold["train"]), "validation": len(fold["validation"])} for fold in folds]
-    everything = params.model_dump(mode="json", by_alias=True) | settings
+    everything = params.model_dump(mode="json", by_alias=True, exclude={"compute"}) | settings
     name, state = name_of(params.network), lab.state(key)
     with training_run(client, state=state, name=name, params=everything, cases=counts) as log:
         from glioseg.nets.folds import Part, fit_members

@@ -45,6 +45,7 @@ def stand_in(monkeypatch):
         look = asked.get("look", Formula(everywhere))
         return Segmenter((look,), asked.get("settings", make_settings()))
 
+    monkeypatch.setattr(fetch, "default_model", lambda lab: fetch.CHAMPION)
     monkeypatch.setattr(fetch, "pinned", lambda model: model)
     monkeypatch.setattr(fetch, "model_folder", lambda model: asked.get("folder", Path(f"folder of {model}")))
     monkeypatch.setattr(inference, "load_ensemble", load)

@@ -24,7 +24,7 @@ HERE = Cluster("threads")
 
 def test_a_perfect_prediction_scores_1_in_both_schemes(write_case, scan, say):
     cases = [write_case("old"), write_case("new", Scheme.BRATS2023)]
-    table = evaluate_cases(say(scan.truth), cases, cluster=HERE)
+    table, _ = evaluate_cases(say(scan.truth), cases, cluster=HERE)
     assert sorted(table["case"]) == ["new", "old"]
     assert (table["mean_dice"] == 1).all()
     assert (table["hd95_wt_mm"] == 0).all()

@@ -38,7 +38,7 @@ def test_each_subset_is_asked_and_scored(write_case, picky):
 
 def test_the_full_set_equals_the_main_result(write_case, scan, say):
     cases = [write_case("a"), write_case("empty", labels=scan.truth * np.uint8(0))]
-    table = evaluate_cases(say(scan.prediction), cases, cluster=Cluster("threads"))
+    table, _ = evaluate_cases(say(scan.prediction), cases, cluster=Cluster("threads"))
     full = subset_dice(say(scan.prediction), cases)[-1]["dice"]
     assert full["mean"] == pytest.approx(table["mean_dice"].mean())
     for region in ("WT", "TC", "ET"):

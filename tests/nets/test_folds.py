@@ -4,15 +4,18 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from glioseg.cluster import Cluster
+from glioseg.cluster.here import cores
 from glioseg.data.store import StoredCase
 from glioseg.nets.folds import Members, Part, fit_members
 from glioseg.params.sections import Network, Train
+from tests.clusters import scheduler, worker
 
 Told = list[tuple[int, int]]
 
@@ -23,6 +26,7 @@ def run(
     toys: list[StoredCase],
     state: Path,
     kill_in: tuple[int, int] | None = None,
+    cluster: Cluster | None = None,
 ) -> tuple[Members, Told]:
     """Two folds: their members, and the folds and epochs that were told of."""
     told: Told = []
@@ -37,7 +41,8 @@ def run(
         yield lambda epoch, logs: tell(fold, epoch)
 
     parts = [Part(toys[1:], toys[:1]), Part(toys[:4], toys[4:])]
-    return fit_members(parts, network=network, train=train, state=state, follow=follow), told
+    given = {"network": network, "train": train, "state": state, "follow": follow, "cluster": cluster}
+    return fit_members(parts, **given), told
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +87,25 @@ def test_a_kill_in_the_second_fold_costs_that_epoch_alone(
     for model, other in zip(members.networks, whole[0].networks, strict=True):
         for a, b in zip(model.get_weights(), other.get_weights(), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_folds_side_by_side_on_a_cluster_are_the_same_to_the_last_bit(
+    whole: tuple[Members, Told],
+    toys: list[StoredCase],
+    tiny_network: Callable,
+    tiny_train: Callable,
+    tmp_path: Path,
+) -> None:
+    threads = ["--nthreads", str(cores())]  # as many as here: sums are rounded in another order else
+    with ExitStack() as stack:
+        address = stack.enter_context(scheduler(tmp_path))
+        for name in ("one", "two"):
+            stack.enter_context(worker(address, tmp_path / f"{name}.log", words=threads))
+        setup = tiny_network(), tiny_train(epochs=2), toys, tmp_path / "state"
+        members, told = run(*setup, cluster=Cluster(address))
+    assert told == whole[1]
+    for model, other in zip(members.networks, whole[0].networks, strict=True):
+        for a, b in zip(model.get_weights(), other.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+    columns = [column for column in members.history if column != "seconds"]
+    np.testing.assert_array_equal(members.history[columns].to_numpy(), whole[0].history[columns].to_numpy())

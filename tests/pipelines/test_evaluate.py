@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,11 +20,14 @@ from glioseg.data.volumes import Grid, Volume, read_volume, write_volume
 from glioseg.geometry import Box
 from glioseg.labels import REGIONS, Scheme, regions_from_labels
 from glioseg.nets.kept import KeptModel
+from tests.clusters import scheduler, worker
 from tests.models import make_settings
+from tests.predicting import stand_in
 
 ROOT = Path(__file__).parents[2]
 SHAPE = (30, 34, 28)
 GRID = Grid(SHAPE, np.diag([-1.0, -1, 1, 1]))
+LOAD = KeptModel.load
 RUN = {"run_id": "run-1", "model_id": "model-1"}
 FILES = {"metrics.json", "per_case.csv", "report.html", "scores.json"}
 SPLITS = {"train": ["for training"], "test": ["fits", "missed"]}
@@ -176,6 +180,34 @@ def test_subsets_and_imagej_stacks_are_made_on_request(project, here):
     assert full["dice"] == {region: metrics["dice"][region]["mean"] for region in REGIONS} | {"mean": 0.5}
     assert {path.name for path in Path("reports/pictures").glob("*.tif")} == {"fits.tif", "missed.tif"}
     assert "Incomplete scans" in Path("reports/report.html").read_text()
+
+
+def test_a_cluster_leaves_the_same_bytes(project, here, monkeypatch, tmp_path_factory):
+    """Two workers, to which as to this process a formula is a network."""
+    monkeypatch.setattr(KeptModel, "load", LOAD)
+    stand_in(monkeypatch)
+    make_settings().save(Path("models/settled"))
+    change_params("evaluate", modality_subsets=True)
+    evaluate.main()
+    first = contents()
+    folder = tmp_path_factory.mktemp("dask")
+    with ExitStack() as stack:
+        address = stack.enter_context(scheduler(folder))
+        for name in ("one", "two"):
+            words = ["--preload", "tests.stand_in_worker"]
+            stack.enter_context(worker(address, folder / f"{name}.log", words=words))
+        monkeypatch.setenv("GLIOSEG_CLUSTER", address)
+        evaluate.main()
+    assert contents() == first
+    cost = json.loads(Path("reports/resources.json").read_text())
+    assert cost["case_s"] > 0
+    assert 0.05 < cost["memory_gb"] < 64
+
+
+def contents():
+    """All that the stage left but what its answers cost."""
+    files = [path for path in Path("reports").rglob("*") if path.is_file() and path.name != "resources.json"]
+    return {path: path.read_bytes() for path in files}
 
 
 @pytest.mark.parametrize("part", ["train", "test"])

@@ -22,6 +22,7 @@ from glioseg.data.crop import Placement
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.store import write_case
 from glioseg.data.volumes import Grid, Volume, write_volume
+from glioseg.eval.resources import Cost
 from glioseg.geometry import Box
 from glioseg.lab.addresses import Lab
 from glioseg.lab.tracking import connect, experiment_id
@@ -330,7 +331,8 @@ def test_a_champion_of_another_test_split_is_scored_on_the_present_one(project, 
     def score(model, cases):
         assert model == "the standing model"
         scored.extend(case.case for case in cases)
-        return pd.DataFrame([{"case": "c", "dice_wt": 0.5, "dice_tc": 0.5, "dice_et": 0.5}])
+        table = pd.DataFrame([{"case": "c", "dice_wt": 0.5, "dice_tc": 0.5, "dice_et": 0.5}])
+        return table, [Cost(3.0, 2.0)]
 
     monkeypatch.setattr("glioseg.nets.inference.load_model", load)
     monkeypatch.setattr("glioseg.eval.cases.evaluate_cases", score)

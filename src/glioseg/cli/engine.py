@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING
 from glioseg import builtin
 from glioseg.data.terms import CONTRACT, Contract, load_contract
 from glioseg.lab.addresses import Lab
-from glioseg.nets.inference import Segmenter
+
+if TYPE_CHECKING:
+    from glioseg.nets.kept import KeptModel
+
+LENT = ".model"
+"""Where, beside the answers, workers find the model; it is removed at the end."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -42,6 +43,8 @@ MemoryGb = Annotated[
     typer.Option(min=0, help="Memory to keep within, instead of the model's own inference.memory_gb."),
 ]
 
+Outcomes = Generator[Outcome, None, None]
+
 REST = 10
 """How many times as long as writing the summary takes is to pass before it is written again, on a cluster."""
 
@@ -75,7 +78,7 @@ def predict(
         where = asked_cluster(cluster, workers)
         cases = find_cases(scans)
         work = plan(cases, output, entropy=entropy)
-        refused = _predict(cases, work, model or [], mirror=mirror, memory_gb=memory_gb)
+        refused = _predict(cases, work, model or [], where, mirror=mirror, memory_gb=memory_gb)
     except (ValueError, OSError) as error:
         sys.exit(f"glioseg predict: {error}")
     if refused:
@@ -118,7 +121,7 @@ def _has_images(case: Case, work: Work) -> bool:
     return found
 
 
-def _one_by_one(engine: Engine, work: Work, todo: Sequence[Todo], terms: Terms) -> Iterator[Outcome]:
+def _one_by_one(engine: Engine, work: Work, todo: Sequence[Todo], terms: Terms) -> Outcomes:
     """Segment cases in this process."""
     segmenter = engine.model.load()
     _warn_of_missing(todo, segmenter.settings.modality_dropout)
@@ -129,7 +132,7 @@ def _one_by_one(engine: Engine, work: Work, todo: Sequence[Todo], terms: Terms) 
 
 def _side_by_side(
     engine: Engine, work: Work, todo: Sequence[Todo], terms: Terms, cluster: Cluster
-) -> Iterator[Outcome]:
+) -> Outcomes:
     """Segment cases on workers; they come as they end."""
     _warn_of_missing(todo, engine.model.settings.modality_dropout)
     work.drop(todo)
@@ -148,7 +151,7 @@ def _warn_of_missing(todo: Sequence[Todo], modality_dropout: float) -> None:
         )
 
 
-def _follow(outcomes: Iterator[Outcome], work: Work, *, rest: int) -> int:
+def _follow(outcomes: Outcomes, work: Work, *, rest: int) -> int:
     """Say how cases went as they end, and write it down; how many were refused.
 
     Args:
@@ -159,13 +162,14 @@ def _follow(outcomes: Iterator[Outcome], work: Work, *, rest: int) -> int:
     """
     refused, due, rows = 0, 0.0, list[Row]()
     try:
-        for outcome in outcomes:
-            _tell(outcome)
-            refused += outcome.refused
-            rows.append(outcome.row)
-            if (begun := time.monotonic()) >= due:
-                work.keep(rows)
-                rows, due = [], begun + (rest + 1) * (time.monotonic() - begun)
+        with closing(outcomes):  # what is under way is dropped before this process ends
+            for outcome in outcomes:
+                rows.append(outcome.row)
+                refused += outcome.refused
+                _tell(outcome)
+                if (begun := time.monotonic()) >= due:
+                    work.keep(rows)
+                    rows, due = [], begun + (rest + 1) * (time.monotonic() - begun)
     finally:
         work.keep(rows)
     return refused

@@ -8,7 +8,7 @@ from glioseg.cli.asked import Address, Workers, asked_cluster
 from glioseg.cli.helpers import Helper
 from glioseg.cluster import Cluster
 from glioseg.lab.addresses import DATABASE_URL
-from glioseg.params import Params, load_params
+from glioseg.params import load_params
 from glioseg.settings_file import ParamsError
 
 
@@ -22,10 +22,10 @@ def tune_worker(cluster: Address = None, workers: Workers = None) -> None:
     docs/clusters.md.
     """
     try:
-        params, where = load_params(), asked_cluster(cluster, workers)
-        if not params.tune.trials:
+        where = asked_cluster(cluster, workers)
+        if not load_params().tune.trials:
             raise ParamsError("params.yaml: tune.trials: expected at least 1, got 0")
-        done = _everywhere(where, workers) if where else _here(params)
+        done = _everywhere(where, workers) if where else f"{work_here()} is finished"
     except KeyboardInterrupt:
         sys.exit("stopped; another worker, or this one started again, goes on")
     except (ValueError, OSError) as error:
@@ -33,15 +33,16 @@ def tune_worker(cluster: Address = None, workers: Workers = None) -> None:
     print(f"tune-worker: {done}")
 
 
-def _here(params: Params) -> str:
+def work_here() -> str:
+    """Be a worker in this process; the name of the study."""
     from glioseg.lab.tuning import work  # MLflow, Optuna: only once the settings are sound
 
-    return f"{work(params).study.study_name} is finished"
+    return str(work(load_params()).study.study_name)
 
 
 def _everywhere(cluster: Cluster, workers: int | None) -> str:
     """Start workers, and say how they ended; one that failed does not stop the others."""
-    helper = Helper(socket.gethostname(), os.environ.get(DATABASE_URL))
+    helper = Helper(work_here, socket.gethostname(), os.environ.get(DATABASE_URL))
     count = workers or cluster.size
     errors = [error for error in cluster.map(helper, range(count), title="tune workers", gpu=True) if error]
     if len(errors) == count:

@@ -32,8 +32,10 @@ class EvaluationError(ValueError):
     """A case that cannot be judged; the message names it."""
 
 
-def evaluate_cases(model: Model, cases: Sequence[Case], *, cluster: Cluster = LOCAL) -> pd.DataFrame:
-    """Predict and measure cases; keep nothing but the table.
+def evaluate_cases(
+    model: Model, cases: Sequence[Case], *, cluster: Cluster = LOCAL
+) -> tuple[pd.DataFrame, list[Cost]]:
+    """Predict and measure cases; keep no prediction.
 
     Args:
         model: e.g. a `Segmenter`.
@@ -41,11 +43,12 @@ def evaluate_cases(model: Model, cases: Sequence[Case], *, cluster: Cluster = LO
         cluster: where they are measured.
 
     Returns:
-        As `judge_cases`.
+        As `judge_cases`; and what each answer cost.
     """
     with TemporaryDirectory() as folder:
-        answers, _ = predict_cases(model, cases, Path(folder))
-        return judge_cases(cases, answers, predictions=Path(folder), pictures=None, cluster=cluster)
+        answers, costs = predict_cases(model, cases, Path(folder))
+        table = judge_cases(cases, answers, predictions=Path(folder), pictures=None, cluster=cluster)
+    return table, costs
 
 
 def predict_cases(

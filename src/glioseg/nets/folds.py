@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 
 from glioseg.cluster import Cluster
+from glioseg.cluster.apart import run_apart
 from glioseg.data.store import CroppedCase
 from glioseg.nets.callbacks import OnEpoch
 from glioseg.nets.targets import require_outcomes
-from glioseg.nets.threads import ONE_AT_A_TIME, keep_to
+from glioseg.nets.threads import ONE_AT_A_TIME, limits
 from glioseg.nets.training import Fitted, fit
 from glioseg.params.sections import Network, Train
 
@@ -109,7 +110,13 @@ def fit_part(
 
 
 def _fit_apart(member: tuple[int, Part], *, train_part: Callable[..., Fitted]) -> None:
-    """Train on a worker: the network stays in the kept state, where who asked takes it from."""
+    """Train beside a worker: the network stays in the kept state, where who asked takes it from.
+
+    In the worker itself other threads would draw from the random numbers that Keras seeds.
+    """
     with ONE_AT_A_TIME:
-        keep_to()
-        train_part(member, on_epoch=lambda epoch, logs: None)
+        run_apart(partial(train_part, member, on_epoch=_unheard), variables=limits())
+
+
+def _unheard(epoch: int, logs: dict[str, float]) -> None:
+    """Who asked tells of each epoch at the end."""

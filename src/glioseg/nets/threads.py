@@ -1,12 +1,12 @@
 """How many threads networks run in, in a worker that shares its machine with others."""
 
+import os
 from threading import Lock
 
 from glioseg.cluster.worker import threads_here
 
 ONE_AT_A_TIME = Lock()
-"""For networks in a worker of many threads: two at once would need the memory twice, and share their seed.
-The other threads read and write meanwhile."""
+"""For networks in a worker of many threads: two at once would need the memory twice."""
 
 
 def keep_to(threads: int | None = None) -> None:
@@ -15,12 +15,11 @@ def keep_to(threads: int | None = None) -> None:
     Args:
         threads: None: those that a Dask worker was given; elsewhere one a core, TensorFlow's own choice.
     """
-    import keras  # TensorFlow takes 12 s
+    os.environ |= limits(threads)
 
+
+def limits(threads: int | None = None) -> dict[str, str]:
+    """The same as environment variables, which TensorFlow reads when it begins."""
     count = threads or threads_here()
-    if count is None or keras.backend.backend() != "tensorflow":
-        return
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(count)
-    tf.config.threading.set_inter_op_parallelism_threads(count)
+    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+    return dict.fromkeys(names, str(count)) if count else {}

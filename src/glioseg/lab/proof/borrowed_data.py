@@ -6,6 +6,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from glioseg.cluster import CLUSTER
+from glioseg.params.compute import PROCESSES
+
 OWN = ("DVC_", "MLFLOW_", "GLIOSEG_", "PYTHONPATH")
 """How variables begin that would lead a process back to the project's own lab, code or data."""
 
@@ -15,9 +18,12 @@ class DataError(ValueError):
 
 
 def environment(tree: Path) -> dict[str, str]:
-    """What a process in the tree finds around it: the tree's own code, and no way to the project's lab."""
+    """What a process in the tree finds around it: its own code, no way to the project's lab, and no cluster.
+
+    Other machines need not see a temporary folder of this one.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(OWN)}
-    return kept | {"PYTHONPATH": str(tree / "src")}
+    return kept | {"PYTHONPATH": str(tree / "src"), CLUSTER: PROCESSES}
 
 
 def share_cache(root: Path, tree: Path) -> None:

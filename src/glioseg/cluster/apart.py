@@ -1,0 +1,74 @@
+"""Work in a process of its own beside a worker: with memory, threads and random numbers of its own.
+
+`python -m glioseg.cluster.apart` is that process. Its standard input brings the work, and is its tether: the
+kernel closes it when the worker dies, however that happens.
+"""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from glioseg.cluster.errors import ClusterError
+from glioseg.cluster.worker import wanted
+
+LOOK_S = 1.0
+"""How often a worker looks whether the work has ended, and whether somebody still waits for it."""
+
+
+def run_apart(work: Callable[[], object], *, variables: Mapping[str, str]) -> None:
+    """Call a function in a new process, and wait until it ends.
+
+    It is ended, as by Ctrl-C, when nobody waits for it any more or when this process dies.
+
+    Args:
+        work: picklable.
+        variables: environment variables that it finds beside those of this process.
+
+    Raises:
+        ClusterError: it failed; the last line that it said of that.
+    """
+    command, environment = [sys.executable, "-m", "glioseg.cluster.apart"], {**os.environ, **variables}
+    with (
+        tempfile.TemporaryFile("w+") as said,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stderr=said, env=environment) as process,
+    ):
+        assert process.stdin
+        with suppress(BrokenPipeError):  # it has ended already, and said why
+            process.stdin.write(pickle.dumps(work))
+            process.stdin.flush()
+        while process.poll() is None and wanted():
+            time.sleep(LOOK_S)
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+        if process.wait():
+            said.seek(0)
+            raise ClusterError((said.read().strip().splitlines() or ["the process was killed"])[-1])
+
+
+def main() -> None:
+    """Do the work that comes in."""
+    work = pickle.load(sys.stdin.buffer)
+    threading.Thread(target=_end_with_worker, daemon=True).start()
+    try:
+        work()
+    except KeyboardInterrupt:
+        sys.exit("stopped")
+    except (ValueError, OSError) as error:
+        sys.exit(str(error))
+
+
+def _end_with_worker() -> None:
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Work in a process beside a worker: what it finds, what it says, and that it ends with who started it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from glioseg.cluster import ClusterError
+from glioseg.cluster.apart import run_apart
+from tests.clusters import SETTINGS, until
+
+STARTER = """
+import sys
+from functools import partial
+from pathlib import Path
+from glioseg.cluster.apart import run_apart
+from tests.test_apart import wait
+run_apart(partial(wait, Path(sys.argv[1])), variables={})
+"""
+
+
+def note(file: Path) -> None:
+    file.write_text(f"{os.getpid()} {os.environ['WORD']} {Path.cwd()}")
+
+
+def refuse(text: str) -> None:
+    raise ValueError(text)
+
+
+def wait(file: Path) -> None:
+    """Say who waits, and what ended the waiting."""
+    try:
+        file.write_text(f"{os.getpid()}\n")
+        time.sleep(600)
+    except KeyboardInterrupt:
+        file.write_text("interrupted")
+        raise
+
+
+@pytest.fixture(autouse=True)
+def tests_can_be_imported(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", SETTINGS["PYTHONPATH"])
+
+
+def test_it_has_a_process_of_its_own_the_same_folder_and_what_it_is_given(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_apart(partial(note, tmp_path / "note"), variables={"WORD": "given"})
+    process, word, folder = (tmp_path / "note").read_text().split(" ", 2)
+    assert int(process) != os.getpid()
+    assert (word, folder) == ("given", str(tmp_path))
+
+
+def test_what_it_raises_is_one_line():
+    with pytest.raises(ClusterError, match=r"^expected 1, got 2$"):
+        run_apart(partial(refuse, "expected 1, got 2"), variables={})
+
+
+def test_a_killed_one_is_said():
+    with pytest.raises(ClusterError, match=r"^the process was killed$"):
+        run_apart(partial(signal.raise_signal, signal.SIGKILL), variables={})
+
+
+def test_it_is_interrupted_when_the_process_that_started_it_is_killed(tmp_path):
+    file = tmp_path / "waits"
+    with subprocess.Popen([sys.executable, "-c", STARTER, str(file)], env=SETTINGS) as starter:
+        until(lambda: file.exists() and file.read_text().endswith("\n"), "the work")
+        starter.kill()
+    until(lambda: file.read_text() == "interrupted", "an interrupt")
