@@ -17,7 +17,9 @@ from bench import (
     read_patch,
     report,
     repro_again,
+    scaling,
     serve,
+    shared_load,
     train_step,
 )
 from bench.options import Options
@@ -34,6 +36,8 @@ BENCHMARKS = {
     "repro_again": repro_again,
     "infer_case": infer_case,
     "serve": serve,
+    "scaling": scaling,
+    "shared_load": shared_load,
     "quality": quality,
 }
 

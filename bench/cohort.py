@@ -1,7 +1,8 @@
 """The phantom cohort that the benchmarks share: made as the pipeline makes it, once."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from bench.options import COHORT as SECTIONS
 from bench.options import Options, digest
 from glioseg.data.acquire import acquire_phantoms
 from glioseg.data.cases import COHORT, Case, read_cohort
-from glioseg.data.layouts import MODALITIES
+from glioseg.data.layouts import MODALITIES, SEGMENTATION
 from glioseg.data.splits import Splits, split_cases
 from glioseg.data.store import MANIFEST, store_cohort
 from glioseg.files import write_whole
@@ -76,6 +77,37 @@ def many(options: Options) -> list[Case]:
     return acquire_phantoms(
         options.work / "many/raw", cases=count, seed=seed, preset="typical", records=records
     )
+
+
+def copies(cases: Sequence[Case], count: int, labels: Path) -> list[Case]:
+    """As many cases as one likes of a few scans: the same files but for the label's, whose bytes differ.
+
+    A stage knows a case by the content of its files; without a difference it would crop each scan once.
+
+    Args:
+        cases: with labels.
+        count: how many to make.
+        labels: a folder for their label files.
+    """
+    labels.mkdir(parents=True, exist_ok=True)
+    made = []
+    for index in range(count):
+        case, name = cases[index % len(cases)], f"scan_{index:04d}"
+        label = labels / f"{name}_{SEGMENTATION}.nii.gz"
+        label.write_bytes(stamped(case.files[SEGMENTATION].read_bytes(), index))
+        made.append(replace(case, case=name, files={**case.files, SEGMENTATION: label}))
+    return made
+
+
+def stamped(gzip: bytes, number: int) -> bytes:
+    """A gzip file with a number in the place of its time of change.
+
+    >>> import zlib
+    >>> old = zlib.compress(b"voxels", wbits=31)
+    >>> zlib.decompress(stamped(old, 7), wbits=31), stamped(old, 7) == old
+    (b'voxels', False)
+    """
+    return gzip[:4] + number.to_bytes(4, "little") + gzip[8:]
 
 
 def images(case: Case) -> list[Path]:

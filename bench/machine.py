@@ -42,6 +42,9 @@ def _first_cpu() -> dict[str, str]:
 
 
 def _peer_versions() -> dict[str, str]:
+    """Of the peers' environment; benchmarks without peers do not need it."""
+    if not PEER_BIN.is_dir():
+        return {}
     code = "import sys; from importlib.metadata import version; print(*map(version, sys.argv[1:]))"
     answer = subprocess.run(
         [PEER_BIN / "python", "-c", code, *PEERS], capture_output=True, text=True, check=True

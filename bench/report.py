@@ -1,6 +1,7 @@
 """bench/RESULTS.md from the results."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,27 @@ def _section(title: str, record: dict[str, Any]) -> str:
     goals = [{**goal, "reached": "yes" if goal["reached"] else "**no**"} for goal in record["goals"]]
     remarks = [f"- {remark}" for remark in record["remarks"]]
     return "\n".join(
-        [f"## {title}", "", *_table(goals), "", *_table(record["rows"]), "", *remarks, *_origin(record), ""]
+        [f"## {title}", "", *table(goals), "", *_tables(record["rows"]), *remarks, *_origin(record), ""]
     )
 
 
-def _table(rows: list[Row]) -> list[str]:
+def _tables(rows: Sequence[Row]) -> list[str]:
+    """Rows that say nothing of what those before them say begin a table of their own.
+
+    >>> _tables([{"a": 1, "b": 2}, {"a": 3}, {"a": 4, "c": 5}])[-4:]
+    ['| a | c |', '| --- | --- |', '| 4 | 5 |', '']
+    """
+    kinds: list[list[Row]] = []
+    for row in rows:
+        if kinds and (row.keys() <= kinds[-1][0].keys() or kinds[-1][0].keys() <= row.keys()):
+            kinds[-1].append(row)
+        else:
+            kinds.append([row])
+    return [line for kind in kinds for line in (*table(kind), "")]
+
+
+def table(rows: Sequence[Row]) -> list[str]:
+    """The lines of a Markdown table; its columns are the rows' keys."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
     lines = [columns, ["---"] * len(columns)]
     lines += [[_cell(row.get(column, "")) for column in columns] for row in rows]
@@ -54,12 +71,13 @@ def _cell(value: object) -> str:
 
 def _origin(record: dict[str, Any]) -> list[str]:
     machine = record["machine"]
-    ours, peers = (
-        ", ".join(f"{name} {version}" for name, version in machine[side].items())
-        for side in ("ours", "peers")
-    )
+    versions = [
+        f"{side} on " + ", ".join(f"{name} {version}" for name, version in machine[key].items())
+        for side, key in (("glioseg", "ours"), ("peers", "peers"))
+        if machine[key]
+    ]
     return [
         f"- {record['date']}; {machine['processor']}, {machine['cores']} cores used,"
         f" {machine['memory_gb']} GB, {' '.join(machine['flags'])}; Python {machine['python']}.",
-        f"- glioseg on {ours}; peers on {peers}.",
+        f"- {'; '.join(versions)}.",
     ]

@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from ours_build import build
+from ours_build import Changes, build, changed
 from serve import serve
 
 from glioseg.data.cases import Case
@@ -16,14 +16,13 @@ from glioseg.labels import Scheme, to_scheme
 from glioseg.nets.inference import load_model, save_model
 from glioseg.nets.precision import dtype_policy
 from glioseg.nets.settings import Settings
-from glioseg.params import load_params
 
 STATE = {}
 
 
-def make(*, out: str) -> None:
-    """Write an untrained network of params.yaml: what its answers say takes no time."""
-    params = load_params()
+def make(*, out: str, changes: Changes | None = None) -> None:
+    """Write an untrained network of params.yaml with some changes: what its answers say takes no time."""
+    params = changed(changes or {})
     settings = Settings.untuned(params.network, params.train, params.crop, params.inference)
     Path(out).mkdir(parents=True, exist_ok=True)
     save_model(Path(out), [build(params, dtype=dtype_policy(params.train.precision))], settings)

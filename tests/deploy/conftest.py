@@ -7,8 +7,9 @@ import pytest
 
 from glioseg.lab.addresses import ARTIFACTS_URL, DATABASE_URL
 from tests.deploy.teams import URL, Team
+from tests.postgres import QUICK, postgres, programs
 from tests.projects import clone_project, commit, succeed
-from tests.stores import KEYS, make_bucket, postgres, s3_server
+from tests.s3 import KEYS, make_bucket, s3_server
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +18,8 @@ def team(reproduced: Path) -> Iterator[Team]:
 
     The data stages are those of the project that it is a clone of.
     """
-    with postgres() as database, s3_server() as endpoint:
+    bins = programs() or pytest.skip("no PostgreSQL: apt-get install postgresql")
+    with postgres(bins, **QUICK) as database, s3_server() as endpoint:
         around = {DATABASE_URL: database, ARTIFACTS_URL: URL, "AWS_ENDPOINT_URL": endpoint, **KEYS}
         bucket = make_bucket(endpoint, "team")
         home = clone_project(reproduced, reproduced.with_name("team"))

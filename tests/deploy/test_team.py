@@ -9,7 +9,7 @@ from glioseg.data.volumes import read_volume
 from glioseg.lab.addresses import ARTIFACTS_URL
 from tests.deploy.teams import URL, Team
 from tests.projects import SHAPE, clone_project, command, write_patient
-from tests.stores import keys_of
+from tests.s3 import keys_of
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -26,7 +26,7 @@ def test_all_files_of_runs_and_models_are_in_the_bucket_and_none_in_the_folder(t
     keys = keys_of(team.bucket)
     for place in ("tune/", "train/", "train/models/m-", "evaluate/", "dvc/files/md5/"):
         assert any(key.startswith(f"glioseg/{place}") for key in keys), place
-    for name in ("model.keras", "lineage.json", "cases.csv", "per_case.csv"):
+    for name in ("model.keras", "lineage.json", "verdict.json", "per_case.csv"):
         assert any(key.endswith(f"/{name}") for key in keys), name
     assert not (team.home / "mlruns" / "artifacts").exists()
     assert not list((team.home / "mlruns").glob("*.db"))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.projects import clone_project, succeed
-from tests.stores import s3_server
+from tests.s3 import s3_server
 
 
 @pytest.fixture(scope="module")

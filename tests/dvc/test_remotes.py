@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.projects import clone_project, succeed
-from tests.stores import KEYS, keys_of, make_bucket
+from tests.s3 import KEYS, keys_of, make_bucket
 
 FOLDERS = ("data/raw", "data/cropped", "models/trained", "reports/data_docs")
 

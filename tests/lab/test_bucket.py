@@ -20,8 +20,8 @@ from glioseg.lab.locations import MovedError
 from glioseg.lab.tracking import connect
 from glioseg.lab.upkeep.prune import fingerprints
 from glioseg.lab.upkeep.waste import find_waste
+from tests.s3 import KEYS, keys_of, make_bucket, s3_server
 from tests.servers import free_port
-from tests.stores import KEYS, keys_of, make_bucket, s3_server
 
 URL = "s3://lab/team"
 GONE = {

@@ -1,4 +1,4 @@
-"""Studies and runs in PostgreSQL: a real server, as Debian packages it or as it is in PATH."""
+"""Studies and runs in PostgreSQL: a real server."""
 
 import os
 import signal
@@ -15,14 +15,15 @@ from optuna.trial import TrialState
 from glioseg.lab.addresses import DATABASE_URL, Lab
 from glioseg.lab.postgres import DatabaseError, in_schema
 from glioseg.lab.promotion.known import champion_version
+from tests.postgres import QUICK, postgres, programs
 from tests.servers import free_port
-from tests.stores import postgres
 
 
 @pytest.fixture(scope="module")
 def address():
     """The address of a new database on a server of this module's own."""
-    with postgres() as address:
+    bins = programs() or pytest.skip("no PostgreSQL: apt-get install postgresql")
+    with postgres(bins, **QUICK) as address:
         yield address
 
 

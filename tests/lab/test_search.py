@@ -1,7 +1,9 @@
 import json
 import math
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 import studies
@@ -10,6 +12,7 @@ from optuna.trial import TrialState
 from glioseg.lab.search import (
     SearchError,
     clip,
+    search,
     study_name,
     study_page,
     write_study,
@@ -140,6 +143,18 @@ def test_written_files_and_a_page_that_needs_no_network(run, tmp_path):
 def test_one_trial_has_no_importances_and_the_page_goes_on(run):
     study = run(tune=studies.TUNE.model_copy(update={"trials": 1}))
     assert "Importances" not in study_page(study, title="x").split("</script>")[-1]
+
+
+def test_a_database_that_fails_is_told_in_its_own_words(lab):
+    def lose_a_table(values, report):
+        with closing(sqlite3.connect(lab.folder / "optuna.db")) as database:
+            database.execute("DROP TABLE trial_intermediate_values")
+        return studies.train(values, report)
+
+    asked = {"tune": studies.TUNE, "first": studies.FIRST, "observer": studies.Silent()}
+    with pytest.raises(SearchError, match="a study: the database failed: no such table") as error:
+        search(lab=lab, name="a study", objective=lose_a_table, **asked)
+    assert "\n" not in str(error.value)
 
 
 def test_kill_9_in_a_trial_loses_none_and_runs_it_again(common_lab):

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from glioseg.nets.confidence import LOW, Belief, Confidence, believe, fit_lines
+from glioseg.nets.beliefs import Belief, believe
+from glioseg.nets.confidence import LOW, Confidence, fit_lines
 from glioseg.nets.likeness import FEATURES, Likeness
 
 PLAIN = ((0.0, 1.0),) * 3

@@ -112,7 +112,7 @@ def test_the_confidence_is_that_of_calibrated_probabilities():
     # ln 9 / 2 = ln 3, whose probability is 3/4, everywhere in the brain: 2 · ¾ / (¾ + 1); ET is as TC.
     assert answer.confidence == pytest.approx(dict.fromkeys(("WT", "TC", "ET"), 6 / 7))
     assert (answer.numbers["et_confidence"], answer.doubt) == (pytest.approx(6 / 7), ())
-    strict = replace(settings, confidence=replace(known, likeness=replace(likeness, limit=1.0)))
+    strict = replace(settings, confidence=replace(known, likeness=replace(likeness, limit=0.1)))
     (doubt,) = segmenter(constant(0.9, 0.75, 0.0), strict).answer(images).doubt
     assert doubt.startswith("unlike its training: ")
 

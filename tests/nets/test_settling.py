@@ -5,7 +5,7 @@ import pytest
 
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import Grid, Volume
-from glioseg.nets.confidence import Belief
+from glioseg.nets.beliefs import Belief
 from glioseg.nets.inference import load_model, save_model
 from glioseg.nets.settling import _one_pass_will_do, settle
 from glioseg.nets.spoiling import MOST_CASES, learn_confidence

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Bool, Float32, UInt8
 from numpy.typing import NDArray
 
 from glioseg.data.answers import DAYS_PER_YEAR, Answer, BrainProbabilities
@@ -17,8 +17,8 @@ from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import Volume
 from glioseg.geometry import Shape3, downsample
 from glioseg.labels import labels_from_regions
+from glioseg.nets.beliefs import belief_of
 from glioseg.nets.calibration import calibrate
-from glioseg.nets.confidence import believe
 from glioseg.nets.findings import Findings, Image
 from glioseg.nets.likeness import portrait
 from glioseg.nets.passes import examine
@@ -50,7 +50,9 @@ class Segmenter:
         Raises:
             ValueError: no modality, grids that differ, or too small a memory budget.
         """
-        image, brain, placement, found = self._look(images)
+        image, placement, seen = self._look(images)
+        brain = crop_brain(images, placement)
+        found = self._at_1_mm(seen, brain)
         labels = self._labels(found, placement)
         likely = calibrate(found.regions[brain], self.settings.temperature)
         entropy = np.zeros(brain.shape, np.float32)
@@ -58,7 +60,7 @@ class Segmenter:
         volumes = region_volumes(
             labels, likely, reach=self.settings.volume_reach, voxel_ml=_voxel_ml(placement)
         )
-        confidence, doubt = self._trust(image, labels[brain], likely)
+        confidence, doubt = self._trust(image, seen)
         years = found.outcomes.get("survival")
         return Answer(
             labels=uncrop(labels, placement),
@@ -75,27 +77,32 @@ class Segmenter:
 
     def segment(self, images: Mapping[str, Volume]) -> UInt8[NDArray, "d h w"]:
         """Dense labels on the scan's own grid, 0 outside the brain: those of `answer`."""
-        _, _, placement, found = self._look(images)
+        _, placement, seen = self._look(images)
+        found = self._at_1_mm(seen, crop_brain(images, placement))
         return uncrop(self._labels(found, placement), placement)
 
-    def _look(self, images: Mapping[str, Volume]) -> tuple[Image, NDArray[np.bool_], Placement, Findings]:
-        """What the networks see, the brain of the crop at 1 mm, where it lies, and what is found in it."""
+    def _look(self, images: Mapping[str, Volume]) -> tuple[Image, Placement, Findings]:
+        """What the networks see, where its crop lies, and what they find, all at their own spacing."""
         image, placement = crop_images(images, margin_vox=self.settings.margin_vox)
-        brain, spacing = crop_brain(images, placement), self.settings.spacing_mm
+        spacing = self.settings.spacing_mm
         coarse = downsample(image, spacing) if spacing > 1 else image
-        found = examine(self.models, coarse, self.settings)
-        regions = upsample(found.regions, spacing, placement.box.shape) if spacing > 1 else found.regions
-        regions[~brain] = 0
-        return coarse, brain, placement, replace(found, regions=regions)
+        return coarse, placement, examine(self.models, coarse, self.settings)
 
-    def _trust(
-        self, image: Image, labels: UInt8[NDArray, "voxels"], likely: Float32[NDArray, "voxels 3"]
-    ) -> tuple[dict[str, float], tuple[str, ...]]:
+    def _at_1_mm(self, seen: Findings, brain: Bool[NDArray, "d h w"]) -> Findings:
+        """What was found in the brain of the whole crop."""
+        d, h, w = brain.shape
+        spacing = self.settings.spacing_mm
+        regions = upsample(seen.regions, spacing, (d, h, w)) if spacing > 1 else seen.regions
+        regions[~brain] = 0
+        return replace(seen, regions=regions)
+
+    def _trust(self, image: Image, seen: Findings) -> tuple[dict[str, float], tuple[str, ...]]:
         """The Dice that is to be expected of each region, and what speaks against the answer."""
         confidence = self.settings.confidence
         if confidence is None:
             return {}, ()
-        expected = confidence.expected_dice(believe(labels, likely))
+        belief, _ = belief_of(image, seen.regions, self.settings)
+        expected = confidence.expected_dice(belief)
         return expected, confidence.doubts(expected, portrait(image, spacing_mm=self.settings.spacing_mm))
 
     def _labels(self, found: Findings, placement: Placement) -> UInt8[NDArray, "d h w"]:

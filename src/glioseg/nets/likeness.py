@@ -65,7 +65,7 @@ class Likeness:
 
 
 def portrait(image: Float32[NDArray, "d h w 4"], *, spacing_mm: int) -> Portrait:
-    """A value for each of `FEATURES`; NaN for those of a modality that is missing.
+    """A value for each of `FEATURES`; NaN for those of a modality that is missing, or has one value alone.
 
     The outermost voxels of the brain are left out: there a coarse voxel is brain in part alone.
 
@@ -76,6 +76,8 @@ def portrait(image: Float32[NDArray, "d h w 4"], *, spacing_mm: int) -> Portrait
     if spacing_mm < PORTRAIT_MM:
         image, spacing_mm = downsample(image, PORTRAIT_MM // spacing_mm), PORTRAIT_MM
     brain: NDArray[np.bool_] = np.logical_or.reduce(image != 0, axis=-1)
+    if not brain.any():
+        return np.full(len(FEATURES), np.nan)
     inner = ndimage.binary_erosion(brain)
     inner = inner if inner.any() else brain
     channels = [_standardised(image[..., channel], inner) for channel in range(image.shape[-1])]

@@ -8,14 +8,12 @@ import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 from numpy.typing import NDArray
 
-from glioseg.data.augment.movement import brain_of
 from glioseg.data.shifts import KINDS, shifted
-from glioseg.labels import labels_from_regions, regions_from_labels
-from glioseg.nets.calibration import calibrate
-from glioseg.nets.confidence import Belief, Confidence, believe, fit_lines
+from glioseg.labels import regions_from_labels
+from glioseg.nets.beliefs import Belief, belief_of
+from glioseg.nets.confidence import Confidence, fit_lines
 from glioseg.nets.likeness import Portraits, learn_likeness, portrait
 from glioseg.nets.passes import examine
-from glioseg.nets.postprocess import clean
 from glioseg.nets.settings import Settings
 
 if TYPE_CHECKING:
@@ -107,12 +105,5 @@ def _show(
     """What a network believes of its answer to one scan, and the true Dice of WT, TC and ET."""
     from glioseg.nets.validation import hard_dice  # Keras is loaded already where there is a network
 
-    regions, brain = examine([model], image, settings).regions, brain_of(image)
-    labels = clean(
-        labels_from_regions(np.where(brain[..., np.newaxis], regions, np.float32(0))),
-        min_component_ml=settings.min_component_ml,
-        min_et_ml=settings.min_et_ml,
-        voxel_ml=settings.spacing_mm**3 / 1000,
-    )
-    belief = believe(labels[brain], calibrate(regions[brain], settings.temperature))
+    belief, labels = belief_of(image, examine([model], image, settings).regions, settings)
     return belief, hard_dice(regions_from_labels(label), regions_from_labels(labels))

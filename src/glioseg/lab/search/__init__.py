@@ -12,7 +12,7 @@ from glioseg.lab.search.progress import Progress
 from glioseg.lab.search.queue import Queue, on_duty
 from glioseg.lab.search.running import Running, run
 from glioseg.lab.search.space import clip, default
-from glioseg.lab.search.study import best_trial, ending, finished, open_study
+from glioseg.lab.search.study import best_trial, database_errors, ending, finished, open_study
 from glioseg.lab.search.terms import (
     WATCHED,
     Ending,
@@ -78,10 +78,10 @@ def search(
             before it trains.
 
     Raises:
-        SearchError: no trial was completed within the limits.
+        SearchError: no trial was completed within the limits, or the database failed.
     """
-    study = open_study(lab, name, tune)
-    with on_duty(lab) as worker:
+    with database_errors(name), on_duty(lab) as worker:
+        study = open_study(lab, name, tune)
         queue = Queue(study, lab, tune, worker)
         queue.put_first(first)
         progress = Progress(study, tune)
@@ -96,7 +96,7 @@ def search(
                 run(Running(study, trial, tune, observer, spared), values, objective, foresee)
                 progress.show(trial.number)
         _tell_of_others(study, observer)
-    best_trial(study)
+        best_trial(study)
     return study
 
 

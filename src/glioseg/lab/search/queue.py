@@ -81,7 +81,7 @@ class Queue:
         for trial in self.study.get_trials(states=(TrialState.RUNNING,)):
             if self._dead(trial):
                 self.study.tell(trial.number, state=TrialState.FAIL)
-        trials = self.study.get_trials()
+        trials = self.study.get_trials(deepcopy=False)
         repeated = {number for trial in trials for number in trial.user_attrs.get(RETRY_OF, ())}
         for trial in trials:
             history = [*trial.user_attrs.get(RETRY_OF, ()), trial.number]

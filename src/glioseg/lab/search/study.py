@@ -42,6 +42,20 @@ def open_study(lab: Lab, name: str, tune: Tune) -> optuna.Study:
         )
 
 
+@contextmanager
+def database_errors(name: str) -> Iterator[None]:
+    """Say in the database's own words why it failed a study: Optuna's guess at another cause.
+
+    Raises:
+        SearchError: it did in this block.
+    """
+    try:
+        yield
+    except optuna.exceptions.StorageInternalError as error:
+        reason = getattr(error.__cause__, "orig", None) or error
+        raise SearchError(f"{name}: the database failed: {' '.join(str(reason).split())}") from None
+
+
 def make_sampler(tune: Tune, *, trial: int) -> BaseSampler:
     """The sampler of one trial, the `trial`-th that draws: seeded anew for each.
 

@@ -1,0 +1,93 @@
+"""Worker: works on a study with trials that are arithmetic and a little sleep."""
+
+import time
+from collections import Counter
+from pathlib import Path
+
+from serve import serve
+
+from glioseg.lab.addresses import Lab
+from glioseg.lab.search.progress import Progress
+from glioseg.lab.search.queue import Queue, on_duty
+from glioseg.lab.search.running import Running, run
+from glioseg.lab.search.study import open_study
+from glioseg.lab.search.terms import Ending, Measures, Report, Values
+from glioseg.params import load_params
+
+STATE = {}
+NO_END = 1_000_000
+
+
+class Kept:
+    """An observer that counts how trials ended."""
+
+    def __init__(self) -> None:
+        self.outcomes: Counter[str] = Counter()
+
+    def started(self, number: int, values: Values) -> None:
+        """Nothing to do."""
+
+    def epoch(self, number: int, epoch: int, logs: dict[str, float]) -> None:
+        """Nothing to do."""
+
+    def ended(self, number: int, ending: Ending) -> None:
+        """Count it."""
+        self.outcomes[ending.outcome] += 1
+
+    def unended(self) -> tuple[int, ...]:
+        """Nobody asks."""
+        return ()
+
+
+class Arithmetic:
+    """An objective that is the better the nearer the learning rate is to 0.003; it counts its reports."""
+
+    def __init__(self, epochs: int, epoch_s: float) -> None:
+        self.epochs, self.epoch_s, self.reports = epochs, epoch_s, 0
+        self.report_ms: list[float] = []
+
+    def __call__(self, values: Values, report: Report) -> Measures:
+        """Sleep and report, epoch after epoch."""
+        for epoch in range(self.epochs):
+            time.sleep(self.epoch_s)
+            dice = 0.9 - 50 * abs(values["learning_rate"] - 0.003) - 0.1 / (epoch + 1)
+            self.reports += 1
+            begun = time.perf_counter()
+            try:
+                report(epoch, {"val_dice": dice})
+            finally:
+                self.report_ms.append(1000 * (time.perf_counter() - begun))
+        return {"dice": dice}
+
+
+def enter(*, root: str, url: str, name: str, epochs: int) -> None:
+    """Open the study, with the space, the sampler and the pruner of params.yaml."""
+    tune = load_params().tune.model_copy(update={"trials": NO_END, "epochs": epochs})
+    lab = Lab(Path(root), url)
+    STATE.update(lab=lab, tune=tune, study=open_study(lab, name, tune))
+
+
+def work(*, seconds: float, epoch_s: float) -> dict[str, object]:
+    """Run one trial after another until the time is up, as `glioseg.lab.search.search` does.
+
+    Returns:
+        `counts`: of trials, by outcome and in all, and of reported epochs; `ms`: milliseconds of each call.
+    """
+    end, observer = time.monotonic() + seconds, Kept()
+    lab, tune, study = STATE["lab"], STATE["tune"], STATE["study"]
+    objective, take_ms = Arithmetic(tune.epochs, epoch_s), []
+    with on_duty(lab) as worker:
+        queue, progress = Queue(study, lab, tune, worker), Progress(study, tune)
+        while time.monotonic() < end:
+            begun = time.perf_counter()
+            trial, values = queue.take()
+            take_ms.append(1000 * (time.perf_counter() - begun))
+            run(Running(study, trial, tune, observer, spared=False), values, objective, lambda values: {})
+            progress.show(trial.number)
+    ms = {"Optuna: take a trial": take_ms, "Optuna: report an epoch": objective.report_ms}
+    counts = observer.outcomes | {"trials": observer.outcomes.total(), "reports": objective.reports}
+    return {"counts": counts, "ms": ms}
+
+
+if __name__ == "__main__":
+    serve(enter, work)
