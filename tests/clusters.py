@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from tests.projects import ROOT
@@ -75,6 +75,18 @@ def running(
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+@contextmanager
+def two_workers(
+    address: str, folder: Path, *, words: Sequence[str] = (), settings: Mapping[str, str] = {}
+) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Two workers, once the scheduler knows them; their logs are one.log and two.log."""
+    logs = [folder / f"{name}.log" for name in ("one", "two")]
+    with ExitStack() as stack:
+        started = [stack.enter_context(worker(address, log, words=words, settings=settings)) for log in logs]
+        until(lambda: all("Registered to:" in log.read_text() for log in logs), "two workers")
+        yield started
 
 
 def until(true: object, what: str) -> None:
