@@ -74,7 +74,7 @@ def train_piece(
 
 def publish(plan: Pretraining, weights: Path, held: list[HeldCase], learned: Stream) -> None:
     """Settle the network on the validation patients, and put the model folder into the package."""
-    from glioseg.nets.inference import load_networks, save_networks
+    from glioseg.nets.inference import load_networks
     from glioseg.nets.settings import Settings
     from glioseg.nets.settling import settle
 
@@ -83,7 +83,6 @@ def publish(plan: Pretraining, weights: Path, held: list[HeldCase], learned: Str
         networks = load_networks(aside)
         untuned = Settings.untuned(plan.network, plan.train, plan.crop, plan.inference)
         settle([(networks[0], held)], untuned, inference=plan.inference, learned=learned).save(aside)
-        save_networks(aside, networks)
         for name in WORDS:
             copy(builtin.FOLDER / name, aside)
         copy(CONTRACT, aside)
