@@ -4,7 +4,6 @@ import csv
 import os
 import signal
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 
 import keras
@@ -15,14 +14,13 @@ from typer.testing import CliRunner
 from glioseg import cli
 from glioseg.nets.inference import save_model
 from glioseg.nets.unet import build_unet, without_deep_supervision
-from tests.clusters import running, scheduler, until, worker
+from tests.clusters import running, scheduler, two_workers, until
 from tests.models import make_settings
 from tests.predicting import stand_in
 from tests.projects import write_patient
 
 CASES = 5
 STUCK = "Patient 4"
-NAMES = ("one", "two")
 COMMAND = [sys.executable, "-c", "from glioseg.cli import app; app()", "predict"]
 LATEST_S = 250
 
@@ -70,12 +68,8 @@ def alone(folder, words, monkeypatch):
 def quick(folder):
     """A scheduler's address and its two workers, to which a formula is a network."""
     preload = ["--preload", "tests.stand_in_worker"]
-    with ExitStack() as stack:
-        address = stack.enter_context(scheduler(folder))
-        yield (
-            address,
-            [stack.enter_context(worker(address, folder / f"{name}.log", words=preload)) for name in NAMES],
-        )
+    with scheduler(folder) as address, two_workers(address, folder, words=preload) as workers:
+        yield address, workers
 
 
 def run(*words):
@@ -106,10 +100,7 @@ def lines(result, output):
 def test_workers_leave_and_say_what_one_process_does(folder, network, tmp_path):
     """With a real network, in two processes of this machine and in two workers of one thread each."""
     scans, words = folder / "scans", ["--model", network, "--entropy"]
-    with ExitStack() as stack:
-        address = stack.enter_context(scheduler(tmp_path))
-        for name in NAMES:
-            stack.enter_context(worker(address, tmp_path / f"{name}.log"))
+    with scheduler(tmp_path) as address, two_workers(address, tmp_path):
         where = {"alone": [], "processes": ["--workers", 2], "dask": ["--cluster", address]}
         done = {name: run(scans, "-o", tmp_path / name, *words, *more) for name, more in where.items()}
     for name, result in done.items():
@@ -164,7 +155,7 @@ def test_stopped_it_keeps_what_is_done_and_a_killed_worker_s_case_is_done_elsewh
         until(lambda: busy(client), "a worker that waits for the pipe")
         kept.rename(pipe)
         (at_it,) = busy(client)
-        logs = [(folder / f"{name}.log").read_text() for name in NAMES]
+        logs = [(folder / name).read_text() for name in ("one.log", "two.log")]
         (victim,) = [each for each, said in zip(workers, logs, strict=True) if at_it in said]
         os.killpg(victim.pid, signal.SIGKILL)
         assert process.wait(LATEST_S) == 0, log.read_text()

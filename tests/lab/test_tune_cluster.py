@@ -4,14 +4,13 @@ import os
 import shutil
 import signal
 import sys
-from contextlib import ExitStack
 
 import pytest
 import studies
 from optuna.trial import TrialState
 from study_command import TRIALS
 
-from tests.clusters import SETTINGS, running, scheduler, worker
+from tests.clusters import SETTINGS, running, scheduler, two_workers
 from tests.projects import ROOT
 
 HERE = ROOT / "tests" / "lab"
@@ -30,16 +29,12 @@ def cluster(watch, tmp_path):
     shutil.copy(ROOT / "params.yaml", tmp_path)
     settings = {"DVC_ROOT": str(watch.lab.root), "STUDY": watch.name, "MLFLOW_DISABLE_TELEMETRY": "true"}
     settings["PYTHONPATH"] = os.pathsep.join([SETTINGS["PYTHONPATH"], str(HERE)])
-    with ExitStack() as stack:
-        address = stack.enter_context(scheduler(tmp_path, settings=settings))
-        logs = [tmp_path / f"{name}.log" for name in ("one", "two")]
-        yield (
-            address,
-            [
-                stack.enter_context(worker(address, log, words=["--no-nanny"], settings=settings))
-                for log in logs
-            ],
-        )
+    words = ["--no-nanny"]
+    with (
+        scheduler(tmp_path, settings=settings) as address,
+        two_workers(address, tmp_path, words=words, settings=settings) as workers,
+    ):
+        yield address, workers
 
 
 def until_both_are_at_it(watch, client, log):

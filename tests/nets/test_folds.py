@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from glioseg.cluster.here import cores
 from glioseg.data.store import StoredCase
 from glioseg.nets.folds import Members, Part, fit_members
 from glioseg.params.sections import Network, Train
-from tests.clusters import scheduler, worker
+from tests.clusters import scheduler, two_workers
 
 Told = list[tuple[int, int]]
 
@@ -97,10 +97,7 @@ def test_folds_side_by_side_on_a_cluster_are_the_same_to_the_last_bit(
     tmp_path: Path,
 ) -> None:
     threads = ["--nthreads", str(cores())]  # as many as here: sums are rounded in another order else
-    with ExitStack() as stack:
-        address = stack.enter_context(scheduler(tmp_path))
-        for name in ("one", "two"):
-            stack.enter_context(worker(address, tmp_path / f"{name}.log", words=threads))
+    with scheduler(tmp_path) as address, two_workers(address, tmp_path, words=threads):
         setup = tiny_network(), tiny_train(epochs=2), toys, tmp_path / "state"
         members, told = run(*setup, cluster=Cluster(address))
     assert told == whole[1]

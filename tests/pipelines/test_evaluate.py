@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +19,7 @@ from glioseg.data.volumes import Grid, Volume, read_volume, write_volume
 from glioseg.geometry import Box
 from glioseg.labels import REGIONS, Scheme, regions_from_labels
 from glioseg.nets.kept import KeptModel
-from tests.clusters import scheduler, worker
+from tests.clusters import scheduler, two_workers
 from tests.models import make_settings
 from tests.predicting import stand_in
 
@@ -211,11 +210,8 @@ def test_a_cluster_leaves_the_same_bytes(project, here, monkeypatch, tmp_path_fa
     evaluate.main()
     first = contents()
     folder = tmp_path_factory.mktemp("dask")
-    with ExitStack() as stack:
-        address = stack.enter_context(scheduler(folder))
-        for name in ("one", "two"):
-            words = ["--preload", "tests.stand_in_worker"]
-            stack.enter_context(worker(address, folder / f"{name}.log", words=words))
+    words = ["--preload", "tests.stand_in_worker"]
+    with scheduler(folder) as address, two_workers(address, folder, words=words):
         monkeypatch.setenv("GLIOSEG_CLUSTER", address)
         evaluate.main()
     assert contents() == first
