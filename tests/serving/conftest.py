@@ -1,5 +1,6 @@
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,8 @@ def registered(tmp_path_factory):
     network = keras.Model(image, {"segmentation": layer(image)})
     # Where every modality is the same, WT, TC and ET are where its z-score exceeds -0.1, 0 and 0.1.
     network.set_weights([np.full((1, 1, 1, 4, 3), 1.0), np.array([0.4, 0.0, -0.4])])
-    settings = make_settings(spacing_mm=2, volume_reach=(0.4, 0.4, 0.4), confidence=TRUSTING)
+    doubting = replace(TRUSTING, found=((0.0, 1.0), (0.0, 1.0), (-9.0, 0.0)))  # of ET
+    settings = make_settings(spacing_mm=2, volume_reach=(0.4, 0.4, 0.4), confidence=doubting)
     save_model(folder, [network, network], settings)
     (folder / "contract.yaml").write_text("spacing: {predict: critical, mm: [1, 1, 2]}\n")
     (root / "per_case.csv").write_text("case,dice_wt,dice_tc,dice_et\na,1,1,1\n")
