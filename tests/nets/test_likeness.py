@@ -68,9 +68,12 @@ def test_what_is_odd_is_named(portraits):
     assert known.oddities(portrait(small, spacing_mm=2)) == ["brain (volume)"]
 
 
-def test_who_learned_to_do_without_a_modality_does_not_miss_it(portraits):
-    missing = portrait(brain(99, t1ce=lambda values: 0 * values), spacing_mm=2)
-    assert learn_likeness(portraits, portraits, modality_dropout=0.1).oddities(missing) == []
+def test_who_learned_to_do_without_a_modality_misses_none_but_the_one_that_shows_enhancement(portraits):
+    without = {name: portrait(brain(99, **{name: lambda v: 0 * v}), spacing_mm=2) for name in ("t1ce", "t2")}
+    known = learn_likeness(portraits, portraits, modality_dropout=0.1)
+    assert known.oddities(without["t2"]) == []
+    assert known.oddities(without["t1ce"]) == ["t1ce (missing)"]
+    missing = without["t1ce"]
     lacking = np.vstack([portraits, missing])
     assert learn_likeness(lacking, portraits, modality_dropout=0.0).always == ("t1", "t2", "flair")
 

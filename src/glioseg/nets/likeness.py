@@ -42,6 +42,8 @@ of them: among phantoms that vary widely one was so odd that nothing would have 
 
 Portrait = Float64[NDArray, "features"]
 Portraits = Float64[NDArray, "cases features"]
+SHOWS_ENHANCEMENT = "t1ce"
+"""No training makes up for it: without contrast agent nothing tells enhancing tumour from other tissue."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,8 @@ def learn_likeness(portraits: Portraits, others: Portraits, *, modality_dropout:
     Args:
         portraits: of training cases; each is held to the rest of them.
         others: of cases like them, which are held to them all.
-        modality_dropout: chance that training hid modalities, so that the networks can do without.
+        modality_dropout: chance that training hid modalities, so that the networks can do without; but for
+            `SHOWS_ENHANCEMENT`.
 
     Returns:
         None where there are fewer than `LEAST_CASES`.
@@ -142,8 +145,8 @@ def learn_likeness(portraits: Portraits, others: Portraits, *, modality_dropout:
     mean, deviation = _usual(portraits)
     off += [_off(one, mean, deviation).max() for one in others]
     limit = MARGIN * np.percentile(off, MOST_PERCENT)
-    lacking = modality_dropout > 0
-    always = () if lacking else tuple(m for m in MODALITIES if all(m in _present(one) for one in portraits))
+    missed = (SHOWS_ENHANCEMENT,) if modality_dropout else MODALITIES
+    always = tuple(name for name in missed if all(name in _present(one) for one in portraits))
     return Likeness(_short(mean), _short(deviation), float(f"{limit:.5g}"), always)
 
 
