@@ -85,3 +85,17 @@ def test_label_networks_answer_in_regions_too():
     np.testing.assert_allclose(
         found.regions, np.broadcast_to([0.8, 0.2, 0.0], found.regions.shape), atol=1e-6
     )
+
+
+def test_a_network_is_compiled_once_for_all_shapes():
+    """Two graphs of one network differ in the last bits: which scan came first would show in the answers."""
+    import keras
+
+    image = keras.Input((None, None, None, 4))
+    answer = keras.layers.Conv3D(3, 3, padding="same", activation="sigmoid")(image)
+    network = keras.Model(image, {"segmentation": answer})
+    examine([network], IMAGE, make_settings())
+    graphs = network.predict_function.experimental_get_tracing_count()
+    for shape in ((16, 12, 10, 4), (4, 6, 8, 4)):
+        examine([network], np.zeros(shape, np.float32), make_settings())
+    assert network.predict_function.experimental_get_tracing_count() == graphs

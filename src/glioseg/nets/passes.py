@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from glioseg.data.answers import OUTCOMES
+from glioseg.data.layouts import MODALITIES
 from glioseg.geometry import Shape3, pad_to_multiple
 from glioseg.memory import check_window, peak_gb
 from glioseg.nets.findings import Findings, Image, Look, average
@@ -70,11 +71,23 @@ def straight(model: "keras.Model", settings: Settings) -> Look:
     """
 
     def look(image: Image) -> Findings:
+        if getattr(model, "predict_function", look) is None:
+            _compile(model, settings.multiple)
         answer = model.predict_on_batch(image[np.newaxis])
         regions = region_probabilities(np.asarray(answer["segmentation"][0], np.float32), settings.target)
         return Findings(regions, {name: float(answer[name][0, 0]) for name in OUTCOMES if name in answer})
 
     return look
+
+
+def _compile(model: "keras.Model", multiple: int) -> None:
+    """Compile a network for all shapes at once, by showing it two.
+
+    TensorFlow makes a graph for the first shape alone and one for all others from the second on, and their
+    last bits differ: what a process saw first would show in its answers.
+    """
+    for edge in (multiple, 2 * multiple):
+        model.predict_on_batch(np.zeros((1, edge, edge, edge, len(MODALITIES)), np.float32))
 
 
 def padded(look: Look, multiple: int) -> Look:
