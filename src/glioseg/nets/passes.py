@@ -84,9 +84,12 @@ def _compile(model: "keras.Model", multiple: int) -> None:
     """Compile a network for all shapes at once, by showing it two.
 
     TensorFlow makes a graph for the first shape alone and one for all others from the second on, and their
-    last bits differ: what a process saw first would show in its answers.
+    last bits differ: what a process saw first would show in its answers. JAX makes one for each shape.
     """
-    for edge in (multiple, 2 * multiple):
+    import keras
+
+    edges = (multiple, 2 * multiple) if keras.backend.backend() == "tensorflow" else ()
+    for edge in edges:
         model.predict_on_batch(np.zeros((1, edge, edge, edge, len(MODALITIES)), np.float32))
 
 
