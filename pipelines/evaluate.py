@@ -49,19 +49,18 @@ def main() -> None:
         everything["model"] = model.settings.told
         settings = {name: everything[name] for name in SHOWN}
         page = write_report(table, metrics, pictures=pictures, origin=facts, params=flatten(settings))
-    write_whole(PER_CASE, table.to_csv(index=False).encode())
-    write_whole(PAGE, page.encode())
-    cost = resources(costs)
-    for path, numbers in ((METRICS, metrics), (SCORES, headline(metrics)), (RESOURCES, cost)):
-        write_whole(path, json.dumps(numbers, indent=2, allow_nan=False).encode() + b"\n")
-    files = [METRICS, PER_CASE, PAGE, *sorted((REPORTS / "pictures").iterdir())]
+    texts = {PER_CASE: table.to_csv(index=False), PAGE: page}
+    numbers = {METRICS: metrics, SCORES: headline(metrics), RESOURCES: (cost := resources(costs))}
+    texts |= {path: json.dumps(each, indent=2, allow_nan=False) + "\n" for path, each in numbers.items()}
+    for path, text in texts.items():
+        write_whole(path, text.encode())
     log_evaluation(
         run=trained,
         params=everything,
         cases=len(cases),
         test_data=facts[TEST_FILES],
         metrics=metrics | cost,
-        files=files,
+        files=[METRICS, PER_CASE, PAGE, *sorted((REPORTS / "pictures").iterdir())],
     )
     print(f"evaluate: {len(cases)} test cases, pictures and all numbers in {PAGE}\n\n{dice_table(metrics)}")
     print(lesion_line(metrics))

@@ -1,14 +1,40 @@
 """Settings in YAML: read, and if they do not fit, one line that says where."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+
+Kind = TypeVar("Kind", bound=BaseModel)
 
 
 class ParamsError(ValueError):
     """A setting that glioseg cannot work with; the message names the file and the field."""
+
+
+def read_text(path: Path) -> str:
+    """The text of a file of settings.
+
+    Raises:
+        ParamsError: it cannot be read.
+    """
+    try:
+        return path.read_text()
+    except OSError as error:
+        raise ParamsError(f"{path}: {error.strerror}") from None
+
+
+def checked(kind: type[Kind], text: str, path: Path) -> Kind:
+    """Settings of a kind; `path` is what an error names.
+
+    Raises:
+        ParamsError: one line that names the file and the field.
+    """
+    try:
+        return kind.model_validate(parse_yaml(text, path))
+    except ValidationError as error:
+        raise wrong_value(path, error) from None
 
 
 def parse_yaml(text: str, path: Path) -> Any:

@@ -77,10 +77,8 @@ def judged(folder):
     return pd.DataFrame({"case": CASES} | numbers | errors), {"case_s": 1.0, "memory_gb": 1.0}
 
 
-@pytest.fixture
-def registered(shop):
-    """A shop whose registry begins with the built-in model."""
-    line = register_builtin(
+def register_it(shop):
+    return register_builtin(
         shop.client,
         params=shop.rules(),
         package=Path(glioseg.__file__).parent,
@@ -88,21 +86,18 @@ def registered(shop):
         judge=judged,
         keep=keep_packaged,
     )
-    assert line == "version 1 is the champion: the first champion"
+
+
+@pytest.fixture
+def registered(shop):
+    """A shop whose registry begins with the built-in model."""
+    assert register_it(shop) == "version 1 is the champion: the first champion"
     return shop
 
 
 def test_it_is_version_1_once_and_the_champion(registered):
     assert registered.aliases == {"champion": 1}
-    again = register_builtin(
-        registered.client,
-        params=registered.rules(),
-        package=Path(glioseg.__file__).parent,
-        cases=CASES,
-        judge=judged,
-        keep=keep_packaged,
-    )
-    assert again is None
+    assert register_it(registered) == "version 1 is this model already; the champion is version 1"
     (only,) = registered.client.search_model_versions(f"name = '{registered.name}'")
     assert int(only.version) == 1
 
@@ -116,6 +111,7 @@ def test_its_chain_tells_how_it_was_trained(registered):
         "training",
         "data",
         "validation data",
+        "settled",
         "git commit",
         "environment",
     ]
@@ -123,6 +119,9 @@ def test_its_chain_tells_how_it_was_trained(registered):
     assert missing <= {"git commit"}  # a shallow clone has not every commit
     plan = load_pretraining(ROOT / "pipelines/pretrain.yaml")
     assert f"seed {plan.stream.seed}" in links["data"].value
+    record = json.loads((builtin.FOLDER / builtin.RECORD).read_text())
+    assert links["git commit"].value.startswith(record["trained"][-1]["sha"]) or missing
+    assert record["trained"][-1]["environment"] in links["environment"].value
     assert links["training"].value.startswith(
         f"{plan.train.steps_per_epoch * sum(p.epochs for p in plan.pieces)} steps"
     )

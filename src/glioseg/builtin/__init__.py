@@ -10,6 +10,8 @@ ADDRESS = "builtin"
 """How commands and settings call it."""
 FOLDER = Path(__file__).parent / "model"
 SUMS = "SHA256SUMS"
+RECORD, HISTORY, CARD = "pretraining.json", "history.csv", "card.md"
+"""In the folder: how it came to be, every epoch of its training, and its model card."""
 
 
 def builtin_model() -> Path:

@@ -23,7 +23,7 @@ from glioseg.params.sections import (
     Validate,
 )
 from glioseg.params.study import Choices, Tune
-from glioseg.settings_file import ParamsError, parse_yaml, wrong_value
+from glioseg.settings_file import checked, read_text
 
 
 class Params(Section):
@@ -79,19 +79,12 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     Raises:
         ParamsError: one line that names the file and the field.
     """
-    try:
-        text = path.read_text()
-    except OSError as error:
-        raise ParamsError(f"{path}: {error.strerror}") from None
-    return parse_params(text, path)
+    return parse_params(read_text(path), path)
 
 
 def parse_params(text: str, path: Path) -> Params:
     """Check the content of params.yaml; see `load_params`."""
-    try:
-        return Params.model_validate(parse_yaml(text, path))
-    except ValidationError as error:
-        raise wrong_value(path, error) from None
+    return checked(Params, text, path)
 
 
 def with_best(params: Params, best: Mapping[str, object]) -> Params:

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from glioseg.params.sections import Count, Crop, Inference, Network, Phantom, Positive, Section, Train
-from glioseg.settings_file import ParamsError, parse_yaml, wrong_value
+from glioseg.settings_file import checked, read_text
 
 
 class Piece(Section):
@@ -40,11 +40,4 @@ def load_pretraining(path: Path) -> Pretraining:
     Raises:
         ParamsError: one line that names the file and the field.
     """
-    try:
-        text = path.read_text()
-    except OSError as error:
-        raise ParamsError(f"{path}: {error.strerror}") from None
-    try:
-        return Pretraining.model_validate(parse_yaml(text, path))
-    except ValidationError as error:
-        raise wrong_value(path, error) from None
+    return checked(Pretraining, read_text(path), path)

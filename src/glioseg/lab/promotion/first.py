@@ -12,7 +12,6 @@ from glioseg.eval.columns import column
 from glioseg.lab.promotion.candidate import Evaluation, Source
 from glioseg.lab.promotion.decision import PER_CASE
 from glioseg.lab.promotion.registry import Keep, register
-from glioseg.lab.promotion.versions import Versions
 from glioseg.labels import REGIONS
 from glioseg.params.promotion import Register
 
@@ -25,22 +24,20 @@ Judge = Callable[[Path], tuple[pd.DataFrame, dict[str, float]]]
 
 def register_builtin(
     client: MlflowClient, *, params: Register, package: Path, cases: Sequence[str], judge: Judge, keep: Keep
-) -> str | None:
-    """Register the built-in model where the registry has no version yet.
+) -> str:
+    """Register the built-in model: it becomes champion if it keeps the gate's limits.
 
     Args:
         client: as from `tracking.connect`.
         params: the registered model's name, and the gate's rules.
         package: glioseg's own folder.
         cases: names of the test cases.
-        judge: asked only where the model is registered.
+        judge: evaluates it on them.
         keep: as for `register`.
 
     Returns:
-        As `register`; None where there was nothing to do.
+        As `register`.
     """
-    if Versions(client, params.name).any():
-        return None
     folder = builtin_model()
     table, resources = judge(folder)
     errors = [float(table[column("calibration_error", region)].mean()) for region in REGIONS]

@@ -9,12 +9,13 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from glioseg import builtin
 from glioseg.lab.promotion.candidate import CONTENT
 from glioseg.lab.proof.checkout import PATCH, has_commit
 from glioseg.lab.proof.facts import KEPT, LOCK, RECORD
 from glioseg.lab.proof.keeping import folder_of
 from glioseg.lab.proof.kept import Kept
-from glioseg.lab.proof.packaged import KEPT_OF_BUILTIN, PRETRAINING
+from glioseg.lab.proof.packaged import KEPT_OF_BUILTIN
 from glioseg.lab.tracking import PARENT_TAG, experiment_id
 
 REGISTRY = "MLflow's registry"
@@ -45,7 +46,7 @@ def chain(client: MlflowClient, kept: Kept, *, root: Path) -> list[Link]:
         kept: the version.
         root: of the project.
     """
-    if PRETRAINING in kept.record.files:
+    if builtin.RECORD in kept.record.files:
         return _of_builtin(kept, root)
     return [
         _version(kept),
@@ -66,13 +67,14 @@ def chain(client: MlflowClient, kept: Kept, *, root: Path) -> list[Link]:
 
 def _of_builtin(kept: Kept, root: Path) -> list[Link]:
     """The chain of the built-in model: it has no project's stages behind it."""
-    source = f"the package's {PRETRAINING}"
+    source = f"the package's {builtin.RECORD}"
     return [
         _version(kept),
         _kept_files(kept, KEPT_OF_BUILTIN),
         _fact(kept, "training", "pretraining", _pieces, source),
         _fact(kept, "data", "pretraining", _stream, source),
         _fact(kept, "validation data", "pretraining", _held, source),
+        _fact(kept, "settled", "pretraining", lambda fact: f"at commit {fact['settled']['sha']}", source),
         _commit(kept, root),
         _environment(kept),
     ]
@@ -83,8 +85,9 @@ def _environment(kept: Kept) -> Link:
 
 
 def _pieces(fact: Mapping[str, Any]) -> str:
-    pieces = len(fact["settings"]["pieces"])
-    return f"{fact['steps']} steps in {pieces} pieces, validation Dice {fact['validation_dice']:.3f}"
+    pieces = len(fact["trained"])
+    count = f"{pieces} pieces" if pieces > 1 else "one piece"
+    return f"{fact['steps']} steps in {count}, validation Dice {fact['validation_dice']:.3f}"
 
 
 def _stream(fact: Mapping[str, Any]) -> str:

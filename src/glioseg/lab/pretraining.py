@@ -1,0 +1,139 @@
+"""Trains the built-in model piece by piece, and puts it into the package with how it came to be."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import accumulate
+from pathlib import Path
+from shutil import copy
+
+import pandas as pd
+
+from glioseg import builtin
+from glioseg.data.phantom.stream import HeldCase, Stream
+from glioseg.data.terms import CONTRACT
+from glioseg.files import replaced_whole, write_whole
+from glioseg.lab.addresses import Lab
+from glioseg.lab.curves import draw_curves
+from glioseg.lab.lineage import Commit, commit, sha256, sha256_files
+from glioseg.lab.tracking import connect
+from glioseg.lab.training_run import training_run
+from glioseg.nets.inference import MODEL_FILE, load_networks
+from glioseg.params.pretraining import Piece, Pretraining
+from glioseg.params.sections import Phantom
+
+LOCK, REPORTS = Path("requirements.lock"), Path("reports/pretrain")
+WRITTEN_BY_HAND = (builtin.CARD, "LICENSE")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The weights of a piece; beside them lie its epochs and the state of the code that trained it."""
+
+    weights: Path
+
+    @property
+    def history(self) -> Path:
+        """A row an epoch."""
+        return self.weights.with_suffix(".csv")
+
+    @property
+    def origin(self) -> Path:
+        """As `origin_now` tells it."""
+        return self.weights.with_suffix(".json")
+
+
+def origin_now() -> dict[str, object]:
+    """The commit that runs, whether files differ from it, and the hash of its environment's lock."""
+    code: Commit = commit()
+    return asdict(code) | {"environment": sha256(LOCK.read_bytes())}
+
+
+def train_pieces(plan: Pretraining, lab: Lab) -> list[Trained]:
+    """Train the pieces that are not done yet, each from the weights of the one before."""
+    held = draw_validation(plan)
+    none: Trained | None = None
+    done = accumulate(plan.pieces, partial(_train, plan, lab, held), initial=none)
+    return [piece for piece in done if piece]
+
+
+def draw_validation(plan: Pretraining) -> list[HeldCase]:
+    """The patients that no piece learns from."""
+    spacing_mm = plan.network.spacing_mm
+    return [HeldCase.draw(case, spacing_mm) for part in plan.validation for case in stream(part)]
+
+
+def stream(part: Phantom) -> Stream:
+    """The patients that a section of the plan stands for."""
+    return Stream(part.cases, part.seed, part.preset)
+
+
+def _train(
+    plan: Pretraining, lab: Lab, held: Sequence[HeldCase], before: Trained | None, piece: Piece
+) -> Trained:
+    init = before.weights if before else None
+    key = piece_key(plan, piece, init)
+    done = Trained(lab.folder / "pretrained" / f"{key}.keras")
+    if done.weights.exists():
+        return done
+    from glioseg.nets.folds import Part, fit_members
+
+    (cases, train), params = plan.of_piece(piece), plan.model_dump(mode="json")
+    count = {"train": cases.cases, "validation": len(held)}
+    state, name = lab.state(key), f"built-in, piece {plan.pieces.index(piece) + 1}"
+    with training_run(connect(lab), state=state, name=name, params=params, cases=[count]) as log:
+        members = fit_members(
+            [Part(stream(cases), held)],
+            network=plan.network,
+            train=train,
+            state=state,
+            follow=partial(log.fold, of=1),
+            init=init,
+        )
+        done.weights.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(done.history, members.history.to_csv(index=False).encode())
+        write_whole(done.origin, json.dumps(origin_now()).encode())
+        draw_curves(members.history, REPORTS / "curves.png")
+        members.networks[0].save(aside := done.weights.with_name(f"part_{done.weights.name}"))
+        aside.rename(done.weights)
+        log.finish({"best_val_dice": members.validation_dice}, REPORTS)
+    return done
+
+
+def piece_key(plan: Pretraining, piece: Piece, init: Path | None) -> str:
+    """The name of a piece: a hash of its settings, its patients and the weights that it starts from."""
+    cases, train = plan.of_piece(piece)
+    given = [part.model_dump_json() for part in (plan.network, train, cases)]
+    return sha256(json.dumps([*given, sha256_files([init]) if init else None]).encode())
+
+
+def publish(plan: Pretraining, pieces: Sequence[Trained]) -> None:
+    """Settle the last piece's network on the validation patients, and put the model into the package."""
+    from glioseg.nets.settings import Settings
+    from glioseg.nets.settling import settle
+
+    held, learned = draw_validation(plan), stream(plan.of_piece(plan.pieces[-1])[0])
+    with replaced_whole(builtin.FOLDER) as aside:
+        copy(pieces[-1].weights, aside / MODEL_FILE)
+        members = [(network, held) for network in load_networks(aside)]
+        untuned = Settings.untuned(plan.network, plan.train, plan.crop, plan.inference)
+        settle(members, untuned, inference=plan.inference, learned=learned).save(aside)
+        for name in WRITTEN_BY_HAND:
+            copy(builtin.FOLDER / name, aside)
+        copy(CONTRACT, aside)
+        epochs = [pd.read_csv(piece.history).assign(piece=n) for n, piece in enumerate(pieces, 1)]
+        pd.concat(epochs).to_csv(aside / builtin.HISTORY, index=False)
+        (aside / builtin.RECORD).write_text(json.dumps(_record(plan, pieces, epochs[-1]), indent=1) + "\n")
+        builtin.write_sums(aside)
+
+
+def _record(plan: Pretraining, pieces: Sequence[Trained], last: pd.DataFrame) -> dict[str, object]:
+    """What the model's lineage tells."""
+    return {
+        "settings": plan.model_dump(mode="json"),
+        "steps": sum(piece.epochs for piece in plan.pieces) * (plan.train.steps_per_epoch or 0),
+        "validation_dice": float(last["val_dice"].max()),
+        "trained": [json.loads(piece.origin.read_text()) for piece in pieces],
+        "settled": origin_now(),
+    }
