@@ -4,7 +4,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import accumulate
 from pathlib import Path
 from shutil import copy
 
@@ -47,15 +46,15 @@ class Trained:
 def origin_now() -> dict[str, object]:
     """The commit that runs, whether files differ from it, and the hash of its environment's lock."""
     code: Commit = commit()
-    return asdict(code) | {"environment": sha256(LOCK.read_bytes())}
+    return asdict(code) | {"environment": sha256_files([LOCK])}
 
 
 def train_pieces(plan: Pretraining, lab: Lab) -> list[Trained]:
     """Train the pieces that are not done yet, each from the weights of the one before."""
-    held = draw_validation(plan)
-    none: Trained | None = None
-    done = accumulate(plan.pieces, partial(_train, plan, lab, held), initial=none)
-    return [piece for piece in done if piece]
+    held, done = draw_validation(plan), list[Trained]()
+    for piece in plan.pieces:
+        done.append(_train(plan, piece, lab, held, init=done[-1].weights if done else None))
+    return done
 
 
 def draw_validation(plan: Pretraining) -> list[HeldCase]:
@@ -70,9 +69,8 @@ def stream(part: Phantom) -> Stream:
 
 
 def _train(
-    plan: Pretraining, lab: Lab, held: Sequence[HeldCase], before: Trained | None, piece: Piece
+    plan: Pretraining, piece: Piece, lab: Lab, held: Sequence[HeldCase], *, init: Path | None
 ) -> Trained:
-    init = before.weights if before else None
     key = piece_key(plan, piece, init)
     done = Trained(lab.folder / "pretrained" / f"{key}.keras")
     if done.weights.exists():

@@ -1,0 +1,77 @@
+"""The training of the built-in model: piece by piece, and into the package with the record of it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from glioseg import builtin
+from glioseg.lab import pretraining
+from glioseg.lab.lineage import sha256_files
+from glioseg.lab.pretraining import publish, train_pieces
+from glioseg.params.pretraining import load_pretraining
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def plan():
+    """The repository's plan in small: a network of seconds, and few patients."""
+    own = load_pretraining(ROOT / "pipelines/pretrain.yaml")
+    small = {"steps_per_epoch": 2, "patch_shape": (16, 16, 16), "precision": "float32"}
+    (piece, *_) = own.pieces
+    return own.model_copy(
+        update={
+            "stream": own.stream.model_copy(update={"cases": 2}),
+            "validation": tuple(part.model_copy(update={"cases": 1}) for part in own.validation[:1]),
+            "network": own.network.model_copy(update={"base_filters": 2, "depth": 3}),
+            "train": own.train.model_copy(update=small),
+            "inference": own.inference.model_copy(update={"mirror": False}),
+            "pieces": tuple(piece.model_copy(update={"seed": seed, "epochs": 1}) for seed in (1, 2)),
+        }
+    )
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package whose model is to be replaced, in a folder with what `publish` reads."""
+    folder = shutil.copytree(builtin.FOLDER, tmp_path / "package" / "model")
+    monkeypatch.setattr(builtin, "FOLDER", folder)
+    for name in ("requirements.lock", "contract.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    return folder
+
+
+def weights_of(trained):
+    return keras.saving.load_model(trained.weights).get_weights()
+
+
+def test_pieces_are_trained_once_each_from_the_one_before_and_told_in_the_package(
+    plan, package, common_lab, monkeypatch
+):
+    started = []
+    monkeypatch.setattr(
+        "glioseg.nets.training.take_weights", lambda model, file: started.append(file) or "taken"
+    )
+    pieces = train_pieces(plan, common_lab)
+    assert started == [pieces[0].weights]
+    first, second = map(weights_of, pieces)
+    assert any((a != b).any() for a, b in zip(first, second, strict=True))
+    assert train_pieces(plan, common_lab) == pieces  # nothing is left to do
+    assert len(started) == 1
+
+    publish(plan, pieces)
+    assert builtin.builtin_model() == package
+    for ours, theirs in zip(
+        keras.saving.load_model(package / "model.keras").get_weights(), second, strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+    record = json.loads((package / builtin.RECORD).read_text())
+    assert (record["steps"], len(record["trained"])) == (4, 2)
+    assert record["trained"][0]["environment"] == sha256_files([pretraining.LOCK])
+    assert pd.read_csv(package / builtin.HISTORY)["piece"].tolist() == [1, 2]
+    assert (package / builtin.CARD).exists()
