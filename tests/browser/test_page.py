@@ -161,18 +161,22 @@ def test_a_folder_that_is_dropped_is_opened_to_its_last_file(browser, segmenting
 
 
 @pytest.mark.parametrize(
-    ("status", "words"),
-    [(503, "The service is busy."), (504, "The service took longer than it allows itself.")],
+    ("status", "body", "words"),
+    [
+        (503, '{"error": {"code": "busy", "message": "8 requests wait"}}', "8 requests wait. Try again in 9 s."),
+        (503, "<h1>from a proxy</h1>", "The service is busy. Try again in 9 s."),
+        (504, "<h1>from a proxy</h1>", "The service took longer than it allows itself. Try again in 9 s."),
+    ],
 )
-def test_a_service_that_cannot_answer_now_is_said_in_words(browser, segmenting, scan, status, words):
+def test_a_service_that_cannot_answer_now_is_said_in_words(browser, segmenting, scan, status, body, words):
     page = open_page(browser, segmenting)
-    error = {"error": {"code": "busy", "message": "17 requests wait"}}
     page.route(
-        "**/segment", lambda route: route.fulfill(status=status, json=error, headers={"Retry-After": "9"})
+        "**/segment", lambda route: route.fulfill(status=status, body=body, headers={"Retry-After": "9"})
     )
     given = {"name": "x_t1.nii.gz", "mimeType": "application/gzip", "buffer": encode_volume(scan)}
     page.locator("#files").set_input_files([given])
-    page.get_by_role("button", name="Segment", exact=True).click()
-    page.get_by_text(words).wait_for()
-    assert page.get_by_role("button", name="Segment", exact=True).is_enabled()
+    button = page.get_by_role("button", name="Segment", exact=True)
+    button.click()
+    page.get_by_text(words).wait_for(timeout=30_000)
+    assert button.is_enabled()
     page.close()

@@ -15,9 +15,10 @@ pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
-def elsewhere(team: Team) -> Path:
-    """Another machine: a clone with a cache of its own, which pulled from the bucket."""
+def elsewhere(team: Team, reproduced: Path) -> Path:
+    """Another machine: a clone with a cache of its own, which pulled from the bucket and mounts the scans."""
     home = clone_project(team.home, team.home.with_name("elsewhere"))
+    (home / "scans").symlink_to(reproduced / "scans")
     team.run(home, "dvc", "pull")
     return home
 
@@ -33,8 +34,8 @@ def test_all_files_of_runs_and_models_are_in_the_bucket_and_none_in_the_folder(t
 
 
 def test_another_machine_segments_with_the_team_s_champion(team, elsewhere):
-    write_patient(elsewhere / "scans", 20)
-    said = team.run(elsewhere, "glioseg", "predict", "scans/Patient 20", "-o", "seg.nii.gz")
+    write_patient(elsewhere / "new", 20)
+    said = team.run(elsewhere, "glioseg", "predict", "new/Patient 20", "-o", "seg.nii.gz")
     assert said.startswith("Patient 20: seg.nii.gz: ")
     volume = read_volume(elsewhere / "seg.nii.gz")
     assert volume.grid.shape == SHAPE

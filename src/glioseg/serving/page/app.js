@@ -117,7 +117,8 @@ async function attempt(work) {
     at("state").textContent = cancelled ? "Cancelled." : "";
     if (cancelled) return;
     if (error.field in ROLES) complain(error.field, error.message);
-    else say(error.message + (error.retryAfter ? ` Try again in ${error.retryAfter} s.` : ""));
+    else if (error.retryAfter) say(`${error.message.replace(/\.$/, "")}. Try again in ${error.retryAfter} s.`);
+    else say(error.message);
   }
 }
 
