@@ -50,10 +50,10 @@ SITES: dict[str, tuple[Range, Range, Range]] = {
 """Boxes of |x|, y and z in MNI mm: the skull base, beside the ventricles and the corpus callosum."""
 
 ARCHETYPES = {
-    "ring": Archetype(0.32, (4.0, 95.0), (8.0, 140.0), (1.8, 6.5)),
-    "solid": Archetype(0.10, (1.5, 60.0), (5.0, 110.0), (8.0, 30.0), gaps=(0.0, 0.3)),
-    "non_enhancing": Archetype(0.16, (8.0, 130.0), (2.0, 50.0), None, site="anywhere", fluid=(0.0, 0.2)),
-    "faint": Archetype(0.07, (8.0, 110.0), (5.0, 60.0), (1.2, 3.0), gaps=(0.4, 0.9), site="anywhere"),
+    "ring": Archetype(0.38, (4.0, 95.0), (8.0, 140.0), (1.8, 6.5)),
+    "solid": Archetype(0.11, (1.5, 60.0), (5.0, 110.0), (8.0, 30.0), gaps=(0.0, 0.3)),
+    "non_enhancing": Archetype(0.10, (8.0, 130.0), (2.0, 50.0), None, site="anywhere", fluid=(0.0, 0.2)),
+    "faint": Archetype(0.06, (8.0, 110.0), (5.0, 60.0), (1.2, 3.0), gaps=(0.4, 0.9), site="anywhere"),
     "oedematous": Archetype(0.11, (0.6, 6.0), (30.0, 150.0), (1.5, 5.0), gaps=(0.0, 0.4)),
     "multifocal": Archetype(0.08, (3.0, 40.0), (8.0, 80.0), (1.8, 6.0), foci=(2, 4)),
     "base": Archetype(0.05, (4.0, 70.0), (5.0, 80.0), (1.8, 6.0), site="base"),
@@ -85,7 +85,7 @@ def draw_tumour_of(kind: Archetype, rng: np.random.Generator) -> TumourPlan:
     count = int(rng.integers(kind.foci[0], kind.foci[1] + 1))
     return TumourPlan(
         foci=(main, *(satellite(rng, main) for _ in range(count - 1))),
-        lobulation=float(rng.uniform(0.0, 1.0)),
+        lobulation=float(rng.uniform(0.0, 1.0) ** 2),
         rim_variation=float(rng.uniform(0.1, 0.7)),
         gaps=float(rng.uniform(*kind.gaps)),
         bleeding=bool(rng.random() < kind.bleeding),

@@ -56,6 +56,7 @@ class Look:
         soak: how much of oedema's signal is its own; the rest is that of the tissue that it soaks.
         soft_mm: standard deviation of the oedema's margin, beyond the scanner's own blur.
         unevenness: of tumour tissue, relative to the usual.
+        fading: log standard deviation of enhancement from place to place.
         gamma: exponent on the scan, its white matter held.
         ceiling: quantile of the brain at which the scan is cut off, as stretched intensities are.
         shift_mm: misregistration along each axis.
@@ -76,6 +77,7 @@ class Look:
     soak: float = 0.75
     soft_mm: float = 0.0
     unevenness: float = 1.0
+    fading: float = 0.0
     gamma: float = 1.0
     ceiling: float = 1.0
     shift_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)

@@ -21,6 +21,10 @@ from glioseg.data.phantom.plan import HeadPlan, TumourPlan
 from glioseg.data.phantom.tumour import CAVITY, ED, ET, NCR
 
 
+_GENEROUS = 1.6
+"""Makes a soft margin fade inside the label, where half of it would lie outside."""
+
+
 @dataclass(frozen=True)
 class Scene:
     """What every modality of a case shares, each map (D, H, W).
@@ -128,6 +132,8 @@ def _signal(look: Look, scene: Scene) -> Float32[NDArray, "d h w"]:
     for value, name, rough in ((NCR, "ncr", 0.08), (ET, "et", 0.12)):
         inside = scene.labels == value
         tissue[inside] = s[name] * (1 + rough * look.unevenness * scene.texture[inside])
+    if look.fading:
+        tissue[scene.labels == ET] *= np.exp(look.fading * scene.patches[scene.labels == ET])
     tissue[scene.fluid] = s["fluid"]
     tissue[scene.labels == CAVITY] = s["csf"]
     tissue *= (1 + look.blood * scene.blood) * (1 + look.flow * scene.vessels)
@@ -138,11 +144,11 @@ def _signal(look: Look, scene: Scene) -> Float32[NDArray, "d h w"]:
 def _with_oedema(
     healthy: Float32[NDArray, "d h w"], oedema: Float32[NDArray, "d h w"], look: Look, scene: Scene
 ) -> Float32[NDArray, "d h w"]:
-    """Healthy tissue with the oedema in it, whose margin may be soft."""
+    """Healthy tissue with the oedema in it, whose margin may be soft: raters draw it where it ends."""
     if not look.soft_mm:
         return np.where(scene.labels == ED, oedema, healthy)
     share = scene.anatomy.canvas.blurred((scene.labels > 0).astype(np.float32), look.soft_mm)
-    share *= 1 - scene.anatomy.csf
+    share = share**_GENEROUS * (1 - scene.anatomy.csf)
     return np.asarray(healthy + share * (oedema - healthy))
 
 
