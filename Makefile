@@ -42,7 +42,7 @@ ui: here  ## MLflow on the runs, http://127.0.0.1:5000
 	@echo "  trainings  $(UI)/#/experiments/2/runs?workflowType=machine_learning"
 	@echo "  test Dice  $(UI)/#/experiments/3/runs?workflowType=machine_learning"
 	@echo "  models     $(UI)/#/models?workflowType=machine_learning"
-	@$(call locate,tracking) mlflow ui --backend-store-uri "$$uri" --host 127.0.0.1 --port 5000 --workers 1
+	@$(call locate,tracking) MLFLOW_BACKEND_STORE_URI="$$uri" mlflow ui --host 127.0.0.1 --port 5000 --workers 1
 
 studies: $(READY)  ## Optuna's dashboard on the studies, http://127.0.0.1:8080
 	$(call locate,studies) optuna-dashboard "$$uri" --host 127.0.0.1 --port 8080

@@ -84,7 +84,7 @@ def _trained(size: Size, options: Options) -> Path:
     changes = {
         "network": network,
         "train": train | {"outputs": ["segmentation"]},
-        "inference": {"min_et_ml": [0], "min_component_ml": [0], "mirror": False},
+        "inference": {"threshold": [0.5], "min_et_ml": [0], "min_component_ml": [0], "mirror": False},
     }
 
     def make() -> Row:

@@ -47,10 +47,11 @@ def main() -> None:
         metrics=settled.calibration,
     )
     write_whole(RECORD, json.dumps({"run_id": run_id, "model_id": model_id}, indent=2).encode() + b"\n")
-    sizes = (
-        f"tumour from {settled.min_component_ml:g} ml on, enhancing tumour from {settled.min_et_ml:g} ml on"
+    chosen = (
+        f"tumour from probability {settled.threshold:g} and {settled.min_component_ml:g} ml on,"
+        f" enhancing tumour from {settled.min_et_ml:g} ml on"
     )
-    print(f"settle: {sum(map(len, unseen))} validation cases chose: {sizes}")
+    print(f"settle: {sum(map(len, unseen))} validation cases chose: {chosen}")
 
 
 if __name__ == "__main__":

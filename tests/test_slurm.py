@@ -20,6 +20,7 @@ OPTIONS = {
     "job_extra_directives": ["--gres=gpu:1"],
 }
 SBATCH = """#!/bin/sh
+[ "$1" = --test-only ] && exit
 cp "$1" job.sh
 setsid sh job.sh > worker.log 2>&1 &
 echo $! >> started
@@ -81,6 +82,19 @@ def test_a_machine_without_slurm_says_so(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ClusterError, match=r"^compute\.cluster: slurm expects the command `sbatch`"):
         Cluster("slurm", workers=1, slurm=OPTIONS).map(abs, [1], title="count")
+
+
+def test_a_job_that_slurm_refuses_is_one_line(monkeypatch, tmp_path):
+    script = """#!/bin/sh
+echo "sbatch: error: invalid partition specified: long" >&2
+exit 1
+"""
+    (tmp_path / "sbatch").write_text(script)
+    (tmp_path / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", os.pathsep.join([str(tmp_path), os.environ["PATH"]]))
+    with pytest.raises(ClusterError) as error:
+        Cluster("slurm", workers=1, slurm=OPTIONS).map(abs, [1], title="count")
+    assert str(error.value) == "compute.slurm: sbatch: error: invalid partition specified: long"
 
 
 @pytest.mark.parametrize(

@@ -65,9 +65,11 @@ def mlflow(project):
     from servers import free_port, server
 
     port = free_port()
-    words = ["mlflow", "ui", "--backend-store-uri", Lab(project.root).tracking_uri]
-    words += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    with server(words, port=port, ready="health", MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false") as address:
+    words = ["mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    store = {"MLFLOW_BACKEND_STORE_URI": Lab(project.root).tracking_uri}
+    with server(
+        words, port=port, ready="health", MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false", **store
+    ) as address:
         yield address
 
 

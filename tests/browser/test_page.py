@@ -163,7 +163,11 @@ def test_a_folder_that_is_dropped_is_opened_to_its_last_file(browser, segmenting
 @pytest.mark.parametrize(
     ("status", "body", "words"),
     [
-        (503, '{"error": {"code": "busy", "message": "8 requests wait"}}', "8 requests wait. Try again in 9 s."),
+        (
+            503,
+            '{"error": {"code": "busy", "message": "8 requests wait"}}',
+            "8 requests wait. Try again in 9 s.",
+        ),
         (503, "<h1>from a proxy</h1>", "The service is busy. Try again in 9 s."),
         (504, "<h1>from a proxy</h1>", "The service took longer than it allows itself. Try again in 9 s."),
     ],

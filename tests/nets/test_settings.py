@@ -8,7 +8,9 @@ from tests.models import TRUSTING, make_settings
 from tests.toys import make_network, make_train
 
 CROP = Crop(margin_vox=3, spacings_mm=(1,), on_the_fly=False)
-INFERENCE = Inference(memory_gb=4, overlap=0.25, mirror=True, min_et_ml=(0.0,), min_component_ml=(0.0,))
+INFERENCE = Inference(
+    memory_gb=4, overlap=0.25, mirror=True, threshold=(0.5,), min_et_ml=(0.0,), min_component_ml=(0.0,)
+)
 
 
 @pytest.mark.parametrize(("precision", "value_bytes"), [("float32", 4), ("bfloat16", 2)])

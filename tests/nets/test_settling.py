@@ -13,7 +13,12 @@ from glioseg.params.sections import Inference
 from tests.models import Formula, make_settings
 
 INFERENCE = Inference(
-    memory_gb=5, overlap=0.5, mirror=False, min_et_ml=(0.0, 0.002, 0.02), min_component_ml=(0.0, 0.002)
+    memory_gb=5,
+    overlap=0.5,
+    mirror=False,
+    threshold=(0.2, 0.5, 0.8),
+    min_et_ml=(0.0, 0.002, 0.02),
+    min_component_ml=(0.0, 0.002),
 )
 
 
@@ -60,6 +65,17 @@ def test_sizes_drop_what_is_false_and_keep_what_is_true():
 def test_where_nothing_helps_the_answer_stays_as_it_is():
     chosen = settle([(ANSWER, [GOOD])], make_settings(), inference=INFERENCE, learned=[])
     assert (chosen.min_et_ml, chosen.min_component_ml) == (0.02, 0.0)
+
+
+@pytest.mark.parametrize(("true", "expected"), [(1.0, 0.2), (0.0, 0.5)])
+def test_the_threshold_is_that_with_the_best_dice(true, expected):
+    """Half of the tumour has probability 0.3; it is all tumour, or none of it."""
+    regions = np.full((*SHAPE, 3), 0.02)
+    regions[:4], regions[4:8] = 0.6, 0.3
+    label = np.zeros(SHAPE, np.uint8)
+    label[: 8 if true else 4] = 3
+    chosen = settle([(ANSWER, [Case(regions, label)])], make_settings(), inference=INFERENCE, learned=[])
+    assert chosen.threshold == expected
 
 
 def test_temperatures_and_errors_are_those_of_all_members_cases():

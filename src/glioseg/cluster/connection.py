@@ -2,9 +2,11 @@
 
 import json
 import shutil
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 from distributed import Client
@@ -58,7 +60,7 @@ def start_slurm(options: Mapping[str, Any], *, workers: int) -> Iterator[Client]
         workers: how many.
 
     Raises:
-        ClusterError: options that SLURMCluster does not take, or no Slurm.
+        ClusterError: options that SLURMCluster or Slurm does not take, or no Slurm.
     """
     with Client(_workers(json.dumps(options), workers), set_as_default=False) as client:
         client.wait_for_workers(1)
@@ -71,9 +73,25 @@ def _workers(options: str, workers: int) -> Any:
     if not shutil.which("sbatch"):
         raise ClusterError("compute.cluster: slurm expects the command `sbatch` on this machine, got none")
     cluster = slurm_cluster(json.loads(options))
+    _try(cluster.job_script())
     cluster.scale(workers)
     print(f"Slurm was asked for {workers} workers: waiting for the first", flush=True)
     return cluster
+
+
+def _try(script: str) -> None:
+    """Let Slurm look at a job without taking it: a job refused later would be waited for without an end.
+
+    Raises:
+        ClusterError: Slurm refuses it, with what it says.
+    """
+    with NamedTemporaryFile("w", suffix=".sh") as file:
+        file.write(script)
+        file.flush()
+        words = ["sbatch", "--test-only", file.name]
+        tried = subprocess.run(words, capture_output=True, text=True, check=False)
+    if tried.returncode:
+        raise ClusterError(f"compute.slurm: {' '.join(tried.stderr.split()) or 'sbatch refused the job'}")
 
 
 def slurm_cluster(options: Mapping[str, Any]) -> Any:

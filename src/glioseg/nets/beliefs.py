@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, UInt8
 from numpy.typing import NDArray
 
-from glioseg.labels import REGIONS, labels_from_regions, regions_from_labels
+from glioseg.labels import REGIONS, regions_from_labels
 from glioseg.nets.calibration import calibrate
-from glioseg.nets.postprocess import LabelMap, clean
+from glioseg.nets.postprocess import LabelMap, final_labels
 
 if TYPE_CHECKING:
     from glioseg.nets.settings import Settings
@@ -41,12 +41,8 @@ def belief_of(
         settings: say how answers are cleaned and calibrated.
     """
     brain: NDArray[np.bool_] = np.logical_or.reduce(image != 0, axis=-1)
-    labels = clean(
-        labels_from_regions(np.where(brain[..., np.newaxis], regions, np.float32(0))),
-        min_component_ml=settings.min_component_ml,
-        min_et_ml=settings.min_et_ml,
-        voxel_ml=settings.spacing_mm**3 / 1000,
-    )
+    seen = np.where(brain[..., np.newaxis], regions, np.float32(0))
+    labels = final_labels(seen, settings, voxel_ml=settings.spacing_mm**3 / 1000)
     return believe(labels[brain], calibrate(regions[brain], settings.temperature)), labels
 
 

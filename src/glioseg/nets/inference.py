@@ -16,13 +16,12 @@ from glioseg.data.crop import Placement, crop_brain, crop_images, uncrop
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import Volume
 from glioseg.geometry import Shape3, downsample
-from glioseg.labels import labels_from_regions
 from glioseg.nets.beliefs import belief_of
 from glioseg.nets.calibration import calibrate
 from glioseg.nets.findings import Findings, Image
 from glioseg.nets.likeness import portrait
 from glioseg.nets.passes import examine
-from glioseg.nets.postprocess import clean
+from glioseg.nets.postprocess import final_labels
 from glioseg.nets.settings import ModelError, Settings
 from glioseg.nets.uncertainty import entropy_bits, mean_bits, region_volumes
 
@@ -53,7 +52,7 @@ class Segmenter:
         image, placement, seen = self._look(images)
         brain = crop_brain(images, placement)
         found = self._at_1_mm(seen, brain)
-        labels = self._labels(found, placement)
+        labels = final_labels(found.regions, self.settings, voxel_ml=_voxel_ml(placement))
         likely = calibrate(found.regions[brain], self.settings.temperature)
         entropy = np.zeros(brain.shape, np.float32)
         entropy[brain] = entropy_bits(likely)
@@ -79,7 +78,8 @@ class Segmenter:
         """Dense labels on the scan's own grid, 0 outside the brain: those of `answer`."""
         _, placement, seen = self._look(images)
         found = self._at_1_mm(seen, crop_brain(images, placement))
-        return uncrop(self._labels(found, placement), placement)
+        labels = final_labels(found.regions, self.settings, voxel_ml=_voxel_ml(placement))
+        return uncrop(labels, placement)
 
     def _look(self, images: Mapping[str, Volume]) -> tuple[Image, Placement, Findings]:
         """What the networks see, where its crop lies, and what they find, all at their own spacing."""
@@ -104,14 +104,6 @@ class Segmenter:
         belief, _ = belief_of(image, seen.regions, self.settings)
         expected = confidence.expected_dice(belief)
         return expected, confidence.doubts(expected, portrait(image, spacing_mm=self.settings.spacing_mm))
-
-    def _labels(self, found: Findings, placement: Placement) -> UInt8[NDArray, "d h w"]:
-        return clean(
-            labels_from_regions(found.regions),
-            min_component_ml=self.settings.min_component_ml,
-            min_et_ml=self.settings.min_et_ml,
-            voxel_ml=_voxel_ml(placement),
-        )
 
 
 def _voxel_ml(placement: Placement) -> float:

@@ -35,8 +35,9 @@ class Settings:
     `window_shape` (voxels at `spacing_mm`), `overlap`, `memory_gb`, `mirror`: as in `Inference`.
 
     `one_pass`: whether a whole crop may be seen at once where memory allows, see `settling`;
-    `min_et_ml`, `min_component_ml`: see `postprocess`; `temperature`, `calibration_error_before`,
-    `calibration_error_after`: of WT, TC and ET, see `calibration`; `volume_reach`: see `uncertainty`;
+    `threshold`, `min_et_ml`, `min_component_ml`: see `postprocess`; `temperature`,
+    `calibration_error_before`, `calibration_error_after`: of WT, TC and ET, see `calibration`;
+    `volume_reach`: see `uncertainty`;
     `confidence`: None where nobody has learned when to trust the network.
     """
 
@@ -52,6 +53,7 @@ class Settings:
     memory_gb: float
     mirror: bool
     one_pass: bool = True
+    threshold: float = 0.5
     min_et_ml: float = 0.0
     min_component_ml: float = 0.0
     temperature: Regions3 = (1.0, 1.0, 1.0)

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64
 from numpy.typing import NDArray
 
-from glioseg.labels import labels_from_regions, regions_from_labels
+from glioseg.labels import regions_from_labels
 from glioseg.nets.calibration import (
     Counts,
     calibration_error,
@@ -18,7 +17,7 @@ from glioseg.nets.calibration import (
     voxels_from,
 )
 from glioseg.nets.passes import examine, one_pass_fits
-from glioseg.nets.postprocess import choose_sizes, clean
+from glioseg.nets.postprocess import choose, clean, decide
 from glioseg.nets.settings import Regions3, Settings
 from glioseg.nets.spoiling import learn_confidence
 from glioseg.nets.uncertainty import POSSIBLE, SURE, choose_reach, doubt
@@ -39,13 +38,13 @@ ONE_PASS_MAY_COST = 0.005
 class _Record:
     """What is kept of one case, so that no case's probabilities stay in memory.
 
-    `counts`: see `count_logits`; `dice`, `voxels`: of the cleaned answer, for each choice of
-    `min_component_ml`, of `min_et_ml`, and region; `truth`: the true voxels of each region.
+    `counts`: see `count_logits`; `dice`, `voxels`: of the cleaned answer, for each choice of the threshold,
+    of `min_component_ml`, of `min_et_ml`, and region; `truth`: the true voxels of each region.
     """
 
     counts: Counts
-    dice: Float64[NDArray, "components ets 3"]
-    voxels: Float64[NDArray, "components ets 3"]
+    dice: Float64[NDArray, "thresholds components ets 3"]
+    voxels: Float64[NDArray, "thresholds components ets 3"]
     truth: Float64[NDArray, "3"]
 
 
@@ -59,10 +58,10 @@ def settle(
     """Choose everything that validation decides.
 
     A network that learned from patches meets other means and deviations in a whole crop: crops are
-    seen at once if that costs no more than `ONE_PASS_MAY_COST`. The sizes that count are those with the
-    best mean Dice over cases and regions (`choose_sizes`); then come each region's temperature, the reach of
-    its volume's interval, and when to trust an answer. All is chosen at the network's spacing, one network at
-    a time: no case is new to every member of a cross-validation.
+    seen at once if that costs no more than `ONE_PASS_MAY_COST`. The threshold and the sizes that count are
+    those with the best mean Dice over cases and regions (`postprocess.choose`); then come each region's
+    temperature, the reach of its volume's interval, and when to trust an answer. All is chosen at the
+    network's spacing, one network at a time: no case is new to every member of a cross-validation.
 
     Args:
         members: each network with the cases that it has not seen in training.
@@ -72,14 +71,15 @@ def settle(
     """
     settings = replace(settings, one_pass=_one_pass_will_do(members, settings))
     records = [_record(model, case, settings, inference) for model, cases in members for case in cases]
-    components, ets = inference.min_component_ml, inference.min_et_ml
-    dice = np.mean([record.dice for record in records], axis=(0, 3))
-    component, et = choose_sizes(dice, components=components, ets=ets)
-    chosen = (components.index(component), ets.index(et))
+    thresholds, components, ets = inference.threshold, inference.min_component_ml, inference.min_et_ml
+    dice = np.mean([record.dice for record in records], axis=(0, 4))
+    threshold, component, et = choose(dice, thresholds=thresholds, components=components, ets=ets)
+    chosen = (thresholds.index(threshold), components.index(component), ets.index(et))
     counts = np.sum([record.counts for record in records], axis=0)
     temperature = _regions(fit_temperature(region) for region in counts)
     settled = replace(
         settings,
+        threshold=threshold,
         min_et_ml=et,
         min_component_ml=component,
         temperature=temperature,
@@ -140,24 +140,25 @@ def _record(model: "keras.Model", case: "CroppedCase", settings: Settings, infer
 def _trials(
     regions: NDArray[np.float32], truth: NDArray[np.bool_], inference: "Inference", *, voxel_ml: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Dice and voxels of each region for every pair of sizes."""
+    """Dice and voxels of each region for every threshold and pair of sizes."""
     from glioseg.nets.validation import hard_dice  # Keras is loaded already where there is a network
 
-    labels = labels_from_regions(regions)
-    sizes = list(product(inference.min_component_ml, inference.min_et_ml))
-    dice, voxels = np.zeros((len(sizes), 3)), np.zeros((len(sizes), 3))
-    for row, (component, et) in enumerate(sizes):
-        kept = clean(labels, min_component_ml=component, min_et_ml=et, voxel_ml=voxel_ml)
-        answer = regions_from_labels(kept)
-        dice[row], voxels[row] = hard_dice(truth, answer), answer.sum(axis=(0, 1, 2))
-    shape = (len(inference.min_component_ml), len(inference.min_et_ml), 3)
-    return dice.reshape(shape), voxels.reshape(shape)
+    choices = (inference.threshold, inference.min_component_ml, inference.min_et_ml)
+    dice, voxels = (np.zeros((*map(len, choices), 3)) for _ in range(2))
+    for t, threshold in enumerate(inference.threshold):
+        labels = decide(regions, threshold)
+        for c, component in enumerate(inference.min_component_ml):
+            for e, et in enumerate(inference.min_et_ml):
+                kept = clean(labels, min_component_ml=component, min_et_ml=et, voxel_ml=voxel_ml)
+                answer = regions_from_labels(kept)
+                dice[t, c, e], voxels[t, c, e] = hard_dice(truth, answer), answer.sum(axis=(0, 1, 2))
+    return dice, voxels
 
 
 def _reach(
     records: Sequence[_Record],
     region: int,
-    chosen: tuple[int, int],
+    chosen: tuple[int, int, int],
     temperature: float,
     *,
     voxel_ml: float,

@@ -148,6 +148,7 @@ class Inference(Section):
     memory_gb: Positive
     overlap: Annotated[float, Field(ge=0, lt=1)]
     mirror: bool
+    threshold: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(min_length=1)]
     min_et_ml: Volumes
     min_component_ml: Volumes
 

@@ -20,7 +20,6 @@ from glioseg.data.phantom.looks import Look
 from glioseg.data.phantom.plan import HeadPlan, TumourPlan
 from glioseg.data.phantom.tumour import CAVITY, ED, ET, NCR
 
-
 _GENEROUS = 1.6
 """Makes a soft margin fade inside the label, where half of it would lie outside."""
 
