@@ -45,7 +45,7 @@ class Size:
     tasks: int
 
 
-FULL, SMOKE = Size(16, {8: 3, 32: 2, 128: 2}, 100_000), Size(2, {2: 1, 4: 1}, 1_000)
+FULL, SMOKE = Size(16, {8: 3, 32: 2, 128: 1}, 100_000), Size(2, {2: 1, 4: 1}, 1_000)
 
 
 def run(options: Options) -> Result:
