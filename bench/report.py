@@ -38,18 +38,22 @@ def _section(title: str, record: dict[str, Any]) -> str:
 
 
 def _tables(rows: Sequence[Row]) -> list[str]:
-    """Rows that say nothing of what those before them say begin a table of their own.
+    """Rows that have no more than half of their columns in common begin a table of their own.
 
-    >>> _tables([{"a": 1, "b": 2}, {"a": 3}, {"a": 4, "c": 5}])[-4:]
-    ['| a | c |', '| --- | --- |', '| 4 | 5 |', '']
+    >>> _tables([{"a": 1, "b": 2}, {"a": 3}, {"a": 4, "c": 5, "d": 6}])[-4:]
+    ['| a | c | d |', '| --- | --- | --- |', '| 4 | 5 | 6 |', '']
     """
     kinds: list[list[Row]] = []
     for row in rows:
-        if kinds and (row.keys() <= kinds[-1][0].keys() or kinds[-1][0].keys() <= row.keys()):
+        if kinds and _alike(row, kinds[-1][0]):
             kinds[-1].append(row)
         else:
             kinds.append([row])
     return [line for kind in kinds for line in (*table(kind), "")]
+
+
+def _alike(row: Row, other: Row) -> bool:
+    return 2 * len(row.keys() & other.keys()) > min(len(row), len(other))
 
 
 def table(rows: Sequence[Row]) -> list[str]:
