@@ -49,6 +49,7 @@ def test_the_sample_is_shown_segmented_and_measured(browser, segmenting, shoot):
         assert low <= float(cells[1]) <= high
         assert float(cells[3]) == pytest.approx(answer["confidence"][region], abs=6e-3)
         assert float(cells[4]) == pytest.approx(2 * (mine & true).sum() / (mine.sum() + true.sum()), abs=6e-4)
+    assert page.evaluate("(box => box.scrollWidth <= box.clientWidth)(document.getElementById('answer'))")
     badge = page.locator(".badge").inner_text()
     assert badge == ("▲ Low confidence" if answer["doubt"] else "✓ No sign of low confidence")
     for reason in answer["doubt"]:

@@ -1,5 +1,7 @@
 """The cohort that teaches: kinds of glioma, wide looks, and cases that are drawn as training reads them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -90,6 +92,38 @@ def test_wide_looks_vary_more_than_typical_ones():
             for plans in (PLANS, typical)
         )
         assert wide > 1.2 * narrow
+
+
+def ring_seen(modality, **look):
+    """The same ring on a still scanner, with this look of one modality; its labels."""
+    plan_rng, *rngs = np.random.default_rng(3).spawn(4)
+    plan = draw_randomised_plan(plan_rng, "ring")
+    still = {"noise": 0.0, "shading": 0.0, "thickness_mm": 1.0, "blur_mm": 0.3, "gamma": 1.0, "ceiling": 1.0}
+    seen = replace(plan.looks[modality], shift_mm=(0.0, 0.0, 0.0), **(still | look))
+    case = draw(replace(plan, looks=plan.looks | {modality: seen}), rngs=rngs, canvas=COARSE)
+    return case.images[modality].astype(float), case.labels
+
+
+def test_a_soft_margin_fades_inside_the_label():
+    (hard, labels), (soft, _) = (ring_seen("flair", soft_mm=mm) for mm in (0.0, 2.5))
+    lost, gained = (hard - soft)[labels == ED].sum(), (soft - hard)[labels == 0].sum()
+    # A margin that is only blurred gains outside what it loses inside: 1.09 here.
+    assert 0 < gained < 0.6 * lost
+
+
+def test_enhancement_that_fades_differs_from_place_to_place_and_nothing_else_does():
+    (even, labels), (fading, _) = (ring_seen("t1ce", fading=f) for f in (0.0, 0.4))
+    spread = [np.std(np.log(image[labels == ET])) for image in (even, fading)]
+    assert spread[1] > 2 * spread[0]
+    far = ndimage.binary_dilation(labels == ET, iterations=4)  # beyond the scanner's blur
+    np.testing.assert_array_equal(even[~far], fading[~far])
+
+
+def test_wide_looks_enhance_from_faint_to_bright():
+    signals = [plan.looks["t1ce"].signal["et"] for plan in PLANS if plan.looks["t1ce"].fading]
+    assert min(signals) < 1.4
+    assert max(signals) > 2.8
+    assert all(1.3 <= signal <= 3.0 for signal in signals)
 
 
 @pytest.mark.parametrize("preset", ["typical", "domain_randomised"])
