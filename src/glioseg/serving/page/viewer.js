@@ -72,7 +72,7 @@ export class Viewer {
     this.#nv = new Niivue({
       backColor: [0, 0, 0, 1], crosshairColor: [0.3, 0.9, 0.4, 0.7], fontColor: [0.95, 0.95, 0.75, 1],
       isRadiologicalConvention: true, sagittalNoseLeft: true, showAllOrientationMarkers: true,
-      multiplanarLayout: MULTIPLANAR_TYPE.GRID, multiplanarShowRender: SHOW_RENDER.ALWAYS, multiplanarPadPixels: 10, crosshairGap: 12, crosshairWidth: 0.6, isOrientCube: true,
+      multiplanarLayout: MULTIPLANAR_TYPE.GRID, multiplanarShowRender: SHOW_RENDER.ALWAYS, multiplanarPadPixels: 10, crosshairGap: 12, crosshairWidth: 1.5, isOrientCube: true,
       dragAndDropEnabled: false, logLevel: "error", loadingText: "",
     });
     this.#nv.setMouseEventConfig({ leftButton: { primary: DRAG_MODE.crosshair }, rightButton: DRAG_MODE.windowing, centerButton: DRAG_MODE.pan });
