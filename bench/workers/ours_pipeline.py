@@ -9,8 +9,9 @@ import keras
 from ours_build import Changes, changed, compiled
 from serve import serve
 
-from glioseg.data.patches import patch_threads
+from glioseg.data.patches import patch_makers
 from glioseg.data.store import open_cases
+from glioseg.nets.devices import spare_cores
 from glioseg.nets.training import Plan, examples
 
 STATE = {}
@@ -72,9 +73,16 @@ def batch_alone(*, batches: int) -> float:
 
 
 def _examples(plan: Plan, start: int):
-    with patch_threads() as threads:
+    workers = spare_cores()
+    with patch_makers(plan.cases, workers=workers) as makers:
         yield from examples(
-            plan.network, plan.train, plan.cases, outputs=plan.outputs, start=start, threads=threads
+            plan.network,
+            plan.train,
+            plan.cases,
+            outputs=plan.outputs,
+            start=start,
+            makers=makers,
+            ahead=workers,
         )
 
 

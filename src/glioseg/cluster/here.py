@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -27,16 +28,20 @@ def each_here(
         workers: how many; None: one a CPU core that this process may use.
     """
     count = min(workers or cores(), len(items))
-    with _pool(count, threads=threads) as pool:
-        places = {pool.submit(work, item): place for place, item in enumerate(items)}
+    with pool(count, threads=threads) as crew:
+        places = {crew.submit(work, item): place for place, item in enumerate(items)}
         try:
             for done in track(as_completed(places), title=title, total=len(places)):
                 yield places[done], done.result()
         except BrokenProcessPool:
             raise ClusterError(f"{title}: a worker process was killed; is the memory full?") from None
         except BaseException:
-            pool.shutdown(cancel_futures=True)
+            crew.shutdown(cancel_futures=True)
             raise
+
+
+def _nothing() -> None:
+    """What a worker begins with where nothing else is asked for."""
 
 
 def cores() -> int:
@@ -44,8 +49,23 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _pool(count: int, *, threads: bool) -> Executor:
+def pool(count: int, *, threads: bool, initializer: Callable[[], None] = _nothing) -> Executor:
+    """So many threads, or processes that end with this one; each begins by calling `initializer`."""
     if threads:
-        return ThreadPoolExecutor(count)
+        return ThreadPoolExecutor(count, initializer=initializer)
     # "spawn" gives the same clean workers everywhere; "fork" breaks once threads run.
-    return ProcessPoolExecutor(count, multiprocessing.get_context("spawn"))
+    spawn = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(count, spawn, initializer=_begin, initargs=(initializer,))
+
+
+def _begin(initializer: Callable[[], None]) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    initializer()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent
+    parent.join()
+    os._exit(1)

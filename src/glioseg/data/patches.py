@@ -3,7 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Executor, Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
@@ -15,6 +15,7 @@ from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from glioseg.cluster.here import pool
 from glioseg.data.augment import Augmentation
 from glioseg.data.half import widen
 from glioseg.data.store import CroppedCase, Voxels
@@ -39,9 +40,9 @@ class Batch:
 
 def sample_patch(
     rng: np.random.Generator,
-    case: CroppedCase,
+    volume: Voxels,
+    labels: Voxels,
     *,
-    spacing_mm: int,
     shape: Shape3,
     tumour_fraction: float,
 ) -> Patch:
@@ -53,19 +54,18 @@ def sample_patch(
 
     Args:
         rng: source of the draw.
-        case: a cropped case.
-        spacing_mm: which resolution to read.
-        shape: of the patch, in voxels at that resolution.
+        volume: the image of a cropped case, (D, H, W, 4).
+        labels: its dense labels, (D, H, W).
+        shape: of the patch, in voxels.
         tumour_fraction: chance that the patch is centred on tumour, if the case has any.
 
     Returns:
         The image (D, H, W, 4) float32 and its dense labels (D, H, W) uint8.
     """
-    volume, labels = case.open(spacing_mm)
     centre = None
     if rng.random() < tumour_fraction:
-        labels = labels[:]  # once: the patch lies in it
-        centre = _tumour_voxel(rng, labels)
+        labels = truth = labels[:]  # once: the patch lies in it
+        centre = _tumour_voxel(rng, truth)
     d, h, w = (
         _start(rng, n, size, None if centre is None else int(centre[axis]))
         for axis, (n, size) in enumerate(zip(labels.shape, shape, strict=True))
@@ -103,30 +103,35 @@ def read_window(array: Voxels, start: Shape3, shape: Shape3) -> NDArray[np.gener
 def sample_batch(step: int, cases: Sequence[CroppedCase], *, train: Train, spacing_mm: int) -> Batch:
     """The batch of one training step, the same whenever it is asked for.
 
-    Every case comes once before any comes again, in an order that changes with each round. Because
-    a step depends on nothing before it, training that was killed goes on with the same stream.
+    Every case comes once before any comes again, in an order that changes with each round; it is opened
+    once for all the patches that it gives to a batch. Because a step depends on nothing before it, training
+    that was killed goes on with the same stream.
 
     Args:
         step: training step, counted over all epochs.
         cases: the training cases.
-        train: seed, batch size, patch shape, tumour fraction, augmentation strength and modality dropout.
+        train: seed, batch size, patches of a case, patch shape, tumour fraction, augmentation strength and
+            modality dropout.
         spacing_mm: which resolution to read.
-
     """
     rng = np.random.default_rng([train.seed, step])
-    numbers = range(step * train.batch_size, (step + 1) * train.batch_size)
-    chosen = tuple(_case_in_turn(number, cases, train.seed) for number in numbers)
-    images, labels = zip(*(_augmented(rng, case, train, spacing_mm) for case in chosen), strict=True)
-    return Batch(np.stack(images), np.stack(labels), chosen)
+    count = train.batch_size // train.patches_per_case
+    chosen = [_case_in_turn(number, cases, train.seed) for number in range(step * count, (step + 1) * count)]
+    patches = [patch for case in chosen for patch in _patches(rng, case, train, spacing_mm)]
+    images, labels = zip(*patches, strict=True)
+    origins = tuple(case for case in chosen for _ in range(train.patches_per_case))
+    return Batch(np.stack(images), np.stack(labels), origins)
 
 
-def _augmented(rng: np.random.Generator, case: CroppedCase, train: Train, spacing_mm: int) -> Patch:
+def _patches(rng: np.random.Generator, case: CroppedCase, train: Train, spacing_mm: int) -> Iterator[Patch]:
+    volume, labels = case.open(spacing_mm)
+    for _ in range(train.patches_per_case):
+        yield _augmented(rng, volume, labels, train)
+
+
+def _augmented(rng: np.random.Generator, volume: Voxels, labels: Voxels, train: Train) -> Patch:
     image, label = sample_patch(
-        rng,
-        case,
-        spacing_mm=spacing_mm,
-        shape=train.patch_shape,
-        tumour_fraction=train.tumour_fraction,
+        rng, volume, labels, shape=train.patch_shape, tumour_fraction=train.tumour_fraction
     )
     augmentation = Augmentation.draw(
         rng, strength=train.augmentation_strength, modality_dropout=train.modality_dropout
@@ -142,41 +147,38 @@ def _case_in_turn(number: int, cases: Sequence[CroppedCase], seed: int) -> Cropp
 
 
 @contextmanager
-def patch_threads() -> Iterator[ThreadPoolExecutor]:
-    """Threads in which patches are made; at the end of the block none of them works any more.
+def patch_makers(cases: Sequence[CroppedCase], *, workers: int) -> Iterator[Executor]:
+    """What makes patches beside a training; at the end of the block none of it works any more.
 
-    They step back where training wants the core.
+    Reading takes threads: NumPy and Blosc2 release the interpreter's lock. Cases without files are drawn
+    as they are opened, which holds the lock, so that takes processes. Both step back where training wants
+    the core.
     """
-    pool = ThreadPoolExecutor(_workers(), thread_name_prefix="patches", initializer=_step_back)
+    makers = pool(workers, threads=bool(cases[0].files), initializer=_step_back)
     try:
-        yield pool
+        yield makers
     finally:
-        pool.shutdown(cancel_futures=True)
+        makers.shutdown(cancel_futures=True)
 
 
-def prefetch(make: Callable[[int], T], *, start: int, threads: ThreadPoolExecutor) -> Iterator[T]:
-    """Yield make(start), make(start + 1), … ahead of need, for as long as the threads take work.
+def prefetch(make: Callable[[int], T], *, start: int, makers: Executor, ahead: int) -> Iterator[T]:
+    """Yield make(start), make(start + 1), … for as long as the makers take work, so many ahead of need.
 
-    NumPy and Blosc2 release the interpreter's lock, so this keeps reading off the training's path.
     Meanwhile a product of matrices takes one core: its threads would wait for those of the training.
     """
-    ahead: deque[Future[T]] = deque()
+    begun: deque[Future[T]] = deque()
     with threadpool_limits(1, user_api="blas"):
         for step in count(start):
             try:  # Keras asks for more than it trains on: by then the threads may be gone
-                ahead.append(threads.submit(make, step))
+                begun.append(makers.submit(make, step))
             except RuntimeError:
                 return
-            if len(ahead) > _workers():
+            if len(begun) > ahead:
                 try:
-                    made = ahead.popleft().result()
+                    made = begun.popleft().result()
                 except CancelledError:
                     return
                 yield made
-
-
-def _workers() -> int:
-    return max(1, len(os.sched_getaffinity(0)) // 2)
 
 
 def _step_back() -> None:

@@ -10,16 +10,18 @@ from shutil import copy
 import pandas as pd
 
 from glioseg import builtin
+from glioseg.cluster import Cluster
 from glioseg.data.phantom.stream import HeldCase, Stream
 from glioseg.data.terms import CONTRACT
 from glioseg.files import replaced_whole, write_whole
 from glioseg.lab.addresses import Lab
 from glioseg.lab.curves import draw_curves
-from glioseg.lab.lineage import Commit, commit, sha256, sha256_files
+from glioseg.lab.lineage import commit, sha256, sha256_files
 from glioseg.lab.tracking import connect
 from glioseg.lab.training_run import training_run
+from glioseg.nets.devices import computed_by
 from glioseg.nets.inference import MODEL_FILE, load_networks
-from glioseg.params.pretraining import Piece, Pretraining
+from glioseg.params.pretraining import Course, Piece, Pretraining
 from glioseg.params.sections import Phantom
 
 LOCK, REPORTS = Path("requirements.lock"), Path("reports/pretrain")
@@ -44,23 +46,31 @@ class Trained:
 
 
 def origin_now() -> dict[str, object]:
-    """The commit that runs, whether files differ from it, and the hash of its environment's lock."""
-    code: Commit = commit()
-    return asdict(code) | {"environment": sha256_files([LOCK])}
+    """The commit that runs, whether files differ from it, the hash of its lock, and what computes."""
+    return asdict(commit()) | {"environment": sha256_files([LOCK]), "computed_by": computed_by()}
 
 
-def train_pieces(plan: Pretraining, lab: Lab) -> list[Trained]:
-    """Train the pieces that are not done yet, each from the weights of the one before."""
-    held, done = draw_validation(plan), list[Trained]()
-    for piece in plan.pieces:
-        done.append(_train(plan, piece, lab, held, init=done[-1].weights if done else None))
+def train_both(plan: Pretraining, lab: Lab) -> tuple[list[Trained], list[Trained]]:
+    """Train the pieces of both networks that are not done yet: of `whole_brain`, then of `detail`."""
+    whole = train_course(plan, plan.whole_brain, lab, init=None)
+    begins_as = plan.detail.begins_as
+    return whole, train_course(
+        plan, plan.detail, lab, init=whole[begins_as - 1].weights if begins_as else None
+    )
+
+
+def train_course(plan: Pretraining, course: Course, lab: Lab, *, init: Path | None) -> list[Trained]:
+    """Train the pieces of a network that are not done yet, each from the weights of the one before."""
+    done: list[Trained] = []
+    for piece in course.pieces:
+        done.append(_train(plan, course, piece, lab, init=done[-1].weights if done else init))
     return done
 
 
-def draw_validation(plan: Pretraining) -> list[HeldCase]:
+def draw_validation(plan: Pretraining, spacing_mm: int) -> list[HeldCase]:
     """The patients that no piece learns from."""
-    spacing_mm = plan.network.spacing_mm
-    return [HeldCase.draw(case, spacing_mm) for part in plan.validation for case in stream(part)]
+    cases = [case for part in plan.validation for case in stream(part)]
+    return Cluster().map(partial(HeldCase.draw, spacing_mm=spacing_mm), cases, title="draw validation")
 
 
 def stream(part: Phantom) -> Stream:
@@ -68,22 +78,22 @@ def stream(part: Phantom) -> Stream:
     return Stream(part.cases, part.seed, part.preset)
 
 
-def _train(
-    plan: Pretraining, piece: Piece, lab: Lab, held: Sequence[HeldCase], *, init: Path | None
-) -> Trained:
-    key = piece_key(plan, piece, init)
+def _train(plan: Pretraining, course: Course, piece: Piece, lab: Lab, *, init: Path | None) -> Trained:
+    key = piece_key(plan, course, piece, init)
     done = Trained(lab.folder / "pretrained" / f"{key}.keras")
     if done.weights.exists():
         return done
     from glioseg.nets.folds import Part, fit_members
 
-    (cases, train), params = plan.of_piece(piece), plan.model_dump(mode="json")
+    (cases, network, train), params = plan.of_piece(course, piece), plan.model_dump(mode="json")
+    held = draw_validation(plan, network.spacing_mm)
     count = {"train": cases.cases, "validation": len(held)}
-    state, name = lab.state(key), f"built-in, piece {plan.pieces.index(piece) + 1}"
+    place = course.pieces.index(piece) + 1
+    state, name = lab.state(key), f"built-in, {network.spacing_mm} mm, piece {place}"
     with training_run(connect(lab), state=state, name=name, params=params, cases=[count]) as log:
         members = fit_members(
             [Part(stream(cases), held)],
-            network=plan.network,
+            network=network,
             train=train,
             state=state,
             follow=partial(log.fold, of=1),
@@ -99,10 +109,10 @@ def _train(
     return done
 
 
-def piece_key(plan: Pretraining, piece: Piece, init: Path | None) -> str:
+def piece_key(plan: Pretraining, course: Course, piece: Piece, init: Path | None) -> str:
     """The name of a piece: a hash of its settings, its patients and the weights that it starts from."""
-    cases, train = plan.of_piece(piece)
-    given = [part.model_dump_json() for part in (plan.network, train, cases)]
+    cases, network, train = plan.of_piece(course, piece)
+    given = [part.model_dump_json() for part in (network, train, cases)]
     return sha256(json.dumps([*given, sha256_files([init]) if init else None]).encode())
 
 

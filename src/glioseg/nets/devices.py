@@ -6,10 +6,12 @@ On TensorFlow the GPUs of this machine; on JAX the devices of all hosts that `ho
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from glioseg.cluster.here import cores
 from glioseg.nets.hosts import joined, own_share
 from glioseg.params.sections import Devices, Train
 
@@ -67,6 +69,28 @@ def shared_by(train: Train) -> list[str]:
 def used(train: Train) -> dict[str, str]:
     """What a training runs on, by name: how many devices, and which backend."""
     return {"devices": str(max(1, len(shared_by(train)))), "backend": backend()}
+
+
+def computed_by() -> str:
+    """The backend with its version, and the first device that it sees."""
+    name = backend()
+    if name == "tensorflow":
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+        kind = tf.config.experimental.get_device_details(gpus[0])["device_name"] if gpus else "CPU"
+    else:
+        import jax
+
+        kind = jax.local_devices()[0].device_kind
+    return f"{name} {version(name)}, {kind}"
+
+
+def spare_cores() -> int:
+    """How many of this machine's cores shall make patches: half of them, or nearly all beside a GPU."""
+    from glioseg.nets.precision import gpu_capability
+
+    return max(1, cores() - 1 if gpu_capability() else cores() // 2)
 
 
 def spread(train: Train) -> AbstractContextManager[object]:

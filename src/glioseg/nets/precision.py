@@ -23,7 +23,7 @@ def dtype_policy(precision: Precision) -> str:
 
 def has_bfloat16() -> bool:
     """Whether the device that Keras will use, GPU before CPU, has fast bfloat16."""
-    gpu = _gpu_capability()
+    gpu = gpu_capability()
     return gpu >= GPU_CAPABILITY if gpu else bool(CPU_FLAGS & cpu_flags())
 
 
@@ -35,14 +35,27 @@ def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
     return frozenset(next(lines, "").partition(":")[2].split())
 
 
-def _gpu_capability() -> tuple[int, int] | None:
-    """Compute capability of the first GPU; None without a GPU or without TensorFlow under Keras."""
-    if keras.backend.backend() != "tensorflow":
-        return None
+def gpu_capability() -> tuple[int, int] | None:
+    """Compute capability of the first NVIDIA GPU that Keras could use; None without one."""
+    find = {"tensorflow": _found_by_tensorflow, "jax": _found_by_jax}.get(keras.backend.backend())
+    return find() if find else None
+
+
+def _found_by_tensorflow() -> tuple[int, int] | None:
     import tensorflow as tf
 
     devices = tf.config.list_physical_devices("GPU")
     if not devices:
         return None
     major, minor = tf.config.experimental.get_device_details(devices[0])["compute_capability"]
+    return (major, minor)
+
+
+def _found_by_jax() -> tuple[int, int] | None:
+    import jax
+
+    first = jax.local_devices()[0]
+    if first.platform != "gpu":
+        return None
+    major, minor = map(int, first.compute_capability.split("."))
     return (major, minor)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,12 +13,12 @@ import keras
 from jaxtyping import Float32, Shaped
 from numpy.typing import NDArray
 
-from glioseg.data.patches import patch_threads, prefetch, sample_batch
+from glioseg.data.patches import patch_makers, prefetch, sample_batch
 from glioseg.data.store import CroppedCase
 from glioseg.geometry import check_patch
 from glioseg.nets import checkpoint
 from glioseg.nets.callbacks import Bookkeeping, OnEpoch, ProgressLines
-from glioseg.nets.devices import feed, spread
+from glioseg.nets.devices import feed, spare_cores, spread
 from glioseg.nets.hosts import require_same
 from glioseg.nets.losses import Loss, compile_losses
 from glioseg.nets.precision import dtype_policy
@@ -129,7 +129,8 @@ class Plan:
     @property
     def steps(self) -> int:
         """Steps an epoch; where params leave it open, each case is seen once."""
-        return self.train.steps_per_epoch or math.ceil(len(self.cases) / self.train.batch_size)
+        each = self.train.batch_size // self.train.patches_per_case
+        return self.train.steps_per_epoch or math.ceil(len(self.cases) / each)
 
     @property
     def metrics(self) -> dict[str, Loss]:
@@ -164,8 +165,10 @@ class Plan:
     def run(self, callbacks: list[keras.callbacks.Callback], epoch: int) -> None:
         """Train from the given epoch to the last."""
         batches = partial(examples, self.network, self.train, self.cases, outputs=self.outputs)
-        with patch_threads() as threads:  # what is under way must not reach into what is seeded next
-            begin = partial(batches, start=epoch * self.steps, threads=threads)
+        workers = spare_cores()
+        # What is under way must not reach into what is seeded next.
+        with patch_makers(self.cases, workers=workers) as makers:
+            begin = partial(batches, start=epoch * self.steps, makers=makers, ahead=workers)
             self.model.fit(
                 feed(begin, train=self.train),
                 initial_epoch=epoch,
@@ -193,11 +196,12 @@ def examples(
     *,
     outputs: Sequence[str],
     start: int,
-    threads: ThreadPoolExecutor,
+    makers: Executor,
+    ahead: int,
 ) -> Iterator[Example]:
     """Batches of images and the truth of each output from one training step on; see `patches.prefetch`."""
     make = partial(sample_batch, cases=cases, train=train, spacing_mm=network.spacing_mm)
-    for batch in prefetch(make, start=start, threads=threads):
+    for batch in prefetch(make, start=start, makers=makers, ahead=ahead):
         yield batch.images, targets(batch.labels, batch.cases, outputs=outputs, target=network.target)
 
 

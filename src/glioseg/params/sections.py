@@ -103,6 +103,7 @@ class Train(Section):
     epochs: Count
     steps_per_epoch: Count | None
     batch_size: Count
+    patches_per_case: Count
     devices: Devices
     patch_shape: Voxels3
     tumour_fraction: Fraction
@@ -124,6 +125,15 @@ class Train(Section):
     def _segments(self) -> "Train":
         if "segmentation" not in self.outputs or len(set(self.outputs)) < len(self.outputs):
             raise ValueError(f"outputs: expected segmentation, and each once, got {list(self.outputs)}")
+        return self
+
+    @model_validator(mode="after")
+    def _has_whole_cases(self) -> "Train":
+        if self.batch_size % self.patches_per_case:
+            raise ValueError(
+                f"patches_per_case: expected a number that divides batch_size {self.batch_size},"
+                f" got {self.patches_per_case}"
+            )
         return self
 
     @model_validator(mode="after")
