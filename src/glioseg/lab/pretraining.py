@@ -19,9 +19,10 @@ from glioseg.lab.curves import draw_curves
 from glioseg.lab.lineage import commit, sha256, sha256_files
 from glioseg.lab.tracking import connect
 from glioseg.lab.training_run import training_run
+from glioseg.nets.compact import deflate, round_to_half
 from glioseg.nets.devices import computed_by
-from glioseg.nets.inference import MODEL_FILE, load_networks
-from glioseg.params.pretraining import Course, Piece, Pretraining
+from glioseg.nets.inference import MODEL_FILE, load_networks, save_networks
+from glioseg.params.pretraining import Piece, Pretraining
 from glioseg.params.sections import Phantom
 
 LOCK, REPORTS = Path("requirements.lock"), Path("reports/pretrain")
@@ -50,27 +51,19 @@ def origin_now() -> dict[str, object]:
     return asdict(commit()) | {"environment": sha256_files([LOCK]), "computed_by": computed_by()}
 
 
-def train_both(plan: Pretraining, lab: Lab) -> tuple[list[Trained], list[Trained]]:
-    """Train the pieces of both networks that are not done yet: of `whole_brain`, then of `detail`."""
-    whole = train_course(plan, plan.whole_brain, lab, init=None)
-    begins_as = plan.detail.begins_as
-    return whole, train_course(
-        plan, plan.detail, lab, init=whole[begins_as - 1].weights if begins_as else None
-    )
-
-
-def train_course(plan: Pretraining, course: Course, lab: Lab, *, init: Path | None) -> list[Trained]:
-    """Train the pieces of a network that are not done yet, each from the weights of the one before."""
+def train_pieces(plan: Pretraining, lab: Lab) -> list[Trained]:
+    """Train the pieces that are not done yet, each from the weights of the one before."""
     done: list[Trained] = []
-    for piece in course.pieces:
-        done.append(_train(plan, course, piece, lab, init=done[-1].weights if done else init))
+    for piece in plan.pieces:
+        done.append(_train(plan, piece, lab, init=done[-1].weights if done else None))
     return done
 
 
-def draw_validation(plan: Pretraining, spacing_mm: int) -> list[HeldCase]:
+def draw_validation(plan: Pretraining) -> list[HeldCase]:
     """The patients that no piece learns from."""
     cases = [case for part in plan.validation for case in stream(part)]
-    return Cluster().map(partial(HeldCase.draw, spacing_mm=spacing_mm), cases, title="draw validation")
+    draw = partial(HeldCase.draw, spacing_mm=plan.network.spacing_mm)
+    return Cluster().map(draw, cases, title="draw validation")
 
 
 def stream(part: Phantom) -> Stream:
@@ -78,18 +71,17 @@ def stream(part: Phantom) -> Stream:
     return Stream(part.cases, part.seed, part.preset)
 
 
-def _train(plan: Pretraining, course: Course, piece: Piece, lab: Lab, *, init: Path | None) -> Trained:
-    key = piece_key(plan, course, piece, init)
+def _train(plan: Pretraining, piece: Piece, lab: Lab, *, init: Path | None) -> Trained:
+    key = piece_key(plan, piece, init)
     done = Trained(lab.folder / "pretrained" / f"{key}.keras")
     if done.weights.exists():
         return done
     from glioseg.nets.folds import Part, fit_members
 
-    (cases, network, train), params = plan.of_piece(course, piece), plan.model_dump(mode="json")
-    held = draw_validation(plan, network.spacing_mm)
+    (cases, network, train), params = plan.of_piece(piece), plan.model_dump(mode="json")
+    held = draw_validation(plan)
     count = {"train": cases.cases, "validation": len(held)}
-    place = course.pieces.index(piece) + 1
-    state, name = lab.state(key), f"built-in, {network.spacing_mm} mm, piece {place}"
+    state, name = lab.state(key), f"built-in, piece {plan.pieces.index(piece) + 1}"
     with training_run(connect(lab), state=state, name=name, params=params, cases=[count]) as log:
         members = fit_members(
             [Part(stream(cases), held)],
@@ -109,9 +101,9 @@ def _train(plan: Pretraining, course: Course, piece: Piece, lab: Lab, *, init: P
     return done
 
 
-def piece_key(plan: Pretraining, course: Course, piece: Piece, init: Path | None) -> str:
+def piece_key(plan: Pretraining, piece: Piece, init: Path | None) -> str:
     """The name of a piece: a hash of its settings, its patients and the weights that it starts from."""
-    cases, network, train = plan.of_piece(course, piece)
+    cases, network, train = plan.of_piece(piece)
     given = [part.model_dump_json() for part in (network, train, cases)]
     return sha256(json.dumps([*given, sha256_files([init]) if init else None]).encode())
 
@@ -121,12 +113,18 @@ def publish(plan: Pretraining, pieces: Sequence[Trained]) -> None:
     from glioseg.nets.settings import Settings
     from glioseg.nets.settling import settle
 
-    held, learned = draw_validation(plan), stream(plan.of_piece(plan.pieces[-1])[0])
+    cases, network, train = plan.of_piece(plan.pieces[-1])
     with replaced_whole(builtin.FOLDER) as aside:
         copy(pieces[-1].weights, aside / MODEL_FILE)
-        members = [(network, held) for network in load_networks(aside)]
-        untuned = Settings.untuned(plan.network, plan.train, plan.crop, plan.inference)
-        settle(members, untuned, inference=plan.inference, learned=learned).save(aside)
+        models = load_networks(aside)
+        for model in models:
+            round_to_half(model)
+        save_networks(aside, models)
+        deflate(aside / MODEL_FILE)
+        held = draw_validation(plan)
+        untuned = Settings.untuned(network, train, plan.crop, plan.inference)
+        members = [(model, held) for model in models]
+        settle(members, untuned, inference=plan.inference, learned=stream(cases)).save(aside)
         for name in WRITTEN_BY_HAND:
             copy(builtin.FOLDER / name, aside)
         copy(CONTRACT, aside)
@@ -140,7 +138,7 @@ def _record(plan: Pretraining, pieces: Sequence[Trained], last: pd.DataFrame) ->
     """What the model's lineage tells."""
     return {
         "settings": plan.model_dump(mode="json"),
-        "steps": sum(piece.epochs for piece in plan.pieces) * (plan.train.steps_per_epoch or 0),
+        "steps": sum(piece.epochs * piece.steps_per_epoch for piece in plan.pieces),
         "validation_dice": float(last["val_dice"].max()),
         "trained": [json.loads(piece.origin.read_text()) for piece in pieces],
         "settled": origin_now(),

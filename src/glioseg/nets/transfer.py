@@ -18,8 +18,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Transfer:
-    """Names of the layers whose weights were taken, of those among them that are wider here, and of the
-    others with the reason."""
+    """Which layers found weights, by name: `taken`, `widened` among them, and `left` with the reason."""
 
     taken: list[str]
     widened: list[str]
@@ -75,7 +74,7 @@ def _shapes(layer: keras.Layer) -> list[Shape]:
 
 
 def _fits(theirs: list[Shape], ours: list[Shape]) -> bool:
-    """Whether the numbers of feature maps, which the last two axes hold, are multiples, and all else equal."""
+    """Whether numbers of feature maps, which the last two axes hold, are multiples, and all else equal."""
     return len(theirs) == len(ours) and all(
         len(stored) == len(here)
         and stored[:-2] == here[:-2]
