@@ -122,3 +122,9 @@ def where(_: object) -> tuple[str, int]:
     """The folder and the process that it is called in; long enough for another worker to take part."""
     time.sleep(0.05)
     return os.getcwd(), os.getpid()
+
+
+def stay(mark: Path) -> None:
+    """Leave the number of this process, and go on for a minute."""
+    mark.write_text(str(os.getpid()))
+    time.sleep(60)

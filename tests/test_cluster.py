@@ -92,6 +92,21 @@ def test_ctrl_c_drops_what_has_not_begun(address, tmp_path):
     assert done == sum(mark.exists() for mark in marks) < len(marks)
 
 
+def test_processes_of_this_machine_end_when_who_asked_is_killed(tmp_path):
+    ask = (
+        "import sys; from pathlib import Path; from glioseg.cluster import Cluster;"
+        " from tests.clusters import stay;"
+        " Cluster(workers=1).map(stay, [Path(sys.argv[1])], title='stay')"
+    )
+    mark = tmp_path / "mark"
+    with running([sys.executable, "-c", ask, str(mark)], tmp_path / "log", {}) as asked:
+        until(lambda: mark.exists() and mark.read_text(), "a worker that stays")
+        there = Path("/proc", mark.read_text(), "stat")
+        assert there.exists()
+        asked.kill()
+        until(lambda: not there.exists() or there.read_text().rpartition(")")[2].split()[0] == "Z", "its end")
+
+
 def test_work_is_done_in_the_folder_of_who_asks(cluster, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folders = {folder for folder, _ in cluster.map(where, range(4), title="look")}

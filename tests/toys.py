@@ -18,6 +18,7 @@ TRAIN = {
     "epochs": 4,
     "steps_per_epoch": 3,
     "batch_size": 2,
+    "patches_per_case": 1,
     "devices": "auto",
     "patch_shape": (8, 8, 8),
     "tumour_fraction": 0.5,

@@ -12,7 +12,8 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from glioseg.data.crop import Placement
-from glioseg.data.patches import patch_threads, prefetch, sample_batch, sample_patch
+from glioseg.data.patches import patch_makers, prefetch, sample_batch, sample_patch
+from glioseg.data.phantom.stream import Stream
 from glioseg.data.store import StoredCase, write_case
 from glioseg.data.volumes import Grid
 from glioseg.geometry import Box
@@ -40,7 +41,7 @@ def case(tmp_path: Path) -> StoredCase:
 
 def draw(case: StoredCase, shape: tuple[int, int, int], fraction: float, seed: int = 0):
     rng = np.random.default_rng(seed)
-    return sample_patch(rng, case, spacing_mm=1, shape=shape, tumour_fraction=fraction)
+    return sample_patch(rng, *case.open(1), shape=shape, tumour_fraction=fraction)
 
 
 def position(image: np.ndarray) -> tuple[int, ...]:
@@ -119,9 +120,9 @@ def test_modalities_are_dropped_as_often_as_asked(case: StoredCase, tiny_train: 
     assert any(lacks(1.0))
 
 
-def test_prefetching_keeps_the_order_and_starts_where_asked() -> None:
-    with patch_threads() as threads:
-        made_ahead = prefetch(lambda step: step**2, start=3, threads=threads)
+def test_prefetching_keeps_the_order_and_starts_where_asked(case: StoredCase) -> None:
+    with patch_makers([case], workers=2) as makers:
+        made_ahead = prefetch(lambda step: step**2, start=3, makers=makers, ahead=2)
         assert list(islice(made_ahead, 5)) == [9, 16, 25, 36, 49]
     assert list(made_ahead) == []
 
@@ -130,29 +131,67 @@ def blas_threads() -> set[int]:
     return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
 
 
-def test_products_of_matrices_take_one_core_while_patches_are_made_ahead() -> None:
-    with threadpool_limits(2, user_api="blas"), patch_threads() as threads:
-        made_ahead = prefetch(lambda step: blas_threads(), start=0, threads=threads)
+def test_products_of_matrices_take_one_core_while_patches_are_made_ahead(case: StoredCase) -> None:
+    with threadpool_limits(2, user_api="blas"), patch_makers([case], workers=1) as makers:
+        made_ahead = prefetch(lambda step: blas_threads(), start=0, makers=makers, ahead=1)
         assert next(made_ahead) == {1}
         made_ahead.close()
         assert blas_threads() == {2}
 
 
-def priority() -> int:
+def priority(step: int = 0) -> int:
     return os.getpriority(os.PRIO_PROCESS, get_native_id())
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="threads share one priority")
-def test_patches_are_made_at_a_lower_priority_than_training_has() -> None:
+@pytest.mark.parametrize("drawn", [False, True])
+def test_patches_are_made_at_a_lower_priority_than_training_has(case: StoredCase, *, drawn: bool) -> None:
     before = priority()
-    with patch_threads() as threads:
-        assert next(prefetch(lambda step: priority(), start=0, threads=threads)) == min(before + 10, 19)
+    cases = Stream(2, 1, "typical") if drawn else [case]
+    with patch_makers(cases, workers=1) as makers:
+        assert next(prefetch(priority, start=0, makers=makers, ahead=1)) == min(before + 10, 19)
     assert priority() == before
 
 
-def test_an_error_while_prefetching_reaches_the_caller() -> None:
+def process(step: int) -> tuple[int, set[int]]:
+    return os.getpid(), blas_threads()
+
+
+def test_drawn_cases_are_opened_in_processes_of_a_core_each_and_stored_ones_here(case: StoredCase) -> None:
+    with patch_makers(Stream(2, 1, "typical"), workers=1) as makers:
+        there, threads = next(prefetch(process, start=0, makers=makers, ahead=1))
+    assert (there != os.getpid(), threads) == (True, {1})
+    with patch_makers([case], workers=1) as makers:
+        assert next(prefetch(process, start=0, makers=makers, ahead=1))[0] == os.getpid()
+
+
+def test_a_case_gives_a_batch_as_many_patches_as_asked_and_is_opened_once(
+    tmp_path: Path, tiny_train: MakeTrain
+) -> None:
+    cases = [write_numbered(tmp_path / str(i), np.zeros(SHAPE, np.uint8), offset=i) for i in range(2)]
+    opened = []
+    for one in cases:
+        plain = one.open
+        object.__setattr__(one, "open", lambda mm, one=one, plain=plain: opened.append(one) or plain(mm))
+    train = tiny_train(augmentation_strength=0.0, batch_size=6, patches_per_case=3)
+    batch = sample_batch(0, cases, train=train, spacing_mm=1)
+    assert sorted(one.name for one in opened) == ["0", "1"]
+    came = batch.images[:, 0, 0, 0, 1].astype(int).tolist()
+    assert came == [int(one.name) for one in batch.cases]
+    assert sorted(came) == [0, 0, 0, 1, 1, 1]
+    assert len({position(image) for image in batch.images}) > 2  # not the same patch three times
+
+
+def test_a_batch_has_whole_cases(tiny_train: MakeTrain) -> None:
+    with pytest.raises(
+        ValueError, match="patches_per_case: expected a number that divides batch_size 4, got 3"
+    ):
+        tiny_train(batch_size=4, patches_per_case=3)
+
+
+def test_an_error_while_prefetching_reaches_the_caller(case: StoredCase) -> None:
     def fail(step: int) -> int:
         raise OSError(f"step {step}")
 
-    with patch_threads() as threads, pytest.raises(OSError, match="step 0"):
-        next(prefetch(fail, start=0, threads=threads))
+    with patch_makers([case], workers=1) as makers, pytest.raises(OSError, match="step 0"):
+        next(prefetch(fail, start=0, makers=makers, ahead=1))

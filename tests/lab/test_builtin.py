@@ -49,7 +49,7 @@ def test_its_record_is_of_the_settings_that_the_repository_holds():
     record = json.loads((builtin.FOLDER / "pretraining.json").read_text())
     plan = load_pretraining(ROOT / "pipelines/pretrain.yaml")
     assert record["settings"] == plan.model_dump(mode="json")
-    assert record["steps"] == sum(piece.epochs for piece in plan.pieces) * plan.train.steps_per_epoch
+    assert record["steps"] == sum(piece.epochs * piece.steps_per_epoch for piece in plan.pieces)
     history = pd.read_csv(builtin.FOLDER / "history.csv")
     assert record["validation_dice"] == pytest.approx(history["val_dice"].max())
 
@@ -123,5 +123,5 @@ def test_its_chain_tells_how_it_was_trained(registered):
     assert links["git commit"].value.startswith(record["trained"][-1]["sha"]) or missing
     assert record["trained"][-1]["environment"] in links["environment"].value
     assert links["training"].value.startswith(
-        f"{plan.train.steps_per_epoch * sum(p.epochs for p in plan.pieces)} steps"
+        f"{sum(p.epochs * p.steps_per_epoch for p in plan.pieces)} steps"
     )

@@ -147,3 +147,14 @@ def test_a_batch_that_cannot_be_shared_stays_on_one_device(
     train = tiny_train(batch_size=3)
     assert isinstance(devices.spread(train), nullcontext)
     assert list(devices.feed(lambda: iter("abc"), train=train)) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("cores", "gpu", "spare"), [(8, None, 4), (8, (9, 0), 7), (1, None, 1), (1, (9, 0), 1)]
+)
+def test_beside_a_gpu_nearly_all_cores_make_patches(
+    cores: int, gpu: tuple[int, int] | None, spare: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "cores", lambda: cores)
+    monkeypatch.setattr("glioseg.nets.precision.gpu_capability", lambda: gpu)
+    assert devices.spare_cores() == spare

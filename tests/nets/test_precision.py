@@ -30,7 +30,7 @@ def test_auto_follows_the_device(
     monkeypatch: pytest.MonkeyPatch, flags: set[str], gpu: tuple[int, int] | None, policy: str
 ) -> None:
     monkeypatch.setattr(precision, "cpu_flags", lambda: frozenset(flags))
-    monkeypatch.setattr(precision, "_gpu_capability", lambda: gpu)
+    monkeypatch.setattr(precision, "gpu_capability", lambda: gpu)
     assert precision.dtype_policy("auto") == policy
 
 

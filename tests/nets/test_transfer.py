@@ -6,7 +6,9 @@ import keras
 import numpy as np
 import pytest
 
+from glioseg.nets import transfer
 from glioseg.nets.transfer import take_weights
+from glioseg.nets.unet import build_unet
 
 
 def network(hidden: int, out: str = "out") -> keras.Model:
@@ -58,3 +60,41 @@ def test_nothing_that_fits_is_an_error(stored: tuple[keras.Model, Path]) -> None
 def test_a_file_that_is_no_network_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"train\.init_from: .*nowhere\.keras: not a Keras model"):
         take_weights(network(5), tmp_path / "nowhere.keras")
+
+
+def unet(architecture: str, filters: int) -> keras.Model:
+    return build_unet(
+        architecture=architecture,
+        base_filters=filters,
+        depth=3,
+        dropout=0.1,
+        heads="plain",
+        deep_supervision="sum",
+        outputs=("segmentation", "grade"),
+    )
+
+
+@pytest.mark.parametrize("architecture", ["seed", "isensee", "nnunet"])
+def test_a_wider_network_begins_with_the_answers_of_the_stored_one(
+    architecture: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrow, wide = unet(architecture, 3), unet(architecture, 6)
+    narrow.save(file := tmp_path / "narrow.keras")
+    image = np.random.default_rng(0).normal(size=(1, 16, 16, 16, 4)).astype(np.float32)
+    monkeypatch.setattr(transfer, "TELL_APART", 0.0)
+    taken = take_weights(wide, file)
+    assert not taken.left
+    assert set(taken.widened) == set(taken.taken)  # every layer has feature maps on one side at least
+    assert str(taken).endswith(f"{len(taken.taken)} of the taken are wider here")
+    for name, answer in narrow.predict_on_batch(image).items():
+        np.testing.assert_allclose(wide.predict_on_batch(image)[name], answer, atol=1e-5)
+
+
+def test_copies_of_a_feature_map_are_told_apart_by_a_fifth_of_its_weights(tmp_path: Path) -> None:
+    narrow, wide = unet("seed", 3), unet("seed", 6)
+    narrow.save(file := tmp_path / "narrow.keras")
+    take_weights(wide, file)
+    kernel = wide.get_weights()[0]
+    one, other = kernel[..., 0::2], kernel[..., 1::2]
+    # Both err by a fifth of the weights' deviation, and their difference by √2 times that.
+    assert np.std(one - other) == pytest.approx(2**0.5 * 0.2 * narrow.get_weights()[0].std(), rel=0.1)

@@ -8,6 +8,8 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
 from glioseg.cluster.errors import ClusterError
 from glioseg.progress import track
 
@@ -59,6 +61,7 @@ def pool(count: int, *, threads: bool, initializer: Callable[[], None] = _nothin
 
 
 def _begin(initializer: Callable[[], None]) -> None:
+    threadpool_limits(1, user_api="blas")  # a process a core: more threads would fight for it
     threading.Thread(target=_end_with_parent, daemon=True).start()
     initializer()
 

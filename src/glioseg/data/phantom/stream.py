@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from glioseg.data.crop import normalised
 from glioseg.data.half import narrow
-from glioseg.data.phantom import draw_case, name_of
+from glioseg.data.phantom import Drawn, draw_case, name_of
 from glioseg.data.phantom.canvas import Canvas
 from glioseg.geometry import bounding_box
 from glioseg.labels import Scheme, from_scheme
@@ -38,9 +38,13 @@ class DrawnCase:
         """None: it lies in no file."""
         return []
 
+    def draw(self, canvas: Canvas) -> Drawn:
+        """Draw the patient."""
+        return draw_case(index=self.index, seed=self.seed, preset=self.preset, canvas=canvas)[1]
+
     def open(self, spacing_mm: int) -> tuple[Float16[NDArray, "d h w 4"], UInt8[NDArray, "d h w"]]:
         """The normalised image and its dense labels, cropped to the brain, at 1 or 2 mm."""
-        _, drawn = draw_case(index=self.index, seed=self.seed, preset=self.preset, canvas=Canvas(spacing_mm))
+        drawn = self.draw(Canvas(spacing_mm))
         brain = np.logical_or.reduce([image != 0 for image in drawn.images.values()])
         box = bounding_box(brain).slices
         image = normalised({name: image[box] for name, image in drawn.images.items()})
