@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from bench import (
+    ablation,
     add_case,
     infer_case,
     input_pipeline,
@@ -39,6 +40,7 @@ BENCHMARKS = {
     "scaling": scaling,
     "shared_load": shared_load,
     "quality": quality,
+    "ablation": ablation,
 }
 
 

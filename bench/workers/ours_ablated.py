@@ -1,0 +1,130 @@
+"""Worker: short trainings of the built-in model's network, with one thing changed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import keras
+import numpy as np
+from serve import serve
+from threadpoolctl import threadpool_limits
+
+from glioseg.data.cases import find_cases
+from glioseg.data.layouts import MODALITIES, SEGMENTATION
+from glioseg.data.phantom import Drawn, draw
+from glioseg.data.phantom.canvas import Canvas
+from glioseg.data.phantom.looks import draw_look
+from glioseg.data.phantom.plan import CasePlan, draw_head
+from glioseg.data.phantom.randomised import draw_randomised_plan
+from glioseg.data.phantom.stream import DrawnCase, HeldCase, Stream
+from glioseg.data.scans import read_images
+from glioseg.data.schemes import settle_schemes, shown_in
+from glioseg.data.volumes import read_volume
+from glioseg.eval.cases import dense_labels
+from glioseg.labels import REGIONS, regions_from_labels
+from glioseg.lab.pretraining import draw_validation
+from glioseg.nets.inference import Segmenter
+from glioseg.nets.settings import Settings
+from glioseg.nets.training import fit
+from glioseg.nets.validation import hard_dice
+from glioseg.params.pretraining import load_pretraining
+
+PLAN = load_pretraining(Path("pipelines/pretrain.yaml"))
+
+
+def typical_looks(rng: np.random.Generator) -> CasePlan:
+    """Every kind of glioma, in heads and scans as they mostly are."""
+    plan = draw_randomised_plan(rng)
+    looks = {name: draw_look(name, enhancing=plan.tumour.enhancing, rng=rng) for name in MODALITIES}
+    return replace(plan, head=draw_head(rng, plan.age), looks=looks)
+
+
+def rings(rng: np.random.Generator) -> CasePlan:
+    """One kind of glioma, in any head and scan."""
+    return draw_randomised_plan(rng, "ring")
+
+
+PLANS: dict[str, Callable[[np.random.Generator], CasePlan]] = {
+    "as they are": draw_randomised_plan,
+    "typical looks": typical_looks,
+    "rings": rings,
+}
+
+
+@dataclass(frozen=True)
+class PlannedCase(DrawnCase):
+    """A patient of one of `PLANS`."""
+
+    patients: str = "as they are"
+
+    def draw(self, canvas: Canvas) -> Drawn:
+        """Draw what that says."""
+        plan_rng, *rngs = np.random.default_rng([self.seed, self.index]).spawn(4)
+        with threadpool_limits(1, user_api="blas"):
+            return draw(PLANS[self.patients](plan_rng), rngs=rngs, canvas=canvas)
+
+
+@cache
+def held(cases: int | None) -> list[HeldCase]:
+    """The validation patients of pretrain.yaml, or so many of each kind."""
+    parts = PLAN.validation
+    if cases:
+        parts = tuple(part.model_copy(update={"cases": cases}) for part in parts)
+    return draw_validation(PLAN.model_copy(update={"validation": parts}))
+
+
+def train(
+    *,
+    patients: str,
+    filters: int,
+    loss: str,
+    steps: int,
+    seed: int,
+    real: str | None,
+    held: int | None = None,
+    edge: int | None = None,
+) -> dict[str, dict[str, float]]:
+    """Train a variant, and score it: Dice by region of the drawn and, where there are any, real patients."""
+    network = PLAN.network.model_copy(update={"base_filters": filters})
+    changes = {"seed": seed, "loss": loss, "epochs": 1, "steps_per_epoch": steps}
+    if edge:
+        changes["patch_shape"] = (edge, edge, edge)
+    setup = PLAN.train.model_copy(update=changes)
+    cases = [
+        PlannedCase(index, PLAN.stream.seed + seed, "domain_randomised", patients=patients)
+        for index in range(PLAN.stream.cases)
+    ]
+    with TemporaryDirectory() as state:
+        fitted = fit(
+            network=network,
+            train=setup,
+            cases=cases,
+            validation=globals()["held"](held),
+            state=Path(state),
+            on_epoch=lambda epoch, logs: None,
+        )
+    (epoch,) = fitted.history
+    dice = {"drawn": {region: epoch[f"val_dice_{region.lower()}"] for region in REGIONS}}
+    if real:
+        settings = replace(
+            Settings.untuned(network, setup, PLAN.crop, PLAN.inference), mirror=False, memory_gb=20
+        )
+        dice["real"] = _of_real(Segmenter((fitted.model,), settings), Path(real))
+    return dice
+
+
+def _of_real(segmenter: Segmenter, folder: Path) -> dict[str, float]:
+    found = find_cases(folder)
+    cases = [case for case in settle_schemes(found, [shown_in(case) for case in found]) if case.labelled]
+    each = []
+    for case in cases:
+        truth = dense_labels(read_volume(case.files[SEGMENTATION]), case.scheme)
+        answer = segmenter.segment(read_images(case))
+        each.append(hard_dice(regions_from_labels(truth), regions_from_labels(answer)))
+    return dict(zip(REGIONS, np.mean(each, axis=0).tolist(), strict=True))
+
+
+if __name__ == "__main__":
+    serve(train)
