@@ -1,4 +1,4 @@
-"""Benchmark: what each part of the built-in model's training brings, in short trainings with one change each."""
+"""Benchmark: what each part of the built-in model's training brings, in short trainings with one change."""
 
 import json
 from collections.abc import Mapping
@@ -41,11 +41,11 @@ VARIANTS: Mapping[str, Variant] = {
 
 def run(options: Options) -> Result:
     """Train each variant, and score it on drawn patients that none learns from, and on real ones."""
-    size = {"steps": 2, "held": 1, "edge": 16} if options.smoke else {}
+    size = {"steps": 2, "held": 1, "edge": 16, "real": None} if options.smoke else {"real": options.real}
     rows = []
     with Worker("ours_ablated.py", log=options.log("ablation")) as worker:
         for changed, variant in VARIANTS.items():
-            given = asdict(variant) | size | {"real": options.real}
+            given = asdict(variant) | size
             name = sha256(json.dumps(given, default=str, sort_keys=True).encode()).hexdigest()[:12]
             kept = options.work / f"ablation/{name}.json"
             dice = once(kept, lambda given=given: worker.ask("train", **given))
@@ -53,7 +53,7 @@ def run(options: Options) -> Result:
             print(f"ablation: {changed}: {rows[-1]}", flush=True)
     remarks = [
         f"{STEPS} steps of one patch and {Variant.filters} filters where nothing else is said, as"
-        " pipelines/pretrain.yaml has it otherwise; one straight look at 2 mm, threshold 0.5, nothing removed.",
+        " pipelines/pretrain.yaml has it otherwise; one straight look, threshold 0.5, nothing removed.",
         "The built-in model has learned far longer: what is small here may be large there, and the other way"
         " round. Two seeds of the same training say what chance does.",
     ]

@@ -32,9 +32,8 @@ def write(page: Path, results: dict[str, Path], titles: dict[str, str]) -> None:
 def _section(title: str, record: dict[str, Any]) -> str:
     goals = [{**goal, "reached": "yes" if goal["reached"] else "**no**"} for goal in record["goals"]]
     remarks = [f"- {remark}" for remark in record["remarks"]]
-    return "\n".join(
-        [f"## {title}", "", *table(goals), "", *_tables(record["rows"]), *remarks, *_origin(record), ""]
-    )
+    told = [*table(goals), ""] if goals else []
+    return "\n".join([f"## {title}", "", *told, *_tables(record["rows"]), *remarks, *_origin(record), ""])
 
 
 def _tables(rows: Sequence[Row]) -> list[str]:

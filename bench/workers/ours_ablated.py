@@ -1,12 +1,11 @@
 """Worker: short trainings of the built-in model's network, with one thing changed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import keras
 import numpy as np
 from serve import serve
 from threadpoolctl import threadpool_limits
@@ -18,13 +17,13 @@ from glioseg.data.phantom.canvas import Canvas
 from glioseg.data.phantom.looks import draw_look
 from glioseg.data.phantom.plan import CasePlan, draw_head
 from glioseg.data.phantom.randomised import draw_randomised_plan
-from glioseg.data.phantom.stream import DrawnCase, HeldCase, Stream
+from glioseg.data.phantom.stream import DrawnCase, HeldCase
 from glioseg.data.scans import read_images
 from glioseg.data.schemes import settle_schemes, shown_in
 from glioseg.data.volumes import read_volume
 from glioseg.eval.cases import dense_labels
-from glioseg.labels import REGIONS, regions_from_labels
 from glioseg.lab.pretraining import draw_validation
+from glioseg.labels import REGIONS, regions_from_labels
 from glioseg.nets.inference import Segmenter
 from glioseg.nets.settings import Settings
 from glioseg.nets.training import fit
@@ -67,7 +66,7 @@ class PlannedCase(DrawnCase):
 
 
 @cache
-def held(cases: int | None) -> list[HeldCase]:
+def held_cases(cases: int | None) -> list[HeldCase]:
     """The validation patients of pretrain.yaml, or so many of each kind."""
     parts = PLAN.validation
     if cases:
@@ -101,7 +100,7 @@ def train(
             network=network,
             train=setup,
             cases=cases,
-            validation=globals()["held"](held),
+            validation=held_cases(held),
             state=Path(state),
             on_epoch=lambda epoch, logs: None,
         )
