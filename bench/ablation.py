@@ -12,7 +12,7 @@ from glioseg.labels import REGIONS
 
 TITLE = "What each part of the built-in model's training brings"
 USES = ("real",)
-STEPS = 300
+STEPS = 200
 
 
 @dataclass(frozen=True)
