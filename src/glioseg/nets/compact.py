@@ -23,7 +23,7 @@ def deflate(file: Path) -> None:
     with zipfile.ZipFile(file) as stored:
         members = {info.filename: stored.read(info) for info in stored.infolist()}
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    with zipfile.ZipFile(packed, "w") as archive:
         for name, content in members.items():
             archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED, 9)
     write_whole(file, packed.getvalue())
