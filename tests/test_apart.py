@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -19,8 +20,8 @@ import sys
 from functools import partial
 from pathlib import Path
 from glioseg.cluster.apart import run_apart
-from tests.test_apart import wait
-run_apart(partial(wait, Path(sys.argv[1])), variables={})
+from tests import test_apart
+run_apart(partial(getattr(test_apart, sys.argv[2]), Path(sys.argv[1])), variables={})
 """
 
 
@@ -40,6 +41,14 @@ def wait(file: Path) -> None:
     except KeyboardInterrupt:
         file.write_text("interrupted")
         raise
+
+
+def lose_one(file: Path) -> None:
+    """Wait twice: the first interrupt is lost."""
+    vars(sys.modules["__main__"])["AGAIN_S"] = 0.2
+    with suppress(KeyboardInterrupt):
+        wait(file.with_name("first"))
+    wait(file)
 
 
 @pytest.fixture(autouse=True)
@@ -65,9 +74,10 @@ def test_a_killed_one_is_said():
         run_apart(partial(signal.raise_signal, signal.SIGKILL), variables={})
 
 
-def test_it_is_interrupted_when_the_process_that_started_it_is_killed(tmp_path):
-    file = tmp_path / "waits"
-    with subprocess.Popen([sys.executable, "-c", STARTER, str(file)], env=SETTINGS) as starter:
-        until(lambda: file.exists() and file.read_text().endswith("\n"), "the work")
+@pytest.mark.parametrize(("work", "begun"), [("wait", "waits"), ("lose_one", "first")])
+def test_it_is_interrupted_when_the_process_that_started_it_is_killed(tmp_path, work, begun):
+    file, first = tmp_path / "waits", tmp_path / begun
+    with subprocess.Popen([sys.executable, "-c", STARTER, str(file), work], env=SETTINGS) as starter:
+        until(lambda: first.exists() and first.read_text().endswith("\n"), "the work")
         starter.kill()
-    until(lambda: file.read_text() == "interrupted", "an interrupt")
+    until(lambda: file.exists() and file.read_text() == "interrupted", "an interrupt")

@@ -20,6 +20,8 @@ from glioseg.cluster.worker import wanted
 
 LOOK_S = 1.0
 """How often a worker looks whether the work has ended, and whether somebody still waits for it."""
+AGAIN_S = 20.0
+"""How long work that was told to end may take to do so before it is told again."""
 
 
 def run_apart(work: Callable[[], object], *, variables: Mapping[str, str]) -> None:
@@ -67,7 +69,9 @@ def main() -> None:
 def _end_with_worker() -> None:
     while os.read(sys.stdin.fileno(), 1):
         pass
-    os.kill(os.getpid(), signal.SIGINT)
+    while True:  # Python loses an interrupt that comes while it clears away an object
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(AGAIN_S)
 
 
 if __name__ == "__main__":
