@@ -1,32 +1,26 @@
 """Stage evaluate: measure the model on the test cases, draw them, and report."""
 
 import json
-from functools import partial
 from pathlib import Path
 
 from _stage import chosen_cluster, run, tuned_params
 from glioseg.data.cases import COHORT, Case, read_cases
 from glioseg.eval.cases import judge_cases, predict_cases
 from glioseg.eval.resources import resources
-from glioseg.eval.summary import headline, summarise
 from glioseg.eval.table import dice_table, lesion_line
-from glioseg.files import replaced_whole, write_whole
+from glioseg.files import replaced_whole
 from glioseg.lab.lineage import TEST_FILES, origin, sha256_files
 from glioseg.nets.kept import KeptModel
 
 RAW, SPLITS = Path("data/raw"), Path("data/splits.json")
 MODEL, RECORD, REPORTS = Path("models/settled"), Path("reports/settle/model.json"), Path("reports")
-SCORES, METRICS = REPORTS / "scores.json", REPORTS / "metrics.json"
-RESOURCES = REPORTS / "resources.json"
-PER_CASE, PAGE = REPORTS / "per_case.csv", REPORTS / "report.html"
 SHOWN = ("crop", "split", "network", "train", "inference", "evaluate", "model")
 
 
 def main() -> None:
     # Worker processes import this file too: what they do not need is imported here.
-    from glioseg.eval.outcomes import outcome_scores
     from glioseg.eval.report import write_report
-    from glioseg.eval.selective import selective_scores
+    from glioseg.eval.results import METRICS, PAGE, PER_CASE, all_metrics, write_results
     from glioseg.eval.subsets import subset_dice
     from glioseg.lab.tracking import flatten, log_evaluation
 
@@ -38,10 +32,9 @@ def main() -> None:
     learned = cases_of("train", "validation") if params.train.folds > 1 else cases_of("train")
     with replaced_whole(REPORTS / "predictions") as masks, replaced_whole(REPORTS / "pictures") as pictures:
         answers, costs = predict_cases(model, cases, masks, cluster=far)
-        judge = partial(judge_cases, imagej=asked.imagej, cluster=cluster)
-        table = judge(cases, answers, predictions=masks, pictures=pictures)
-        metrics = summarise(table, samples=asked.bootstrap_samples, seed=asked.seed)
-        metrics |= selective_scores(table) | outcome_scores(table, training=learned)
+        where = {"predictions": masks, "pictures": pictures}
+        table = judge_cases(cases, answers, **where, imagej=asked.imagej, cluster=cluster)
+        metrics = all_metrics(table, asked, training=learned)
         if asked.modality_subsets:
             metrics["modality_subsets"] = subset_dice(model, cases, cluster=far)
         facts = origin((file for case in cases for file in case.files.values()), trained)
@@ -49,20 +42,18 @@ def main() -> None:
         everything["model"] = model.settings.told
         settings = {name: everything[name] for name in SHOWN}
         page = write_report(table, metrics, pictures=pictures, origin=facts, params=flatten(settings))
-    texts = {PER_CASE: table.to_csv(index=False), PAGE: page}
-    numbers = {METRICS: metrics, SCORES: headline(metrics), RESOURCES: (cost := resources(costs))}
-    texts |= {path: json.dumps(each, indent=2, allow_nan=False) + "\n" for path, each in numbers.items()}
-    for path, text in texts.items():
-        write_whole(path, text.encode())
+    write_results(REPORTS, table=table, metrics=metrics, resources=(cost := resources(costs)), page=page)
+    files = [REPORTS / name for name in (METRICS, PER_CASE, PAGE)]
     log_evaluation(
         run=trained,
         params=everything,
         cases=len(cases),
         test_data=facts[TEST_FILES],
         metrics=metrics | cost,
-        files=[METRICS, PER_CASE, PAGE, *sorted((REPORTS / "pictures").iterdir())],
+        files=[*files, *sorted((REPORTS / "pictures").iterdir())],
     )
-    print(f"evaluate: {len(cases)} test cases, pictures and all numbers in {PAGE}\n\n{dice_table(metrics)}")
+    print(f"evaluate: {len(cases)} test cases, pictures and all numbers in {REPORTS / PAGE}")
+    print(f"\n{dice_table(metrics)}")
     print(lesion_line(metrics))
 
 
