@@ -1,6 +1,5 @@
 """Worker: short trainings of the built-in model's network, with one thing changed."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -8,11 +7,10 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 from serve import serve
-from threadpoolctl import threadpool_limits
 
 from glioseg.data.cases import find_cases
 from glioseg.data.layouts import MODALITIES, SEGMENTATION
-from glioseg.data.phantom import Drawn, draw
+from glioseg.data.phantom import Drawn, DrawPlan, draw_case
 from glioseg.data.phantom.canvas import Canvas
 from glioseg.data.phantom.looks import draw_look
 from glioseg.data.phantom.plan import CasePlan, draw_head
@@ -45,7 +43,7 @@ def rings(rng: np.random.Generator) -> CasePlan:
     return draw_randomised_plan(rng, "ring")
 
 
-PLANS: dict[str, Callable[[np.random.Generator], CasePlan]] = {
+PLANS: dict[str, DrawPlan] = {
     "as they are": draw_randomised_plan,
     "typical looks": typical_looks,
     "rings": rings,
@@ -60,9 +58,7 @@ class PlannedCase(DrawnCase):
 
     def draw(self, canvas: Canvas) -> Drawn:
         """Draw what that says."""
-        plan_rng, *rngs = np.random.default_rng([self.seed, self.index]).spawn(4)
-        with threadpool_limits(1, user_api="blas"):
-            return draw(PLANS[self.patients](plan_rng), rngs=rngs, canvas=canvas)
+        return draw_case(index=self.index, seed=self.seed, plans=PLANS[self.patients], canvas=canvas)[1]
 
 
 @cache

@@ -9,6 +9,7 @@ from scipy import ndimage
 from glioseg.data.coarse import coarse_image, coarse_labels
 from glioseg.data.crop import normalised
 from glioseg.data.patches import sample_batch
+from glioseg.data.phantom import PLANS as PRESETS
 from glioseg.data.phantom import draw, draw_case, plan_case
 from glioseg.data.phantom.archetypes import ARCHETYPES
 from glioseg.data.phantom.canvas import FINE, Canvas
@@ -128,7 +129,7 @@ def test_wide_looks_enhance_from_faint_to_bright():
 
 @pytest.mark.parametrize("preset", ["typical", "domain_randomised"])
 def test_the_same_case_on_2_mm_has_the_volumes_of_1_mm(preset):
-    fine, coarse = (draw_case(index=2, seed=4, preset=preset, canvas=c)[1] for c in (FINE, COARSE))
+    fine, coarse = (draw_case(index=2, seed=4, plans=PRESETS[preset], canvas=c)[1] for c in (FINE, COARSE))
     brains = [np.sum(d.images["t1"] > 0) / c.voxels(1.0) for d, c in ((fine, FINE), (coarse, COARSE))]
     assert brains[1] == pytest.approx(brains[0], rel=0.03)
     tumours = [np.sum(d.labels > 0) / c.voxels(1.0) for d, c in ((fine, FINE), (coarse, COARSE))]
@@ -137,7 +138,7 @@ def test_the_same_case_on_2_mm_has_the_volumes_of_1_mm(preset):
 
 def test_a_case_drawn_at_2_mm_looks_like_one_of_1_mm_that_was_averaged():
     """Anatomy is the same: T1 of both agree as well as noise and the finest folds let them."""
-    fine, coarse = (draw_case(index=2, seed=4, preset="typical", canvas=c)[1] for c in (FINE, COARSE))
+    fine, coarse = (draw_case(index=2, seed=4, plans=PRESETS["typical"], canvas=c)[1] for c in (FINE, COARSE))
     image = normalised(fine.images)
     averaged = coarse_image(image, 2).astype(np.float32)
     direct = normalised(coarse.images)

@@ -169,7 +169,7 @@ def prefetch(make: Callable[[int], T], *, start: int, makers: Executor, ahead: i
     begun: deque[Future[T]] = deque()
     with threadpool_limits(1, user_api="blas"):
         for step in count(start):
-            try:  # Keras asks for more than it trains on: by then the threads may be gone
+            try:  # Keras asks for more than it trains on: by then the makers may be gone
                 begun.append(makers.submit(make, step))
             except RuntimeError:
                 return

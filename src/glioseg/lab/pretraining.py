@@ -116,15 +116,13 @@ def publish(plan: Pretraining, pieces: Sequence[Trained]) -> None:
     cases, network, train = plan.of_piece(plan.pieces[-1])
     with replaced_whole(builtin.FOLDER) as aside:
         copy(pieces[-1].weights, aside / MODEL_FILE)
-        models = load_networks(aside)
-        for model in models:
-            round_to_half(model)
-        save_networks(aside, models)
+        (model,) = load_networks(aside)
+        round_to_half(model)
+        save_networks(aside, [model])
         deflate(aside / MODEL_FILE)
         held = draw_validation(plan)
         untuned = Settings.untuned(network, train, plan.crop, plan.inference)
-        members = [(model, held) for model in models]
-        settle(members, untuned, inference=plan.inference, learned=stream(cases)).save(aside)
+        settle([(model, held)], untuned, inference=plan.inference, learned=stream(cases)).save(aside)
         for name in WRITTEN_BY_HAND:
             copy(builtin.FOLDER / name, aside)
         copy(CONTRACT, aside)

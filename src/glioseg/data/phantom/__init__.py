@@ -27,7 +27,8 @@ from glioseg.params.sections import PhantomPreset as Preset
 
 __all__ = ["PhantomCase", "make_case", "name_of", "plan_case", "render_plan"]
 
-PLANS: dict[Preset, Callable[[np.random.Generator], CasePlan]] = {
+DrawPlan = Callable[[np.random.Generator], CasePlan]
+PLANS: dict[Preset, DrawPlan] = {
     "typical": draw_plan,
     "domain_randomised": draw_randomised_plan,
 }
@@ -82,7 +83,7 @@ def make_case(*, index: int, seed: int, preset: Preset = "typical") -> PhantomCa
         seed: which cohort.
         preset: a name of `PLANS`.
     """
-    plan, drawn = draw_case(index=index, seed=seed, preset=preset, canvas=FINE)
+    plan, drawn = draw_case(index=index, seed=seed, plans=PLANS[preset], canvas=FINE)
     return PhantomCase(
         case=name_of(index),
         images={name: paste(image, WORK, GRID) for name, image in drawn.images.items()},
@@ -102,10 +103,10 @@ class Drawn:
     labels: UInt8[NDArray, "d h w"]
 
 
-def draw_case(*, index: int, seed: int, preset: Preset, canvas: Canvas) -> tuple[CasePlan, Drawn]:
-    """Plan a case and draw it on a canvas; see `make_case`."""
+def draw_case(*, index: int, seed: int, plans: DrawPlan, canvas: Canvas) -> tuple[CasePlan, Drawn]:
+    """Plan a case by one of `PLANS`, or another function, and draw it on a canvas; see `make_case`."""
     plan_rng, *rngs = _streams(index, seed)
-    plan = PLANS[preset](plan_rng)
+    plan = plans(plan_rng)
     # Cases are rendered side by side in processes; BLAS threads on top would only fight for cores.
     with threadpool_limits(1, user_api="blas"):
         return plan, draw(plan, rngs=rngs, canvas=canvas)

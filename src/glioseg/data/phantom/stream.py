@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from glioseg.data.crop import normalised
 from glioseg.data.half import narrow
-from glioseg.data.phantom import Drawn, draw_case, name_of
+from glioseg.data.phantom import PLANS, Drawn, draw_case, name_of
 from glioseg.data.phantom.canvas import Canvas
 from glioseg.geometry import bounding_box
 from glioseg.labels import Scheme, from_scheme
@@ -40,7 +40,7 @@ class DrawnCase:
 
     def draw(self, canvas: Canvas) -> Drawn:
         """Draw the patient."""
-        return draw_case(index=self.index, seed=self.seed, preset=self.preset, canvas=canvas)[1]
+        return draw_case(index=self.index, seed=self.seed, plans=PLANS[self.preset], canvas=canvas)[1]
 
     def open(self, spacing_mm: int) -> tuple[Float16[NDArray, "d h w 4"], UInt8[NDArray, "d h w"]]:
         """The normalised image and its dense labels, cropped to the brain, at 1 or 2 mm."""
