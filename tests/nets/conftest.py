@@ -1,9 +1,16 @@
-"""Stored cases that a network learns in seconds."""
+"""Stored cases that a network learns in seconds, and weights that are the same in every run of a test."""
 
+import keras
 import pytest
 
 from glioseg.data.store import StoredCase
 from tests.toys import write_toy
+
+
+@pytest.fixture(autouse=True)
+def same_weights() -> None:
+    """First weights and what dropout drops do not depend on which tests the process ran before."""
+    keras.utils.set_random_seed(0)
 
 
 @pytest.fixture(scope="session")
