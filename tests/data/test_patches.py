@@ -1,8 +1,11 @@
 """Patches hold tumour as often as asked, pad with zeros, and depend on seed and step alone."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from threading import get_native_id
@@ -11,6 +14,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from glioseg.cluster.errors import ClusterError
 from glioseg.data.crop import Placement
 from glioseg.data.patches import patch_makers, prefetch, sample_batch, sample_patch
 from glioseg.data.phantom.stream import Stream
@@ -195,3 +199,18 @@ def test_an_error_while_prefetching_reaches_the_caller(case: StoredCase) -> None
 
     with patch_makers([case], workers=1) as makers, pytest.raises(OSError, match="step 0"):
         next(prefetch(fail, start=0, makers=makers, ahead=1))
+
+
+def die(step: int) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return step
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_killed_maker_ends_training_with_a_line_and_not_as_if_all_were_made(*, before: bool) -> None:
+    with patch_makers(Stream(2, 1, "typical"), workers=1) as makers:
+        if before:
+            with suppress(BrokenExecutor):
+                makers.submit(die, 0).result()
+        with pytest.raises(ClusterError, match=r"^patches: a worker process was killed"):
+            next(prefetch(die, start=0, makers=makers, ahead=1))

@@ -5,8 +5,10 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from functools import partial
 from io import StringIO
 from pathlib import Path
+from typing import NoReturn
 
 import keras
 import numpy as np
@@ -15,6 +17,7 @@ import pytest
 from glioseg.data.store import StoredCase
 from glioseg.nets.training import Fitted, Plan, fingerprint, fit
 from glioseg.params.sections import Network, Train
+from tests.toys import write_toy
 
 LOGS = {
     "loss",
@@ -256,3 +259,16 @@ def test_training_starts_from_given_weights(
     )
     assert mean_dice(fitted.model, toys[3:]) == pytest.approx(mean_dice(whole[0].model, toys[3:]), abs=1e-6)
     assert "layers taken, 0 left as they were" in capsys.readouterr().out
+
+
+def test_what_is_wrong_with_a_case_is_said_as_it_was_and_not_in_tensorflow_s_words(
+    tmp_path: Path, tiny_network: MakeNetwork, tiny_train: MakeTrain
+) -> None:
+    cases = [write_toy(tmp_path, number) for number in range(5)]
+    object.__setattr__(cases[1], "open", partial(fail, cases[1]))
+    with pytest.raises(ValueError, match=r"^toy1: damaged at 1 mm$"):
+        run(tiny_network(), tiny_train(), cases, tmp_path / "state")
+
+
+def fail(case: StoredCase, spacing_mm: int) -> NoReturn:
+    raise ValueError(f"{case.name}: damaged at {spacing_mm} mm")

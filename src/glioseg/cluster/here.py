@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
@@ -30,16 +31,27 @@ def each_here(
         workers: how many; None: one a CPU core that this process may use.
     """
     count = min(workers or cores(), len(items))
-    with pool(count, threads=threads) as crew:
+    with pool(count, threads=threads) as crew, killed_workers_told(title):
         places = {crew.submit(work, item): place for place, item in enumerate(items)}
         try:
             for done in track(as_completed(places), title=title, total=len(places)):
                 yield places[done], done.result()
-        except BrokenProcessPool:
-            raise ClusterError(f"{title}: a worker process was killed; is the memory full?") from None
         except BaseException:
             crew.shutdown(cancel_futures=True)
             raise
+
+
+@contextmanager
+def killed_workers_told(title: str) -> Iterator[None]:
+    """Say of work in processes that it failed because one of them was killed.
+
+    Raises:
+        ClusterError: one was.
+    """
+    try:
+        yield
+    except BrokenProcessPool:
+        raise ClusterError(f"{title}: a worker process was killed; is the memory full?") from None
 
 
 def _nothing() -> None:

@@ -3,7 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError, Executor, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
@@ -15,7 +15,7 @@ from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from glioseg.cluster.here import pool
+from glioseg.cluster.here import killed_workers_told, pool
 from glioseg.data.augment import Augmentation
 from glioseg.data.half import widen
 from glioseg.data.store import CroppedCase, Voxels
@@ -165,12 +165,17 @@ def prefetch(make: Callable[[int], T], *, start: int, makers: Executor, ahead: i
     """Yield make(start), make(start + 1), … for as long as the makers take work, so many ahead of need.
 
     Meanwhile a product of matrices takes one core: its threads would wait for those of the training.
+
+    Raises:
+        ClusterError: a process that makes patches was killed.
     """
     begun: deque[Future[T]] = deque()
-    with threadpool_limits(1, user_api="blas"):
+    with threadpool_limits(1, user_api="blas"), killed_workers_told("patches"):
         for step in count(start):
             try:  # Keras asks for more than it trains on: by then the makers may be gone
                 begun.append(makers.submit(make, step))
+            except BrokenExecutor:
+                raise
             except RuntimeError:
                 return
             if len(begun) > ahead:

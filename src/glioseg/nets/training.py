@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -169,15 +169,21 @@ class Plan:
         # What is under way must not reach into what is seeded next.
         with patch_makers(self.cases, workers=workers) as makers:
             begin = partial(batches, start=epoch * self.steps, makers=makers, ahead=workers)
-            self.model.fit(
-                feed(begin, train=self.train),
-                initial_epoch=epoch,
-                epochs=self.train.epochs,
-                steps_per_epoch=self.steps,
-                callbacks=callbacks,
-                shuffle=False,
-                verbose=0,
-            )
+            failures: list[Exception] = []
+            try:
+                self.model.fit(
+                    feed(partial(_noting, failures, begin), train=self.train),
+                    initial_epoch=epoch,
+                    epochs=self.train.epochs,
+                    steps_per_epoch=self.steps,
+                    callbacks=callbacks,
+                    shuffle=False,
+                    verbose=0,
+                )
+            except Exception:
+                if failures:
+                    raise failures[0] from None
+                raise
 
     def _learning_rate(self) -> float | keras.optimizers.schedules.LearningRateSchedule:
         if self.train.schedule == "constant":
@@ -203,6 +209,15 @@ def examples(
     make = partial(sample_batch, cases=cases, train=train, spacing_mm=network.spacing_mm)
     for batch in prefetch(make, start=start, makers=makers, ahead=ahead):
         yield batch.images, targets(batch.labels, batch.cases, outputs=outputs, target=network.target)
+
+
+def _noting(failures: list[Exception], begin: Callable[[], Iterator[Example]]) -> Iterator[Example]:
+    """Examples, and noted what made them fail: TensorFlow passes it on as a long error of its own."""
+    try:
+        yield from begin()
+    except Exception as error:
+        failures.append(error)
+        raise
 
 
 def _build(network: Network, train: Train) -> keras.Model:
