@@ -112,12 +112,19 @@ def test_a_soft_margin_fades_inside_the_label():
     assert 0 < gained < 0.6 * lost
 
 
-def test_enhancement_that_fades_differs_from_place_to_place_and_nothing_else_does():
-    (even, labels), (fading, _) = (ring_seen("t1ce", fading=f) for f in (0.0, 0.4))
-    spread = [np.std(np.log(image[labels == ET])) for image in (even, fading)]
-    assert spread[1] > 2 * spread[0]
-    far = ndimage.binary_dilation(labels == ET, iterations=4)  # beyond the scanner's blur
-    np.testing.assert_array_equal(even[~far], fading[~far])
+@pytest.mark.parametrize(("modality", "name", "label"), [("t1ce", "fading", ET), ("t2", "mottling", NCR)])
+def test_what_fades_or_is_mottled_differs_from_place_to_place_and_nothing_else_does(modality, name, label):
+    (even, labels), (changed, _) = (ring_seen(modality, **{name: value}) for value in (0.0, 0.4))
+    assert np.std(np.log(changed[labels == label] / even[labels == label])) > 0.5 * 0.4  # blur takes a part
+    far = ndimage.binary_dilation(labels == label, iterations=4)  # beyond the scanner's blur
+    np.testing.assert_array_equal(even[~far], changed[~far])
+
+
+def test_a_core_dark_on_t2_where_it_is_bright_on_flair():
+    (even, labels), (bright, _), (dark, _) = (ring_seen("t2", mottling=value) for value in (0.0, 0.3, -0.3))
+    core = labels == NCR
+    changes = [np.log(image[core] / even[core]) for image in (bright, dark)]
+    assert np.corrcoef(*changes)[0, 1] < -0.9
 
 
 def test_wide_looks_enhance_from_faint_to_bright():

@@ -38,7 +38,7 @@ class Archetype:
     site: str | None = None
     foci: tuple[int, int] = (1, 1)
     fluid: Range = (0.0, 0.0)
-    bleeding: float = 0.15
+    bleeding: float = 0.25
     cavity: Range = (0.0, 0.0)
 
 

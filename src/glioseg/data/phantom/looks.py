@@ -57,6 +57,8 @@ class Look:
         soft_mm: standard deviation of the oedema's margin, beyond the scanner's own blur.
         unevenness: of tumour tissue, relative to the usual.
         fading: log standard deviation of enhancement from place to place.
+        mottling: the same of what does not enhance of a core; below 0, it is dark where another modality's
+            is bright.
         gamma: exponent on the scan, its white matter held.
         ceiling: quantile of the brain at which the scan is cut off, as stretched intensities are.
         shift_mm: misregistration along each axis.
@@ -78,6 +80,7 @@ class Look:
     soft_mm: float = 0.0
     unevenness: float = 1.0
     fading: float = 0.0
+    mottling: float = 0.0
     gamma: float = 1.0
     ceiling: float = 1.0
     shift_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)

@@ -22,10 +22,12 @@ from glioseg.data.phantom.plan import (
 
 TYPICAL_LOOKS = 0.25
 """Share of the cases that look as scans mostly do, whatever grows in them."""
-_SPREAD = {"csf": 0.30, "grey": 0.10, "dura": 0.60, "ncr": 0.32, "ed": 0.22, "et": 0.25}
+_SPREAD = {"csf": 0.30, "grey": 0.10, "dura": 0.60, "ncr": 0.32, "ed": 0.28, "et": 0.25}
 """Log standard deviation of each tissue's signal; cut off at two of them."""
-_ENHANCED = (1.3, 3.0)
-"""Enhancement on T1ce, from faint to that of vessels."""
+_ANYWHERE = {"t1ce": {"et": (1.3, 3.0)}, "t2": {"ed": (1.3, 3.6)}, "flair": {"ed": (1.4, 3.8)}}
+"""Log-uniform where a spread tells too little: enhancement from faint to that of vessels, oedema to fluid."""
+_MOTTLING = {"t1": 0.15, "t1ce": 0.15, "t2": 0.4, "flair": 0.4}
+"""How uneven what does not enhance of a core is at most: necrosis, debris and living tumour lie mixed."""
 _FLUID = {"t1": (0.3, 0.8), "t1ce": (0.3, 0.8), "t2": (2.5, 5.5), "flair": (0.2, 2.2)}
 """A cyst holds anything between cerebrospinal fluid and protein."""
 _MISMATCH = (0.4, 1.1)
@@ -80,10 +82,11 @@ def draw_wide_look(modality: str, tumour: TumourPlan, rng: np.random.Generator) 
         flow=look.flow * float(rng.uniform(0.3, 1.7)),
         blood=look.blood * float(rng.uniform(0.3, 1.7)),
         iron=look.iron * float(rng.uniform(0.3, 1.7)),
-        soak=float(rng.uniform(0.45, 0.95)),
+        soak=float(rng.uniform(0.6, 1.0)),
         soft_mm=float(rng.uniform(0.5, 3.0)) if rng.random() < 0.7 else 0.0,
         unevenness=float(rng.uniform(0.4, 2.5)),
         fading=float(rng.uniform(0.0, 0.4)) if modality == "t1ce" else 0.0,
+        mottling=_MOTTLING[modality] * float(rng.uniform(-1.0, 1.0)),
         gamma=float(np.exp(rng.normal(0, 0.15))),
         ceiling=float(rng.uniform(0.965, 0.999)) if rng.random() < 0.2 else 1.0,
         shift_mm=triple(rng.normal(0, 0.9, 3)) if rng.random() < 0.25 else (0.0, 0.0, 0.0),
@@ -100,8 +103,8 @@ def _signals(modality: str, tumour: TumourPlan, rng: np.random.Generator) -> dic
     }
     if modality == "flair" and not tumour.enhancing and rng.random() < 0.3:
         signal["ncr"] = float(rng.uniform(*_MISMATCH))
-    if modality == "t1ce":
-        signal["et"] = float(np.exp(rng.uniform(*np.log(_ENHANCED))))
+    for name, ends in _ANYWHERE.get(modality, {}).items():
+        signal[name] = float(np.exp(rng.uniform(*np.log(ends))))
     return signal | {"fluid": float(rng.uniform(*_FLUID[modality]))}
 
 

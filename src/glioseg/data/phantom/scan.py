@@ -131,8 +131,9 @@ def _signal(look: Look, scene: Scene) -> Float32[NDArray, "d h w"]:
     for value, name, rough in ((NCR, "ncr", 0.08), (ET, "et", 0.12)):
         inside = scene.labels == value
         tissue[inside] = s[name] * (1 + rough * look.unevenness * scene.texture[inside])
-    if look.fading:
-        tissue[scene.labels == ET] *= np.exp(look.fading * scene.patches[scene.labels == ET])
+    for value, spread, unit in ((NCR, look.mottling, scene.texture), (ET, look.fading, scene.patches)):
+        if spread:
+            tissue[scene.labels == value] *= np.exp(spread * unit[scene.labels == value])
     tissue[scene.fluid] = s["fluid"]
     tissue[scene.labels == CAVITY] = s["csf"]
     tissue *= (1 + look.blood * scene.blood) * (1 + look.flow * scene.vessels)
