@@ -124,16 +124,17 @@ def _signal(look: Look, scene: Scene) -> Float32[NDArray, "d h w"]:
     """Noise-free signal relative to white matter."""
     s = look.signal
     healthy = _healthy(look, scene)
-    mottled = 1 + 0.14 * look.unevenness * scene.patches
+    uneven = 1 + 0.14 * look.unevenness * scene.patches
     # Oedema keeps a trace of the tissue that it soaks.
-    oedema = (look.soak * s["ed"] + (1 - look.soak) * healthy * s["ed"] ** 0.5) * mottled
+    oedema = (look.soak * s["ed"] + (1 - look.soak) * healthy * s["ed"] ** 0.5) * uneven
     tissue = _with_oedema(healthy, oedema, look, scene)
-    for value, name, rough in ((NCR, "ncr", 0.08), (ET, "et", 0.12)):
+    for value, name, rough, spread, field in (
+        (NCR, "ncr", 0.08, look.mottling, scene.texture),
+        (ET, "et", 0.12, look.fading, scene.patches),
+    ):
         inside = scene.labels == value
         tissue[inside] = s[name] * (1 + rough * look.unevenness * scene.texture[inside])
-    for value, spread, unit in ((NCR, look.mottling, scene.texture), (ET, look.fading, scene.patches)):
-        if spread:
-            tissue[scene.labels == value] *= np.exp(spread * unit[scene.labels == value])
+        tissue[inside] *= np.exp(spread * field[inside])
     tissue[scene.fluid] = s["fluid"]
     tissue[scene.labels == CAVITY] = s["csf"]
     tissue *= (1 + look.blood * scene.blood) * (1 + look.flow * scene.vessels)
