@@ -115,7 +115,7 @@ def test_a_scan_on_another_grid_than_the_crop_is_refused(raw: Path, placed: Path
     other = tmp_path / "lps_flair.nii.gz"
     write_volume(other, Volume(np.ones((13, 16, 12), np.int16), Grid((13, 16, 12), LPS)))
     changed = replace(case, case=replace(case.case, files=case.case.files | {MODALITIES[3]: other}))
-    with pytest.raises(ValueError, match=r"lps/flair: expected shape \(13, 16, 11\) as when it was placed"):
+    with pytest.raises(ValueError, match=r"lps/flair: expected shape \(13, 16, 11\), got \(13, 16, 12\)"):
         changed.open(1)
 
 

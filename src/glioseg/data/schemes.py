@@ -7,7 +7,7 @@ import numpy as np
 
 from glioseg.data.cases import Case, CohortError
 from glioseg.data.layouts import SEGMENTATION
-from glioseg.data.volumes import REAL_KINDS, VolumeError, read_volume
+from glioseg.data.volumes import VolumeError, read_volume
 from glioseg.labels import Scheme, shown_scheme
 
 NAMED = 3
@@ -47,10 +47,10 @@ def shown_in(case: Case) -> Scheme | None:
     if not case.labelled or case.scheme is Scheme.MSD:
         return None
     try:
-        data = read_volume(case.files[SEGMENTATION]).data
+        volume = read_volume(case.files[SEGMENTATION])
     except VolumeError:
         return None  # the contract names the file; here it just tells nothing
-    values = np.unique(data) if data.dtype.kind in REAL_KINDS else ()
+    values = np.unique(volume.data) if volume.real else ()
     return shown_scheme(int(value) for value in values if value in (0, 1, 2, 3, 4))
 
 
