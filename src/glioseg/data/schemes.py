@@ -7,11 +7,9 @@ import numpy as np
 
 from glioseg.data.cases import Case, CohortError
 from glioseg.data.layouts import SEGMENTATION
+from glioseg.data.tables import first_few
 from glioseg.data.volumes import VolumeError, read_volume
 from glioseg.labels import Scheme, shown_scheme
-
-NAMED = 3
-"""Cases of each scheme that an error names."""
 
 
 def settle_schemes(
@@ -64,13 +62,8 @@ def _together(own: Scheme, told: Mapping[Scheme, Sequence[str]]) -> Scheme:
         return Scheme.BRATS2024
     possible = {scheme: names for scheme, names in told.items() if scheme is not Scheme.BRATS2024}
     if len(possible) > 1:
-        got = ", ".join(f"{scheme} in {_some(names)}" for scheme, names in sorted(possible.items()))
+        got = ", ".join(f"{scheme} in {first_few(names)}" for scheme, names in sorted(possible.items()))
         raise CohortError(
             f"labels: expected one scheme in the cohort, got {got}; if it is one, declare data.scheme"
         )
     return next(iter(possible), own)
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
