@@ -71,9 +71,8 @@ def crop_images(
     grid = common_grid(images, tolerance=affine_tolerance)
     arrays = {name: grid.to_lps.apply(images[name].data) for name in MODALITIES if name in images}
     box = bounding_box(_any(list(arrays.values())), margin_vox)
-    return normalised({name: array[box.slices] for name, array in arrays.items()}), Placement(
-        grid, box, affine_tolerance
-    )
+    image = normalised({name: array[box.slices] for name, array in arrays.items()})
+    return image, Placement(grid, box, affine_tolerance)
 
 
 def normalised(crops: Mapping[str, Num[NDArray, "d h w"]]) -> Float32[NDArray, "d h w 4"]:
