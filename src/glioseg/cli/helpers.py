@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from glioseg.cluster import ClusterError
 from glioseg.cluster.apart import run_apart
 from glioseg.lab.addresses import DATABASE_URL
-from glioseg.nets.threads import limits
+from glioseg.nets.threads import training_threads
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Helper:
             return f"{here}: {DATABASE_URL}: expected a database that all machines reach, got none"
         shared = {DATABASE_URL: self.database_url} if self.database_url else {}
         try:
-            run_apart(self.work, variables=shared | limits())
+            run_apart(self.work, variables=shared | training_threads())
         except ClusterError as error:
             return f"{here}: {error}"
         return ""
