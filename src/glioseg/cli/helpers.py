@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from glioseg.cluster import ClusterError
 from glioseg.cluster.apart import run_apart
@@ -19,7 +19,7 @@ class Helper:
 
     work: Callable[[], object]
     host: str
-    database_url: str | None
+    database_url: str | None = field(repr=False)  # Dask logs what a failed task was called with
 
     def __call__(self, number: int) -> str:
         """Run trials until the study is finished, or nobody waits for that any more.
