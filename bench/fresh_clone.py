@@ -42,9 +42,7 @@ def run(options: Options) -> Result:
     return Result(
         [row],
         goals,
-        [
-            f"predict: median of {RUNS} runs of the command with the built-in model; each starts a process."
-        ],
+        [f"predict: median of {RUNS} runs of the command with the built-in model; each starts a process."],
     )
 
 
