@@ -26,6 +26,7 @@ from bench import (
 from bench.options import Options
 from bench.results import done, save
 from bench.worker import WorkerError
+from glioseg.errors import GliosegError
 
 BENCHMARKS = {
     "train_step": train_step,
@@ -87,5 +88,5 @@ def _arguments() -> argparse.Namespace:
 if __name__ == "__main__":
     try:
         main()
-    except (OSError, ValueError, WorkerError) as error:
+    except (GliosegError, OSError, ValueError, WorkerError) as error:
         sys.exit(f"bench: {error}")

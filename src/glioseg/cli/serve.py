@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from glioseg.errors import one_line
+
 Model = Annotated[
     str | None,
     typer.Option(
@@ -46,12 +48,10 @@ def serve(
     from glioseg.serving.line import Line
     from glioseg.serving.server import run, take_port
 
-    try:
+    with one_line("glioseg serve"):
         taken = take_port(host, port)
         follower, line = Follower(model), Line(places=queue + 1, limit_s=timeout_s)
         run(Service(follower, line, int(max_upload_mb * 1e6), token), taken)
-    except (ValueError, OSError) as error:
-        sys.exit(f"glioseg serve: {error}")
 
 
 def _is_loopback(host: str) -> bool:

@@ -22,7 +22,7 @@ from glioseg.nets.findings import Findings, Image
 from glioseg.nets.likeness import portrait
 from glioseg.nets.passes import examine
 from glioseg.nets.postprocess import final_labels
-from glioseg.nets.settings import ModelError, Settings
+from glioseg.nets.settings import NOT_KERAS, ModelError, Settings
 from glioseg.nets.uncertainty import entropy_bits, mean_bits, region_volumes
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Segmenter:
                 orientation.
 
         Raises:
-            ValueError: no modality, grids that differ, or too small a memory budget.
+            GliosegError: no modality, grids that differ, or too small a memory budget.
         """
         image, placement, seen = self._look(images)
         brain = crop_brain(images, placement)
@@ -207,5 +207,5 @@ def _load_network(file: Path) -> "keras.Model":
 
     try:
         return keras.saving.load_model(file, compile=False, safe_mode=True)
-    except (OSError, ValueError, TypeError) as error:
+    except NOT_KERAS as error:
         raise ModelError(f"{file}: not a Keras model: {error}") from None

@@ -8,6 +8,7 @@ from types import FrameType
 
 import uvicorn
 
+from glioseg.errors import GliosegError
 from glioseg.serving.app import Service, make_app
 from glioseg.serving.line import Line
 
@@ -36,7 +37,7 @@ def take_port(host: str, port: int) -> socket.socket:
     """Take an address before a model is loaded; nobody can connect yet.
 
     Raises:
-        OSError: it is taken, or is none of this machine's.
+        GliosegError: it is taken, or is none of this machine's.
     """
     taken = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -44,7 +45,7 @@ def take_port(host: str, port: int) -> socket.socket:
         taken.bind((host, port))
     except OSError as error:
         taken.close()
-        raise OSError(f"{host}, port {port}: {error.strerror}") from None
+        raise GliosegError(f"{host}, port {port}: {error.strerror}") from None
     return taken
 
 
