@@ -28,6 +28,7 @@ from bench import (
 from bench.options import Options
 from bench.results import done, save
 from bench.worker import WorkerError
+from glioseg.errors import GliosegError
 
 BENCHMARKS = {
     "fresh_clone": fresh_clone,
@@ -104,5 +105,5 @@ def _arguments() -> argparse.Namespace:
 if __name__ == "__main__":
     try:
         main()
-    except (OSError, ValueError, WorkerError) as error:
+    except (GliosegError, OSError, ValueError, WorkerError) as error:
         sys.exit(f"bench: {error}")

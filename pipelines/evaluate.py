@@ -1,6 +1,5 @@
 """Stage evaluate: measure the model on the test cases, draw them, and report."""
 
-import json
 from pathlib import Path
 
 from _stage import chosen_cluster, run, tuned_params
@@ -8,7 +7,7 @@ from glioseg.data.cases import COHORT, Case, read_cases
 from glioseg.eval.cases import judge_cases, predict_cases
 from glioseg.eval.resources import resources
 from glioseg.eval.table import dice_table, lesion_line
-from glioseg.files import replaced_whole
+from glioseg.files import read_json, replaced_whole
 from glioseg.lab.lineage import TEST_FILES, origin, sha256_files
 from glioseg.nets.kept import KeptModel
 
@@ -24,7 +23,7 @@ def main() -> None:
     from glioseg.eval.subsets import subset_dice
     from glioseg.lab.tracking import flatten, log_evaluation
 
-    params, trained = tuned_params(), json.loads(RECORD.read_text())
+    params, trained = tuned_params(), read_json(RECORD)
     asked, cases, cluster = params.evaluate, cases_of("test"), chosen_cluster()
     # One process of this machine is enough for a network, which uses all cores.
     kept = KeptModel((MODEL,), sha256_files(file for file in MODEL.glob("*") if file.is_file()))
@@ -58,7 +57,7 @@ def main() -> None:
 
 
 def cases_of(*parts: str) -> list[Case]:
-    splits = json.loads(SPLITS.read_text())
+    splits = read_json(SPLITS)
     return read_cases(RAW / COHORT, [name for part in parts for name in splits[part]])
 
 

@@ -8,7 +8,7 @@ from _stage import PACKAGE, run, tuned_params
 from glioseg.data.splits import training_parts
 from glioseg.data.store import open_cases
 from glioseg.data.terms import CONTRACT
-from glioseg.files import replaced_whole, write_whole
+from glioseg.files import read_json, replaced_whole, write_whole
 from glioseg.lab.addresses import Lab
 from glioseg.lab.logged_model import log_model
 from glioseg.lab.promotion.candidate import Source
@@ -25,7 +25,7 @@ NETWORKS, MODEL = Path("models/trained"), Path("models/settled")
 def main() -> None:
     params = tuned_params()
     network, train, crop, inference = params.network, params.train, params.crop, params.inference
-    folds = training_parts(json.loads(SPLITS.read_text()), folds=train.folds)
+    folds = training_parts(read_json(SPLITS), folds=train.folds)
     raw = RAW if crop.on_the_fly else None
     unseen = [open_cases(CROPPED, fold["validation"], raw=raw) for fold in folds]
     learned = open_cases(CROPPED, sorted({case for fold in folds for case in fold["train"]}), raw=raw)
@@ -38,7 +38,7 @@ def main() -> None:
         if Path(CONTRACT).exists():
             copy(CONTRACT, aside)
     used = params.model_dump(mode="json", include={"network", "train", "crop", "inference"})
-    run_id = json.loads(RUN.read_text())["run_id"]
+    run_id = read_json(RUN)["run_id"]
     model_id = log_model(
         connect(Lab.here()),
         Source(sorted(MODEL.iterdir()), PACKAGE),

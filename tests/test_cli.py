@@ -92,6 +92,15 @@ def test_several_models_a_budget_and_mirror_images_are_passed_on(models, tmp_pat
     assert seen == [make_settings(memory_gb=2.5, mirror=True)]
 
 
+def test_a_bug_in_a_model_is_no_refusal(models, tmp_path, monkeypatch):
+    monkeypatch.setattr(Segmenter, "answer", lambda self, images: np.zeros(2) + np.zeros(3))
+    write_scans(tmp_path / "scans", "one", MODALITIES)
+    result = run(tmp_path / "scans", "-o", tmp_path / "out")
+    assert isinstance(result.exception, ValueError)
+    assert result.exception.__traceback__.tb_next is not None
+    assert "could not be broadcast" not in result.output
+
+
 def test_too_small_a_budget_is_one_line(models, tmp_path):
     write_scans(tmp_path / "scans", "one", MODALITIES)
     result = run(tmp_path / "scans", "-o", tmp_path / "out", "--memory-gb", "0.1")

@@ -10,8 +10,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from distributed.comm import CommClosedError
 
 from glioseg.cluster import CLUSTER, LOCAL, Cluster, ClusterError, choose_cluster
+from glioseg.cluster.connection import connect_to
 from glioseg.cluster.shared import Shared, inside
 from glioseg.params.compute import Compute
 from glioseg.settings_file import ParamsError
@@ -154,6 +156,12 @@ def test_nobody_answers(monkeypatch):
         ClusterError, match=r"^tcp://127\.0\.0\.1:9: expected a Dask scheduler, none answered in 1 s$"
     ):
         Cluster("tcp://127.0.0.1:9").map(abs, [1], title="count")
+
+
+def test_a_connection_that_breaks_is_the_cluster_s_fault(address):
+    lost = r"^the connection to the scheduler was lost: closed$"
+    with pytest.raises(ClusterError, match=lost), connect_to(address):
+        raise CommClosedError("closed")
 
 
 def test_no_worker_comes(tmp_path, monkeypatch):

@@ -1,11 +1,31 @@
 """Files and folders that appear whole or not at all."""
 
+import json
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+from glioseg.errors import GliosegError
+
+
+class FileError(GliosegError):
+    """A file that does not hold what it should; the message names it."""
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        FileError: it is not JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:  # no JSON, or no text at all
+        raise FileError(f"{path}: not JSON: {error}") from None
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -15,11 +35,21 @@ def write_whole(path: Path, content: bytes) -> None:
     # `open` lets the kernel apply the umask: to read it, a process would change it for all of its threads.
     file = aside.open("xb")
     try:
-        with file:
+        with named(path), file:
             file.write(content)
         os.replace(aside, path)
     except BaseException:
         os.unlink(aside)
+        raise
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Name a file in the error that writing to it raises: Python does so only where it opens the file."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
         raise
 
 

@@ -2,6 +2,8 @@
 
 from math import ceil, prod
 
+from glioseg.errors import SettingError
+
 IDLE_GB = 1.35
 """Of a process that has loaded TensorFlow, a network and the scans of one case."""
 VOXEL_BYTES = 80
@@ -35,9 +37,9 @@ def peak_gb(shape: tuple[int, int, int], *, base_filters: int, networks: int = 1
 
 
 def check_window(window: tuple[int, int, int], *, need_gb: float, memory_gb: float) -> None:
-    """Raise ValueError where a window, the least that a network can see at a time, needs too much memory."""
+    """Raise SettingError where a window, the least that a network can see at once, needs too much memory."""
     if need_gb > memory_gb:
-        raise ValueError(
+        raise SettingError(
             f"inference.memory_gb: expected at least {ceil(need_gb * 100) / 100:g} GB"
             f" for a window of {list(window)} voxels, got {memory_gb:g}"
         )

@@ -5,11 +5,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from glioseg.errors import GliosegError
 from glioseg.eval.charts import dice_chart
 from glioseg.eval.columns import ANSWER_METRICS, CASE_METRICS, METRICS, REGION_METRICS, STRUCTURES, column
 from glioseg.eval.outcomes import outcome_scores
 from glioseg.eval.pictures import PLANES, PREDICTION, TRUTH
-from glioseg.eval.report import write_report
+from glioseg.eval.report import webp_uri, write_report
 from glioseg.eval.subsets import SUBSETS
 from glioseg.eval.summary import summarise
 from glioseg.labels import REGIONS
@@ -155,3 +156,12 @@ def test_a_missing_picture_is_named(table, tmp_path):
         write_report(
             table, summarise(table, samples=5, seed=0), pictures=Path(tmp_path), origin={}, params={}
         )
+
+
+@pytest.mark.parametrize("bytes_left", [0, 100])
+def test_a_picture_that_is_cut_is_named(tmp_path, bytes_left):
+    file = tmp_path / "planes.png"
+    Image.effect_noise((64, 64), 50).save(file)
+    file.write_bytes(file.read_bytes()[:bytes_left])
+    with pytest.raises(GliosegError, match=r"planes\.png: not a whole picture: "):
+        webp_uri(file)

@@ -8,6 +8,7 @@ import pytest
 from glioseg.lab import lineage
 from glioseg.lab.machine import has_gpu, machine
 from glioseg.lab.proof.checkout import CheckoutError, source_patch, work_tree
+from glioseg.settings_file import ParamsError
 
 LOCK = """
 schema: '2.0'
@@ -111,6 +112,12 @@ def test_hashes_of_dvc_lock(tmp_path):
 
 def test_no_dvc_lock_is_unknown(tmp_path):
     assert lineage.data_version(tmp_path) == "unknown"
+
+
+def test_a_dvc_lock_that_git_could_not_merge_is_named(tmp_path):
+    (tmp_path / "dvc.lock").write_text(f"<<<<<<< HEAD\n{LOCK}=======\n{LOCK}>>>>>>> other\n")
+    with pytest.raises(ParamsError, match=r"dvc\.lock: not YAML: "):
+        lineage.data_version(tmp_path)
 
 
 def test_a_hash_of_files_changes_with_name_and_content_but_not_with_order(tmp_path):

@@ -1,3 +1,4 @@
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -107,6 +108,13 @@ def test_a_model_folder_is_found_by_its_address(shop):
     assert model_folder("my/folder") == Path("my/folder")
     with pytest.raises(RegistryError, match=f"models:/{shop.name}@other: not in the registry"):
         model_folder(f"models:/{shop.name}@other")
+
+
+def test_a_version_whose_files_are_gone_is_named(shop):
+    shop.offer("one", a=0.7)
+    shutil.rmtree(model_folder(f"models:/{shop.name}/1").parent)
+    with pytest.raises(RegistryError, match=f"^models:/{shop.name}/1: its files are not there: "):
+        model_folder(f"models:/{shop.name}/1")
 
 
 def test_an_alias_is_told_by_the_number_that_it_names_now(shop):

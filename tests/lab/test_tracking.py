@@ -54,6 +54,13 @@ def test_a_database_of_another_mlflow_is_said_in_one_line(common_lab, tmp_path):
     assert "\n" not in str(e.value)
 
 
+def test_a_damaged_database_is_said_in_one_line(lab):
+    lab.folder.mkdir(parents=True, exist_ok=True)
+    lab.database.write_bytes(b"no database" * 1000)
+    with pytest.raises(SchemaError, match=r"^.*mlflow\.db: not MLflow's database: file is not a database$"):
+        connect(lab)
+
+
 def test_artifacts_lie_in_the_lab_and_not_where_the_stage_runs(common_lab, tmp_path):
     client = connect(common_lab)
     run = client.create_run(experiment_id(client, "tune"))

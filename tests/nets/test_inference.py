@@ -1,3 +1,4 @@
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -6,11 +7,13 @@ import pytest
 from glioseg.data.answers import NUMBERS
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import Grid, Volume
+from glioseg.errors import GliosegError
 from glioseg.geometry import downsample
 from glioseg.nets.confidence import Confidence
 from glioseg.nets.inference import Segmenter, load_ensemble, load_model, save_model, upsample
 from glioseg.nets.likeness import FEATURES, Likeness
 from glioseg.nets.settings import ModelError
+from glioseg.nets.transfer import take_weights
 from tests.models import Formula, make_settings
 
 
@@ -136,7 +139,7 @@ def test_any_modality_may_be_missing_and_it_says_which():
     assert answer.missing == ("t1ce", "flair")
     assert seen == [[True, False, True, False]]
     np.testing.assert_array_equal(answer.labels, np.where(scan == 100, 3, 0))
-    with pytest.raises(ValueError, match="no modality: expected at least one of t1, t1ce, t2, flair"):
+    with pytest.raises(GliosegError, match="no modality: expected at least one of t1, t1ce, t2, flair"):
         segmenter(look).answer({})
 
 
@@ -243,3 +246,20 @@ def test_members_are_read_in_the_order_of_their_numbers(networks, tmp_path):
     assert [mean_probability(Segmenter((model,), make_settings())) for model in loaded] == pytest.approx(
         [0.5] * 10 + [0.75]
     )
+
+
+@pytest.mark.parametrize("lacks", ["config.json", "model.weights.h5", "a right checksum"])
+def test_a_network_that_lacks_a_part_is_named(networks, tmp_path, lacks):
+    save_model(tmp_path, networks[:1], make_settings())
+    file = tmp_path / "model.keras"
+    with zipfile.ZipFile(file) as whole:
+        parts = {name: whole.read(name) for name in whole.namelist() if name != lacks}
+    with zipfile.ZipFile(file, "w") as cut:
+        for name, content in parts.items():
+            cut.writestr(name, content)
+    if lacks == "a right checksum":
+        weights = parts["model.weights.h5"]
+        file.write_bytes(file.read_bytes().replace(weights, weights[:-1] + bytes([weights[-1] ^ 255])))
+    for load in (lambda: load_model(tmp_path), lambda: take_weights(networks[0], file)):
+        with pytest.raises(ModelError, match=r"model\.keras: not a Keras model: "):
+            load()

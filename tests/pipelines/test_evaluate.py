@@ -12,7 +12,7 @@ import yaml
 
 import evaluate
 from glioseg.data.answers import Answer, BrainProbabilities, RegionVolume
-from glioseg.data.cases import Case, write_cohort
+from glioseg.data.cases import Case, CohortError, write_cohort
 from glioseg.data.crop import Placement
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import Grid, Volume, read_volume, write_volume
@@ -229,7 +229,7 @@ def contents():
 @pytest.mark.parametrize("part", ["train", "test"])
 def test_a_case_that_is_gone_is_named(project, part):
     Path("data/splits.json").write_text(json.dumps(SPLITS | {part: ["fits", "gone"]}))
-    with pytest.raises(ValueError, match=r"cohort\.csv: expected 2 cases, missing gone"):
+    with pytest.raises(CohortError, match=r"cohort\.csv: expected 2 cases, missing gone"):
         evaluate.main()
     assert outs() == set()
 

@@ -25,9 +25,11 @@ from glioseg.data.volumes import Grid, Volume, write_volume
 from glioseg.eval.resources import Cost
 from glioseg.geometry import Box
 from glioseg.lab.addresses import Lab
+from glioseg.lab.fetch import RegistryError
 from glioseg.lab.tracking import connect, experiment_id
 from glioseg.labels import REGIONS, Scheme
 from glioseg.nets.settings import Settings
+from glioseg.settings_file import ParamsError
 
 ROOT = Path(__file__).parents[2]
 SHAPE = (12, 14, 10)
@@ -171,7 +173,7 @@ def test_a_stopped_training_goes_on_in_its_own_run(project, monkeypatch):
 def test_devices_that_are_not_there_are_missed_before_a_run_is_opened(project):
     set_params(train={"devices": 2, "batch_size": 2})
     for stage in (tune, train):
-        with pytest.raises(ValueError, match=r"train\.devices: expected 2 GPUs .* got 0"):
+        with pytest.raises(ParamsError, match=r"train\.devices: expected 2 GPUs .* got 0"):
             stage.main()
     client = connect(Lab.here())
     assert not client.search_runs([experiment_id(client, name) for name in ("tune", "train")])
@@ -253,7 +255,7 @@ def test_training_starts_from_a_registered_model(project, capsys):
     train.main()
     assert "layers taken, 0 left as they were" in capsys.readouterr().out
     set_params(train={"init_from": "models:/nobody@champion"})
-    with pytest.raises(ValueError, match=r"models:/nobody@champion: not in the registry"):
+    with pytest.raises(RegistryError, match=r"models:/nobody@champion: not in the registry"):
         train.main()
 
 

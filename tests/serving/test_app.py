@@ -13,8 +13,10 @@ import pytest
 
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import Grid, Volume, decode_volume, encode_volume
+from glioseg.errors import GliosegError
 from glioseg.labels import REGIONS, Scheme, from_scheme, regions_from_labels, to_scheme
 from glioseg.nets.inference import load_model
+from glioseg.serving.follower import Follower
 from glioseg.serving.sample import sample_file
 
 
@@ -419,16 +421,32 @@ def test_past_the_time_limit_it_is_504(make_client, slow, scan):
     assert (response.status_code, error(response)["code"]) == (504, "timeout")
 
 
-def test_a_fault_of_the_service_shows_no_trace_and_logs_no_message(make_client, slow, scan, caplog):
+@pytest.mark.parametrize("kind", [RuntimeError, ValueError])
+def test_a_fault_of_the_service_shows_no_trace_and_logs_no_message(make_client, slow, scan, caplog, kind):
     def fail(images):
-        raise RuntimeError("what the patient's header says")
+        raise kind("what the patient's header says")
 
     slow.slow.answer = fail
     with caplog.at_level(logging.INFO, "glioseg"):
         response = make_client(follower=slow).post("/segment", files=files(scan))
     assert (response.status_code, error(response)["code"]) == (500, "internal")
     assert "patient" not in response.text + caplog.text
-    assert "RuntimeError at " in caplog.text
+    assert f"{kind.__name__} at " in caplog.text
+
+
+@pytest.mark.parametrize(("error", "traceback"), [(GliosegError("gone"), False), (ValueError("bug"), True)])
+def test_a_bug_in_loading_a_version_is_logged_with_its_traceback(
+    registered, monkeypatch, caplog, error, traceback
+):
+    def fail(address):
+        raise error
+
+    follower = Follower(str(registered.root / "models"))
+    monkeypatch.setattr("glioseg.serving.follower._meant", lambda model: "models:/glioseg/9")
+    monkeypatch.setattr("glioseg.serving.follower.load_version", fail)
+    follower.look()
+    assert follower.problem == f"models:/glioseg/9: {error}"
+    assert ("Traceback" in caplog.text) == traceback
 
 
 def test_the_log_is_a_line_a_request_without_what_the_client_wrote(client, scan, caplog):

@@ -33,6 +33,6 @@ class Helper:
         shared = {DATABASE_URL: self.database_url} if self.database_url else {}
         try:
             run_apart(self.work, variables=shared | training_threads())
-        except ClusterError as error:
+        except (ClusterError, RuntimeError) as error:
             return f"{here}: {error}"
         return ""

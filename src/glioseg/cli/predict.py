@@ -18,6 +18,7 @@ from glioseg.cli.work import Work, plan
 from glioseg.cluster import Cluster
 from glioseg.data.cases import Case, find_cases
 from glioseg.data.layouts import MODALITIES
+from glioseg.errors import one_line
 from glioseg.progress import track
 
 ScanFolder = Annotated[Path, typer.Argument(help="A folder with the files of one case, or of many cases.")]
@@ -77,13 +78,11 @@ def predict(
     With --cluster each case is a task for the workers of a Dask cluster, which must reach the scans and the
     output at the same paths; see docs/clusters.md.
     """
-    try:
+    with one_line("glioseg predict"):
         where = asked_cluster(cluster, workers)
         cases = find_cases(scans)
         work = plan(cases, output, entropy=entropy)
         refused = _predict(cases, work, model or [], where, mirror=mirror, memory_gb=memory_gb)
-    except (ValueError, OSError) as error:
-        sys.exit(f"glioseg predict: {error}")
     if refused:
         sys.exit(1)
 

@@ -14,6 +14,7 @@ from glioseg.data.scans import open_scans
 from glioseg.data.terms import Contract
 from glioseg.data.verdict import REFUSED, Finding
 from glioseg.data.volumes import Grid, Volume, write_volume
+from glioseg.errors import GliosegError
 from glioseg.labels import to_scheme
 
 
@@ -57,7 +58,7 @@ def segment_case(todo: Todo, *, model: Model, terms: Terms) -> Outcome:
         terms: of all cases.
 
     Raises:
-        ValueError: not even one window fits the memory budget; the message names the case.
+        GliosegError: not even one window fits the memory budget; the message names the case.
     """
     start, case = time.monotonic(), todo.case
     content = made_of(case, terms.facts)
@@ -88,8 +89,8 @@ def _say(finding: Finding) -> str:
 def _answer(model: Model, case: Case, images: Mapping[str, Volume]) -> Answer:
     try:
         return model.answer(images)
-    except ValueError as error:
-        raise ValueError(f"{case.case}: {error}") from None
+    except GliosegError as error:
+        raise GliosegError(f"{case.case}: {error}") from None
 
 
 def _write(answer: Answer, todo: Todo, grid: Grid) -> None:

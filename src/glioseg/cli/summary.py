@@ -11,6 +11,7 @@ from glioseg.data.answers import NUMBERS, Answer
 from glioseg.data.cases import Case
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.verdict import REFUSED, Finding
+from glioseg.errors import GliosegError
 from glioseg.files import write_whole
 
 SUMMARY = "summary.csv"
@@ -60,9 +61,9 @@ class Summary:
         except FileNotFoundError:
             return []
         except (ValueError, csv.Error) as error:
-            raise ValueError(f"{self.path}: not a summary of `glioseg predict`: {error}") from None
+            raise GliosegError(f"{self.path}: not a summary of `glioseg predict`: {error}") from None
         if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise ValueError(f"{self.path}: not a summary of `glioseg predict`: move it away")
+            raise GliosegError(f"{self.path}: not a summary of `glioseg predict`: move it away")
         return rows
 
 

@@ -12,12 +12,18 @@ from numpy.typing import NDArray
 
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import Grid, Volume
+from glioseg.errors import GliosegError
+from glioseg.files import read_json
 from glioseg.geometry import Box, bounding_box, paste
 
 PLACEMENT = "placement.json"
 
 AFFINE_TOLERANCE = 1e-3
 """How far entries of the affines of one case may differ: headers hold float32."""
+
+
+class CropError(GliosegError):
+    """Scans that cannot be cropped together, or as they were; the message names the one at fault."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +35,17 @@ class Placement:
 
     @classmethod
     def load(cls, folder: Path) -> "Placement":
-        """Read what `save` wrote in a stored case's folder."""
-        record = json.loads((folder / PLACEMENT).read_text())
-        grid = Grid(tuple(record["shape"]), np.array(record["affine"], np.float64))
-        return cls(grid, Box(tuple(record["start"]), tuple(record["stop"])))
+        """Read what `save` wrote in a stored case's folder.
+
+        Raises:
+            FileError, CropError: it is not JSON, or does not hold what `save` writes.
+        """
+        record = read_json(folder / PLACEMENT)
+        try:
+            grid = Grid(tuple(record["shape"]), np.array(record["affine"], np.float64))
+            return cls(grid, Box(tuple(record["start"]), tuple(record["stop"])))
+        except (LookupError, TypeError, ValueError) as error:
+            raise CropError(f"{folder / PLACEMENT}: not the placement of a crop: {error!r}") from None
 
     def save(self, folder: Path) -> None:
         """Write placement.json."""
@@ -58,7 +71,8 @@ def crop_images(
         everywhere; and where the crop lies.
 
     Raises:
-        ValueError: no modality, grids differ, or no voxel is non-zero.
+        CropError: no modality, or grids differ.
+        GliosegError: no voxel is non-zero.
     """
     grid = _common_grid(images)
     arrays = {name: grid.to_lps.apply(images[name].data) for name in MODALITIES if name in images}
@@ -99,14 +113,14 @@ def _common_grid(images: Mapping[str, Volume]) -> Grid:
     """The grid that all images of a case share."""
     present = [name for name in MODALITIES if name in images]
     if not present:
-        raise ValueError(f"no modality: expected at least one of {', '.join(MODALITIES)}")
+        raise CropError(f"no modality: expected at least one of {', '.join(MODALITIES)}")
     first = images[present[0]].grid
     for name in present[1:]:
         grid = images[name].grid
         if grid.shape != first.shape:
-            raise ValueError(f"{name}: expected shape {first.shape}, got {grid.shape}")
+            raise CropError(f"{name}: expected shape {first.shape}, got {grid.shape}")
         if (away := np.abs(grid.affine - first.affine).max()) > AFFINE_TOLERANCE:
-            raise ValueError(
+            raise CropError(
                 f"{name}: expected the affine of {present[0]}, got one that differs by up to {away:.3g} mm"
             )
     return first

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from glioseg.cluster import LOCAL, Cluster, ClusterError
 from glioseg.data.cases import Case
-from glioseg.files import link_or_copy, remove_whole, write_whole
+from glioseg.files import link_or_copy, named, read_json, remove_whole, write_whole
 
 Item = TypeVar("Item")
 Work = Callable[[Item, Path], Any]
@@ -40,7 +40,7 @@ class Record:
     @property
     def found(self) -> Any:
         """What the stage found out, as JSON holds it."""
-        return json.loads((self.folder / RECORD).read_text())
+        return read_json(self.folder / RECORD)
 
     def place(self, target: Path) -> None:
         """Put the files into a new folder, as links where the file system has them."""
@@ -99,7 +99,8 @@ def _do(work: Work[Item], todo: tuple[Path, Item, tuple[Path, ...]]) -> None:
     aside.mkdir(parents=True)
     try:
         found = work(item, aside)
-        (aside / RECORD).write_text(json.dumps(found))
+        with named(aside / RECORD):
+            (aside / RECORD).write_text(json.dumps(found))
         _settle(aside, place)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -139,7 +140,7 @@ def digest_files(files: Iterable[Path], *, table: Path, cluster: Cluster) -> dic
         table: the JSON file where digests are remembered, by path, size, time and inode.
         cluster: where files are read.
     """
-    known = json.loads(table.read_text()) if table.exists() else {}
+    known = read_json(table) if table.exists() else {}
     marks = {file: file_mark(file) for file in files}
     new = [file for file, mark in marks.items() if str(file) not in known or known[str(file)][:-1] != mark]
     read = cluster.reading.map(_file_digest, new, title="read files")

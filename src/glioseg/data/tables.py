@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 
+from glioseg.errors import GliosegError
+
 GRADES = ("HGG", "LGG")
 
 
-class TableError(ValueError):
+class TableError(GliosegError):
     """A table that cannot be read; the message names it."""
 
 

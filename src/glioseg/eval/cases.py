@@ -15,6 +15,7 @@ from glioseg.data.cases import Case
 from glioseg.data.layouts import MODALITIES, SEGMENTATION
 from glioseg.data.scans import read_images
 from glioseg.data.volumes import Grid, Volume, read_volume, write_volume
+from glioseg.errors import GliosegError
 from glioseg.eval.calibration import calibration_errors
 from glioseg.eval.columns import column
 from glioseg.eval.distances import Spacing3
@@ -28,7 +29,7 @@ SHOWN = ("flair", "t1ce")
 """FLAIR shows the whole tumour, T1ce its core."""
 
 
-class EvaluationError(ValueError):
+class EvaluationError(GliosegError):
     """A case that cannot be judged; the message names it."""
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from glioseg.data.layouts import MODALITIES
+from glioseg.errors import GliosegError
 from glioseg.eval.charts import dice_chart, selective_chart
 from glioseg.eval.columns import METRICS, REGION_METRICS, STRUCTURES, column
 from glioseg.eval.pictures import PLANES, PREDICTION, TRUTH
@@ -110,9 +111,18 @@ def _outcomes(row: Mapping[Hashable, Any]) -> list[str]:
 
 
 def webp_uri(path: Path) -> str:
-    """Put a picture into an address, as WebP."""
+    """Put a picture into an address, as WebP.
+
+    Raises:
+        GliosegError: the file is no picture, or not a whole one.
+    """
     file = BytesIO()
-    Image.open(path).save(file, "WEBP", quality=WEBP_QUALITY)
+    try:
+        Image.open(path).save(file, "WEBP", quality=WEBP_QUALITY)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise GliosegError(f"{path}: not a whole picture: {error}") from None
     return data_uri("image/webp", file.getvalue())
 
 

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from glioseg.errors import one_line
+
 DATABASE_URL = "GLIOSEG_DATABASE_URL"
 """Environment variable with the address of a PostgreSQL database, to be used instead of SQLite files."""
 ARTIFACTS_URL = "GLIOSEG_ARTIFACTS_URL"
@@ -171,12 +173,10 @@ def main(words: list[str]) -> None:
         sys.exit(
             f"glioseg.lab.addresses: expected {' or '.join(SCHEMAS)}, got {' '.join(words) or 'nothing'}"
         )
-    try:
+    with one_line("glioseg.lab.addresses"):
         lab = Lab.here()
         lab.prepare()
         print(lab.tracking_uri if words[0] == "tracking" else lab.study_url)
-    except ValueError as error:
-        sys.exit(f"glioseg.lab.addresses: {error}")
 
 
 if __name__ == "__main__":

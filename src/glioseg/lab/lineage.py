@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 import glioseg
 from glioseg.lab.machine import machine
 from glioseg.presets import preset_of
-from glioseg.settings_file import ParamsError
+from glioseg.settings_file import ParamsError, parse_yaml
 
 UNKNOWN = "unknown"
 CROPPED = "data/cropped"
@@ -70,7 +68,7 @@ def locked_stages(root: Path = Path()) -> dict[str, Any]:
         text = (root / "dvc.lock").read_text()
     except OSError:
         return {}
-    lock = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    lock = parse_yaml(text, root / "dvc.lock")
     stages: dict[str, Any] = lock.get("stages", {})
     return stages
 

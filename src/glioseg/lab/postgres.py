@@ -8,10 +8,12 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool
 
+from glioseg.errors import GliosegError
+
 DRIVER = "postgresql+psycopg"
 
 
-class DatabaseError(ValueError):
+class DatabaseError(GliosegError):
     """An address at which there is no PostgreSQL database to use."""
 
 
@@ -32,7 +34,14 @@ def create_schemas(url: str, names: Iterable[str]) -> None:
         there = set(connection.scalars(sa.text("SELECT nspname FROM pg_namespace")))
         for name in names:
             if name not in there:
-                connection.execute(sa.text(f"CREATE SCHEMA {name}"))
+                _create(connection, name)
+
+
+def _create(connection: sa.Connection, schema: str) -> None:
+    try:
+        connection.execute(sa.text(f"CREATE SCHEMA {schema}"))
+    except DBAPIError as error:
+        raise DatabaseError(f"GLIOSEG_DATABASE_URL: no schema {schema}: {_reason(error)}") from None
 
 
 @contextmanager
@@ -76,7 +85,12 @@ def _connected(url: str) -> Iterator[sa.Connection]:
     except ModuleNotFoundError:
         raise DatabaseError("PostgreSQL needs its driver: pip install 'glioseg[postgres]'") from None
     except DBAPIError as error:
-        reason = " ".join(str(error.orig).split())
+        reason = _reason(error)
         raise DatabaseError(f"GLIOSEG_DATABASE_URL: no database at {_shown(parsed)}: {reason}") from None
     with connection:
         yield connection
+
+
+def _reason(error: DBAPIError) -> str:
+    """What the server said, in one line."""
+    return " ".join(str(error.orig).split())

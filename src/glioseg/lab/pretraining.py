@@ -13,7 +13,7 @@ from glioseg import builtin
 from glioseg.cluster import Cluster
 from glioseg.data.phantom.stream import HeldCase, Stream
 from glioseg.data.terms import CONTRACT
-from glioseg.files import replaced_whole, write_whole
+from glioseg.files import read_json, replaced_whole, write_whole
 from glioseg.lab.addresses import Lab
 from glioseg.lab.curves import draw_curves
 from glioseg.lab.lineage import commit, sha256, sha256_files
@@ -138,6 +138,6 @@ def _record(plan: Pretraining, pieces: Sequence[Trained], last: pd.DataFrame) ->
         "settings": plan.model_dump(mode="json"),
         "steps": sum(piece.epochs * piece.steps_per_epoch for piece in plan.pieces),
         "validation_dice": float(last["val_dice"].max()),
-        "trained": [json.loads(piece.origin.read_text()) for piece in pieces],
+        "trained": [read_json(piece.origin) for piece in pieces],
         "settled": origin_now(),
     }

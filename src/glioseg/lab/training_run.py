@@ -10,7 +10,7 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from glioseg.files import remove_whole, write_whole
+from glioseg.files import read_json, remove_whole, write_whole
 from glioseg.lab.lineage import tags
 from glioseg.lab.tracking import (
     PARENT_TAG,
@@ -124,7 +124,7 @@ def training_run(
 def _known(client: MlflowClient, state: Path) -> str | None:
     """The run of the training that was interrupted, where the database still has it."""
     try:
-        run_id: str = json.loads((state / IDENTITY).read_text())["run_id"]
+        run_id: str = read_json(state / IDENTITY)["run_id"]
     except OSError:
         return None
     return run_id if known_run(client, run_id) else None

@@ -48,7 +48,7 @@ class Segmenter:
                 orientation.
 
         Raises:
-            ValueError: no modality, grids that differ, or too small a memory budget.
+            GliosegError: no modality, grids that differ, or too small a memory budget.
         """
         image, placement, seen = self._look(images)
         brain = crop_brain(images, placement)

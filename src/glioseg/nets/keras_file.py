@@ -5,7 +5,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glioseg.nets.settings import ModelError
+from glioseg.nets.settings import NOT_KERAS, ModelError
 
 if TYPE_CHECKING:
     import keras
@@ -40,7 +40,7 @@ def load_network(file: Path, precision: "Precision" = "auto") -> "keras.Model":
 
     try:
         return _read(file, dtype_policy(precision))
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+    except NOT_KERAS as error:
         raise ModelError(f"{file}: not a Keras model: {error}") from None
 
 

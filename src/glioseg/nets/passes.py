@@ -31,7 +31,7 @@ def examine(models: Sequence["keras.Model"], image: Image, settings: Settings) -
         settings: say whether it is seen in one pass or window by window, and mirrored or not.
 
     Raises:
-        ValueError: not even one window fits the memory budget.
+        SettingError: not even one window fits the memory budget.
     """
     return average(_look(model, image, settings, len(models))(image) for model in models)
 

@@ -1,10 +1,12 @@
 """What a network needs beside its weights, as a small JSON file next to them."""
 
 import json
+import zipfile
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from glioseg.errors import GliosegError
 from glioseg.files import write_whole
 from glioseg.geometry import Shape3
 from glioseg.labels import REGIONS
@@ -19,8 +21,11 @@ FORMER = {"value_bytes"}
 Regions3 = tuple[float, float, float]
 """A number for each of WT, TC and ET."""
 
+NOT_KERAS = (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile)
+"""What Keras raises for a file that is no network, was cut, or lacks a part."""
 
-class ModelError(ValueError):
+
+class ModelError(GliosegError):
     """A model folder that cannot be used; the message names it."""
 
 

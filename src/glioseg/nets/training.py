@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from glioseg.data.patches import patch_makers, prefetch, sample_batch
 from glioseg.data.store import CroppedCase
+from glioseg.errors import GliosegError
 from glioseg.geometry import check_patch
 from glioseg.nets import checkpoint
 from glioseg.nets.callbacks import Bookkeeping, OnEpoch, ProgressLines
@@ -74,13 +75,13 @@ def fit(
         tensorboard: folder for TensorBoard's log, if one is wanted.
 
     Raises:
-        ValueError: no case, an outcome that no case has, a patch that the network cannot halve often
+        GliosegError: no case, an outcome that no case has, a patch that the network cannot halve often
             enough, fewer GPUs than are asked for, hosts that differ, weights to start from that do not
             fit, or no epoch whose numbers are finite.
     """
     check_patch(train.patch_shape, network.depth)
     if not cases or not validation:
-        raise ValueError(
+        raise GliosegError(
             f"training: expected at least one training and one validation case,"
             f" got {len(cases)} and {len(validation)}"
         )
@@ -106,7 +107,9 @@ def fit(
     if not progression.stale(train.patience):
         plan.run(callbacks, progression.epoch)
     if not progression.best:
-        raise ValueError(f"training: expected an epoch with a finite {train.monitor}, got none: it diverged")
+        raise GliosegError(
+            f"training: expected an epoch with a finite {train.monitor}, got none: it diverged"
+        )
     checkpoint.assign(plan.model.weights, progression.best)
     model = without_deep_supervision(plan.model)
     return Fitted(model, progression.best_epoch, progression.history)

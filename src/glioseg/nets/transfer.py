@@ -46,12 +46,12 @@ def take_weights(model: keras.Model, file: Path) -> Transfer:
         file: a `.keras` file.
 
     Raises:
-        ValueError: the file holds no network, or no layer fits.
+        ModelError: the file holds no network, or no layer fits.
     """
     try:
         source = load_network(file, "float32")
     except ModelError as error:
-        raise ValueError(f"train.init_from: {error}") from None
+        raise ModelError(f"train.init_from: {error}") from None
     known = {layer.name: layer for layer in source.layers}
     transfer, rng = Transfer([], [], {}), np.random.default_rng(SEED)
     for layer in (layer for layer in model.layers if layer.weights):
@@ -68,7 +68,7 @@ def take_weights(model: keras.Model, file: Path) -> Transfer:
         layer.set_weights(taken)
         transfer.taken.append(layer.name)
     if not transfer.taken:
-        raise ValueError(f"train.init_from: {file}: expected a layer that fits, got none")
+        raise ModelError(f"train.init_from: {file}: expected a layer that fits, got none")
     return transfer
 
 

@@ -2,6 +2,8 @@
 
 import socket
 
+from glioseg.errors import GliosegError
+
 
 def take_port(host: str, port: int) -> socket.socket:
     """Listen on an address; who connects before the service runs waits for its answer.
@@ -14,7 +16,7 @@ def take_port(host: str, port: int) -> socket.socket:
         port: 0: any that is free.
 
     Raises:
-        OSError: it is taken, or is none of this machine's.
+        GliosegError: it is taken, or is none of this machine's.
     """
     taken = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -23,5 +25,5 @@ def take_port(host: str, port: int) -> socket.socket:
         taken.listen()
     except OSError as error:
         taken.close()
-        raise OSError(f"{host}, port {port}: {error.strerror}") from None
+        raise GliosegError(f"{host}, port {port}: {error.strerror}") from None
     return taken

@@ -7,9 +7,10 @@ from tempfile import TemporaryDirectory
 
 import mlflow
 import pandas as pd
+from mlflow.exceptions import MlflowException
 
 from glioseg.lab.promotion.candidate import Evaluation
-from glioseg.lab.promotion.gate import Verdict, judge
+from glioseg.lab.promotion.gate import GateError, Verdict, judge
 from glioseg.lab.promotion.record import verdict_table, write_record
 from glioseg.lab.promotion.versions import CHAMPION, UNTIL, Versions
 from glioseg.lab.tracking import experiment_id, known_run
@@ -81,7 +82,7 @@ def _of_a_former_champion(version: str) -> Verdict:
 def _judge(offer: Offer, against: str) -> Verdict:
     evaluation, alone = offer.evaluation, against in (NOBODY, offer.version)
     verdict = judge(
-        pd.read_csv(evaluation.per_case, dtype={"case": str}),
+        _read(evaluation.per_case),
         None if alone else _table(offer, against),
         rules=offer.rules,
         measured=evaluation.measured,
@@ -97,11 +98,21 @@ def _table(offer: Offer, against: str) -> pd.DataFrame:
     versions, wanted = offer.versions, offer.evaluation.marks["test_set_sha256"]
     with TemporaryDirectory() as folder:
         address = f"models:/{versions.name}/{against}"
-        files = Path(mlflow.artifacts.download_artifacts(address, dst_path=folder))
+        try:
+            files = Path(mlflow.artifacts.download_artifacts(address, dst_path=folder))
+        except (MlflowException, OSError) as error:
+            raise GateError(f"{address}: its files are not there: {error}") from None
         same = versions.tags(against).get("test_set_sha256") == wanted
         if same and (files / PER_CASE).exists():
-            return pd.read_csv(files / PER_CASE, dtype={"case": str})
+            return _read(files / PER_CASE)
         return offer.score(files / "artifacts")
+
+
+def _read(per_case: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(per_case, dtype={"case": str})
+    except ValueError as error:  # pandas' own errors are ValueErrors
+        raise GateError(f"{per_case}: not a table of cases: {error}") from None
 
 
 def _line(offer: Offer, verdict: Verdict) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, stdtrit
 
+from glioseg.errors import GliosegError
 from glioseg.eval.columns import column
 from glioseg.eval.summary import bootstrap_means
 from glioseg.labels import REGIONS
@@ -20,7 +21,7 @@ ROUNDING = 1e-9
 """A difference of rounding alone must not decide."""
 
 
-class GateError(ValueError):
+class GateError(GliosegError):
     """Two tables of cases that cannot be compared."""
 
 

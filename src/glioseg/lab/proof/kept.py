@@ -9,6 +9,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from glioseg.errors import GliosegError
 from glioseg.lab.fetch import landing
 from glioseg.lab.lineage import UNKNOWN, sha256, sha256_files
 from glioseg.lab.promotion.candidate import CONTENT, ENTRY
@@ -20,7 +21,7 @@ CHANGED = f"{RECORD} was changed after the version was registered"
 OLDER = "nothing was kept with this version: it was registered before glioseg kept a lineage"
 
 
-class LineageError(ValueError):
+class LineageError(GliosegError):
     """A version that is not there, or whose files cannot be trusted; the message names it."""
 
 

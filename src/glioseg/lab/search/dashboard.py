@@ -11,6 +11,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from optuna_dashboard import wsgi
 
+from glioseg.errors import GliosegError, one_line
 from glioseg.lab.addresses import Lab
 from glioseg.lab.search.study import open_storage
 
@@ -38,13 +39,13 @@ def serve_studies(lab: Lab, port: int) -> None:
 
     Raises:
         DatabaseError: there is no database to use.
-        OSError: the port is taken.
+        GliosegError: the port is taken.
     """
     app = wsgi(open_storage(lab))
     try:
         server = make_server(HOST, port, app, server_class=_Server, handler_class=_Handler)
     except OSError as error:
-        raise OSError(f"{HOST}, port {port}: {error.strerror}") from None
+        raise GliosegError(f"{HOST}, port {port}: {error.strerror}") from None
     print(f"studies: http://{HOST}:{port}, until Ctrl-C", flush=True)
     with server, suppress(KeyboardInterrupt):
         server.serve_forever()
@@ -54,10 +55,8 @@ def main(words: list[str]) -> None:
     """Show the studies of the lab here."""
     if len(words) != 1 or not words[0].isdecimal():
         sys.exit(f"glioseg.lab.search.dashboard: expected a port, got {' '.join(words) or 'nothing'}")
-    try:
+    with one_line("studies"):
         serve_studies(Lab.here(), int(words[0]))
-    except (ValueError, OSError) as error:
-        sys.exit(f"studies: {error}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import optuna
 from optuna.samplers import BaseSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 from optuna.storages._heartbeat import get_heartbeat_thread, is_heartbeat_enabled  # `ask` sends none
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import DBAPIError
 
 from glioseg.lab.addresses import Lab
 from glioseg.lab.search.terms import Ending, SearchError
@@ -56,8 +57,8 @@ def database_errors(name: str) -> Iterator[None]:
     """
     try:
         yield
-    except optuna.exceptions.StorageInternalError as error:
-        reason = getattr(error.__cause__, "orig", None) or error
+    except (optuna.exceptions.StorageInternalError, DBAPIError) as error:
+        reason = getattr(error.__cause__, "orig", None) or getattr(error, "orig", error)
         raise SearchError(f"{name}: the database failed: {' '.join(str(reason).split())}") from None
 
 
