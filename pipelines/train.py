@@ -9,10 +9,11 @@ from _stage import chosen_cluster, run, tuned_params
 from glioseg.data.splits import training_parts
 from glioseg.data.store import open_cases
 from glioseg.files import replaced_whole, write_whole
+from glioseg.fingerprint import sha256_file
 from glioseg.lab.addresses import Lab
 from glioseg.lab.curves import draw_curves
 from glioseg.lab.fetch import weights_file
-from glioseg.lab.lineage import sha256_files, training_key
+from glioseg.lab.lineage import training_key
 from glioseg.lab.tracking import connect
 from glioseg.lab.training_run import training_run
 from glioseg.nets.devices import require_devices, used
@@ -29,7 +30,7 @@ def main() -> None:
     folds = training_parts(json.loads(SPLITS.read_text()), folds=params.train.folds)
     client, init = connect(lab), weights_file(params.train.init_from)
     settings = params.model_dump(mode="json", include={"network", "train", "crop"})
-    settings["train"]["init_sha256"] = sha256_files([init]) if init else None
+    settings["train"]["init_sha256"] = sha256_file(init) if init else None
     key, raw = training_key(settings, folds), RAW if params.crop.on_the_fly else None
     counts = [{"train": len(fold["train"]), "validation": len(fold["validation"])} for fold in folds]
     everything = params.model_dump(mode="json", by_alias=True, exclude={"compute"}) | settings

@@ -12,7 +12,8 @@ import yaml
 from glioseg.data.cases import COHORT, read_cohort
 from glioseg.data.terms import CONTRACT
 from glioseg.files import write_whole
-from glioseg.lab.lineage import SOURCE, UNKNOWN, commit, dvc_hash, git, locked_hashes, sha256, sha256_files
+from glioseg.fingerprint import files_fingerprint
+from glioseg.lab.lineage import SOURCE, UNKNOWN, commit, dvc_hash, git, locked_hashes, sha256
 
 RECORD = "lineage.json"
 LOCK = "requirements.lock"
@@ -153,7 +154,7 @@ def environment(root: Path) -> dict[str, str]:
     """The hash of the lock file of all packages."""
     if not (root / LOCK).exists():
         raise MissingFactError(f"there was no {LOCK}")
-    return {"sha256": sha256_files([root / LOCK])}
+    return {"sha256": files_fingerprint([root / LOCK], folder=root)}
 
 
 def model(root: Path) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from typing import Any
 
 from mlflow import MlflowClient
 
-from glioseg.lab.lineage import dvc_hash, locked_hashes, locked_stages, sha256_files
+from glioseg.fingerprint import files_fingerprint
+from glioseg.lab.lineage import dvc_hash, locked_hashes, locked_stages
 from glioseg.lab.machine import has_gpu, machine, only_in
 from glioseg.lab.proof.agreement import Agreement, Numbers, compare, gap_table
 from glioseg.lab.proof.borrowed_data import bring, environment, share_cache
@@ -141,7 +142,7 @@ def reasons_to_differ(kept: Kept, root: Path) -> list[str]:
     reasons = []
     if (there := evaluation["machine"]) != here:
         reasons.append(f"another machine: {only_in(there, here)} then, {only_in(here, there)} now")
-    if not lock.exists() or evaluation["environment"] != sha256_files([lock]):
+    if not lock.exists() or evaluation["environment"] != files_fingerprint([lock], folder=root):
         reasons.append(f"another {LOCK}: {evaluation['environment']} then")
     if has_gpu(here):
         reasons.append("a graphics card adds up in no fixed order")
