@@ -29,8 +29,11 @@ KEPT = {
     "model.json": "reports/settle/model.json",
     "per_case.csv": "reports/per_case.csv",
     "metrics.json": "reports/metrics.json",
+    "initial_weights.json": "models/initial_weights.json",
 }
 """The small files that are kept with a version, and where each lies in a project."""
+OPTIONAL = frozenset({"contract.yaml", "initial_weights.json"})
+"""Those that a project may do without, and that versions of older projects lack."""
 
 
 class MissingFactError(ValueError):

@@ -16,7 +16,7 @@ from glioseg.lab.machine import has_gpu, machine, only_in
 from glioseg.lab.proof.agreement import Agreement, Numbers, compare, gap_table
 from glioseg.lab.proof.borrowed_data import bring, environment, share_cache
 from glioseg.lab.proof.checkout import PATCH, work_tree
-from glioseg.lab.proof.facts import KEPT, LOCK
+from glioseg.lab.proof.facts import KEPT, LOCK, OPTIONAL
 from glioseg.lab.proof.kept import OLDER, Kept, LineageError, model_files, open_version
 
 SETTLED = "models/settled"
@@ -70,7 +70,7 @@ def _sound(kept: Kept, *, retrain: bool) -> tuple[Path, dict[str, Any]]:
     for fact in ("code", "parameters"):
         if fact not in kept.record.facts:
             raise LineageError(f"{kept.address}: its {fact} is not known: {kept.why(fact)}")
-    if lacking := sorted(set(KEPT) - {"contract.yaml"} - kept.record.files.keys()):
+    if lacking := sorted(set(KEPT) - OPTIONAL - kept.record.files.keys()):
         raise LineageError(f"{kept.address}: not kept when it was registered: {', '.join(lacking)}")
     start = kept.record.facts["parameters"]["used"]["train"]["init_from"]
     if retrain and start and start.startswith("models:/"):
