@@ -8,7 +8,8 @@ from glioseg.eval.cases import judge_cases, predict_cases
 from glioseg.eval.resources import resources
 from glioseg.eval.table import dice_table, lesion_line
 from glioseg.files import read_json, replaced_whole
-from glioseg.lab.lineage import TEST_FILES, origin, sha256_files
+from glioseg.fingerprint import folder_fingerprint
+from glioseg.lab.lineage import TEST_FILES, origin
 from glioseg.nets.kept import KeptModel
 
 RAW, SPLITS = Path("data/raw"), Path("data/splits.json")
@@ -26,7 +27,7 @@ def main() -> None:
     params, trained = tuned_params(), read_json(RECORD)
     asked, cases, cluster = params.evaluate, cases_of("test"), chosen_cluster()
     # One process of this machine is enough for a network, which uses all cores.
-    kept = KeptModel((MODEL,), sha256_files(file for file in MODEL.glob("*") if file.is_file()))
+    kept = KeptModel((MODEL,), folder_fingerprint(MODEL))
     far, model = (cluster, kept) if cluster.far else (None, kept.load())
     learned = cases_of("train", "validation") if params.train.folds > 1 else cases_of("train")
     with replaced_whole(REPORTS / "predictions") as masks, replaced_whole(REPORTS / "pictures") as pictures:
@@ -36,7 +37,7 @@ def main() -> None:
         metrics = all_metrics(table, asked, training=learned)
         if asked.modality_subsets:
             metrics["modality_subsets"] = subset_dice(model, cases, cluster=far)
-        facts = origin((file for case in cases for file in case.files.values()), trained)
+        facts = origin((file for case in cases for file in case.files.values()), RAW, trained)
         everything = params.model_dump(mode="json", by_alias=True, exclude={"compute"})
         everything["model"] = model.settings.told
         settings = {name: everything[name] for name in SHOWN}

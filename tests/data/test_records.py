@@ -15,7 +15,15 @@ from tests.recorded import Given, facts, write_name
 
 
 def do(folder: Path, *given: Given) -> list[records.Record]:
-    return record_cases(write_name, given, facts=facts, reads=lambda _: (), folder=folder, title="write")
+    return record_cases(
+        write_name,
+        given,
+        code=records.__name__,
+        facts=facts,
+        reads=lambda _: (),
+        folder=folder,
+        title="write",
+    )
 
 
 def plain(*names: str) -> list[Given]:
@@ -41,7 +49,7 @@ def test_one_new_case_is_one_case_of_work_and_one_that_is_gone_is_forgotten(tmp_
 def test_changed_code_is_work_for_every_case(tmp_path, monkeypatch):
     (before,) = do(tmp_path / "r", *plain("a"))
     done = before.found
-    monkeypatch.setattr(records, "code_digest", lambda: "other")
+    monkeypatch.setattr(records, "code_fingerprint", lambda module: f"other {module}")
     (after,) = do(tmp_path / "r", *plain("a"))
     assert after.folder != before.folder
     assert after.found["done_ns"] > done["done_ns"]
@@ -108,6 +116,7 @@ def test_a_machine_that_cannot_read_a_case_s_file_is_named(tmp_path):
         record_cases(
             write_name,
             plain("a"),
+            code=records.__name__,
             facts=facts,
             reads=lambda _: reads,
             folder=tmp_path / "r",

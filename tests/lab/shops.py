@@ -6,7 +6,7 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 
-import glioseg
+from glioseg.fingerprint import PACKAGE
 from glioseg.lab.addresses import Lab
 from glioseg.lab.promotion.candidate import Evaluation, Source
 from glioseg.lab.promotion.registry import register
@@ -29,6 +29,7 @@ class Shop:
     name: str
     folder: Path
     measured: dict[str, float] = field(default_factory=dict)
+    package: Path = PACKAGE
 
     @property
     def client(self):
@@ -53,7 +54,7 @@ class Shop:
         folder.mkdir(exist_ok=True)
         (folder / "model.keras").write_text(content)
         (folder / "settings.json").write_text("{}")
-        return Source([folder / "model.keras", folder / "settings.json"], Path(glioseg.__file__).parent)
+        return Source([folder / "model.keras", folder / "settings.json"], self.package)
 
     def evaluation(self, content, **dice):
         folder = self.folder / content

@@ -52,7 +52,7 @@ def test_memory_is_that_of_a_window_where_a_brain_does_not_fit():
 
 
 def test_a_study_is_keyed_by_what_its_measures_depend_on_and_by_nothing_else(monkeypatch):
-    monkeypatch.setattr("glioseg.lab.objective.training_code", lambda: "the code")
+    monkeypatch.setattr("glioseg.lab.objective.code_fingerprint", lambda module: "the code")
     limits = {"memory_gb": 4.0, "case_s": None}
 
     def fixed(mirror, **tune):

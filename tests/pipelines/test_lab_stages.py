@@ -12,6 +12,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+import initial_weights
 import register
 import settle
 import train
@@ -252,11 +253,13 @@ def test_training_starts_from_a_registered_model(project, capsys):
     capsys.readouterr()
     shutil.rmtree("models")
     set_params(train={"init_from": "models:/glioseg@champion", "learning_rate": 1e-12, "epochs": 1})
+    initial_weights.main()
     train.main()
     assert "layers taken, 0 left as they were" in capsys.readouterr().out
     set_params(train={"init_from": "models:/nobody@champion"})
-    with pytest.raises(RegistryError, match=r"models:/nobody@champion: not in the registry"):
-        train.main()
+    for stage in (initial_weights, train):
+        with pytest.raises(RegistryError, match=r"models:/nobody@champion: not in the registry"):
+            stage.main()
 
 
 def test_training_logs_to_tensorboard_where_it_is_asked_to(project):

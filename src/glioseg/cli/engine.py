@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from glioseg import builtin
 from glioseg.data.terms import CONTRACT, Contract, load_contract
+from glioseg.fingerprint import code_fingerprint, folder_fingerprint
 from glioseg.lab.addresses import Lab
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 LENT = ".model"
 """Where, beside the answers, workers find the model; it is removed at the end."""
+PREDICTION = ("glioseg.cli.segment", "glioseg.nets.kept")
+"""The modules that segment a case: with all that they import, the code that decides an answer."""
 
 
 @dataclass(frozen=True)
@@ -40,20 +43,16 @@ class Engine:
     @cached_property
     def facts(self) -> dict[str, object]:
         """All that an answer depends on beside the scans."""
-        from glioseg.lab.lineage import training_code
-
         return {
             "models": self._digests,
             "mirror": self.mirror,
             "memory_gb": self.memory_gb,
-            "code": training_code(),
+            "code": code_fingerprint(*PREDICTION),
         }
 
     @cached_property
     def _digests(self) -> list[str]:
-        from glioseg.lab.lineage import sha256_files
-
-        return [sha256_files(file for file in folder.glob("*") if file.is_file()) for folder in self.folders]
+        return [folder_fingerprint(folder) for folder in self.folders]
 
     @property
     def model(self) -> "KeptModel":

@@ -13,6 +13,7 @@ from glioseg.data.layouts import MODALITIES
 from glioseg.data.verdict import REFUSED, Finding
 from glioseg.errors import GliosegError
 from glioseg.files import write_whole
+from glioseg.fingerprint import sha256_file
 
 SUMMARY = "summary.csv"
 SEGMENTED = "segmented"
@@ -113,7 +114,4 @@ def made_of(case: Case, how: Mapping[str, object]) -> str:
 
 
 def _sha256(path: Path) -> str:
-    if not path.is_file():  # a pipe would be waited for
-        return ""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_file(path) if path.is_file() else ""  # a pipe would be waited for

@@ -260,6 +260,7 @@ def store_cohort(
     made = record_cases(
         partial(store_case, margin_vox=margin_vox, spacings_mm=spacings_mm),
         cases,
+        code=__name__,
         facts=lambda case: [contents[case.case], case.scheme, margin_vox, spacings_mm],
         reads=lambda case: readable(case, contents[case.case]),
         folder=records / "crop",

@@ -87,6 +87,7 @@ def measure_store(
     measured = record_cases(
         partial(_measured, spacings_mm=spacings_mm),
         listed,
+        code=__name__,
         facts=lambda given: [spacings_mm, given[1], [contents[file] for file in given[0].files]],
         reads=lambda given: [file for file in given[0].files if contents[file] != UNREAD],
         folder=records / "validate_cropped",

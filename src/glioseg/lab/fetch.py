@@ -88,14 +88,12 @@ def pinned(model: str) -> str:
     return f"models:/{name}/{version}"
 
 
-def weights_file(model: str | None) -> Path | None:
+def weights_file(model: str) -> Path:
     """Find the network to start training from: a `.keras` file, or the first one of a model.
 
     Raises:
         RegistryError: there is no such file, or no such model in the registry.
     """
-    if model is None:
-        return None
     named = model == builtin.ADDRESS or model.startswith("models:/")
     file = model_folder(model) / MODEL_FILE if named else Path(model)
     if not file.is_file():

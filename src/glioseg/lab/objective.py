@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from glioseg.data.store import CroppedCase
+from glioseg.fingerprint import code_fingerprint, sha256_file
 from glioseg.geometry import Shape3
-from glioseg.lab.lineage import sha256_files, training_code
 from glioseg.lab.search import WATCHED, Measures, Report, Values
 from glioseg.memory import peak_gb
 from glioseg.params import Params, with_best
@@ -82,8 +82,8 @@ class ShortTraining:
             "cases": [case.name for case in self.cases],
             "validation": [case.name for case in self.validation],
             "seed": self.params.tune.seed,
-            "code": training_code(),
-            "init": sha256_files([self.init]) if self.init else None,
+            "code": code_fingerprint(__name__),
+            "init": sha256_file(self.init) if self.init else None,
             "objectives": self.params.tune.objectives,
             "limits": self._limits,
         }

@@ -14,9 +14,10 @@ from glioseg.cluster import Cluster
 from glioseg.data.phantom.stream import HeldCase, Stream
 from glioseg.data.terms import CONTRACT
 from glioseg.files import read_json, replaced_whole, write_whole
+from glioseg.fingerprint import files_fingerprint
 from glioseg.lab.addresses import Lab
 from glioseg.lab.curves import draw_curves
-from glioseg.lab.lineage import commit, sha256, sha256_files
+from glioseg.lab.lineage import commit, sha256
 from glioseg.lab.tracking import connect
 from glioseg.lab.training_run import training_run
 from glioseg.nets.compact import deflate, round_to_half
@@ -48,7 +49,10 @@ class Trained:
 
 def origin_now() -> dict[str, object]:
     """The commit that runs, whether files differ from it, the hash of its lock, and what computes."""
-    return asdict(commit()) | {"environment": sha256_files([LOCK]), "computed_by": computed_by()}
+    return asdict(commit()) | {
+        "environment": files_fingerprint([LOCK], folder=Path()),
+        "computed_by": computed_by(),
+    }
 
 
 def train_pieces(plan: Pretraining, lab: Lab) -> list[Trained]:
@@ -105,7 +109,8 @@ def piece_key(plan: Pretraining, piece: Piece, init: Path | None) -> str:
     """The name of a piece: a hash of its settings, its patients and the weights that it starts from."""
     cases, network, train = plan.of_piece(piece)
     given = [part.model_dump_json() for part in (network, train, cases)]
-    return sha256(json.dumps([*given, sha256_files([init]) if init else None]).encode())
+    start = files_fingerprint([init], folder=init.parent) if init else None
+    return sha256(json.dumps([*given, start]).encode())
 
 
 def publish(plan: Pretraining, pieces: Sequence[Trained]) -> None:

@@ -9,7 +9,7 @@ from glioseg.data.splits import training_parts
 from glioseg.data.store import open_cases
 from glioseg.files import read_json
 from glioseg.lab.addresses import Lab
-from glioseg.lab.fetch import weights_file
+from glioseg.lab.initial_weights import noted_weights
 from glioseg.lab.lineage import data_version
 from glioseg.lab.objective import ShortTraining
 from glioseg.lab.search import Study, search, study_name
@@ -66,4 +66,4 @@ def _objective(params: Params) -> ShortTraining:
     training_parts(splits, folds=params.train.folds)  # or train would refuse them after all trials
     require_outcomes(train, params.train.outputs)
     require_devices(params.train.devices)
-    return ShortTraining(params, train, validation, weights_file(params.train.init_from))
+    return ShortTraining(params, train, validation, noted_weights(params.train.init_from))

@@ -13,9 +13,9 @@ from glioseg.data.layouts import MODALITIES
 from glioseg.data.terms import CONTRACT, Contract, load_contract
 from glioseg.data.volumes import Grid, Volume
 from glioseg.errors import GliosegError
+from glioseg.fingerprint import folder_fingerprint
 from glioseg.lab.addresses import Lab
 from glioseg.lab.fetch import default_model, model_folder, pinned
-from glioseg.lab.lineage import sha256_files
 from glioseg.lab.promotion.known import champion_version
 from glioseg.nets.inference import Segmenter, load_model
 
@@ -58,9 +58,8 @@ def _name(address: str, folder: Path) -> tuple[str, str]:
     if address.startswith(REGISTERED):
         name, _, version = address.removeprefix(REGISTERED).partition("/")
         return name, version
-    files = sorted(path for path in folder.iterdir() if path.is_file())
     name = address if address == builtin.ADDRESS else folder.resolve().name
-    return name, sha256_files(files)[:12]
+    return name, folder_fingerprint(folder)[:12]
 
 
 def _tiny_scan() -> Volume:

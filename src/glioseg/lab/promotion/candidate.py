@@ -6,14 +6,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from glioseg.lab.lineage import data_version, sha256, sha256_files
+from glioseg.fingerprint import Code, sha256_file
+from glioseg.lab.lineage import data_version, sha256
 from glioseg.params.promotion import Register
 
 CONTENT = "content_sha256"
 """The tag that says what a version is made of: two versions of a model never share it."""
 
+FILES = "files_sha256"
+"""The tag with the hash of the files alone that a version carries: with it they can be checked later."""
+
 ENTRY = "serving/model.py"
 """Inside the package: the file that MLflow runs to answer."""
+ENTRY_MODULE = "glioseg.serving.model"
 
 
 @dataclass(frozen=True)
@@ -34,8 +39,15 @@ class Source:
 
     @property
     def content(self) -> str:
-        """The hash of what decides the version's answers: network, settings, and what calls them."""
-        return sha256_files([*self.files, self.entry])
+        """The hash of what decides the version's answers: its files, and the libraries that they need."""
+        libraries = Code.read(self.package).used_by(ENTRY_MODULE).libraries
+        return sha256(json.dumps([self.carried, libraries]).encode())
+
+    @property
+    def carried(self) -> str:
+        """The hash of the files that the version carries: network, settings, and all of glioseg's code."""
+        network = {file.name: sha256_file(file) for file in self.files}
+        return sha256(json.dumps([network, Code.read(self.package).source], sort_keys=True).encode())
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from mlflow import MlflowClient
 
 from glioseg.lab.lineage import tags
 from glioseg.lab.logged_model import log_model
-from glioseg.lab.promotion.candidate import CONTENT, Evaluation, Source, already, marks
+from glioseg.lab.promotion.candidate import CONTENT, FILES, Evaluation, Source, already, marks
 from glioseg.lab.promotion.decision import AGAINST, VERDICT, Offer, Score, decide
 from glioseg.lab.promotion.versions import CHAMPION, Versions
 from glioseg.params.promotion import Register
@@ -63,5 +63,5 @@ def _version_of(versions: Versions, content: str) -> str | None:
 
 def _create(versions: Versions, source: Source, run_id: str) -> str:
     model_id = log_model(versions.client, source, run_id=run_id)
-    marks = tags("register") | {CONTENT: source.content, "trained_run": run_id}
+    marks = tags("register") | {CONTENT: source.content, FILES: source.carried, "trained_run": run_id}
     return str(mlflow.register_model(f"models:/{model_id}", versions.name, tags=marks).version)

@@ -11,7 +11,8 @@ from glioseg.data.cases import COHORT, read_cohort
 from glioseg.data.terms import CONTRACT
 from glioseg.errors import GliosegError
 from glioseg.files import read_json, write_whole
-from glioseg.lab.lineage import SOURCE, UNKNOWN, commit, dvc_hash, git, locked_hashes, sha256, sha256_files
+from glioseg.fingerprint import files_fingerprint
+from glioseg.lab.lineage import SOURCE, UNKNOWN, commit, dvc_hash, git, locked_hashes, sha256
 from glioseg.settings_file import parse_yaml, read_text
 
 RECORD = "lineage.json"
@@ -28,8 +29,11 @@ KEPT = {
     "model.json": "reports/settle/model.json",
     "per_case.csv": "reports/per_case.csv",
     "metrics.json": "reports/metrics.json",
+    "initial_weights.json": "models/initial_weights.json",
 }
 """The small files that are kept with a version, and where each lies in a project."""
+OPTIONAL = frozenset({"contract.yaml", "initial_weights.json"})
+"""Those that a project may do without, and that versions of older projects lack."""
 
 
 class MissingFactError(GliosegError):
@@ -153,7 +157,7 @@ def environment(root: Path) -> dict[str, str]:
     """The hash of the lock file of all packages."""
     if not (root / LOCK).exists():
         raise MissingFactError(f"there was no {LOCK}")
-    return {"sha256": sha256_files([root / LOCK])}
+    return {"sha256": files_fingerprint([root / LOCK], folder=root)}
 
 
 def model(root: Path) -> dict[str, Any]:
