@@ -5,6 +5,7 @@ from pathlib import Path
 from _stage import RECORDS, chosen_cluster, run
 from glioseg.data.cases import COHORT, read_cohort
 from glioseg.data.store import store_cohort
+from glioseg.data.terms import CONTRACT, load_contract
 from glioseg.files import read_json
 from glioseg.params import load_params
 
@@ -21,6 +22,7 @@ def main() -> None:
         cases,
         margin_vox=params.margin_vox,
         spacings_mm=kept,
+        affine_tolerance=load_contract(Path(CONTRACT)).affine.refused_above,
         records=RECORDS,
         cluster=chosen_cluster(),
     )

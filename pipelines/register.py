@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from _stage import PACKAGE, run
+from glioseg.data.terms import CONTRACT, load_contract
 from glioseg.eval.table import dice_table
 from glioseg.files import read_json
 from glioseg.lab.addresses import Lab
@@ -32,7 +33,8 @@ def main() -> None:
         from glioseg.lab.promotion.offer import HeldOut, offer  # MLflow takes seconds to import
 
         run_id = read_json(REPORTS / "settle/model.json")["run_id"]
-        line = offer(lab, rules, source, evaluation, run_id=run_id, tests=HeldOut(COHORT, cases))
+        tests = HeldOut(COHORT, cases, load_contract(Path(CONTRACT)))
+        line = offer(lab, rules, source, evaluation, run_id=run_id, tests=tests)
     print(f"register: {rules.name} {line}\n\n{dice_table(metrics)}")
     print(NEXT)
 

@@ -68,6 +68,17 @@ def test_the_repository_s_own_file_is_sound():
         ),
         ({"train__devices": 0}, "train.devices"),
         ({"train__devices": "all"}, "train.devices"),
+        (
+            {"split__test_fraction": 0.9},
+            "params.yaml: split: expected test_fraction + validation_fraction below 1, the rest is to"
+            " train on, got 0.9 + 0.125",
+        ),
+        (
+            {"split__test_fraction": 0.7, "split__validation_fraction": 0.3},
+            "below 1, the rest is to train on",
+        ),
+        ({"split__test_fraction": 1.0}, "params.yaml: split.test_fraction: Input should be less than 1"),
+        ({"split__validation_fraction": 0}, "split.validation_fraction: Input should be greater than 0"),
         ({"train__folds": 3}, "train.folds: expected 1 or split.folds 5, got 3"),
         ({"inference__memory_gb": 0.1}, "inference.memory_gb: expected at least "),
         (

@@ -6,6 +6,7 @@ import pytest
 
 from glioseg.data.answers import NUMBERS
 from glioseg.data.layouts import MODALITIES
+from glioseg.data.terms import Contract
 from glioseg.data.volumes import Grid, Volume
 from glioseg.errors import GliosegError
 from glioseg.geometry import downsample
@@ -219,6 +220,10 @@ def test_folders_make_an_ensemble(networks, tmp_path):
     # What suits both: 24 is the next multiple of 8, and memory is reckoned for 16 filters in float32.
     needs = {"window_shape": (24, 24, 24), "multiple": 8, "base_filters": 16, "modality_dropout": 0.0}
     assert loaded.settings == replace(first, **needs)
+    (tmp_path / "one" / "contract.yaml").write_text("affine: {tolerance: 0.01}\n")
+    assert load_ensemble([tmp_path / "one", tmp_path / "two"]).contract.affine.tolerance == 0.01
+    assert load_model(tmp_path / "one").contract.affine.tolerance == 0.01
+    assert load_model(tmp_path / "two").contract == Contract()
     assert load_ensemble([tmp_path / "one"]).settings == first
 
 

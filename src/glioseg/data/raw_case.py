@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from glioseg.data.cases import Case
 from glioseg.data.coarse import coarse_image, coarse_labels
-from glioseg.data.crop import AFFINE_TOLERANCE, PLACEMENT, CropError, Placement, normalised
+from glioseg.data.crop import PLACEMENT, CropError, Placement, normalised
+from glioseg.data.grids import check_grid
 from glioseg.data.layouts import MODALITIES, SEGMENTATION
 from glioseg.data.volumes import read_volume
 from glioseg.labels import as_labels, from_scheme
@@ -63,7 +64,8 @@ class RawCase:
             The image and its dense labels.
 
         Raises:
-            CropError, VolumeError: a file that is missing or unreadable, or on another grid than the crop.
+            CropError, VolumeError: a file that is missing or unreadable.
+            GridError: a file that lies on another grid than the crop.
         """
         placement = self.placement
         image = normalised({name: self._crop(name, placement) for name in MODALITIES})
@@ -76,12 +78,6 @@ class RawCase:
         """Only the crop outlives this, so that the five whole scans never lie in memory together."""
         if role not in self.case.files:
             raise CropError(f"{self.name}/{role}: expected a raw scan to crop, got none")
-        volume = read_volume(self.case.files[role])
-        if volume.grid.shape != placement.grid.shape:
-            raise CropError(
-                f"{self.name}/{role}: expected shape {placement.grid.shape} as when it was placed,"
-                f" got {volume.grid.shape}"
-            )
-        if not np.allclose(volume.grid.affine, placement.grid.affine, atol=AFFINE_TOLERANCE):
-            raise CropError(f"{self.name}/{role}: expected the affine that it had when it was placed")
+        volume, tolerance = read_volume(self.case.files[role]), placement.affine_tolerance
+        check_grid(f"{self.name}/{role}", volume.grid, placement.grid, tolerance=tolerance)
         return np.array(placement.grid.to_lps.apply(volume.data)[placement.box.slices], order="C")

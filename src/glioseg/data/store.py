@@ -24,9 +24,11 @@ from glioseg.cluster import LOCAL, Cluster
 from glioseg.data.cases import COHORT, Case, read_cohort
 from glioseg.data.coarse import coarse_image, coarse_labels
 from glioseg.data.crop import Placement, crop_images, crop_labels
+from glioseg.data.grids import GridError
 from glioseg.data.layouts import SEGMENTATION
 from glioseg.data.raw_case import RawCase
 from glioseg.data.records import digest_cases, readable, record_cases
+from glioseg.data.terms import AFFINE_TOLERANCE
 from glioseg.data.volumes import read_volume
 from glioseg.errors import GliosegError
 from glioseg.files import replaced_whole
@@ -214,7 +216,14 @@ def write_case(
     return StoredCase(folder)
 
 
-def store_case(case: Case, folder: Path, *, margin_vox: int, spacings_mm: tuple[int, ...]) -> dict[str, int]:
+def store_case(
+    case: Case,
+    folder: Path,
+    *,
+    margin_vox: int,
+    spacings_mm: tuple[int, ...],
+    affine_tolerance: float = AFFINE_TOLERANCE,
+) -> dict[str, int]:
     """Read, crop, normalise and store one labelled case.
 
     Args:
@@ -222,12 +231,19 @@ def store_case(case: Case, folder: Path, *, margin_vox: int, spacings_mm: tuple[
         folder: the case's own folder.
         margin_vox: voxels around the brain.
         spacings_mm: resolutions to keep; none where crops are made on the fly.
+        affine_tolerance: how far affines may deviate from that of the first image, as contract.yaml sets it.
 
     Returns:
         Its columns of the manifest: shape of the crop, and voxels of each label in it and before it.
+
+    Raises:
+        GridError: images and segmentation do not lie on one grid; the message names the case.
     """
     volumes = {role: read_volume(file) for role, file in case.files.items()}
-    image, placement = crop_images(volumes, margin_vox=margin_vox)
+    try:
+        image, placement = crop_images(volumes, margin_vox=margin_vox, affine_tolerance=affine_tolerance)
+    except GridError as error:
+        raise GridError(f"{case.case}/{error}") from None
     values = volumes[SEGMENTATION].data
     drawn = values[values != 0]  # of the whole scan, for the count alone
     crop = from_scheme(as_labels(crop_labels(values, placement)), case.scheme)
@@ -243,6 +259,7 @@ def store_cohort(
     *,
     margin_vox: int,
     spacings_mm: tuple[int, ...],
+    affine_tolerance: float = AFFINE_TOLERANCE,
     records: Path,
     cluster: Cluster = LOCAL,
 ) -> None:
@@ -253,15 +270,19 @@ def store_cohort(
         cases: labelled, and accepted by their contract.
         margin_vox: voxels around the brain.
         spacings_mm: resolutions to keep; none where crops are made on the fly.
+        affine_tolerance: as for `store_case`; kept beside each crop, for those made on the fly.
         records: folder of what was done before; see `glioseg.data.records`.
         cluster: where cases are done.
     """
     contents = digest_cases(cases, records=records, cluster=cluster)
+    work = partial(
+        store_case, margin_vox=margin_vox, spacings_mm=spacings_mm, affine_tolerance=affine_tolerance
+    )
     made = record_cases(
-        partial(store_case, margin_vox=margin_vox, spacings_mm=spacings_mm),
+        work,
         cases,
         code=__name__,
-        facts=lambda case: [contents[case.case], case.scheme, margin_vox, spacings_mm],
+        facts=lambda case: [contents[case.case], case.scheme, work.keywords],
         reads=lambda case: readable(case, contents[case.case]),
         folder=records / "crop",
         title="crop",

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from glioseg.data.answers import DAYS_PER_YEAR, Answer, BrainProbabilities
 from glioseg.data.crop import Placement, crop_brain, crop_images, uncrop
 from glioseg.data.layouts import MODALITIES
+from glioseg.data.terms import CONTRACT, Contract, load_contract
 from glioseg.data.volumes import Volume
 from glioseg.geometry import Shape3, downsample
 from glioseg.nets.beliefs import belief_of
@@ -35,10 +36,14 @@ MEMBER = re.compile(r"model_(\d+)\.keras")
 
 @dataclass(frozen=True)
 class Segmenter:
-    """Trained networks, of which the mean counts, with the settings that they need."""
+    """Trained networks, of which the mean counts, with the settings that they need.
+
+    `contract`: what a scan must be; it says how far the affines of a case may differ.
+    """
 
     models: tuple["keras.Model", ...]
     settings: Settings
+    contract: Contract = field(default_factory=Contract)
 
     def answer(self, images: Mapping[str, Volume]) -> Answer:
         """Segment a case, and say how sure that is.
@@ -84,7 +89,11 @@ class Segmenter:
 
     def _look(self, images: Mapping[str, Volume]) -> tuple[Image, Placement, Findings]:
         """What the networks see, where its crop lies, and what they find, all at their own spacing."""
-        image, placement = crop_images(images, margin_vox=self.settings.margin_vox)
+        image, placement = crop_images(
+            images,
+            margin_vox=self.settings.margin_vox,
+            affine_tolerance=self.contract.affine.refused_above,
+        )
         spacing = self.settings.spacing_mm
         coarse = downsample(image, spacing) if spacing > 1 else image
         return coarse, placement, examine(self.models, coarse, self.settings)
@@ -152,23 +161,26 @@ def save_model(folder: Path, models: Sequence["keras.Model"], settings: Settings
 
 
 def load_model(folder: Path) -> Segmenter:
-    """Load a model folder, as `save_model` writes it.
+    """Load a model folder, as `save_model` writes it, with the contract that lies there.
 
     Raises:
         ModelError: the folder holds no model that can be loaded.
+        ParamsError: its contract is none.
     """
-    settings = Settings.load(folder)
-    return Segmenter(load_networks(folder), settings)
+    settings, contract = Settings.load(folder), load_contract(folder / CONTRACT)
+    return Segmenter(load_networks(folder), settings, contract)
 
 
 def load_ensemble(folders: Sequence[Path]) -> Segmenter:
-    """Load model folders as one ensemble, of all their members.
+    """Load model folders as one ensemble, of all their members; the first folder's contract holds.
 
     Raises:
         ModelError: as for `ensemble_settings`, or a folder that cannot be loaded.
+        ParamsError: as for `load_model`.
     """
-    settings = ensemble_settings(folders)
-    return Segmenter(tuple(model for folder in folders for model in load_model(folder).models), settings)
+    settings, contract = ensemble_settings(folders), load_contract(folders[0] / CONTRACT)
+    networks = tuple(network for folder in folders for network in load_networks(folder))
+    return Segmenter(networks, settings, contract)
 
 
 def ensemble_settings(folders: Sequence[Path]) -> Settings:

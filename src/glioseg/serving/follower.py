@@ -10,7 +10,7 @@ import numpy as np
 
 from glioseg import builtin
 from glioseg.data.layouts import MODALITIES
-from glioseg.data.terms import CONTRACT, Contract, load_contract
+from glioseg.data.terms import Contract
 from glioseg.data.volumes import Grid, Volume
 from glioseg.errors import GliosegError
 from glioseg.fingerprint import folder_fingerprint
@@ -46,8 +46,8 @@ def load_version(address: str) -> Version:
         GliosegError: there is none, or it cannot be loaded.
     """
     folder = model_folder(address)
-    segmenter, contract = load_model(folder), load_contract(folder / CONTRACT)
-    version = Version(address, *_name(address, folder), segmenter, contract)
+    segmenter = load_model(folder)
+    version = Version(address, *_name(address, folder), segmenter, segmenter.contract)
     # Its network is compiled now, and one that loads but cannot answer shows it here.
     version.segmenter.answer(dict.fromkeys(MODALITIES, _tiny_scan()))
     return version

@@ -24,7 +24,7 @@ from glioseg.data.cases import Case
 from glioseg.data.guard import check_case
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.scans import Scan, decode_scan
-from glioseg.data.terms import CONTRACT, Contract, load_contract
+from glioseg.data.terms import Contract
 from glioseg.data.verdict import ACCEPTED, REFUSED
 from glioseg.data.volumes import Grid, Volume, encode_shares, encode_volume, fair_voxels
 from glioseg.errors import GliosegError
@@ -60,9 +60,8 @@ class GliosegModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # MLflow h
 
     def load_context(self, context: Any) -> None:
         """Load the network from the version's own files."""
-        folder = Path(context.artifacts[MODEL_FILE]).parent
-        self._segmenter: Segmenter = load_model(folder)
-        self._contract: Contract = load_contract(folder / CONTRACT)
+        self._segmenter: Segmenter = load_model(Path(context.artifacts[MODEL_FILE]).parent)
+        self._contract: Contract = self._segmenter.contract
         # The server predicts in threads; one case at a time keeps its memory within bounds.
         self._lock = threading.Lock()
 
