@@ -7,7 +7,7 @@ from _stage import chosen_cluster, run, tuned_params
 from glioseg.data.cases import COHORT, Case, read_cases
 from glioseg.eval.cases import judge_cases, predict_cases
 from glioseg.eval.resources import resources
-from glioseg.eval.table import dice_table, lesion_line
+from glioseg.eval.table import dice_table, interval_line, lesion_line
 from glioseg.files import replaced_whole
 from glioseg.lab.lineage import TEST_FILES, origin, sha256_files
 from glioseg.nets.kept import KeptModel
@@ -54,7 +54,7 @@ def main() -> None:
     )
     print(f"evaluate: {len(cases)} test cases, pictures and all numbers in {REPORTS / PAGE}")
     print(f"\n{dice_table(metrics)}")
-    print(lesion_line(metrics))
+    print(lesion_line(metrics), interval_line(metrics), sep="\n")
 
 
 def cases_of(*parts: str) -> list[Case]:

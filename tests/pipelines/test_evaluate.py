@@ -77,7 +77,7 @@ def use(monkeypatch, answer):
 def answer(images, **outcomes):
     """Finds the tumour where the images are dark, and gives every region a volume of up to 1 ml."""
     found = labels(6) * np.uint8(next(iter(images.values())).data.min() == 80)
-    volumes = {region: RegionVolume(0.5, 0.0, 1.0) for region in REGIONS}
+    volumes = {region: RegionVolume(0.5, 0.0, 1.0, 0.875) for region in REGIONS}
     sure = regions_from_labels(found).reshape(-1, 3).astype(np.float32)
     said = BrainProbabilities(sure, np.ones(SHAPE, bool), Placement(GRID, Box((0, 0, 0), SHAPE)))
     return Answer(found, np.zeros(SHAPE, np.float32), volumes, said, **outcomes)
@@ -130,7 +130,9 @@ def test_everything_is_left_where_the_next_stage_looks_for_it(project, capsys):
     kept = read_volume(Path("reports/predictions/fits.nii.gz"))
     assert set(np.unique(kept.data)) == {0, 1, 2, 4}
     assert "0.01" in Path("reports/report.html").read_text()
+    assert metrics["volume_interval_level"] == 0.875
     printed = capsys.readouterr().out
+    assert "true volume in its 88 % interval: WT 2 of 2, TC 2 of 2, ET 2 of 2" in printed
     assert "0.500" in printed
     assert "reports/report.html" in printed
 

@@ -1,6 +1,7 @@
 """What a network needs beside its weights, as a small JSON file next to them."""
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,8 +20,31 @@ Regions3 = tuple[float, float, float]
 """A number for each of WT, TC and ET."""
 
 
+LEVEL_UNKNOWN = "volume_reach"
+"""The setting that earlier versions kept of their intervals: how often one holds cannot be told from it."""
+
+
 class ModelError(ValueError):
     """A model folder that cannot be used; the message names it."""
+
+
+@dataclass(frozen=True)
+class VolumeIntervals:
+    """The prediction intervals of a model's volumes, see `uncertainty`.
+
+    `half_width`: of WT, TC and ET, in multiples of a case's doubt; `level`: the probability that an interval
+    holds a new case's true volume, as far as `cases`, the number of calibration cases, supports one.
+    """
+
+    half_width: Regions3
+    level: float
+    cases: int
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "VolumeIntervals":
+        """From what `asdict` makes of one, with lists for tuples as JSON has them."""
+        wt, tc, et = record["half_width"]
+        return cls((float(wt), float(tc), float(et)), float(record["level"]), int(record["cases"]))
 
 
 @dataclass(frozen=True)
@@ -37,7 +61,7 @@ class Settings:
     `one_pass`: whether a whole crop may be seen at once where memory allows, see `settling`;
     `threshold`, `min_et_ml`, `min_component_ml`: see `postprocess`; `temperature`,
     `calibration_error_before`, `calibration_error_after`: of WT, TC and ET, see `calibration`;
-    `volume_reach`: see `uncertainty`;
+    `volume_intervals`: None where calibration cases were too few;
     `confidence`: None where nobody has learned when to trust the network.
     """
 
@@ -57,7 +81,7 @@ class Settings:
     min_et_ml: float = 0.0
     min_component_ml: float = 0.0
     temperature: Regions3 = (1.0, 1.0, 1.0)
-    volume_reach: Regions3 = (0.0, 0.0, 0.0)
+    volume_intervals: VolumeIntervals | None = None
     calibration_error_before: Regions3 | None = None
     calibration_error_after: Regions3 | None = None
     confidence: Confidence | None = None
@@ -111,7 +135,7 @@ class Settings:
         path = folder / SETTINGS_FILE
         try:
             record = json.loads(path.read_text())
-            given, known = record.keys(), {field.name for field in fields(cls)}
+            given, known = record.keys() - {LEVEL_UNKNOWN}, {field.name for field in fields(cls)}
             needed = {field.name for field in fields(cls) if field.default is MISSING}
         except (OSError, ValueError, AttributeError) as error:
             raise ModelError(f"{path}: not a model's settings: {error}") from None
@@ -119,10 +143,19 @@ class Settings:
             wrong = ", ".join(sorted((needed - given) | (given - known)))
             raise ModelError(f"{path}: not a model's settings: missing or unknown: {wrong}")
         # JSON has lists alone, and settings compare as tuples.
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
-        if values.get("confidence"):
-            try:
-                values["confidence"] = Confidence.from_record(values["confidence"])
-            except (KeyError, TypeError, ValueError) as error:
-                raise ModelError(f"{path}: not a model's settings: confidence: {error}") from None
+        listed = {name: record[name] for name in given}
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in listed.items()}
+        for name, read in PARTS.items():
+            if values.get(name):
+                try:
+                    values[name] = read(values[name])
+                except (KeyError, TypeError, ValueError) as error:
+                    raise ModelError(f"{path}: not a model's settings: {name}: {error}") from None
         return cls(**values)
+
+
+PARTS: dict[str, Callable[[Any], object]] = {
+    "confidence": Confidence.from_record,
+    "volume_intervals": VolumeIntervals.from_record,
+}
+"""The settings that are objects, and what makes each from JSON."""
