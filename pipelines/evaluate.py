@@ -9,7 +9,7 @@ from glioseg.eval.cases import judge_cases, predict_cases
 from glioseg.eval.resources import resources
 from glioseg.eval.table import dice_table, interval_line, lesion_line
 from glioseg.files import replaced_whole
-from glioseg.lab.lineage import TEST_FILES, origin, sha256_files
+from glioseg.lab.lineage import TEST_FILES, metric_code, origin, sha256_files
 from glioseg.nets.kept import KeptModel
 
 RAW, SPLITS = Path("data/raw"), Path("data/splits.json")
@@ -20,7 +20,7 @@ SHOWN = ("crop", "split", "network", "train", "inference", "evaluate", "model")
 def main() -> None:
     # Worker processes import this file too: what they do not need is imported here.
     from glioseg.eval.report import write_report
-    from glioseg.eval.results import METRICS, PAGE, PER_CASE, all_metrics, write_results
+    from glioseg.eval.results import EVALUATION, METRICS, PAGE, PER_CASE, all_metrics, write_results
     from glioseg.eval.subsets import subset_dice
     from glioseg.lab.tracking import flatten, log_evaluation
 
@@ -42,8 +42,9 @@ def main() -> None:
         everything["model"] = model.settings.told
         settings = {name: everything[name] for name in SHOWN}
         page = write_report(table, metrics, pictures=pictures, origin=facts, params=flatten(settings))
-    write_results(REPORTS, table=table, metrics=metrics, resources=(cost := resources(costs)), page=page)
-    files = [REPORTS / name for name in (METRICS, PER_CASE, PAGE)]
+    cost, code = resources(costs), metric_code()
+    write_results(REPORTS, table=table, metrics=metrics, resources=cost, page=page, metric_code=code)
+    files = [REPORTS / name for name in (METRICS, PER_CASE, PAGE, EVALUATION)]
     log_evaluation(
         run=trained,
         params=everything,

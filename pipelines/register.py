@@ -25,7 +25,8 @@ def main() -> None:
     source = Source(sorted(MODEL.iterdir()), PACKAGE)
     cases = json.loads(SPLITS.read_text())["test"]
     resources = json.loads((REPORTS / "resources.json").read_text())
-    evaluation = Evaluation(REPORTS / "per_case.csv", cases, measured=measured(metrics, resources))
+    code = json.loads((REPORTS / "evaluation.json").read_text())["metric_code_sha256"]
+    evaluation = Evaluation(REPORTS / "per_case.csv", cases, measured(metrics, resources), code)
     if known := known_version(lab.database, name=rules.name, tags=marks(source, evaluation, rules)):
         line = already(known, champion_version(lab.database, name=rules.name))
     else:

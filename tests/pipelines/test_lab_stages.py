@@ -25,6 +25,7 @@ from glioseg.data.volumes import Grid, Volume, write_volume
 from glioseg.eval.resources import Cost
 from glioseg.geometry import Box
 from glioseg.lab.addresses import Lab
+from glioseg.lab.lineage import metric_code
 from glioseg.lab.tracking import connect, experiment_id
 from glioseg.labels import REGIONS, Scheme
 from glioseg.nets.settings import Settings
@@ -282,6 +283,7 @@ def table(dice):
         | {"calibration_error": {"WT": {"mean": 0.02}, "TC": {"mean": 0.03}, "ET": {"mean": 0.01}}},
     )
     write_json(Path("reports/resources.json"), {"case_s": 3.5, "memory_gb": 2.5})
+    write_json(Path("reports/evaluation.json"), {"metric_code_sha256": metric_code()})
     write_json(Path("data/splits.json"), SPLITS | {"test": list(dice)})
     rows = [{"case": case, "dice_wt": d, "dice_tc": d, "dice_et": d} for case, d in dice.items()]
     pd.DataFrame(rows).to_csv("reports/per_case.csv", index=False)

@@ -124,6 +124,13 @@ def training_code() -> str:
     return sha256_files(path for room in ("nets", "data") for path in (package / room).rglob("*.py"))
 
 
+def metric_code() -> str:
+    """One hash of the code that measures a case: only tables of the same state of it can be compared."""
+    package = Path(glioseg.__file__).parent
+    alone = [package / name for name in ("geometry.py", "labels.py", "data/volumes.py")]
+    return sha256_files([*(package / "eval").rglob("*.py"), *alone])
+
+
 def training_key(settings: Mapping[str, object], folds: Sequence[Mapping[str, object]]) -> str:
     """What an interrupted training is found again by: a hash of all that its weights depend on."""
     facts = [settings, folds, data_version(), training_code()]
