@@ -27,9 +27,10 @@ def main() -> None:
     params = tuned_params()
     network, train, crop, inference = params.network, params.train, params.crop, params.inference
     folds = training_parts(json.loads(SPLITS.read_text()), folds=train.folds)
-    # Answers are judged at 1 mm: what the store does not hold is cropped from the raw scans.
-    raw = RAW if crop.on_the_fly or 1 not in crop.spacings_mm else None
-    unseen = [open_cases(CROPPED, fold["validation"], raw=raw) for fold in folds]
+    raw = RAW if crop.on_the_fly else None
+    # Answers are judged at 1 mm: where the store lacks that, these cases are cropped from their raw scans.
+    judged = raw if 1 in crop.spacings_mm else RAW
+    unseen = [open_cases(CROPPED, fold["validation"], raw=judged) for fold in folds]
     learned = open_cases(CROPPED, sorted({case for fold in folds for case in fold["train"]}), raw=raw)
     members = list(zip(load_networks(NETWORKS), unseen, strict=True))
     untuned = Settings.untuned(network, train, crop, inference)

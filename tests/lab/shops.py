@@ -57,7 +57,7 @@ class Shop:
         folder = self.folder / f"models {content}"
         folder.mkdir(exist_ok=True)
         (folder / "model.keras").write_text(content)
-        (folder / "settings.json").write_text(json.dumps({"shop": self.name}))  # shops share no model
+        (folder / "settings.json").write_text(json.dumps({"shop": self.folder.name}))  # shops share no model
         return Source([folder / "model.keras", folder / "settings.json"], Path(glioseg.__file__).parent)
 
     def evaluation(self, content, **dice):

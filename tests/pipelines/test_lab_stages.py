@@ -198,6 +198,19 @@ def test_settling_logs_a_model_that_belongs_to_the_training(project):
     assert trained.read_bytes() == settled.read_bytes()
 
 
+@pytest.mark.parametrize(("spacings_mm", "raw"), [([1, 2], None), ([2], Path("data/raw"))])
+def test_cases_that_the_store_lacks_at_1_mm_are_cropped_from_their_raw_scans(
+    project, monkeypatch, spacings_mm, raw
+):
+    set_params(crop={"spacings_mm": spacings_mm}, network={"spacing_mm": 2})
+    asked = []
+    monkeypatch.setattr(settle, "open_cases", lambda store, names, raw: asked.append((*names, raw)))
+    monkeypatch.setattr(settle, "load_networks", lambda folder: sys.exit("far enough"))
+    with pytest.raises(SystemExit, match="far enough"):
+        settle.main()
+    assert asked == [("c", raw), ("a", "b", None)]
+
+
 def test_settling_again_logs_another_model_of_the_same_run(project):
     train.main()
     settle.main()
