@@ -6,10 +6,10 @@ from _stage import chosen_cluster, run, tuned_params
 from glioseg.data.cases import COHORT, Case, read_cases
 from glioseg.eval.cases import judge_cases, predict_cases
 from glioseg.eval.resources import resources
-from glioseg.eval.table import dice_table, lesion_line
+from glioseg.eval.table import dice_table, interval_line, lesion_line
 from glioseg.files import read_json, replaced_whole
 from glioseg.fingerprint import folder_fingerprint
-from glioseg.lab.lineage import TEST_FILES, origin
+from glioseg.lab.lineage import TEST_FILES, metric_code, origin
 from glioseg.nets.kept import KeptModel
 
 RAW, SPLITS = Path("data/raw"), Path("data/splits.json")
@@ -20,7 +20,7 @@ SHOWN = ("crop", "split", "network", "train", "inference", "evaluate", "model")
 def main() -> None:
     # Worker processes import this file too: what they do not need is imported here.
     from glioseg.eval.report import write_report
-    from glioseg.eval.results import METRICS, PAGE, PER_CASE, all_metrics, write_results
+    from glioseg.eval.results import EVALUATION, METRICS, PAGE, PER_CASE, all_metrics, write_results
     from glioseg.eval.subsets import subset_dice
     from glioseg.lab.tracking import flatten, log_evaluation
 
@@ -42,8 +42,9 @@ def main() -> None:
         everything["model"] = model.settings.told
         settings = {name: everything[name] for name in SHOWN}
         page = write_report(table, metrics, pictures=pictures, origin=facts, params=flatten(settings))
-    write_results(REPORTS, table=table, metrics=metrics, resources=(cost := resources(costs)), page=page)
-    files = [REPORTS / name for name in (METRICS, PER_CASE, PAGE)]
+    cost, code = resources(costs), metric_code()
+    write_results(REPORTS, table=table, metrics=metrics, resources=cost, page=page, metric_code=code)
+    files = [REPORTS / name for name in (METRICS, PER_CASE, PAGE, EVALUATION)]
     log_evaluation(
         run=trained,
         params=everything,
@@ -54,7 +55,7 @@ def main() -> None:
     )
     print(f"evaluate: {len(cases)} test cases, pictures and all numbers in {REPORTS / PAGE}")
     print(f"\n{dice_table(metrics)}")
-    print(lesion_line(metrics))
+    print(lesion_line(metrics), interval_line(metrics), sep="\n")
 
 
 def cases_of(*parts: str) -> list[Case]:

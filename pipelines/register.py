@@ -26,7 +26,8 @@ def main() -> None:
     source = Source(sorted(MODEL.iterdir()), PACKAGE)
     cases = read_json(SPLITS)["test"]
     resources = read_json(REPORTS / "resources.json")
-    evaluation = Evaluation(REPORTS / "per_case.csv", cases, measured=measured(metrics, resources))
+    code = read_json(REPORTS / "evaluation.json")["metric_code_sha256"]
+    evaluation = Evaluation(REPORTS / "per_case.csv", cases, measured(metrics, resources), code)
     if known := known_version(lab.database, name=rules.name, tags=marks(source, evaluation, rules)):
         line = already(known, champion_version(lab.database, name=rules.name))
     else:

@@ -5,6 +5,7 @@ from pathlib import Path
 from shutil import copy, copytree
 
 from _stage import PACKAGE, run, tuned_params
+from glioseg.data.answers import percent
 from glioseg.data.splits import training_parts
 from glioseg.data.store import open_cases
 from glioseg.data.terms import CONTRACT
@@ -27,7 +28,9 @@ def main() -> None:
     network, train, crop, inference = params.network, params.train, params.crop, params.inference
     folds = training_parts(read_json(SPLITS), folds=train.folds)
     raw = RAW if crop.on_the_fly else None
-    unseen = [open_cases(CROPPED, fold["validation"], raw=raw) for fold in folds]
+    # Answers are judged at 1 mm: where the store lacks that, these cases are cropped from their raw scans.
+    judged = raw if 1 in crop.spacings_mm else RAW
+    unseen = [open_cases(CROPPED, fold["validation"], raw=judged) for fold in folds]
     learned = open_cases(CROPPED, sorted({case for fold in folds for case in fold["train"]}), raw=raw)
     members = list(zip(load_networks(NETWORKS), unseen, strict=True))
     untuned = Settings.untuned(network, train, crop, inference)
@@ -51,7 +54,13 @@ def main() -> None:
         f"tumour from probability {settled.threshold:g} and {settled.min_component_ml:g} ml on,"
         f" enhancing tumour from {settled.min_et_ml:g} ml on"
     )
-    print(f"settle: {sum(map(len, unseen))} validation cases chose: {chosen}")
+    print(f"settle: {sum(map(len, unseen))} validation cases chose: {chosen}; {_intervals(settled)}")
+
+
+def _intervals(settled: Settings) -> str:
+    if settled.volume_intervals is None:
+        return "too few for intervals of volumes"
+    return f"{percent(settled.volume_intervals.level)} intervals of volumes"
 
 
 if __name__ == "__main__":

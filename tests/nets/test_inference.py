@@ -1,5 +1,5 @@
 import zipfile
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -11,9 +11,16 @@ from glioseg.data.volumes import Grid, Volume
 from glioseg.errors import GliosegError
 from glioseg.geometry import downsample
 from glioseg.nets.confidence import Confidence
-from glioseg.nets.inference import Segmenter, load_ensemble, load_model, save_model, upsample
+from glioseg.nets.inference import (
+    Segmenter,
+    ensemble_settings,
+    load_ensemble,
+    load_model,
+    save_model,
+    upsample,
+)
 from glioseg.nets.likeness import FEATURES, Likeness
-from glioseg.nets.settings import ModelError
+from glioseg.nets.settings import ModelError, VolumeIntervals
 from glioseg.nets.transfer import take_weights
 from tests.models import Formula, make_settings
 
@@ -73,7 +80,9 @@ def test_volumes_are_those_of_the_labels_on_the_scan_s_own_grid():
     answer = segmenter(bright_is_tumour).answer(images)
     # 8 voxels of 2 mm³.
     for volume in answer.volumes.values():
-        assert (volume.ml, volume.low_ml, volume.high_ml) == pytest.approx((0.016, 0.016, 0.016))
+        assert astuple(volume) == (pytest.approx(0.016), None, None, None)
+    assert answer.interval_level is None
+    assert (answer.numbers["wt_low_ml"], answer.numbers["interval_level"]) == (None, None)
 
 
 def test_probabilities_are_calibrated_and_lie_on_the_scan_s_own_grid():
@@ -98,11 +107,13 @@ def test_numbers_are_a_row_of_a_table():
 
 def test_the_interval_is_that_of_calibrated_probabilities():
     _, images = bright_block(np.eye(4))
-    settings = make_settings(temperature=(2.0, 1.0, 1.0), volume_reach=(1.0, 1.0, 1.0))
+    intervals = VolumeIntervals((1.0, 1.0, 1.0), level=0.8, cases=4)
+    settings = make_settings(temperature=(2.0, 1.0, 1.0), volume_intervals=intervals)
     answer = segmenter(constant(0.95, 0.95, 0.0), settings).answer(images)
     # All 180 voxels, 0.18 ml. WT: ln 19 / 2 gives 0.81, so none is sure, and the doubt is ln 1.18.
     wt, tc = answer.volumes["WT"], answer.volumes["TC"]
     assert (wt.ml, wt.low_ml, wt.high_ml) == pytest.approx((0.18, 0.0, 0.18), abs=1e-6)
+    assert (wt.level, answer.interval_level, answer.numbers["interval_level"]) == (0.8, 0.8, 0.8)
     # TC stays sure everywhere: the least doubt, 0.1. More than the brain it cannot be.
     assert (tc.ml, tc.low_ml, tc.high_ml) == pytest.approx((0.18, 1.18 * np.exp(-0.1) - 1, 0.18))
 
@@ -225,6 +236,15 @@ def test_folders_make_an_ensemble(networks, tmp_path):
     assert load_model(tmp_path / "one").contract.affine.tolerance == 0.01
     assert load_model(tmp_path / "two").contract == Contract()
     assert load_ensemble([tmp_path / "one"]).settings == first
+
+
+def test_an_ensemble_of_folders_has_no_intervals_since_nobody_calibrated_it(tmp_path):
+    calibrated = make_settings(volume_intervals=VolumeIntervals((1.0, 1.0, 1.0), level=0.9, cases=19))
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        calibrated.save(tmp_path / name)
+    assert ensemble_settings([tmp_path / "one"]).volume_intervals == calibrated.volume_intervals
+    assert ensemble_settings([tmp_path / "one", tmp_path / "two"]).volume_intervals is None
 
 
 @pytest.mark.parametrize(("name", "value"), [("spacing_mm", 2), ("target", "labels")])

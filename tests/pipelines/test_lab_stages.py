@@ -27,6 +27,7 @@ from glioseg.eval.resources import Cost
 from glioseg.geometry import Box
 from glioseg.lab.addresses import Lab
 from glioseg.lab.fetch import RegistryError
+from glioseg.lab.lineage import metric_code
 from glioseg.lab.tracking import connect, experiment_id
 from glioseg.labels import REGIONS, Scheme
 from glioseg.nets.settings import Settings
@@ -200,6 +201,19 @@ def test_settling_logs_a_model_that_belongs_to_the_training(project):
     assert trained.read_bytes() == settled.read_bytes()
 
 
+@pytest.mark.parametrize(("spacings_mm", "raw"), [([1, 2], None), ([2], Path("data/raw"))])
+def test_cases_that_the_store_lacks_at_1_mm_are_cropped_from_their_raw_scans(
+    project, monkeypatch, spacings_mm, raw
+):
+    set_params(crop={"spacings_mm": spacings_mm}, network={"spacing_mm": 2})
+    asked = []
+    monkeypatch.setattr(settle, "open_cases", lambda store, names, raw: asked.append((*names, raw)))
+    monkeypatch.setattr(settle, "load_networks", lambda folder: sys.exit("far enough"))
+    with pytest.raises(SystemExit, match="far enough"):
+        settle.main()
+    assert asked == [("c", raw), ("a", "b", None)]
+
+
 def test_settling_again_logs_another_model_of_the_same_run(project):
     train.main()
     settle.main()
@@ -287,6 +301,7 @@ def table(dice):
         | {"calibration_error": {"WT": {"mean": 0.02}, "TC": {"mean": 0.03}, "ET": {"mean": 0.01}}},
     )
     write_json(Path("reports/resources.json"), {"case_s": 3.5, "memory_gb": 2.5})
+    write_json(Path("reports/evaluation.json"), {"metric_code_sha256": metric_code()})
     write_json(Path("data/splits.json"), SPLITS | {"test": list(dice)})
     rows = [{"case": case, "dice_wt": d, "dice_tc": d, "dice_et": d} for case, d in dice.items()]
     pd.DataFrame(rows).to_csv("reports/per_case.csv", index=False)

@@ -5,7 +5,7 @@ import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -55,6 +55,8 @@ def test_the_answer_is_the_network_s_on_the_scan_s_own_grid(client, scan, expect
     np.testing.assert_array_equal(from_scheme(volume.data, Scheme.BRATS2021), expected.labels)
     # A voxel is 1 x 1 x 2 mm = 0.002 ml.
     assert answer["volumes"]["WT"]["ml"] == pytest.approx(0.002 * (expected.labels > 0).sum())
+    assert answer["volumes"] == {name: asdict(volume) for name, volume in expected.volumes.items()}
+    assert answer["volumes"]["ET"]["level"] == 0.875
     brain = expected.entropy_bits[scan.data != 0]
     assert answer["entropy"]["mean_bits"] == pytest.approx(brain.mean(dtype=float), rel=1e-5)
     assert answer["confidence"] == pytest.approx(expected.confidence)

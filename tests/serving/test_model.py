@@ -63,6 +63,7 @@ def test_volumes_are_voxels_times_their_size(model, scan, expected):
     assert answer["wt_ml"] == pytest.approx(0.002 * (expected > 0).sum())
     assert answer["tc_ml"] == pytest.approx(0.002 * np.isin(expected, (1, 3)).sum())
     assert answer["et_ml"] == pytest.approx(0.002 * (expected == 3).sum())
+    assert answer["interval_level"] == 0.875
     for region in ("wt", "tc", "et"):
         assert answer[f"{region}_low_ml"] < answer[f"{region}_ml"] < answer[f"{region}_high_ml"]
 

@@ -21,6 +21,8 @@ UNKNOWN = "unknown"
 CROPPED = "data/cropped"
 TRAINING = "glioseg.nets.folds"
 """The module that trains: with all that it imports, the code that decides a training's weights."""
+METRICS = ("glioseg.eval.metrics", "glioseg.eval.calibration")
+"""The modules that measure a case."""
 TEST_FILES = "SHA-256 of the test cases' files"
 
 SOURCE = (".", ":(exclude)dvc.lock", ":(exclude)reports/scores.json")
@@ -110,6 +112,11 @@ def sha256(content: bytes) -> str:
     'e3b0c442'
     """
     return hashlib.sha256(content).hexdigest()
+
+
+def metric_code() -> str:
+    """The hash of the code that measures a case: only tables of the same state of it can be compared."""
+    return code_fingerprint(*METRICS)
 
 
 def training_key(settings: Mapping[str, object], folds: Sequence[Mapping[str, object]]) -> str:

@@ -63,10 +63,10 @@ def train_pieces(plan: Pretraining, lab: Lab) -> list[Trained]:
     return done
 
 
-def draw_validation(plan: Pretraining) -> list[HeldCase]:
-    """The patients that no piece learns from."""
+def draw_validation(plan: Pretraining, *, spacing_mm: int | None = None) -> list[HeldCase]:
+    """The patients that no piece learns from, drawn at this resolution, or else at the network's."""
     cases = [case for part in plan.validation for case in stream(part)]
-    draw = partial(HeldCase.draw, spacing_mm=plan.network.spacing_mm)
+    draw = partial(HeldCase.draw, spacing_mm=spacing_mm or plan.network.spacing_mm)
     return Cluster().map(draw, cases, title="draw validation")
 
 
@@ -125,7 +125,7 @@ def publish(plan: Pretraining, pieces: Sequence[Trained]) -> None:
         round_to_half(model)
         save_networks(aside, [model])
         deflate(aside / MODEL_FILE)
-        held = draw_validation(plan)
+        held = draw_validation(plan, spacing_mm=1)  # where answers are given
         untuned = Settings.untuned(network, train, plan.crop, plan.inference)
         settle([(model, held)], untuned, inference=plan.inference, learned=stream(cases)).save(aside)
         for name in WRITTEN_BY_HAND:

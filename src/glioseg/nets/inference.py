@@ -63,7 +63,7 @@ class Segmenter:
         entropy = np.zeros(brain.shape, np.float32)
         entropy[brain] = entropy_bits(likely)
         volumes = region_volumes(
-            labels, likely, reach=self.settings.volume_reach, voxel_ml=_voxel_ml(placement)
+            labels, likely, intervals=self.settings.volume_intervals, voxel_ml=_voxel_ml(placement)
         )
         confidence, doubt = self._trust(image, seen)
         years = found.outcomes.get("survival")
@@ -100,11 +100,7 @@ class Segmenter:
 
     def _at_1_mm(self, seen: Findings, brain: Bool[NDArray, "d h w"]) -> Findings:
         """What was found in the brain of the whole crop."""
-        d, h, w = brain.shape
-        spacing = self.settings.spacing_mm
-        regions = upsample(seen.regions, spacing, (d, h, w)) if spacing > 1 else seen.regions
-        regions[~brain] = 0
-        return replace(seen, regions=regions)
+        return replace(seen, regions=at_1_mm(seen.regions, brain, spacing_mm=self.settings.spacing_mm))
 
     def _trust(self, image: Image, seen: Findings) -> tuple[dict[str, float], tuple[str, ...]]:
         """The Dice that is to be expected of each region, and what speaks against the answer."""
@@ -118,6 +114,22 @@ class Segmenter:
 
 def _voxel_ml(placement: Placement) -> float:
     return math.prod(placement.grid.spacing_mm) / 1000
+
+
+def at_1_mm(
+    regions: Float32[NDArray, "e i x 3"], brain: Bool[NDArray, "d h w"], *, spacing_mm: int
+) -> Float32[NDArray, "d h w 3"]:
+    """A network's probabilities on the grid that answers are given on, 0 outside the brain.
+
+    Args:
+        regions: at the network's spacing; may be overwritten.
+        brain: of the crop at 1 mm.
+        spacing_mm: the network's.
+    """
+    d, h, w = brain.shape
+    fine = upsample(regions, spacing_mm, (d, h, w)) if spacing_mm > 1 else regions
+    fine[~brain] = 0
+    return fine
 
 
 def upsample(array: Float32[NDArray, "e i x c"], factor: int, shape: Shape3) -> Float32[NDArray, "d h w c"]:
@@ -187,7 +199,8 @@ def ensemble_settings(folders: Sequence[Path]) -> Settings:
     """The settings of an ensemble, of which nothing is loaded.
 
     What validation chose, and the margin of the brain box, are those of the first folder; grids,
-    windows and memory suit the most demanding one.
+    windows and memory suit the most demanding one. Several folders have no intervals of volumes: those of
+    each were calibrated on its own answers, which the mean does not give.
 
     Raises:
         ModelError: a folder without settings, or networks that see or answer different things.
@@ -203,6 +216,7 @@ def ensemble_settings(folders: Sequence[Path]) -> Settings:
 
 def _suiting_all(all_settings: Sequence[Settings]) -> Settings:
     first = all_settings[0]
+    alone = len(all_settings) == 1
     multiple = max(settings.multiple for settings in all_settings)
     d, h, w = (-(-n // multiple) * multiple for n in first.window_shape)
     return replace(
@@ -211,4 +225,5 @@ def _suiting_all(all_settings: Sequence[Settings]) -> Settings:
         window_shape=(d, h, w),
         base_filters=max(settings.base_filters for settings in all_settings),
         modality_dropout=min(settings.modality_dropout for settings in all_settings),
+        volume_intervals=first.volume_intervals if alone else None,
     )

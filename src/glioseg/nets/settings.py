@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,17 +17,38 @@ if TYPE_CHECKING:
     from glioseg.params.sections import Crop, Inference, Network, Train
 
 SETTINGS_FILE = "settings.json"
-FORMER = {"value_bytes"}
-"""Settings of older model folders that decide nothing any more."""
 Regions3 = tuple[float, float, float]
 """A number for each of WT, TC and ET."""
 
 NOT_KERAS = (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile)
 """What Keras raises for a file that is no network, was cut, or lacks a part."""
 
+FORMER = {"value_bytes", "volume_reach"}
+"""Settings of earlier versions that decide nothing any more: feature maps are float32 always; how often an
+interval of that reach holds is not known."""
+
 
 class ModelError(GliosegError):
     """A model folder that cannot be used; the message names it."""
+
+
+@dataclass(frozen=True)
+class VolumeIntervals:
+    """The prediction intervals of a model's volumes, see `uncertainty`.
+
+    `half_width`: of WT, TC and ET, in multiples of a case's doubt; `level`: the probability that an interval
+    holds a new case's true volume, as far as `cases`, the number of calibration cases, supports one.
+    """
+
+    half_width: Regions3
+    level: float
+    cases: int
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "VolumeIntervals":
+        """From what `asdict` makes of one, with lists for tuples as JSON has them."""
+        wt, tc, et = record["half_width"]
+        return cls((float(wt), float(tc), float(et)), float(record["level"]), int(record["cases"]))
 
 
 @dataclass(frozen=True)
@@ -43,7 +65,7 @@ class Settings:
     `one_pass`: whether a whole crop may be seen at once where memory allows, see `settling`;
     `threshold`, `min_et_ml`, `min_component_ml`: see `postprocess`; `temperature`,
     `calibration_error_before`, `calibration_error_after`: of WT, TC and ET, see `calibration`;
-    `volume_reach`: see `uncertainty`;
+    `volume_intervals`: None where calibration cases were too few;
     `confidence`: None where nobody has learned when to trust the network.
     """
 
@@ -62,7 +84,7 @@ class Settings:
     min_et_ml: float = 0.0
     min_component_ml: float = 0.0
     temperature: Regions3 = (1.0, 1.0, 1.0)
-    volume_reach: Regions3 = (0.0, 0.0, 0.0)
+    volume_intervals: VolumeIntervals | None = None
     calibration_error_before: Regions3 | None = None
     calibration_error_after: Regions3 | None = None
     confidence: Confidence | None = None
@@ -120,10 +142,19 @@ class Settings:
             wrong = ", ".join(sorted((needed - given) | (given - known)))
             raise ModelError(f"{path}: not a model's settings: missing or unknown: {wrong}")
         # JSON has lists alone, and settings compare as tuples.
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v := record[k], list) else v for k in given}
-        if values.get("confidence"):
-            try:
-                values["confidence"] = Confidence.from_record(values["confidence"])
-            except (KeyError, TypeError, ValueError) as error:
-                raise ModelError(f"{path}: not a model's settings: confidence: {error}") from None
+        listed = {name: record[name] for name in given}
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in listed.items()}
+        for name, read in PARTS.items():
+            if values.get(name):
+                try:
+                    values[name] = read(values[name])
+                except (KeyError, TypeError, ValueError) as error:
+                    raise ModelError(f"{path}: not a model's settings: {name}: {error}") from None
         return cls(**values)
+
+
+PARTS: dict[str, Callable[[Any], object]] = {
+    "confidence": Confidence.from_record,
+    "volume_intervals": VolumeIntervals.from_record,
+}
+"""The settings that are objects, and what makes each from JSON."""

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from glioseg.fingerprint import Code, sha256_file
-from glioseg.lab.lineage import data_version, sha256
+from glioseg.lab.lineage import data_version, metric_code, sha256
 from glioseg.params.promotion import Register
 
 CONTENT = "content_sha256"
 """The tag that says what a version is made of: two versions of a model never share it."""
+TEST_SET, METRIC_CODE = "test_set_sha256", "metric_code_sha256"
+"""The tags that say of which test cases a version's table is, and by which state of the code."""
 
 FILES = "files_sha256"
 """The tag with the hash of the files alone that a version carries: with it they can be checked later."""
@@ -55,20 +57,22 @@ class Evaluation:
     """How a model did on the test cases.
 
     `per_case`: their table; `cases`: their names; `measured`: a number to each name of
-    `params.promotion.Limits`.
+    `params.promotion.Limits`; `metric_code`: hash of the code that measured them, by default of today's.
     """
 
     per_case: Path
     cases: Sequence[str]
     measured: Mapping[str, float] = field(default_factory=dict)
+    metric_code: str = field(default_factory=metric_code)
 
     @property
     def marks(self) -> dict[str, str]:
-        """Tags that say which table it is, and of which test cases of which data."""
+        """Tags that say which table it is, of which test cases of which data, and by which code."""
         test_set = json.dumps([data_version(), sorted(self.cases)])
         return {
             "per_case_sha256": sha256(self.per_case.read_bytes()),
-            "test_set_sha256": sha256(test_set.encode()),
+            TEST_SET: sha256(test_set.encode()),
+            METRIC_CODE: self.metric_code,
         }
 
 
