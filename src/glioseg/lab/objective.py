@@ -39,9 +39,14 @@ class ShortTraining:
         """The best validation Dice of a short training with these values, and the seconds of a case."""
         import keras  # TensorFlow takes 12 s, and is not needed where no trial is left
 
-        from glioseg.nets.training import fit
+        try:
+            return self._train(self._chosen(values), report)
+        finally:  # a pruned trial too leaves a network, which Keras would keep until the process ends
+            keras.utils.clear_session()
 
-        chosen = self._chosen(values)
+    def _train(self, chosen: Params, report: Report) -> Measures:
+        from glioseg.nets.training import fit  # loads Keras
+
         with TemporaryDirectory() as state:
             fitted = fit(
                 network=chosen.network,
@@ -54,7 +59,6 @@ class ShortTraining:
             )
         dice = {"dice": fitted.history[fitted.best_epoch][WATCHED]}
         seconds = {"case_s": self._case_s(fitted.model, chosen)} if self.params.tune.measures_time else {}
-        keras.utils.clear_session()
         return dice | seconds
 
     def foresee(self, values: Values) -> Measures:
