@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import glioseg
+from glioseg.cores import cores
 from glioseg.nets import TENSORFLOW
 
 PACKAGE = Path(glioseg.__file__).parent
@@ -29,7 +30,7 @@ def environment_after(statement, **given):
 def test_onednn_is_on_and_threads_are_as_many_as_cores():
     found = environment_after("import glioseg.nets")
     assert found[ONEDNN] == "1"
-    assert {found[name] for name in TENSORFLOW if "THREADS" in name} == {str(len(os.sched_getaffinity(0)))}
+    assert {found[name] for name in TENSORFLOW if "THREADS" in name} == {str(cores())}
 
 
 def test_a_user_s_own_setting_wins():

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from glioseg.cluster.errors import ClusterError
-from glioseg.cluster.here import cores, each_here
+from glioseg.cluster.here import each_here
+from glioseg.cores import cores
 from glioseg.params.compute import PROCESSES, THREADS, Compute
 from glioseg.settings_file import wrong_value
 

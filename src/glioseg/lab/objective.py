@@ -37,9 +37,16 @@ class ShortTraining:
 
     def __call__(self, values: Values, report: Report) -> Measures:
         """The best validation Dice of a short training with these values, and the seconds of a case."""
-        from glioseg.nets.training import fit, free_networks  # TensorFlow takes 12 s; no trial may be left
+        from glioseg.nets.training import free_networks  # TensorFlow takes 12 s, and no trial may be left
 
-        chosen = self._chosen(values)
+        try:
+            return self._train(self._chosen(values), report)
+        finally:  # a pruned trial too leaves a network
+            free_networks()
+
+    def _train(self, chosen: Params, report: Report) -> Measures:
+        from glioseg.nets.training import fit
+
         with TemporaryDirectory() as state:
             fitted = fit(
                 network=chosen.network,
@@ -52,7 +59,6 @@ class ShortTraining:
             )
         dice = {"dice": fitted.history[fitted.best_epoch][WATCHED]}
         seconds = {"case_s": self._case_s(fitted.model, chosen)} if self.params.tune.measures_time else {}
-        free_networks()
         return dice | seconds
 
     def foresee(self, values: Values) -> Measures:

@@ -7,7 +7,7 @@ module of this package can import it. A value that is set already stays. Process
 import logging
 import os
 
-from glioseg.cluster.here import cores
+from glioseg.cores import cores
 
 THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 """TensorFlow's names of the threads that compute an operation, and that begin operations."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glioseg.cluster.here import cores
+from glioseg.cores import cores
 from glioseg.nets.hosts import joined, own_share
 from glioseg.params.sections import Devices, Train
 from glioseg.settings_file import ParamsError
