@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
-START_S = 180.0
+from tests.waiting import LATEST_S
 
 
 def free_port() -> int:
@@ -46,7 +46,7 @@ def server(words: Sequence[str], *, port: int, ready: str, **environment: str) -
 
 
 def wait_for(url: str, process: "subprocess.Popen[bytes]", said: IO[str]) -> None:
-    end = time.monotonic() + START_S
+    end = time.monotonic() + LATEST_S
     while time.monotonic() < end:
         if process.poll() is not None:
             said.seek(0)
@@ -56,4 +56,4 @@ def wait_for(url: str, process: "subprocess.Popen[bytes]", said: IO[str]) -> Non
                 return
         except OSError:
             time.sleep(0.2)
-    raise TimeoutError(f"{url}: no answer within {START_S:.0f} s")
+    raise TimeoutError(f"{url}: no answer within {LATEST_S:.0f} s")
