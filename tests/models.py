@@ -38,7 +38,6 @@ def make_settings(**changes) -> Settings:
         "margin_vox": 1,
         "target": "regions",
         "base_filters": 2,
-        "value_bytes": 4,
         "modality_dropout": 0.0,
         "window_shape": (8, 8, 8),
         "overlap": 0.5,

@@ -13,6 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
+import psutil
+
 from tests.waiting import LATEST_S
 
 
@@ -57,3 +59,12 @@ def wait_for(url: str, process: "subprocess.Popen[bytes]", said: IO[str]) -> Non
         except OSError:
             time.sleep(0.2)
     raise TimeoutError(f"{url}: no answer within {LATEST_S:.0f} s")
+
+
+def command_lines() -> list[str]:
+    """The command lines of all processes that tests started, as every user of the machine can read them."""
+    found: list[str] = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it has ended meanwhile
+            found.append(" ".join(process.cmdline()))
+    return found

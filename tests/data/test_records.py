@@ -66,6 +66,25 @@ def test_a_killed_stage_goes_on_where_it_stopped(tmp_path):
     assert len(list((tmp_path / "r").iterdir())) == 2
 
 
+def test_stopped_while_it_forgets_a_case_it_does_that_case_anew(tmp_path, monkeypatch):
+    def stop_at_the_second(*given, **named):
+        removed.append(given)
+        if len(removed) == 2:
+            raise KeyboardInterrupt
+        unlink(*given, **named)
+
+    removed, unlink = [], os.unlink
+    do(tmp_path / "r", *plain("a", "b"))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", stop_at_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            do(tmp_path / "r", *plain("a"))
+    for record, name in zip(do(tmp_path / "r", *plain("a", "b")), "ab", strict=True):
+        assert record.found["name"] == name
+        assert (record.folder / "name.txt").read_text() == name
+    assert len(list((tmp_path / "r").iterdir())) == 2
+
+
 def test_two_hosts_may_make_one_record_at_once(tmp_path):
     place = tmp_path / "r" / "key"
     both = Barrier(2)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from glioseg.lab.objective import ShortTraining
-from glioseg.memory import FLOAT32_BYTES, peak_gb
+from glioseg.memory import peak_gb
 from glioseg.params import load_params
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +32,7 @@ def trial(**tune):
 
 
 def gb(shape, filters):
-    return pytest.approx(peak_gb(shape, base_filters=filters, bytes_per_value=FLOAT32_BYTES))
+    return pytest.approx(peak_gb(shape, base_filters=filters))
 
 
 def test_memory_is_that_of_the_largest_brain_at_once_where_it_fits():

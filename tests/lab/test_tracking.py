@@ -1,5 +1,6 @@
 import json
 import multiprocessing
+import os
 import shutil
 import sqlite3
 import time
@@ -147,6 +148,19 @@ def test_the_state_of_a_run_that_the_database_does_not_have_starts_another(commo
     (state / "run.json").write_text(json.dumps({"run_id": "0" * 32}))
     log = train(common_lab, [1], key="c")
     assert [m.step for m in log.client.get_metric_history(log.run_id, "loss")] == [1]
+
+
+def test_stopped_while_it_forgets_its_state_a_training_leaves_no_half_of_it(common_lab, report, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    log = train(common_lab, [0], key="d")
+    (log.state / "state.npz").write_bytes(b"weights")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", stop)
+        with pytest.raises(KeyboardInterrupt):
+            log.finish({}, report[0].parent)
+    assert not log.state.exists()
 
 
 @pytest.fixture

@@ -207,7 +207,7 @@ def test_a_model_folder_holds_all_members(networks, tmp_path):
 
 def test_folders_make_an_ensemble(networks, tmp_path):
     first = make_settings(window_shape=(20, 20, 20), multiple=4, min_et_ml=0.5, modality_dropout=0.2)
-    second = make_settings(multiple=8, base_filters=16, value_bytes=2, min_et_ml=0.1, margin_vox=3)
+    second = make_settings(multiple=8, base_filters=16, min_et_ml=0.1, margin_vox=3)
     for name, settings in {"one": first, "two": second}.items():
         (tmp_path / name).mkdir()
         save_model(tmp_path / name, [networks[name == "two"]], settings)

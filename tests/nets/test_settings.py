@@ -13,17 +13,15 @@ INFERENCE = Inference(
 )
 
 
-@pytest.mark.parametrize(("precision", "value_bytes"), [("float32", 4), ("bfloat16", 2)])
-def test_settings_of_a_network_that_no_case_has_judged(precision, value_bytes):
+def test_settings_of_a_network_that_no_case_has_judged():
     network = make_network(spacing_mm=2, depth=4, base_filters=6, target="labels")
-    train = make_train(patch_shape=(8, 16, 8), modality_dropout=0.3, precision=precision)
+    train = make_train(patch_shape=(8, 16, 8), modality_dropout=0.3)
     assert Settings.untuned(network, train, CROP, INFERENCE) == Settings(
         spacing_mm=2,
         multiple=8,
         margin_vox=3,
         target="labels",
         base_filters=6,
-        value_bytes=value_bytes,
         modality_dropout=0.3,
         window_shape=(8, 16, 8),
         overlap=0.25,

@@ -1,6 +1,7 @@
 import base64
 import gzip
 import logging
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -375,6 +376,42 @@ def test_a_full_line_is_503_with_retry_after_and_each_may_ask_for_its_turn(make_
         slow.slow.go.set()
         assert [answer.result().status_code for answer in (first, second)] == [200, 200]
         assert first.result().headers["X-Request-ID"] == names[0]
+
+
+def test_ten_at_once_of_one_name_are_each_answered_or_refused(make_client, slow, scan):
+    client, name = make_client(follower=slow, places=3), "d" * 32
+    with ThreadPoolExecutor(10) as pool:
+        given = {"files": files(scan), "headers": {"X-Request-ID": name}}
+        asked = [pool.submit(client.post, "/segment", **given) for _ in range(10)]
+        wait_until(lambda: sum(answer.done() for answer in asked) == 7)
+        slow.slow.go.set()
+        answers = [answer.result() for answer in asked]
+    assert sorted(answer.status_code for answer in answers) == [200] * 3 + [503] * 7
+    assert {error(answer)["code"] for answer in answers if answer.status_code == 503} == {"busy"}
+    assert {answer.headers["X-Request-ID"] for answer in answers} == {name}
+    assert client.get(f"/requests/{name}").json() == {"state": "unknown"}
+
+
+ODD_NAMES = [
+    "a" * 31,
+    "a" * 33,
+    "A" * 32,
+    "a" * 100_000,
+    "a" * 31 + "\n",
+    f"{'a' * 32}\r\nX-Other: b",
+    "../" * 10,
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES, ids=range(len(ODD_NAMES)))
+def test_another_name_than_32_hexadecimal_digits_is_neither_told_back_nor_logged(client, caplog, name):
+    with caplog.at_level(logging.INFO, "glioseg.serving"):
+        response = client.get("/healthz", headers={"X-Request-ID": name})
+    given = response.headers["X-Request-ID"]
+    assert re.fullmatch("[0-9a-f]{32}", given)
+    assert given != name.strip()
+    assert "X-Other" not in response.headers
+    assert [record.getMessage().split()[0] for record in caplog.records] == [given]
 
 
 def test_past_the_time_limit_it_is_504(make_client, slow, scan):

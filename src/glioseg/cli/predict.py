@@ -35,8 +35,11 @@ Entropy = Annotated[
     bool, typer.Option("--entropy", help="Also write how unsure each voxel's label is: 0 to 2 bits.")
 ]
 Mirror = Annotated[
-    bool,
-    typer.Option("--mirror", help="Average over the eight mirror images, which takes eight times as long."),
+    bool | None,
+    typer.Option(
+        show_default="the model's own setting",
+        help="Average over the eight mirror images: the network takes eight times as long.",
+    ),
 ]
 MemoryGb = Annotated[
     float | None,
@@ -54,7 +57,7 @@ def predict(
     output: Output,
     model: Models = None,
     entropy: Entropy = False,
-    mirror: Mirror = False,
+    mirror: Mirror = None,
     memory_gb: MemoryGb = None,
     cluster: Address = None,
     workers: Workers = None,
@@ -91,7 +94,7 @@ def _predict(
     models: Sequence[str],
     cluster: Cluster | None,
     *,
-    mirror: bool,
+    mirror: bool | None,
     memory_gb: float | None,
 ) -> int:
     """Segment what is to be segmented; how many cases were refused."""
@@ -136,7 +139,7 @@ def _side_by_side(
     """Segment cases on workers; they come as they end."""
     _warn_of_missing(todo, engine.model.settings.modality_dropout)
     work.drop(todo)
-    with engine.lent(work.folder, threads=cluster.threads_each) as model:
+    with engine.lent(work.folder) as model:
         task = partial(segment_case, model=model, terms=terms)
         for _, outcome in cluster.each(task, todo, title="predict", gpu=True):
             yield outcome

@@ -15,7 +15,7 @@ def rollback(to: To = None) -> None:
     """Make the version champion that was champion before; the one it replaces becomes `previous`.
 
     A version that was taken back comes again by hand alone: `glioseg rollback --to N`, never through the
-    gate. Servers load the champion when they start: start them again.
+    gate. `glioseg serve` follows by itself; only MLflow's own server must be started again.
     """
     try:
         name, lab = load_params().register_.name, Lab.here()

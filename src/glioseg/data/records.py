@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from glioseg.cluster import LOCAL, Cluster, ClusterError
 from glioseg.data.cases import Case
-from glioseg.files import link_or_copy, write_whole
+from glioseg.files import link_or_copy, remove_whole, write_whole
 
 Item = TypeVar("Item")
 Work = Callable[[Item, Path], Any]
@@ -115,9 +115,8 @@ def _settle(aside: Path, place: Path) -> None:
 
 def _forget(folder: Path, kept: set[str]) -> None:
     for old in folder.iterdir() if folder.is_dir() else ():
-        if old.name not in kept:
-            # Without errors: a host that was taken for lost may still be writing there.
-            shutil.rmtree(old, ignore_errors=True)
+        if old.name not in kept and old.is_dir():
+            remove_whole(old)  # half a record would pass for a record
 
 
 def digest_cases(cases: Sequence[Case], *, records: Path, cluster: Cluster) -> dict[str, dict[str, str]]:

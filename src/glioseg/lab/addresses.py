@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 DATABASE_URL = "GLIOSEG_DATABASE_URL"
@@ -29,7 +29,7 @@ class Lab:
     """
 
     root: Path
-    database_url: str | None = None
+    database_url: str | None = field(default=None, repr=False)  # it may hold a password
     artifacts_url: str | None = None
 
     @classmethod

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool
 
 DRIVER = "postgresql+psycopg"
@@ -50,15 +50,21 @@ def advisory_lock(url: str, name: str, *, waiting: str = "") -> Iterator[None]:
 def _parse(url: str) -> sa.URL:
     try:
         parsed = sa.make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # ValueError: of a port, which may be half a password
         raise DatabaseError(
             "GLIOSEG_DATABASE_URL: expected postgresql://user:password@host/database, got something else"
         ) from None
     if parsed.get_backend_name() != "postgresql":
         raise DatabaseError(
-            f"GLIOSEG_DATABASE_URL: expected postgresql://user:password@host/database, got {parsed!r}"
+            f"GLIOSEG_DATABASE_URL: expected postgresql://user:password@host/database, got {_shown(parsed)}"
         )
     return parsed.set(drivername=DRIVER)
+
+
+def _shown(parsed: sa.URL) -> str:
+    """An address for a message: without its password, which may also be one of the options at its end."""
+    secret = {name: "hidden" for name in parsed.query if "password" in name.lower()}
+    return parsed.update_query_dict(secret).render_as_string()
 
 
 @contextmanager
@@ -69,8 +75,8 @@ def _connected(url: str) -> Iterator[sa.Connection]:
         connection = sa.create_engine(parsed, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect()
     except ModuleNotFoundError:
         raise DatabaseError("PostgreSQL needs its driver: pip install 'glioseg[postgres]'") from None
-    except OperationalError as error:
+    except DBAPIError as error:
         reason = " ".join(str(error.orig).split())
-        raise DatabaseError(f"GLIOSEG_DATABASE_URL: no database at {parsed!r}: {reason}") from None
+        raise DatabaseError(f"GLIOSEG_DATABASE_URL: no database at {_shown(parsed)}: {reason}") from None
     with connection:
         yield connection

@@ -19,6 +19,7 @@ from glioseg.geometry import Shape3, downsample
 from glioseg.nets.beliefs import belief_of
 from glioseg.nets.calibration import calibrate
 from glioseg.nets.findings import Findings, Image
+from glioseg.nets.keras_file import load_network
 from glioseg.nets.likeness import portrait
 from glioseg.nets.passes import examine
 from glioseg.nets.postprocess import final_labels
@@ -134,14 +135,14 @@ def save_networks(folder: Path, models: Sequence["keras.Model"]) -> None:
 
 
 def load_networks(folder: Path) -> tuple["keras.Model", ...]:
-    """Load networks, as `save_networks` writes them; a Keras file holds no pickle.
+    """Load networks, as `save_networks` writes them, in the precision that this machine computes fast.
 
     Raises:
         ModelError: a file that is not there, or is not a network.
     """
     numbers = sorted(int(match[1]) for path in folder.iterdir() if (match := MEMBER.fullmatch(path.name)))
     files = [folder / MODEL_FILE, *(folder / f"model_{number}.keras" for number in numbers)]
-    return tuple(_load_network(file) for file in files)
+    return tuple(load_network(file) for file in files)
 
 
 def save_model(folder: Path, models: Sequence["keras.Model"], settings: Settings) -> None:
@@ -197,15 +198,5 @@ def _suiting_all(all_settings: Sequence[Settings]) -> Settings:
         multiple=multiple,
         window_shape=(d, h, w),
         base_filters=max(settings.base_filters for settings in all_settings),
-        value_bytes=max(settings.value_bytes for settings in all_settings),
         modality_dropout=min(settings.modality_dropout for settings in all_settings),
     )
-
-
-def _load_network(file: Path) -> "keras.Model":
-    import keras  # imported here: TensorFlow takes 12 s and not every caller of this module needs it
-
-    try:
-        return keras.saving.load_model(file, compile=False, safe_mode=True)
-    except (OSError, ValueError, TypeError) as error:
-        raise ModelError(f"{file}: not a Keras model: {error}") from None

@@ -55,12 +55,7 @@ def one_pass_fits(crop: Shape3, settings: Settings, networks: int = 1) -> bool:
 
 
 def _need_gb(shape: Shape3, settings: Settings, networks: int) -> float:
-    return peak_gb(
-        shape,
-        base_filters=settings.base_filters,
-        bytes_per_value=settings.value_bytes,
-        networks=networks,
-    )
+    return peak_gb(shape, base_filters=settings.base_filters, networks=networks)
 
 
 def straight(model: "keras.Model", settings: Settings) -> Look:

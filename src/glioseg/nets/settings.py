@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from glioseg.files import write_whole
 from glioseg.geometry import Shape3
 from glioseg.labels import REGIONS
-from glioseg.memory import BFLOAT16_BYTES, FLOAT32_BYTES
 from glioseg.nets.confidence import Confidence
 
 if TYPE_CHECKING:
     from glioseg.params.sections import Crop, Inference, Network, Train
 
 SETTINGS_FILE = "settings.json"
+FORMER = {"value_bytes"}
+"""Settings of older model folders that decide nothing any more."""
 Regions3 = tuple[float, float, float]
 """A number for each of WT, TC and ET."""
 
@@ -29,7 +30,7 @@ class Settings:
 
     `spacing_mm`: resolution that it was trained at; `multiple`: grids must be multiples of this many
     voxels; `margin_vox`: margin of the brain box at 1 mm; `target`: what its channels stand for;
-    `base_filters`, `value_bytes`: of its feature maps, from which its need of memory follows;
+    `base_filters`: from which its need of memory follows;
     `modality_dropout`: chance that a patch of its training lacked modalities.
 
     `window_shape` (voxels at `spacing_mm`), `overlap`, `memory_gb`, `mirror`: as in `Inference`.
@@ -46,7 +47,6 @@ class Settings:
     margin_vox: int
     target: Literal["regions", "labels"]
     base_filters: int
-    value_bytes: int
     modality_dropout: float
     window_shape: Shape3
     overlap: float
@@ -65,16 +65,12 @@ class Settings:
     @classmethod
     def untuned(cls, network: "Network", train: "Train", crop: "Crop", inference: "Inference") -> "Settings":
         """What params.yaml decides, before validation cases decide the rest."""
-        from glioseg.nets.precision import dtype_policy  # Keras loads only where there is a network
-
-        mixed = dtype_policy(train.precision) != "float32"
         return cls(
             spacing_mm=network.spacing_mm,
             multiple=2 ** (network.depth - 1),
             margin_vox=crop.margin_vox,
             target=network.target,
             base_filters=network.base_filters,
-            value_bytes=BFLOAT16_BYTES if mixed else FLOAT32_BYTES,
             modality_dropout=train.modality_dropout,
             window_shape=train.patch_shape,
             overlap=inference.overlap,
@@ -111,7 +107,7 @@ class Settings:
         path = folder / SETTINGS_FILE
         try:
             record = json.loads(path.read_text())
-            given, known = record.keys(), {field.name for field in fields(cls)}
+            given, known = record.keys() - FORMER, {field.name for field in fields(cls)}
             needed = {field.name for field in fields(cls) if field.default is MISSING}
         except (OSError, ValueError, AttributeError) as error:
             raise ModelError(f"{path}: not a model's settings: {error}") from None
@@ -119,7 +115,7 @@ class Settings:
             wrong = ", ".join(sorted((needed - given) | (given - known)))
             raise ModelError(f"{path}: not a model's settings: missing or unknown: {wrong}")
         # JSON has lists alone, and settings compare as tuples.
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v := record[k], list) else v for k in given}
         if values.get("confidence"):
             try:
                 values["confidence"] = Confidence.from_record(values["confidence"])

@@ -28,18 +28,23 @@ ERROR = "error"
 def open_study(lab: Lab, name: str, tune: Tune) -> optuna.Study:
     """Open a study, or create it."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # what a trial raises is told once, by its worker
+    return optuna.create_study(
+        study_name=name,
+        storage=open_storage(lab),
+        directions=[DIRECTIONS[objective] for objective in tune.objectives],
+        load_if_exists=True,
+        pruner=_pruner(tune),
+    )
+
+
+def open_storage(lab: Lab) -> optuna.storages.RDBStorage:
+    """Open the lab's database of studies, with Optuna's tables in it."""
     lab.prepare()
     shared = {"heartbeat_interval": HEARTBEAT_S, "grace_period": GRACE_S}
     alone = {"engine_kwargs": {"connect_args": {"timeout": BUSY_S}}}
     with lab.alone("optuna.db"), warnings.catch_warnings():  # two that create its tables at once would clash
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.create_study(
-            study_name=name,
-            storage=optuna.storages.RDBStorage(lab.study_url, **(shared if lab.shared else alone)),
-            directions=[DIRECTIONS[objective] for objective in tune.objectives],
-            load_if_exists=True,
-            pruner=_pruner(tune),
-        )
+        return optuna.storages.RDBStorage(lab.study_url, **(shared if lab.shared else alone))
 
 
 @contextmanager
