@@ -35,12 +35,12 @@ TOGETHER = {
 }
 """Tests that share what one process makes, or that change the reproduced project itself, and so a process."""
 FIRST = (
-    "tests/dvc/test_experiments.py",  # makes the reproduced project, while the next two need none
+    "tests/dvc/test_experiments.py",  # makes the reproduced project, while the next three need none
     "browser",
     "tests/drills/test_drill.py",
+    "tests/lab/test_pretraining.py",
     "team",
     "reproduced",
-    "tests/lab/test_pretraining.py",
     "tests/nets/test_devices.py",
     "tests/nets/test_backends.py",
     "tests/dvc/test_versions.py",
@@ -48,7 +48,7 @@ FIRST = (
 )
 """What takes longest, in the order in which processes take it: a long one at the end would run alone."""
 PROCESS_GB, FEWEST, MOST = 4, 2, 6
-"""Memory of one of the processes at its worst, with what its tests start, and how many there may be."""
+"""Memory of a process with what its tests start. Of more than six the longest share of tests decides."""
 LIMIT_S = 900
 """As `timeout` in pyproject.toml, but without the set-up."""
 
