@@ -21,8 +21,8 @@ help:  ## list what make can do
 repro: $(READY)  ## from scans to a registered model
 	dvc repro
 
-test: $(READY)  ## all tests, in two processes
-	pytest --numprocesses=2 --no-loadscope-reorder
+test: $(READY)  ## all tests, in a process more than there are cores
+	pytest --numprocesses=auto --no-loadscope-reorder
 
 drill: $(READY)  ## feed the data stages a hundred kinds of broken input, and see what they say
 	PYTHONPATH=pipelines python -m tests.drills

@@ -15,7 +15,7 @@ from typing import IO
 
 import psutil
 
-START_S = 180.0
+from tests.waiting import LATEST_S
 
 
 def free_port() -> int:
@@ -48,7 +48,7 @@ def server(words: Sequence[str], *, port: int, ready: str, **environment: str) -
 
 
 def wait_for(url: str, process: "subprocess.Popen[bytes]", said: IO[str]) -> None:
-    end = time.monotonic() + START_S
+    end = time.monotonic() + LATEST_S
     while time.monotonic() < end:
         if process.poll() is not None:
             said.seek(0)
@@ -58,7 +58,7 @@ def wait_for(url: str, process: "subprocess.Popen[bytes]", said: IO[str]) -> Non
                 return
         except OSError:
             time.sleep(0.2)
-    raise TimeoutError(f"{url}: no answer within {START_S:.0f} s")
+    raise TimeoutError(f"{url}: no answer within {LATEST_S:.0f} s")
 
 
 def command_lines() -> list[str]:

@@ -43,7 +43,7 @@ def wait(file: Path) -> None:
     """Say who waits, and what ended the waiting."""
     try:
         file.write_text(f"{os.getpid()}\n")
-        time.sleep(600)
+        time.sleep(2 * LATEST_S)
     except KeyboardInterrupt:
         file.write_text("interrupted")
         raise

@@ -19,6 +19,7 @@ from glioseg.params.compute import Compute
 from glioseg.settings_file import ParamsError
 from tests.clusters import SETTINGS, die, die_once, fail_at_zero, running, scheduler, until, where, worker
 from tests.projects import environment, make_project
+from tests.waiting import LATEST_S
 
 LESS_PATIENT = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
 
@@ -86,7 +87,7 @@ def test_ctrl_c_drops_what_has_not_begun(address, tmp_path):
     with running([sys.executable, "-c", ask, *map(str, marks)], tmp_path / "log", {}) as asked:
         until(marks[0].exists, "the first mark")
         asked.send_signal(signal.SIGINT)
-        asked.wait(60)
+        asked.wait(LATEST_S)
     assert "KeyboardInterrupt" in (tmp_path / "log").read_text()
     time.sleep(1)
     done = sum(mark.exists() for mark in marks)

@@ -21,8 +21,6 @@ ACCOUNTS = Path(__file__).parents[2] / "docs" / "deploy" / "basic_auth.ini"
 ADMIN, ANN = ("admin", "the admin's password"), ("ann", "a password of hers")
 API = "api/2.0/mlflow"
 
-pytestmark = pytest.mark.timeout(600)
-
 
 @pytest.fixture(scope="module")
 def address(team: Team, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:

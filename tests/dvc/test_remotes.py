@@ -2,14 +2,10 @@
 
 from pathlib import Path
 
-import pytest
-
 from tests.projects import clone_project, succeed
 from tests.s3 import KEYS, keys_of, make_bucket
 
 FOLDERS = ("data/raw", "data/cropped", "models/trained", "reports/data_docs")
-
-pytestmark = pytest.mark.timeout(600)
 
 
 def contents(home: Path) -> dict[str, bytes]:

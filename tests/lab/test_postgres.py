@@ -51,7 +51,7 @@ def test_two_workers_share_a_study_and_one_goes_on_after_kill_9(watch):
 def test_the_trial_of_a_machine_that_falls_silent_is_repeated_and_counts_once(watch):
     """It only slept: when it wakes up, its trial is not its own any more."""
     sleeper = watch.start(trials=1, objective=studies.until_told, host="far away")
-    watch.wait_for(lambda: any(trial.intermediate_values for trial in watch.trials(TrialState.RUNNING)))
+    watch.wait_for(watch.at_work)
     os.kill(sleeper.pid, signal.SIGSTOP)
     watch.join(watch.start(trials=1, host="here"))
     (watch.lab.root / "go on").touch()

@@ -1,5 +1,6 @@
 import json
 import math
+import os
 import sqlite3
 import subprocess
 import sys
@@ -160,7 +161,10 @@ def test_a_database_that_fails_is_told_in_its_own_words(lab):
 
 def test_kill_9_in_a_trial_loses_none_and_runs_it_again(common_lab):
     victim = subprocess.run(
-        [sys.executable, studies.__file__, str(common_lab.root)], capture_output=True, text=True
+        [sys.executable, studies.__file__, str(common_lab.root)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
     )
     assert victim.returncode == -9, victim.stderr
     with studies.Watch.on(common_lab, studies.NAME) as watch:

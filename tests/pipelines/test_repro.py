@@ -16,8 +16,6 @@ from tests.projects import GRID, SHAPE, command
 
 CASES = 8
 
-pytestmark = pytest.mark.timeout(600)
-
 
 @pytest.fixture(scope="module")
 def project(reproduced):

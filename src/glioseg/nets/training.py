@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import keras
+import numpy as np
 from jaxtyping import Float32, Shaped
 from numpy.typing import NDArray
 
@@ -19,7 +20,7 @@ from glioseg.errors import GliosegError
 from glioseg.geometry import check_patch
 from glioseg.nets import checkpoint
 from glioseg.nets.callbacks import Bookkeeping, OnEpoch, ProgressLines
-from glioseg.nets.devices import feed, spare_cores, spread
+from glioseg.nets.devices import feed, shared_by, spare_cores, spread
 from glioseg.nets.hosts import require_same
 from glioseg.nets.losses import Loss, compile_losses
 from glioseg.nets.precision import dtype_policy
@@ -172,6 +173,8 @@ class Plan:
 
     def run(self, callbacks: list[keras.callbacks.Callback], epoch: int) -> None:
         """Train from the given epoch to the last."""
+        if len(shared_by(self.train)) < 2:  # for several devices Keras does this itself
+            self._create_variables()
         batches = partial(examples, self.network, self.train, self.cases, outputs=self.outputs)
         workers = spare_cores()
         # What is under way must not reach into what is seeded next.
@@ -192,6 +195,18 @@ class Plan:
                 if failures:
                     raise failures[0] from None
                 raise
+
+    def _create_variables(self) -> None:
+        """Create the variables of the optimizer, the losses and the metrics before the first step.
+
+        TensorFlow traces a step again if its first trace creates variables, and a trace takes seconds.
+        """
+        self.model.optimizer.build(self.model.trainable_variables)
+        shapes = self.model.compute_output_shape((1, *self.train.patch_shape, 4))
+        answer = {name: np.ones(shape, np.float32) for name, shape in shapes.items()}
+        truth = {n: answer["segmentation"] if n.startswith("segmentation") else a for n, a in answer.items()}
+        self.model.compute_loss(y=truth, y_pred=answer)
+        self.model.compute_metrics(None, truth, answer)
 
     def _learning_rate(self) -> float | keras.optimizers.schedules.LearningRateSchedule:
         if self.train.schedule == "constant":
