@@ -1,6 +1,5 @@
 """What stages share: one clear line and exit code 1 where the input is bad, and the tuned settings."""
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,9 +7,14 @@ from pathlib import Path
 # A queued experiment runs in a copy of the project: with the copy's code, which dvc.lock names.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
+from pydantic import ValidationError
+
 import glioseg
 from glioseg.cluster import Cluster, choose_cluster
+from glioseg.errors import one_line
+from glioseg.files import read_json
 from glioseg.params import Params, load_params, with_best
+from glioseg.settings_file import wrong_value
 
 PACKAGE = Path(glioseg.__file__).parent
 """The code that runs here, to be kept beside its model."""
@@ -23,12 +27,8 @@ RECORDS = Path("data/.records")
 
 def run(main: Callable[[], None]) -> None:
     """Run a stage; an error that names its cause becomes one line on stderr, without a traceback."""
-    try:
+    with one_line(sys.argv[0], stopped="stopped; run `dvc repro` again to go on"):
         main()
-    except KeyboardInterrupt:
-        sys.exit("stopped; run `dvc repro` again to go on")
-    except (ValueError, OSError) as error:
-        sys.exit(f"{sys.argv[0]}: {error}")
 
 
 def chosen_cluster() -> Cluster:
@@ -38,4 +38,7 @@ def chosen_cluster() -> Cluster:
 
 def tuned_params() -> Params:
     """params.yaml, with what the study found best."""
-    return with_best(load_params(), json.loads(BEST.read_text()))
+    try:
+        return with_best(load_params(), read_json(BEST))
+    except ValidationError as error:
+        raise wrong_value(BEST, error) from None

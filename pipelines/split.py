@@ -3,13 +3,11 @@
 import json
 from pathlib import Path
 
-import pandas as pd
-
 from _stage import run
 from glioseg.data.cases import COHORT, read_cohort
 from glioseg.data.splits import split_cases
-from glioseg.data.store import MANIFEST
-from glioseg.files import write_whole
+from glioseg.data.store import MANIFEST, read_table
+from glioseg.files import read_json, write_whole
 from glioseg.params import load_params
 
 RAW, CROPPED, SPLITS = Path("data/raw"), Path("data/cropped"), Path("data/splits.json")
@@ -17,8 +15,8 @@ VERDICT = Path("reports/validation/raw.json")
 
 
 def main() -> None:
-    manifest = pd.read_csv(CROPPED / MANIFEST, dtype={"case": str, "patient": str, "grade": str})
-    alike = json.loads(VERDICT.read_text())["alike"]
+    manifest = read_table(CROPPED / MANIFEST, {"case": str, "patient": str, "grade": str})
+    alike = read_json(VERDICT)["alike"]
     patients = {case.case: case.patient for case in read_cohort(RAW / COHORT)}
     splits = split_cases(manifest, alike=alike, patients=patients, **load_params().split.model_dump())
     write_whole(SPLITS, json.dumps(splits, indent=2).encode() + b"\n")

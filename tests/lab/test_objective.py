@@ -1,13 +1,18 @@
 """What is known of a trial before it trains, and what its study is keyed by."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
+from optuna import TrialPruned
 
 from glioseg.lab.objective import ShortTraining
-from glioseg.memory import FLOAT32_BYTES, peak_gb
+from glioseg.lab.search import WATCHED
+from glioseg.memory import peak_gb
+from glioseg.nets.training import Fitted
 from glioseg.params import load_params
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +37,7 @@ def trial(**tune):
 
 
 def gb(shape, filters):
-    return pytest.approx(peak_gb(shape, base_filters=filters, bytes_per_value=FLOAT32_BYTES))
+    return pytest.approx(peak_gb(shape, base_filters=filters))
 
 
 def test_memory_is_that_of_the_largest_brain_at_once_where_it_fits():
@@ -52,7 +57,7 @@ def test_memory_is_that_of_a_window_where_a_brain_does_not_fit():
 
 
 def test_a_study_is_keyed_by_what_its_measures_depend_on_and_by_nothing_else(monkeypatch):
-    monkeypatch.setattr("glioseg.lab.objective.training_code", lambda: "the code")
+    monkeypatch.setattr("glioseg.lab.objective.code_fingerprint", lambda module: "the code")
     limits = {"memory_gb": 4.0, "case_s": None}
 
     def fixed(mirror, **tune):
@@ -66,3 +71,20 @@ def test_a_study_is_keyed_by_what_its_measures_depend_on_and_by_nothing_else(mon
     assert fixed(True, limits=limits) != fixed(True)
     assert fixed(True, limits=limits) != fixed(False, limits=limits)
     assert fixed(True, objectives=["dice", "case_s"]) != fixed(True)
+
+
+@pytest.mark.parametrize("end", [None, TrialPruned("others were better"), MemoryError(), KeyboardInterrupt()])
+def test_however_a_trial_ends_keras_forgets_its_network(end, monkeypatch):
+    """Keras numbers the layers of a session: the first Dense layer of a cleared one is `dense` again."""
+
+    def fit(**given):
+        assert keras.layers.Dense(1).name == "dense"
+        if end:
+            raise end
+        return Fitted(None, 0, [{WATCHED: 0.5}])
+
+    monkeypatch.setattr("glioseg.nets.training.fit", fit)
+    keras.utils.clear_session()
+    for _ in range(2):
+        with pytest.raises(type(end)) if end else nullcontext():
+            assert trial()({}, lambda epoch, logs: None) == {"dice": 0.5}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from glioseg.cluster import Cluster
-from glioseg.cluster.here import cores
+from glioseg.cores import cores
 from glioseg.data.store import StoredCase
 from glioseg.nets.folds import Members, Part, fit_members
 from glioseg.params.sections import Network, Train

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from glioseg.cluster.errors import ClusterError
-from glioseg.cluster.here import cores, each_here
+from glioseg.cluster.here import each_here
+from glioseg.cores import cores
 from glioseg.params.compute import PROCESSES, THREADS, Compute
 from glioseg.settings_file import wrong_value
 
@@ -45,11 +46,6 @@ class Cluster:
     def reading(self) -> "Cluster":
         """The same for work that waits for a disk: on this machine threads do, which start at once."""
         return self if self.far else replace(self, kind=THREADS)
-
-    @property
-    def threads_each(self) -> int | None:
-        """The threads that a worker of this machine may use; None: Dask's workers know their own."""
-        return None if self.far else max(1, cores() // self.size)
 
     @property
     def size(self) -> int:

@@ -12,6 +12,7 @@ from typing import TypeVar
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from glioseg.cluster.errors import ClusterError
+from glioseg.cores import cores
 from glioseg.progress import track
 
 Item = TypeVar("Item")
@@ -56,11 +57,6 @@ def killed_workers_told(title: str) -> Iterator[None]:
 
 def _nothing() -> None:
     """What a worker begins with where nothing else is asked for."""
-
-
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def pool(count: int, *, threads: bool, initializer: Callable[[], None] = _nothing) -> Executor:

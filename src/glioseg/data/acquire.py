@@ -40,13 +40,12 @@ def acquire_phantoms(
         records: folder of what was made before; see `glioseg.data.records`.
         cluster: where cases are made.
     """
-    import glioseg.data.phantom  # noqa: F401 - its code is part of a record's key; nilearn's maps load here alone
-
     indices = range(1, cases + 1)
     work = partial(_write_phantom, seed=seed, preset=preset)
     made = record_cases(
         work,
         indices,
+        code=__name__,
         facts=lambda i: [i, seed, preset],
         reads=lambda _: (),
         folder=records / "acquire",
@@ -90,6 +89,7 @@ def acquire_folder(
     copied = record_cases(
         _copy_case,
         cases,
+        code=__name__,
         facts=_facts,
         reads=lambda case: [file for file in case.files.values() if os.access(file, os.R_OK)],
         folder=records / "acquire",

@@ -20,6 +20,7 @@ from glioseg.data.layouts import (
     match_name,
 )
 from glioseg.data.tables import GRADES, Patient, TableError, first_few, read_patient_ids, read_patients
+from glioseg.errors import GliosegError
 from glioseg.labels import Scheme
 
 COHORT = "cohort.csv"
@@ -28,7 +29,7 @@ COHORT = "cohort.csv"
 COLUMNS = ("case", "patient", "scheme", "grade", "age", "survival_days", "source")
 
 
-class CohortError(ValueError):
+class CohortError(GliosegError):
     """A folder or table of cases that glioseg cannot use; the message names it."""
 
 
@@ -189,14 +190,17 @@ def read_cohort(path: Path) -> list[Case]:
     """
     try:
         reader = csv.DictReader(path.read_text().splitlines())
+        names = reader.fieldnames or ()
     except OSError as error:
         raise CohortError(f"{path}: {error.strerror}") from None
-    missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CohortError(f"{path}: not a table: {error}") from None
+    missing = [column for column in COLUMNS if column not in names]
     if missing:
         raise CohortError(f"{path}: expected columns {list(COLUMNS)}, missing {missing}")
     try:
         return [_case_of_row(path.parent, row) for row in reader]
-    except ValueError as error:
+    except (ValueError, csv.Error) as error:
         raise CohortError(f"{path}: line {reader.line_num}: {error}") from None
 
 

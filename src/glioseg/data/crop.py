@@ -14,9 +14,15 @@ from glioseg.data.grids import common_grid
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.terms import AFFINE_TOLERANCE
 from glioseg.data.volumes import Grid, Volume
+from glioseg.errors import GliosegError
+from glioseg.files import read_json
 from glioseg.geometry import Box, bounding_box, paste
 
 PLACEMENT = "placement.json"
+
+
+class CropError(GliosegError):
+    """Scans that cannot be cropped together, or as they were; the message names the one at fault."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +38,18 @@ class Placement:
 
     @classmethod
     def load(cls, folder: Path) -> "Placement":
-        """Read what `save` wrote in a stored case's folder."""
-        record = json.loads((folder / PLACEMENT).read_text())
-        grid = Grid(tuple(record["shape"]), np.array(record["affine"], np.float64))
-        box = Box(tuple(record["start"]), tuple(record["stop"]))
-        return cls(grid, box, record["affine_tolerance"])
+        """Read what `save` wrote in a stored case's folder.
+
+        Raises:
+            FileError, CropError: it is not JSON, or does not hold what `save` writes.
+        """
+        record = read_json(folder / PLACEMENT)
+        try:
+            grid = Grid(tuple(record["shape"]), np.array(record["affine"], np.float64))
+            box = Box(tuple(record["start"]), tuple(record["stop"]))
+            return cls(grid, box, record["affine_tolerance"])
+        except (LookupError, TypeError, ValueError) as error:
+            raise CropError(f"{folder / PLACEMENT}: not the placement of a crop: {error!r}") from None
 
     def save(self, folder: Path) -> None:
         """Write placement.json."""
@@ -65,8 +78,8 @@ def crop_images(
         everywhere; and where the crop lies.
 
     Raises:
-        ValueError: no modality, or no voxel is non-zero.
-        GridError: grids differ.
+        GridError: no modality, or grids differ.
+        GliosegError: no voxel is non-zero.
     """
     grid = common_grid(images, tolerance=affine_tolerance)
     arrays = {name: grid.to_lps.apply(images[name].data) for name in MODALITIES if name in images}

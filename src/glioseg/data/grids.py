@@ -6,10 +6,11 @@ import numpy as np
 
 from glioseg.data.layouts import MODALITIES, ROLES
 from glioseg.data.volumes import Grid, Volume
+from glioseg.errors import GliosegError
 
 
-class GridError(ValueError):
-    """Volumes of one case on different grids; the message names the volume."""
+class GridError(GliosegError):
+    """No image of a case, or volumes on different grids; the message names the volume."""
 
 
 def affine_deviation(grid: Grid, first: Grid) -> float:
@@ -51,12 +52,11 @@ def common_grid(volumes: Mapping[str, Volume], *, tolerance: float) -> Grid:
         tolerance: as for `check_grid`.
 
     Raises:
-        ValueError: no image.
-        GridError: as for `check_grid`; the message names the role.
+        GridError: no image, or as for `check_grid`; the message names the role.
     """
     present = [role for role in ROLES if role in volumes]
     if not present or present[0] not in MODALITIES:
-        raise ValueError(f"no modality: expected at least one of {', '.join(MODALITIES)}")
+        raise GridError(f"no modality: expected at least one of {', '.join(MODALITIES)}")
     first = volumes[present[0]].grid
     for role in present[1:]:
         check_grid(role, volumes[role].grid, first, tolerance=tolerance)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from glioseg.data.cases import Case
 from glioseg.data.coarse import coarse_image, coarse_labels
-from glioseg.data.crop import PLACEMENT, Placement, normalised
+from glioseg.data.crop import PLACEMENT, CropError, Placement, normalised
 from glioseg.data.grids import check_grid
 from glioseg.data.layouts import MODALITIES, SEGMENTATION
 from glioseg.data.volumes import read_volume
@@ -64,7 +64,7 @@ class RawCase:
             The image and its dense labels.
 
         Raises:
-            ValueError: a file that is missing or unreadable.
+            CropError, VolumeError: a file that is missing or unreadable.
             GridError: a file that lies on another grid than the crop.
         """
         placement = self.placement
@@ -77,7 +77,7 @@ class RawCase:
     def _crop(self, role: str, placement: Placement) -> Num[NDArray, "d h w"]:
         """Only the crop outlives this, so that the five whole scans never lie in memory together."""
         if role not in self.case.files:
-            raise ValueError(f"{self.name}/{role}: expected a raw scan to crop, got none")
+            raise CropError(f"{self.name}/{role}: expected a raw scan to crop, got none")
         volume, tolerance = read_volume(self.case.files[role]), placement.affine_tolerance
         check_grid(f"{self.name}/{role}", volume.grid, placement.grid, tolerance=tolerance)
         return np.array(placement.grid.to_lps.apply(volume.data)[placement.box.slices], order="C")

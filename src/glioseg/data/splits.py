@@ -11,8 +11,10 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold
 
+from glioseg.errors import GliosegError
 
-class SplitError(ValueError):
+
+class SplitError(GliosegError):
     """A cohort that cannot be split as params.yaml asks, or a split that leaks."""
 
 

@@ -30,6 +30,7 @@ from glioseg.data.raw_case import RawCase
 from glioseg.data.records import digest_cases, readable, record_cases
 from glioseg.data.terms import AFFINE_TOLERANCE
 from glioseg.data.volumes import read_volume
+from glioseg.errors import GliosegError
 from glioseg.files import replaced_whole
 from glioseg.labels import LABEL_NAMES, Label, as_labels, from_scheme
 
@@ -41,7 +42,7 @@ PACK = {"codec": blosc2.Codec.LZ4, "clevel": 5, "filters": [blosc2.Filter.NOFILT
 and costs an eighth of the time to read. Cases are packed side by side."""
 
 
-class StoreError(ValueError):
+class StoreError(GliosegError):
     """A store that lacks what it should hold; the message names it."""
 
 
@@ -104,19 +105,23 @@ class StoredCase:
 
     def image(self, spacing_mm: int) -> "blosc2.NDArray":
         """(D, H, W, 4) float16 at this spacing, read where it is sliced."""
-        return blosc2.open(str(self._file("image", spacing_mm)), mode="r")
+        return self._array("image", spacing_mm)
 
     def label(self, spacing_mm: int) -> "blosc2.NDArray":
         """(D, H, W) uint8 dense labels at this spacing, read where it is sliced."""
-        return blosc2.open(str(self._file("label", spacing_mm)), mode="r")
+        return self._array("label", spacing_mm)
 
     @property
     def placement(self) -> Placement:
         """Where the crop lies in the scan."""
         return Placement.load(self.folder)
 
-    def _file(self, kind: str, spacing_mm: int) -> Path:
-        return self.folder / f"{kind}_{spacing_mm}mm.b2nd"
+    def _array(self, kind: str, spacing_mm: int) -> "blosc2.NDArray":
+        file = self.folder / f"{kind}_{spacing_mm}mm.b2nd"
+        try:
+            return blosc2.open(str(file), mode="r")
+        except (OSError, RuntimeError) as error:  # of Blosc2, for a header that it cannot read
+            raise StoreError(f"{file}: not readable: {' '.join(str(error).split())}") from None
 
 
 def open_cases(store: Path, names: Sequence[str], *, raw: Path | None) -> list[CroppedCase]:
@@ -154,17 +159,35 @@ def listed_cases(store: Path, *, raw: Path | None) -> dict[str, CroppedCase]:
 def _read_manifest(path: Path) -> list[dict[str, str]]:
     try:
         reader = csv.DictReader(path.read_text().splitlines())
+        rows, names = list(reader), reader.fieldnames or ()
     except OSError as error:
         raise StoreError(f"{path}: not readable: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise StoreError(f"{path}: not a table: {error}") from None
     needed = ("case", "grade", "survival_days")
-    missing = [column for column in needed if column not in (reader.fieldnames or ())]
+    missing = [column for column in needed if column not in names]
     if missing:
         raise StoreError(f"{path}: expected columns {list(needed)}, missing {missing}")
-    return list(reader)
+    return rows
+
+
+def read_table(path: Path, dtype: Mapping[str, type]) -> pd.DataFrame:
+    """A table of the store, such as its manifest; `dtype` is that of some columns.
+
+    Raises:
+        StoreError: it is not there, or no table.
+    """
+    try:
+        return pd.read_csv(path, dtype=dict(dtype))
+    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+        raise StoreError(f"{path}: not readable: {error}") from None
 
 
 def _stored(store: Path, row: dict[str, str]) -> StoredCase:
-    days = float(row["survival_days"]) if row["survival_days"] else None
+    try:
+        days = float(row["survival_days"]) if row["survival_days"] else None
+    except ValueError as error:
+        raise StoreError(f"{store / MANIFEST}: {row['case']}: survival_days: {error}") from None
     return StoredCase(store / row["case"], row["grade"] or None, days)
 
 
@@ -258,6 +281,7 @@ def store_cohort(
     made = record_cases(
         work,
         cases,
+        code=__name__,
         facts=lambda case: [contents[case.case], case.scheme, work.keywords],
         reads=lambda case: readable(case, contents[case.case]),
         folder=records / "crop",
@@ -295,4 +319,4 @@ def _pack(path: Path, array: NDArray[np.generic]) -> None:
     try:
         blosc2.asarray(np.ascontiguousarray(array), urlpath=str(path), mode="w", chunks=blocks, cparams=PACK)
     except RuntimeError as error:  # of Blosc2, where the disk is full
-        raise OSError(f"{path}: could not be written: {' '.join(str(error).split())}") from None
+        raise StoreError(f"{path}: could not be written: {' '.join(str(error).split())}") from None

@@ -9,12 +9,14 @@ from fnmatch import fnmatchcase
 from math import isfinite
 from pathlib import Path
 
+from glioseg.errors import GliosegError
+
 GRADES = ("HGG", "LGG")
 NAMED = 3
 """Cases that an error names."""
 
 
-class TableError(ValueError):
+class TableError(GliosegError):
     """A table that cannot be read; the message names it."""
 
 

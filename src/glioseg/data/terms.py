@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from glioseg.params.sections import Fraction, Positive, Voxels3
-from glioseg.settings_file import ParamsError, parse_yaml, wrong_value
+from glioseg.settings_file import parse_yaml, read_text, wrong_value
 
 CONTRACT = "contract.yaml"
 
@@ -149,13 +149,11 @@ def load_contract(path: Path) -> Contract:
     Raises:
         ParamsError: one line that names the file and the field.
     """
-    try:
-        own = parse_yaml(path.read_text(), path) or {}
-        return Contract.model_validate(_merged(Contract().model_dump(), own))
-    except FileNotFoundError:
+    if not path.exists():
         return Contract()
-    except OSError as error:
-        raise ParamsError(f"{path}: {error.strerror}") from None
+    own = parse_yaml(read_text(path), path) or {}
+    try:
+        return Contract.model_validate(_merged(Contract().model_dump(), own))
     except ValidationError as error:
         raise wrong_value(path, error) from None
 

@@ -20,6 +20,7 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
+from glioseg.errors import GliosegError
 from glioseg.files import write_whole
 from glioseg.geometry import Reorientation, Shape3
 
@@ -50,7 +51,7 @@ UNHEARD = logging.Logger("unheard", level=logging.CRITICAL + 1)
 """For what nibabel logs of a bad header: it names no file, and the error that follows does."""
 
 
-class VolumeError(ValueError):
+class VolumeError(GliosegError):
     """A file that is not a readable 3D NIfTI volume; the message names it."""
 
 

@@ -1,9 +1,10 @@
 """What a machine is, in one line: two with the same line compute the same numbers."""
 
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from glioseg.cores import cores
 
 COMPUTING = ("tensorflow", "keras", "numpy", "scipy")
 """Packages whose version may change the last digits of a result."""
@@ -12,8 +13,8 @@ CPUS, GPUS = Path("/proc/cpuinfo"), Path("/proc/driver/nvidia/gpus")
 
 
 def machine() -> str:
-    """System, processor, cores that this process may use, graphics cards, and versions."""
-    parts = [f"{platform.system()} {platform.machine()}", _processor(), f"cores: {_cores()}", *_cards()]
+    """System, processor, cores that this process may use (sums are split over them), GPUs, and versions."""
+    parts = [f"{platform.system()} {platform.machine()}", _processor(), f"cores: {cores()}", *_cards()]
     return ", ".join([*parts, f"Python {platform.python_version()}", *_versions()])
 
 
@@ -33,11 +34,6 @@ def only_in(described: str, other: str) -> str:
 
 def _processor() -> str:
     return _field(CPUS, "model name") or platform.processor() or "unknown processor"
-
-
-def _cores() -> int:
-    """Sums are split over cores, so their number takes part in rounding."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cards() -> list[str]:

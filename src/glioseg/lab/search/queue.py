@@ -11,8 +11,9 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from glioseg.lab.addresses import Lab, alone, held
+from glioseg.lab.search.samplers import make_sampler
 from glioseg.lab.search.space import default, draw
-from glioseg.lab.search.study import FINISHED, first_heartbeat, make_sampler
+from glioseg.lab.search.study import FINISHED, first_heartbeat
 from glioseg.lab.search.terms import Values
 from glioseg.params.study import Tune
 

@@ -1,4 +1,4 @@
-"""A study of Optuna's: opened in the lab's database, with the sampler and the pruner that were asked for."""
+"""A study of Optuna's, opened in the lab's database, and how its trials ended."""
 
 import math
 import warnings
@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import optuna
-from optuna.samplers import BaseSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 from optuna.storages._heartbeat import get_heartbeat_thread, is_heartbeat_enabled  # `ask` sends none
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import DBAPIError
 
 from glioseg.lab.addresses import Lab
+from glioseg.lab.search.samplers import make_pruner
 from glioseg.lab.search.terms import Ending, SearchError
-from glioseg.params.study import RUNGS, Tune
+from glioseg.params.study import Tune
 
 HEARTBEAT_S, GRACE_S = 60, 180
 """How often a worker says that it lives, and after how long a silence others on other machines act."""
@@ -28,18 +29,23 @@ ERROR = "error"
 def open_study(lab: Lab, name: str, tune: Tune) -> optuna.Study:
     """Open a study, or create it."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # what a trial raises is told once, by its worker
+    return optuna.create_study(
+        study_name=name,
+        storage=open_storage(lab),
+        directions=[DIRECTIONS[objective] for objective in tune.objectives],
+        load_if_exists=True,
+        pruner=make_pruner(tune),
+    )
+
+
+def open_storage(lab: Lab) -> optuna.storages.RDBStorage:
+    """Open the lab's database of studies, with Optuna's tables in it."""
     lab.prepare()
     shared = {"heartbeat_interval": HEARTBEAT_S, "grace_period": GRACE_S}
     alone = {"engine_kwargs": {"connect_args": {"timeout": BUSY_S}}}
     with lab.alone("optuna.db"), warnings.catch_warnings():  # two that create its tables at once would clash
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.create_study(
-            study_name=name,
-            storage=optuna.storages.RDBStorage(lab.study_url, **(shared if lab.shared else alone)),
-            directions=[DIRECTIONS[objective] for objective in tune.objectives],
-            load_if_exists=True,
-            pruner=_pruner(tune),
-        )
+        return optuna.storages.RDBStorage(lab.study_url, **(shared if lab.shared else alone))
 
 
 @contextmanager
@@ -51,41 +57,9 @@ def database_errors(name: str) -> Iterator[None]:
     """
     try:
         yield
-    except optuna.exceptions.StorageInternalError as error:
-        reason = getattr(error.__cause__, "orig", None) or error
+    except (optuna.exceptions.StorageInternalError, DBAPIError) as error:
+        reason = getattr(error.__cause__, "orig", None) or getattr(error, "orig", error)
         raise SearchError(f"{name}: the database failed: {' '.join(str(reason).split())}") from None
-
-
-def make_sampler(tune: Tune, *, trial: int) -> BaseSampler:
-    """The sampler of one trial, the `trial`-th that draws: seeded anew for each.
-
-    So an interrupted study draws what an uninterrupted one does, and no two workers draw the same.
-    """
-    seed = tune.seed + trial
-    match tune.sampler:
-        case "random":
-            return RandomSampler(seed=seed)
-        case "qmc":
-            return QMCSampler(seed=tune.seed, scramble=True, warn_independent_sampling=False)
-        case "nsga2":
-            return NSGAIISampler(seed=seed, population_size=max(4, min(50, tune.trials // 4)))
-        case _:
-            return TPESampler(seed=seed, n_startup_trials=max(1, min(10, tune.trials // 2)))
-
-
-def _pruner(tune: Tune) -> optuna.pruners.BasePruner:
-    match tune.pruner:
-        case "hyperband":
-            return optuna.pruners.HyperbandPruner(max_resource=tune.epochs, reduction_factor=RUNGS)
-        case "successive_halving":
-            return optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=RUNGS)
-        case "none":
-            return optuna.pruners.NopPruner()
-        case _:
-            # A third of the epochs and of the trials must pass before a trial can be called a poor one.
-            return optuna.pruners.MedianPruner(
-                n_startup_trials=max(1, min(5, tune.trials // 3)), n_warmup_steps=tune.epochs // 3
-            )
 
 
 def finished(study: optuna.Study) -> int:
