@@ -5,10 +5,10 @@ import pytest
 
 from glioseg.data.answers import NUMBERS
 from glioseg.data.layouts import MODALITIES
+from glioseg.data.terms import CONTRACT
 from glioseg.data.volumes import Grid, Volume
-from glioseg.geometry import downsample
 from glioseg.nets.confidence import Confidence
-from glioseg.nets.inference import Segmenter, load_ensemble, load_model, save_model, upsample
+from glioseg.nets.inference import Segmenter, load_ensemble, load_model, save_model
 from glioseg.nets.likeness import FEATURES, Likeness
 from glioseg.nets.settings import ModelError
 from tests.models import Formula, make_settings
@@ -35,13 +35,6 @@ def segmenter(segmentation, settings=None, **outcomes):
     return Segmenter((Formula(segmentation, **outcomes),), settings or make_settings())
 
 
-def test_upsample_of_downsample_keeps_a_ramp():
-    ramp = np.broadcast_to(np.arange(20, dtype=np.float32)[:, None, None, None], (20, 4, 4, 3))
-    back = upsample(downsample(ramp, 2), 2, (20, 4, 4))
-    np.testing.assert_allclose(back[1:-1], ramp[1:-1])
-    assert back.dtype == np.float32
-
-
 @pytest.mark.parametrize("affine", [np.diag([-1.0, -1, 1, 1]), np.diag([1.0, 1, 1, 1])])
 def test_labels_come_back_on_the_scan_s_own_grid(affine):
     scan, images = bright_block(affine)
@@ -65,11 +58,11 @@ def test_nothing_is_tumour_nor_unsure_outside_the_brain(spacing_mm):
 
 
 def test_volumes_are_those_of_the_labels_on_the_scan_s_own_grid():
-    _, images = bright_block(np.diag([1.0, 1, 2, 1]))
-    answer = segmenter(bright_is_tumour).answer(images)
-    # 8 voxels of 2 mm³.
+    _, images = bright_block(np.diag([2.0, 2, 2, 1]))
+    answer = segmenter(bright_is_tumour, make_settings(spacing_mm=2)).answer(images)
+    # 8 voxels of 8 mm³.
     for volume in answer.volumes.values():
-        assert (volume.ml, volume.low_ml, volume.high_ml) == pytest.approx((0.016, 0.016, 0.016))
+        assert (volume.ml, volume.low_ml, volume.high_ml) == pytest.approx((0.064, 0.064, 0.064))
 
 
 def test_probabilities_are_calibrated_and_lie_on_the_scan_s_own_grid():
@@ -172,7 +165,7 @@ def test_an_enhancing_speck_is_taken_for_core_and_a_small_piece_for_background()
         ({"min_component_ml": 0.064}, 3),
         ({"min_component_ml": 0.065}, 0),
     ):
-        labels = segmenter(bright_is_tumour, make_settings(**sizes)).segment(images)
+        labels = segmenter(bright_is_tumour, make_settings(spacing_mm=2, **sizes)).segment(images)
         np.testing.assert_array_equal(labels, np.where(scan == 100, label, 0))
 
 
@@ -217,6 +210,18 @@ def test_folders_make_an_ensemble(networks, tmp_path):
     needs = {"window_shape": (24, 24, 24), "multiple": 8, "base_filters": 16, "modality_dropout": 0.0}
     assert loaded.settings == replace(first, **needs)
     assert load_ensemble([tmp_path / "one"]).settings == first
+
+
+def test_the_contract_of_a_model_says_which_spacing_its_training_had(networks, tmp_path):
+    for name, mm in {"one": [1, 1, 2.5], "two": [1, 1, 1]}.items():
+        (folder := tmp_path / name).mkdir()
+        save_model(folder, [networks[0]], make_settings(multiple=4))
+        (folder / CONTRACT).write_text(f"spacing: {{mm: {mm}}}")
+    assert load_model(tmp_path / "one").trained_mm == (1, 1, 2.5)
+    assert load_ensemble([tmp_path / "one"]).trained_mm == (1, 1, 2.5)
+    expected = r"two: expected contract spacing \(1.0, 1.0, 2.5\), as in .*one, got \(1.0, 1.0, 1.0\)"
+    with pytest.raises(ModelError, match=expected):
+        load_ensemble([tmp_path / "one", tmp_path / "two"])
 
 
 @pytest.mark.parametrize(("name", "value"), [("spacing_mm", 2), ("target", "labels")])

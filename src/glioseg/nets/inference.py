@@ -8,19 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, UInt8
 from numpy.typing import NDArray
 
 from glioseg.data.answers import DAYS_PER_YEAR, Answer, BrainProbabilities
-from glioseg.data.crop import Placement, crop_brain, crop_images, uncrop
+from glioseg.data.crop import Placement, crop_brain, place_crop, uncrop
 from glioseg.data.layouts import MODALITIES
+from glioseg.data.resampling import NetworkGrid
+from glioseg.data.terms import CONTRACT, load_contract
 from glioseg.data.volumes import Volume
-from glioseg.geometry import Shape3, downsample
+from glioseg.geometry import Spacing3
 from glioseg.nets.beliefs import belief_of
 from glioseg.nets.calibration import calibrate
 from glioseg.nets.findings import Findings, Image
 from glioseg.nets.likeness import portrait
-from glioseg.nets.passes import examine
+from glioseg.nets.passes import examine, window_gb
 from glioseg.nets.postprocess import final_labels
 from glioseg.nets.settings import ModelError, Settings
 from glioseg.nets.uncertainty import entropy_bits, mean_bits, region_volumes
@@ -34,10 +36,14 @@ MEMBER = re.compile(r"model_(\d+)\.keras")
 
 @dataclass(frozen=True)
 class Segmenter:
-    """Trained networks, of which the mean counts, with the settings that they need."""
+    """Trained networks, of which the mean counts, with the settings that they need.
+
+    `trained_mm`: the spacing of the scans that they were trained on; others are resampled.
+    """
 
     models: tuple["keras.Model", ...]
     settings: Settings
+    trained_mm: Spacing3 = (1.0, 1.0, 1.0)
 
     def answer(self, images: Mapping[str, Volume]) -> Answer:
         """Segment a case, and say how sure that is.
@@ -49,9 +55,10 @@ class Segmenter:
         Raises:
             ValueError: no modality, grids that differ, or too small a memory budget.
         """
-        image, placement, seen = self._look(images)
+        image, grid, seen = self._look(images)
+        placement = grid.placement
         brain = crop_brain(images, placement)
-        found = self._at_1_mm(seen, brain)
+        found = _on_crop(seen, grid, brain)
         labels = final_labels(found.regions, self.settings, voxel_ml=_voxel_ml(placement))
         likely = calibrate(found.regions[brain], self.settings.temperature)
         entropy = np.zeros(brain.shape, np.float32)
@@ -76,25 +83,20 @@ class Segmenter:
 
     def segment(self, images: Mapping[str, Volume]) -> UInt8[NDArray, "d h w"]:
         """Dense labels on the scan's own grid, 0 outside the brain: those of `answer`."""
-        _, placement, seen = self._look(images)
-        found = self._at_1_mm(seen, crop_brain(images, placement))
+        _, grid, seen = self._look(images)
+        placement = grid.placement
+        found = _on_crop(seen, grid, crop_brain(images, placement))
         labels = final_labels(found.regions, self.settings, voxel_ml=_voxel_ml(placement))
         return uncrop(labels, placement)
 
-    def _look(self, images: Mapping[str, Volume]) -> tuple[Image, Placement, Findings]:
-        """What the networks see, where its crop lies, and what they find, all at their own spacing."""
-        image, placement = crop_images(images, margin_vox=self.settings.margin_vox)
-        spacing = self.settings.spacing_mm
-        coarse = downsample(image, spacing) if spacing > 1 else image
-        return coarse, placement, examine(self.models, coarse, self.settings)
-
-    def _at_1_mm(self, seen: Findings, brain: Bool[NDArray, "d h w"]) -> Findings:
-        """What was found in the brain of the whole crop."""
-        d, h, w = brain.shape
-        spacing = self.settings.spacing_mm
-        regions = upsample(seen.regions, spacing, (d, h, w)) if spacing > 1 else seen.regions
-        regions[~brain] = 0
-        return replace(seen, regions=regions)
+    def _look(self, images: Mapping[str, Volume]) -> tuple[Image, NetworkGrid, Findings]:
+        """What the networks see, on which grid, and what they find there."""
+        placement = place_crop(images, margin_vox=self.settings.margin_vox)
+        grid = NetworkGrid(placement, self.trained_mm, self.settings.spacing_mm)
+        least_gb = window_gb(self.settings, len(self.models))
+        grid.check_memory(self.settings.memory_gb, window_gb=least_gb)
+        image = grid.image(images)
+        return image, grid, examine(self.models, image, self.settings)
 
     def _trust(self, image: Image, seen: Findings) -> tuple[dict[str, float], tuple[str, ...]]:
         """The Dice that is to be expected of each region, and what speaks against the answer."""
@@ -106,25 +108,15 @@ class Segmenter:
         return expected, confidence.doubts(expected, portrait(image, spacing_mm=self.settings.spacing_mm))
 
 
+def _on_crop(seen: Findings, grid: NetworkGrid, brain: Bool[NDArray, "d h w"]) -> Findings:
+    """What was found in the brain, in the voxels of the scan."""
+    regions = grid.on_crop(seen.regions)
+    regions[~brain] = 0
+    return replace(seen, regions=regions)
+
+
 def _voxel_ml(placement: Placement) -> float:
     return math.prod(placement.grid.spacing_mm) / 1000
-
-
-def upsample(array: Float32[NDArray, "e i x c"], factor: int, shape: Shape3) -> Float32[NDArray, "d h w c"]:
-    """Undo `geometry.downsample` by linear interpolation between block centres.
-
-    >>> upsample(np.full((2, 2, 2, 1), 3, np.float32), 2, (3, 4, 4)).shape
-    (3, 4, 4, 1)
-    """
-    out: NDArray[np.float32] = array
-    for axis, size in enumerate(shape):
-        last = out.shape[axis] - 1
-        at = np.clip((np.arange(size, dtype=np.float32) + 0.5) / factor - 0.5, 0, last)
-        low = at.astype(int)
-        share = (at - low).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(out.ndim)])
-        high = np.minimum(low + 1, last)
-        out = out.take(low, axis) * (1 - share) + out.take(high, axis) * share
-    return out
 
 
 def save_networks(folder: Path, models: Sequence["keras.Model"]) -> None:
@@ -151,13 +143,14 @@ def save_model(folder: Path, models: Sequence["keras.Model"], settings: Settings
 
 
 def load_model(folder: Path) -> Segmenter:
-    """Load a model folder, as `save_model` writes it.
+    """Load a model folder, as `save_model` writes it; its contract says which spacing training had.
 
     Raises:
         ModelError: the folder holds no model that can be loaded.
+        ParamsError: its contract has an unknown rule or value.
     """
     settings = Settings.load(folder)
-    return Segmenter(load_networks(folder), settings)
+    return Segmenter(load_networks(folder), settings, _trained_mm(folder))
 
 
 def load_ensemble(folders: Sequence[Path]) -> Segmenter:
@@ -167,7 +160,8 @@ def load_ensemble(folders: Sequence[Path]) -> Segmenter:
         ModelError: as for `ensemble_settings`, or a folder that cannot be loaded.
     """
     settings = ensemble_settings(folders)
-    return Segmenter(tuple(model for folder in folders for model in load_model(folder).models), settings)
+    models = tuple(model for folder in folders for model in load_model(folder).models)
+    return Segmenter(models, settings, _trained_mm(folders[0]))
 
 
 def ensemble_settings(folders: Sequence[Path]) -> Settings:
@@ -180,12 +174,26 @@ def ensemble_settings(folders: Sequence[Path]) -> Settings:
         ModelError: a folder without settings, or networks that see or answer different things.
     """
     all_settings = [Settings.load(folder) for folder in folders]
-    first = all_settings[0]
-    for folder, settings in zip(folders, all_settings, strict=True):
-        for name in ("spacing_mm", "target"):
-            if (here := getattr(settings, name)) != (expected := getattr(first, name)):
-                raise ModelError(f"{folder}: expected {name} {expected}, as in {folders[0]}, got {here}")
+    same = [
+        {
+            "spacing_mm": settings.spacing_mm,
+            "target": settings.target,
+            "contract spacing": _trained_mm(folder),
+        }
+        for folder, settings in zip(folders, all_settings, strict=True)
+    ]
+    for folder, values in zip(folders, same, strict=True):
+        for name, expected in same[0].items():
+            if values[name] != expected:
+                raise ModelError(
+                    f"{folder}: expected {name} {expected}, as in {folders[0]}, got {values[name]}"
+                )
     return _suiting_all(all_settings)
+
+
+def _trained_mm(folder: Path) -> Spacing3:
+    """The spacing of the scans that a model was trained on: its contract asked for it."""
+    return load_contract(folder / CONTRACT).spacing.mm
 
 
 def _suiting_all(all_settings: Sequence[Settings]) -> Settings:
