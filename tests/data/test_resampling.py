@@ -14,6 +14,7 @@ from glioseg.memory import IDLE_GB, VOXEL_BYTES
 
 SLOPE = np.array([0.7, -1.3, 0.4])
 """Of a brightness that changes linearly with the position in the world, by mm."""
+ONE_MM = (1.0, 1.0, 1.0)
 SPACINGS = [(2, 2, 2), (0.5, 0.5, 0.5), (0.7, 0.7, 0.7), (1, 1, 3), (0.47, 0.47, 3), (5, 1.2, 0.9)]
 TURN = np.linalg.qr(np.array([[9.0, 2, -1], [-2, 8, 3], [1, -3, 9]]))[0]
 AXES = {
@@ -63,7 +64,7 @@ def test_a_ramp_in_the_world_stays_where_it_is_and_comes_back(spacing_mm, axes, 
     grid = grid_of(tuple(int(30 // mm) for mm in spacing_mm), spacing_mm, AXES[axes])
     ramp = (world_of(grid) @ SLOPE + 200).astype(np.float32)
     images = {"t2": Volume(np.ascontiguousarray(grid.to_lps.undo(ramp)), grid)}
-    network = NetworkGrid(place_crop(images, margin_vox=0), (1.0, 1.0, 1.0), block)
+    network = NetworkGrid(place_crop(images, margin_vox=0), ONE_MM, block)
     expected = (seen_world(network) @ SLOPE + 200 - ramp.mean(dtype=float)) / ramp.std(dtype=float)
     seen = network.image(images)
     assert seen.shape == (*network.shape, 4)
@@ -97,7 +98,7 @@ def test_interpolation_is_that_of_nibabel(from_mm, to_mm):
     scan, target = np.diag([*from_mm, 1.0]), np.diag([*to_mm, 1.0])
     target[:3, 3] = (np.array(to_mm) - np.array(from_mm)) / 2  # one corner: half a voxel of each
     expected = resample_from_to(nib.Nifti1Image(data, scan), (shape, target), order=1, mode="nearest")
-    resampled = resample(data, from_mm=from_mm, to_mm=to_mm, shape=shape)
+    resampled = resample(data, from_mm=from_mm, to_mm=to_mm, step_mm=to_mm, shape=shape)
     np.testing.assert_allclose(resampled, np.asarray(expected.dataobj), atol=1e-5)
 
 
@@ -105,14 +106,15 @@ def test_whole_blocks_of_voxels_are_averaged():
     data = np.random.default_rng(0).normal(size=(9, 8, 7)).astype(np.float32)
     for factor in (2, 3, 4):
         expected = downsample(data[..., None], factor)[..., 0]  # which averages with zeros beyond the ends
-        finer = resample(data, from_mm=(0.5,) * 3, to_mm=(0.5 * factor,) * 3, shape=expected.shape)
+        to_mm = (0.5 * factor,) * 3
+        finer = resample(data, from_mm=(0.5,) * 3, to_mm=to_mm, step_mm=ONE_MM, shape=expected.shape)
         np.testing.assert_allclose(finer, expected, atol=1e-6)
 
 
 def test_detail_that_the_new_voxels_cannot_show_does_not_alias():
     """Stripes of one voxel, of mean 0.5: of 3.5 voxels as many are bright as dark, but for one."""
     stripes = np.broadcast_to((np.arange(140) % 2)[:, None, None], (140, 1, 1)).astype(np.float32)
-    seen = resample(stripes, from_mm=(0.4, 1.0, 1.0), to_mm=(1.4, 1.0, 1.0), shape=(40, 1, 1))
+    seen = resample(stripes, from_mm=(0.4, 1.0, 1.0), to_mm=(1.4, 1.0, 1.0), step_mm=ONE_MM, shape=(40, 1, 1))
     assert np.abs(seen - 0.5).max() <= 0.5 / 3.5
     centres = stripes[np.rint((np.arange(40) + 0.5) * 3.5 - 0.5).astype(int)]
     assert np.abs(centres - 0.5).max() == 0.5  # what the nearest voxels would show
@@ -134,23 +136,23 @@ def test_a_voxel_cut_into_equal_parts_is_seen_as_the_voxel_was(spacing_mm, copie
         name: Volume(parts := np.kron(data, np.ones(copies, np.int16)), grid_of(parts.shape, spacing_mm))
         for name, data in head().items()
     }
-    networks = [
-        NetworkGrid(place_crop(images, margin_vox=0), (1.0, 1.0, 1.0), block) for images in (whole, cut)
-    ]
+    networks = [NetworkGrid(place_crop(images, margin_vox=0), ONE_MM, block) for images in (whole, cut)]
     assert [network.resampled for network in networks] == [False, True]
     expected, seen = (network.image(images) for network, images in zip(networks, (whole, cut), strict=True))
     np.testing.assert_allclose(seen, expected, atol=1e-5)
 
 
-def test_a_coarse_scan_in_the_network_s_own_voxels_is_seen_as_it_is():
-    images = {name: Volume(data, grid_of(data.shape, (2, 2, 2))) for name, data in head().items()}
-    placement = place_crop(images, margin_vox=1)
-    network = NetworkGrid(placement, (1.0, 1.0, 1.0), 2)
-    assert network.shape == placement.box.shape
-    expected, _ = crop_images(images, margin_vox=1)
-    np.testing.assert_allclose(network.image(images), expected, atol=1e-6)
-    regions = np.random.default_rng(0).random((*network.shape, 3), np.float32)
-    np.testing.assert_array_equal(network.on_crop(regions), regions)
+def test_coarse_voxels_are_interpolated_to_those_of_training_before_blocks_are_averaged():
+    """Which is how the scans of BraTS came to 1 mm."""
+    data = np.random.default_rng(0).normal(size=(7, 6, 5)).astype(np.float32)
+    fine = np.diag([1.0, 1.0, 1.0, 1.0])
+    fine[:3, 3] = -0.5
+    scan = nib.Nifti1Image(data, np.diag([2.0, 2.0, 2.0, 1.0]))
+    interpolated = resample_from_to(scan, ((14, 12, 10), fine), order=1, mode="nearest")
+    expected = downsample(np.asarray(interpolated.dataobj, np.float32)[..., None], 2)[..., 0]
+    two_mm = (2.0, 2.0, 2.0)
+    seen = resample(data, from_mm=two_mm, to_mm=two_mm, step_mm=ONE_MM, shape=data.shape)
+    np.testing.assert_allclose(seen, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("block", [1, 2])
@@ -164,7 +166,7 @@ def test_background_does_not_bleed_into_the_brain(spacing_mm, block):
     data[1:-1, 1:-1, 1:-1] = 900
     data[tuple(slice(int(n * 0.4), int(n * 0.6)) for n in data.shape)] = 300
     images = {"t1": Volume(data, grid_of(data.shape, spacing_mm))}
-    seen = NetworkGrid(place_crop(images, margin_vox=1), (1.0, 1.0, 1.0), block).image(images)[..., 0]
+    seen = NetworkGrid(place_crop(images, margin_vox=1), ONE_MM, block).image(images)[..., 0]
     brain = data[data > 0]
     seen[tuple(slice(int(n * 0.2), int(n * 0.8)) for n in seen.shape)] = 0  # not the edge
     parts = seen / ((900 - brain.mean()) / brain.std()) * block**3
@@ -183,7 +185,7 @@ def test_a_scan_with_the_spacing_of_training_is_not_touched(mm, resampled, axes)
     placement = place_crop(images, margin_vox=1)
     regions = np.random.default_rng(0).random((12, 12, 12, 3), np.float32)
     for block in (1, 2):
-        network = NetworkGrid(placement, (1.0, 1.0, 1.0), block)
+        network = NetworkGrid(placement, ONE_MM, block)
         assert network.resampled == resampled
         if resampled:
             continue
@@ -207,7 +209,7 @@ def test_the_spacing_of_training_is_what_counts():
 def test_too_much_for_the_memory_is_said_before_it_is_taken():
     """A header in micrometres: a brain of 10 m."""
     images = {name: Volume(data, grid_of(data.shape, (1000, 1000, 1000))) for name, data in head().items()}
-    network = NetworkGrid(place_crop(images, margin_vox=0), (1.0, 1.0, 1.0), 2)
+    network = NetworkGrid(place_crop(images, margin_vox=0), ONE_MM, 2)
     need = IDLE_GB + (10 * 8 * 6 + 5000 * 4000 * 3000) * VOXEL_BYTES / 1e9  # 4801.35
     assert need == pytest.approx(4801.35, abs=0.01)
     message = (
@@ -226,7 +228,7 @@ def test_too_much_for_the_memory_is_said_before_it_is_taken():
 def test_an_odd_spacing_ends(mm):
     """A brain smaller than one voxel of the network, and one of which each voxel is many."""
     images = {"t1": Volume(head((7, 6, 6))["t1"], grid_of((7, 6, 6), (mm, mm, 1)))}
-    network = NetworkGrid(place_crop(images, margin_vox=1), (1.0, 1.0, 1.0), 2)
+    network = NetworkGrid(place_crop(images, margin_vox=1), ONE_MM, 2)
     seen = network.image(images)
     assert np.isfinite(seen).all()
     assert network.on_crop(seen[..., :3]).shape == (*network.placement.box.shape, 3)

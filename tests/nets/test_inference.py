@@ -59,7 +59,7 @@ def test_nothing_is_tumour_nor_unsure_outside_the_brain(spacing_mm):
 
 def test_volumes_are_those_of_the_labels_on_the_scan_s_own_grid():
     _, images = bright_block(np.diag([2.0, 2, 2, 1]))
-    answer = segmenter(bright_is_tumour, make_settings(spacing_mm=2)).answer(images)
+    answer = replace(segmenter(bright_is_tumour), trained_mm=(2.0, 2.0, 2.0)).answer(images)
     # 8 voxels of 8 mm³.
     for volume in answer.volumes.values():
         assert (volume.ml, volume.low_ml, volume.high_ml) == pytest.approx((0.064, 0.064, 0.064))
@@ -165,8 +165,23 @@ def test_an_enhancing_speck_is_taken_for_core_and_a_small_piece_for_background()
         ({"min_component_ml": 0.064}, 3),
         ({"min_component_ml": 0.065}, 0),
     ):
-        labels = segmenter(bright_is_tumour, make_settings(spacing_mm=2, **sizes)).segment(images)
+        known = replace(segmenter(bright_is_tumour, make_settings(**sizes)), trained_mm=(2.0, 2.0, 2.0))
+        labels = known.segment(images)
         np.testing.assert_array_equal(labels, np.where(scan == 100, label, 0))
+
+
+@pytest.mark.parametrize(("spacing_mm", "voxel_ml"), [(1.0, 0.001), (2.0, 0.002), (0.5, 0.0005)])
+def test_sizes_are_in_the_voxels_of_the_scan_where_it_is_resampled_too(spacing_mm, voxel_ml):
+    scan, images = bright_block(np.diag([1.0, 1, spacing_mm, 1]))
+    whole_ml = 180 * voxel_ml  # all of the brain enhances
+    for sizes, label in (
+        ({"min_et_ml": 0.99 * whole_ml}, 3),
+        ({"min_et_ml": 1.01 * whole_ml}, 1),
+        ({"min_component_ml": 1.01 * whole_ml}, 0),
+    ):
+        answer = segmenter(constant(1, 1, 1), make_settings(**sizes)).answer(images)
+        np.testing.assert_array_equal(answer.labels, np.where(scan > 0, label, 0))
+        assert answer.volumes["WT"].ml == pytest.approx(whole_ml if label else 0)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,8 @@
 """Between a scan's own grid and that of the network.
 
-A network was trained on voxels of one size, 1 mm in BraTS. A scan with other voxels is resampled for it, and
-what it answers is resampled back, so that labels lie on the scan's own grid.
+A network was trained on voxels of one size, 1 mm in BraTS, or on blocks of them. A scan with other voxels is
+resampled for it as if to that size and then to blocks, and what it answers is resampled back, so that labels
+lie on the scan's own grid.
 """
 
 from collections.abc import Mapping
@@ -74,7 +75,11 @@ class NetworkGrid:
         on_crop = np.empty((*shape, regions.shape[-1]), np.float32)
         for region in range(regions.shape[-1]):  # one at a time, to save memory
             on_crop[..., region] = resample(
-                regions[..., region], from_mm=self.network_mm, to_mm=self.crop_mm, shape=shape
+                regions[..., region],
+                from_mm=self.network_mm,
+                to_mm=self.crop_mm,
+                step_mm=self.trained_mm,
+                shape=shape,
             )
         return on_crop
 
@@ -118,7 +123,9 @@ class NetworkGrid:
         return weight
 
     def _to_network(self, crop: Num[NDArray, "e i x"] | Bool[NDArray, "e i x"]) -> Float32[NDArray, "d h w"]:
-        return resample(crop, from_mm=self.crop_mm, to_mm=self.network_mm, shape=self.shape)
+        return resample(
+            crop, from_mm=self.crop_mm, to_mm=self.network_mm, step_mm=self.trained_mm, shape=self.shape
+        )
 
 
 def resample(
@@ -126,35 +133,41 @@ def resample(
     *,
     from_mm: Spacing3,
     to_mm: Spacing3,
+    step_mm: Spacing3,
     shape: Shape3,
 ) -> Float32[NDArray, "e i x"]:
     """Resample an array to other voxels, on a grid that begins at the same corner.
 
     Along each axis a new voxel is the mean of evenly spaced points in it, and each point is interpolated
-    linearly. There are as many points as old voxels are as long as a new one (rounded, at least one): blocks
-    of old voxels are averaged, so that fine detail does not alias. A linear function of position stays one.
+    linearly. Neighbouring points are about one old voxel apart, so that fine detail does not alias, or one
+    step where that is shorter. A linear function of position stays one.
 
     Args:
         array: real numbers, or marks that count as 0 and 1; 0 lies outside.
         from_mm: its spacing.
         to_mm: the new spacing.
+        step_mm: how far apart points may be.
         shape: how many new voxels there are along each axis.
 
     >>> line = np.array([1, 3, 5, 7], np.float32).reshape(4, 1, 1)
-    >>> resample(line, from_mm=(1, 1, 1), to_mm=(2, 1, 1), shape=(2, 1, 1)).ravel().tolist()
+    >>> mm = (1.0, 1.0, 1.0)
+    >>> resample(line, from_mm=mm, to_mm=(2.0, 1.0, 1.0), step_mm=mm, shape=(2, 1, 1)).ravel().tolist()
     [2.0, 6.0]
-    >>> resample(line, from_mm=(1, 1, 1), to_mm=(0.5, 1, 1), shape=(8, 1, 1)).ravel().tolist()
+    >>> resample(line, from_mm=mm, to_mm=(0.5, 1.0, 1.0), step_mm=mm, shape=(8, 1, 1)).ravel().tolist()
     [1.0, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.0]
     """
     resampled: NDArray = array
     for axis, voxels in enumerate(shape):
-        resampled = _resample_axis(resampled, axis, ratio=to_mm[axis] / from_mm[axis], voxels=voxels)
+        ratio = to_mm[axis] / from_mm[axis]
+        points = round(max(min(ratio, array.shape[axis]), to_mm[axis] / step_mm[axis], 1))
+        resampled = _resample_axis(resampled, axis, ratio=ratio, points=points, voxels=voxels)
     return resampled
 
 
-def _resample_axis(array: NDArray, axis: int, *, ratio: float, voxels: int) -> NDArray[np.float32]:
+def _resample_axis(
+    array: NDArray, axis: int, *, ratio: float, points: int, voxels: int
+) -> NDArray[np.float32]:
     """Resample along one axis, to voxels that are `ratio` times as long."""
-    points = max(round(min(ratio, array.shape[axis])), 1)
     corners = np.arange(voxels) * ratio
     total = interpolate(array, corners + 0.5 / points * ratio - 0.5, axis)
     for point in range(1, points):

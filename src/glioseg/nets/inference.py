@@ -50,10 +50,11 @@ class Segmenter:
 
         Args:
             images: a volume for each of `MODALITIES`, or for some of them, all on one grid, in any
-                orientation.
+                orientation and of any spacing.
 
         Raises:
             ValueError: no modality, grids that differ, or too small a memory budget.
+            ResamplingError: too large a scan, which has another spacing than training.
         """
         image, grid, seen = self._look(images)
         placement = grid.placement
