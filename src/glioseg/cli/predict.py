@@ -69,6 +69,9 @@ def predict(
     layout: enhancing tumour is 4 for `_t1ce` files (BraTS 2017 to 2021) and 3 for `-t1c` files (2023
     on); of the Decathlon, oedema is 1, non-enhancing core 2 and enhancing tumour 3.
 
+    A scan with another spacing than the model was trained on, 1 mm as a rule, is resampled for it; labels
+    lie on the scan's own grid.
+
     A case that breaks the contract is named and skipped; the others are segmented, and the exit code is 1.
 
     In a folder, summary.csv says of each case how it went. Called again, the command goes on where it
