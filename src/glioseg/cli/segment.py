@@ -15,6 +15,7 @@ from glioseg.data.scans import open_scans
 from glioseg.data.terms import Contract
 from glioseg.data.verdict import REFUSED, Finding
 from glioseg.data.volumes import Grid, Volume, write_volume
+from glioseg.errors import GliosegError
 from glioseg.labels import to_scheme
 
 
