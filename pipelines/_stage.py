@@ -1,16 +1,25 @@
-"""What stages share: one clear line and exit code 1 where the input is bad, and the tuned settings."""
+"""What stages share: how they end where the input is bad or Ctrl-C stops them, and the tuned settings.
+
+Stages import this module first. What takes long to import is imported inside its functions: so Ctrl-C ends
+a stage with one line during its imports, too.
+"""
 
 import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
 
 # A queued experiment runs in a copy of the project: with the copy's code, which dvc.lock names.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 import glioseg
-from glioseg.cluster import Cluster, choose_cluster
-from glioseg.params import Params, load_params, with_best
+from glioseg.entry import interrupted, leave, note_interrupts, require_unix, say_stopped
+
+if TYPE_CHECKING:
+    from glioseg.cluster import Cluster
+    from glioseg.params import Params
 
 PACKAGE = Path(glioseg.__file__).parent
 """The code that runs here, to be kept beside its model."""
@@ -21,21 +30,40 @@ RECORDS = Path("data/.records")
 """What stages remember of each case, so that they do again only what changed; see `glioseg.data.records`."""
 
 
+def _end(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """Python's last resort, also for what is raised while stages import: Ctrl-C is one line."""
+    if not interrupted(error):
+        sys.__excepthook__(kind, error, traceback)
+        return
+    say_stopped(sys.argv[0], KeyboardInterrupt("stopped; run `dvc repro` again to go on"))
+    leave()
+
+
+require_unix()
+note_interrupts()
+sys.excepthook = _end
+
+
 def run(main: Callable[[], None]) -> None:
     """Run a stage; an error that names its cause becomes one line on stderr, without a traceback."""
     try:
         main()
-    except KeyboardInterrupt:
-        sys.exit("stopped; run `dvc repro` again to go on")
     except (ValueError, OSError) as error:
+        if interrupted(error):
+            raise
         sys.exit(f"{sys.argv[0]}: {error}")
 
 
-def chosen_cluster() -> Cluster:
+def chosen_cluster() -> "Cluster":
     """Where params.yaml or GLIOSEG_CLUSTER says that cases are done; no stage depends on it."""
+    from glioseg.cluster import choose_cluster
+    from glioseg.params import load_params
+
     return choose_cluster(load_params().compute)
 
 
-def tuned_params() -> Params:
+def tuned_params() -> "Params":
     """params.yaml, with what the study found best."""
+    from glioseg.params import load_params, with_best
+
     return with_best(load_params(), json.loads(BEST.read_text()))

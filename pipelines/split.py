@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-import pandas as pd
-
 from _stage import run
 from glioseg.data.splits import split_cases
 from glioseg.data.store import MANIFEST
@@ -16,6 +14,8 @@ VERDICT = Path("reports/validation/raw.json")
 
 
 def main() -> None:
+    import pandas as pd  # in here: Ctrl-C ends its import with one line only once _stage is imported
+
     manifest = pd.read_csv(CROPPED / MANIFEST, dtype={"case": str, "patient": str, "grade": str})
     alike = json.loads(VERDICT.read_text())["alike"]
     splits = split_cases(manifest, alike=alike, **load_params().split.model_dump())

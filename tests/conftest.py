@@ -27,6 +27,7 @@ TOGETHER = {
     "tests/deploy": "reproduced",
     "tests/dvc": "reproduced",
     "tests/lab/test_reproduce.py": "reproduced",
+    "tests/pipelines/test_interrupts.py": "reproduced",
     "tests/pipelines/test_repro.py": "reproduced",
     "tests/browser": "browser",
 }

@@ -26,7 +26,7 @@ def reproduce(model: Model, retrain: Retrain = False) -> None:
     try:
         found = reproduction.reproduce(connect(Lab.here()), model, root=Path(), retrain=retrain)
     except KeyboardInterrupt:
-        sys.exit("glioseg reproduce: stopped; the work tree is removed")
+        raise KeyboardInterrupt("stopped; the work tree is removed") from None
     except (ValueError, OSError) as error:
         sys.exit(f"glioseg reproduce: {error}")
     print(found.line)

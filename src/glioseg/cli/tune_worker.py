@@ -27,7 +27,7 @@ def tune_worker(cluster: Address = None, workers: Workers = None) -> None:
             raise ParamsError("params.yaml: tune.trials: expected at least 1, got 0")
         done = _everywhere(where, workers) if where else f"{work_here()} is finished"
     except KeyboardInterrupt:
-        sys.exit("stopped; another worker, or this one started again, goes on")
+        raise KeyboardInterrupt("stopped; another worker, or this one started again, goes on") from None
     except (ValueError, OSError) as error:
         sys.exit(f"glioseg tune-worker: {error}")
     print(f"tune-worker: {done}")
