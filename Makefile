@@ -4,8 +4,6 @@ BIN := .venv/bin
 READY := .venv/.ready
 PEERS := bench/.venv/.ready
 UI := http://127.0.0.1:5000
-# Puts into $$uri where runs (tracking) or studies are: in mlruns/, or in GLIOSEG_DATABASE_URL.
-locate = uri="$$(python -m glioseg.lab.addresses $(1))" &&
 
 # Stages run `python`: this one. No tool phones home.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -23,8 +21,8 @@ help:  ## list what make can do
 repro: $(READY)  ## from scans to a registered model
 	dvc repro
 
-test: $(READY)  ## all tests, in two processes
-	pytest --numprocesses=2 --no-loadscope-reorder
+test: $(READY)  ## all tests, in a process more than there are cores
+	pytest --numprocesses=auto --no-loadscope-reorder
 
 drill: $(READY)  ## feed the data stages a hundred kinds of broken input, and see what they say
 	PYTHONPATH=pipelines python -m tests.drills
@@ -42,10 +40,11 @@ ui: here  ## MLflow on the runs, http://127.0.0.1:5000
 	@echo "  trainings  $(UI)/#/experiments/2/runs?workflowType=machine_learning"
 	@echo "  test Dice  $(UI)/#/experiments/3/runs?workflowType=machine_learning"
 	@echo "  models     $(UI)/#/models?workflowType=machine_learning"
-	@$(call locate,tracking) MLFLOW_BACKEND_STORE_URI="$$uri" mlflow ui --host 127.0.0.1 --port 5000 --workers 1
+	@uri="$$(python -m glioseg.lab.addresses tracking)" && \
+	  MLFLOW_BACKEND_STORE_URI="$$uri" mlflow ui --host 127.0.0.1 --port 5000 --workers 1
 
 studies: $(READY)  ## Optuna's dashboard on the studies, http://127.0.0.1:8080
-	$(call locate,studies) optuna-dashboard "$$uri" --host 127.0.0.1 --port 8080
+	@python -m glioseg.lab.search.dashboard 8080
 
 report: here  ## all models and studies in one offline page, reports/experiments.html
 	glioseg report

@@ -4,11 +4,13 @@ import argparse
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from bench import (
     ablation,
     add_case,
+    fresh_clone,
     infer_case,
     input_pipeline,
     machine,
@@ -26,8 +28,10 @@ from bench import (
 from bench.options import Options
 from bench.results import done, save
 from bench.worker import WorkerError
+from glioseg.errors import GliosegError
 
 BENCHMARKS = {
+    "fresh_clone": fresh_clone,
     "train_step": train_step,
     "input_pipeline": input_pipeline,
     "read_patch": read_patch,
@@ -49,26 +53,37 @@ def main() -> None:
     arguments = _arguments()
     options = Options(
         smoke=arguments.smoke,
+        avx2=arguments.avx2,
         minutes=arguments.minutes,
         train_minutes=arguments.train_minutes,
         model=arguments.model,
         real=Path(real) if (real := os.environ.get("GLIOSEG_REAL_SCANS")) else None,
     )
     machine.pin()
+    if options.avx2:
+        machine.limit_to_avx2()
     here = machine.describe()
-    files = {name: options.results / f"{name}.json" for name in BENCHMARKS}
     for name in [arguments.only] if arguments.only else BENCHMARKS:
-        benchmark = BENCHMARKS[name]
+        benchmark, file = BENCHMARKS[name], options.result(name)
         record = {"settings": options.settings(benchmark.USES), "machine": here}
-        if not arguments.fresh and done(files[name], **record):
-            print(f"{name}: done already ({files[name]}); --fresh measures again")
+        if not arguments.fresh and done(file, **record):
+            print(f"{name}: done already ({file}); --fresh measures again")
             continue
         if arguments.fresh:
             shutil.rmtree(options.work / name, ignore_errors=True)
         print(f"{name}: running, logs in {options.work / 'logs'}", flush=True)
-        save(files[name], benchmark.run(options), **record)
-        report.write(options.page, files, {name: module.TITLE for name, module in BENCHMARKS.items()})
+        save(file, benchmark.run(options), **record)
+        report.write(options.page, _sections(options))
     print(f"all results: {options.page}")
+
+
+def _sections(options: Options) -> dict[str, Path]:
+    """Where each section of the page comes from, by its title."""
+    sections = {}
+    for name, module in BENCHMARKS.items():
+        sections[module.TITLE] = replace(options, avx2=False).result(name)
+        sections[f"{module.TITLE} (limited to AVX2)"] = replace(options, avx2=True).result(name)
+    return sections
 
 
 def _arguments() -> argparse.Namespace:
@@ -80,6 +95,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=20, help="training time in quality")
     parser.add_argument("--train-minutes", type=float, default=20, help="of infer_case's 1 mm network")
     parser.add_argument("--model", type=Path, help="a trained 1 mm model folder for infer_case")
+    parser.add_argument(
+        "--avx2", action="store_true", help="as on a processor without AVX-512; results of their own"
+    )
     parser.add_argument("--smoke", action="store_true", help="tiny sizes: does it work?")
     return parser.parse_args()
 
@@ -87,5 +105,5 @@ def _arguments() -> argparse.Namespace:
 if __name__ == "__main__":
     try:
         main()
-    except (OSError, ValueError, WorkerError) as error:
+    except (GliosegError, OSError, ValueError, WorkerError) as error:
         sys.exit(f"bench: {error}")

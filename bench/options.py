@@ -17,12 +17,14 @@ TRAINING = ("network", "train", "inference")
 class Options:
     """Choices of one run.
 
-    `smoke`: tiny sizes, to see that everything works; the numbers mean nothing. `minutes`: training
+    `smoke`: tiny sizes, to see that everything works; the numbers mean nothing. `avx2`: as on a processor
+    without AVX-512, see `machine.limit_to_avx2`. `minutes`: training
     time of each side of `quality`. `train_minutes`: of the 1 mm network of `infer_case`, unless `model`
     names the folder of a trained one. `real`: a folder of real scans to segment as well.
     """
 
     smoke: bool
+    avx2: bool
     minutes: float
     train_minutes: float
     model: Path | None
@@ -37,6 +39,10 @@ class Options:
     def results(self) -> Path:
         """Where the results go."""
         return self.work / "results" if self.smoke else HERE / "results"
+
+    def result(self, benchmark: str) -> Path:
+        """Where a benchmark's result goes."""
+        return self.results / f"{benchmark}{'_avx2' if self.avx2 else ''}.json"
 
     @property
     def page(self) -> Path:

@@ -14,18 +14,17 @@ because it came out badly.
 """
 
 
-def write(page: Path, results: dict[str, Path], titles: dict[str, str]) -> None:
+def write(page: Path, sections: dict[str, Path]) -> None:
     """Write the page of all results there are.
 
     Args:
         page: where to.
-        results: a result's file by the benchmark's name; those that do not exist are left out.
-        titles: a title for each.
+        sections: a result's file by the section's title; those that do not exist are left out.
     """
     parts = [HEAD]
-    for name, path in results.items():
+    for title, path in sections.items():
         if path.exists():
-            parts.append(_section(titles[name], json.loads(path.read_text())))
+            parts.append(_section(title, json.loads(path.read_text())))
     page.write_text("\n".join(parts))
 
 

@@ -4,7 +4,6 @@ Stages import this module first. What takes long to import is imported inside it
 a stage with one line during its imports, too.
 """
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 import glioseg
 from glioseg.entry import interrupted, leave, note_interrupts, require_unix, say_stopped
+from glioseg.errors import one_line
 
 if TYPE_CHECKING:
     from glioseg.cluster import Cluster
@@ -46,12 +46,8 @@ sys.excepthook = _end
 
 def run(main: Callable[[], None]) -> None:
     """Run a stage; an error that names its cause becomes one line on stderr, without a traceback."""
-    try:
+    with one_line(sys.argv[0]):
         main()
-    except (ValueError, OSError) as error:
-        if interrupted(error):
-            raise
-        sys.exit(f"{sys.argv[0]}: {error}")
 
 
 def chosen_cluster() -> "Cluster":
@@ -64,6 +60,13 @@ def chosen_cluster() -> "Cluster":
 
 def tuned_params() -> "Params":
     """params.yaml, with what the study found best."""
-    from glioseg.params import load_params, with_best
+    from pydantic import ValidationError
 
-    return with_best(load_params(), json.loads(BEST.read_text()))
+    from glioseg.files import read_json
+    from glioseg.params import load_params, with_best
+    from glioseg.settings_file import wrong_value
+
+    try:
+        return with_best(load_params(), read_json(BEST))
+    except ValidationError as error:
+        raise wrong_value(BEST, error) from None

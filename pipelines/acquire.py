@@ -11,9 +11,16 @@ RAW = Path("data/raw")
 
 def main() -> None:
     params, cluster = load_params(), chosen_cluster()
-    if scans := params.data.scans:
-        scheme = params.data.scheme
-        cases = acquire_folder(RAW, source=scans, scheme=scheme, records=RECORDS, cluster=cluster)
+    data = params.data
+    if data.scans:
+        cases = acquire_folder(
+            RAW,
+            source=data.scans,
+            scheme=data.scheme,
+            patients=data.patients,
+            records=RECORDS,
+            cluster=cluster,
+        )
     else:
         drawn = params.phantom.model_dump()
         cases = acquire_phantoms(RAW, **drawn, records=RECORDS, cluster=cluster)

@@ -1,11 +1,12 @@
 """Stage crop: crop the accepted, labelled cases to the brain and store them, or only where they lie."""
 
-import json
 from pathlib import Path
 
 from _stage import RECORDS, chosen_cluster, run
 from glioseg.data.cases import COHORT, read_cohort
 from glioseg.data.store import store_cohort
+from glioseg.data.terms import CONTRACT, load_contract
+from glioseg.files import read_json
 from glioseg.params import load_params
 
 RAW, CROPPED, VERDICT = Path("data/raw"), Path("data/cropped"), Path("reports/validation/raw.json")
@@ -13,7 +14,7 @@ RAW, CROPPED, VERDICT = Path("data/raw"), Path("data/cropped"), Path("reports/va
 
 def main() -> None:
     params = load_params().crop
-    verdicts = json.loads(VERDICT.read_text())["cases"]
+    verdicts = read_json(VERDICT)["cases"]
     cases = [c for c in read_cohort(RAW / COHORT) if verdicts[c.case]["status"] == "accepted"]
     kept = () if params.on_the_fly else params.spacings_mm
     store_cohort(
@@ -21,6 +22,7 @@ def main() -> None:
         cases,
         margin_vox=params.margin_vox,
         spacings_mm=kept,
+        affine_tolerance=load_contract(Path(CONTRACT)).affine.refused_above,
         records=RECORDS,
         cluster=chosen_cluster(),
     )

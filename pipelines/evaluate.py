@@ -1,15 +1,15 @@
 """Stage evaluate: measure the model on the test cases, draw them, and report."""
 
-import json
 from pathlib import Path
 
 from _stage import chosen_cluster, run, tuned_params
 from glioseg.data.cases import COHORT, Case, read_cases
 from glioseg.eval.cases import judge_cases, predict_cases
 from glioseg.eval.resources import resources
-from glioseg.eval.table import dice_table, lesion_line
-from glioseg.files import replaced_whole
-from glioseg.lab.lineage import TEST_FILES, origin, sha256_files
+from glioseg.eval.table import dice_table, interval_line, lesion_line
+from glioseg.files import read_json, replaced_whole
+from glioseg.fingerprint import folder_fingerprint
+from glioseg.lab.lineage import TEST_FILES, metric_code, origin
 from glioseg.nets.kept import KeptModel
 
 RAW, SPLITS = Path("data/raw"), Path("data/splits.json")
@@ -20,14 +20,14 @@ SHOWN = ("crop", "split", "network", "train", "inference", "evaluate", "model")
 def main() -> None:
     # Worker processes import this file too: what they do not need is imported here.
     from glioseg.eval.report import write_report
-    from glioseg.eval.results import METRICS, PAGE, PER_CASE, all_metrics, write_results
+    from glioseg.eval.results import EVALUATION, METRICS, PAGE, PER_CASE, all_metrics, write_results
     from glioseg.eval.subsets import subset_dice
     from glioseg.lab.tracking import flatten, log_evaluation
 
-    params, trained = tuned_params(), json.loads(RECORD.read_text())
+    params, trained = tuned_params(), read_json(RECORD)
     asked, cases, cluster = params.evaluate, cases_of("test"), chosen_cluster()
     # One process of this machine is enough for a network, which uses all cores.
-    kept = KeptModel((MODEL,), sha256_files(file for file in MODEL.glob("*") if file.is_file()))
+    kept = KeptModel((MODEL,), folder_fingerprint(MODEL))
     far, model = (cluster, kept) if cluster.far else (None, kept.load())
     learned = cases_of("train", "validation") if params.train.folds > 1 else cases_of("train")
     with replaced_whole(REPORTS / "predictions") as masks, replaced_whole(REPORTS / "pictures") as pictures:
@@ -37,13 +37,14 @@ def main() -> None:
         metrics = all_metrics(table, asked, training=learned)
         if asked.modality_subsets:
             metrics["modality_subsets"] = subset_dice(model, cases, cluster=far)
-        facts = origin((file for case in cases for file in case.files.values()), trained)
+        facts = origin((file for case in cases for file in case.files.values()), RAW, trained)
         everything = params.model_dump(mode="json", by_alias=True, exclude={"compute"})
         everything["model"] = model.settings.told
         settings = {name: everything[name] for name in SHOWN}
         page = write_report(table, metrics, pictures=pictures, origin=facts, params=flatten(settings))
-    write_results(REPORTS, table=table, metrics=metrics, resources=(cost := resources(costs)), page=page)
-    files = [REPORTS / name for name in (METRICS, PER_CASE, PAGE)]
+    cost, code = resources(costs), metric_code()
+    write_results(REPORTS, table=table, metrics=metrics, resources=cost, page=page, metric_code=code)
+    files = [REPORTS / name for name in (METRICS, PER_CASE, PAGE, EVALUATION)]
     log_evaluation(
         run=trained,
         params=everything,
@@ -54,11 +55,11 @@ def main() -> None:
     )
     print(f"evaluate: {len(cases)} test cases, pictures and all numbers in {REPORTS / PAGE}")
     print(f"\n{dice_table(metrics)}")
-    print(lesion_line(metrics))
+    print(lesion_line(metrics), interval_line(metrics), sep="\n")
 
 
 def cases_of(*parts: str) -> list[Case]:
-    splits = json.loads(SPLITS.read_text())
+    splits = read_json(SPLITS)
     return read_cases(RAW / COHORT, [name for part in parts for name in splits[part]])
 
 

@@ -11,11 +11,13 @@ RAW, INVENTORY = Path("data/raw"), Path("data/inventory.csv")
 
 
 def main() -> None:
-    scans = load_params().data.scans
+    data = load_params().data
+    scans = data.scans
     if scans is not None and not scans.is_dir() and INVENTORY.exists():
         print(f"inventory: {scans} is not on this machine: the cohort stays as it is")
         return
-    write_whole(INVENTORY, take_inventory(scans, cohort=RAW).encode(errors="surrogateescape"))
+    listed = take_inventory(scans, cohort=RAW, patients=data.patients)
+    write_whole(INVENTORY, listed.encode(errors="surrogateescape"))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """Stage register: offer the evaluated model to the registry, once; then say what to do with it."""
 
-import json
 from pathlib import Path
 
 from _stage import PACKAGE, run
+from glioseg.data.terms import CONTRACT, load_contract
 from glioseg.eval.table import dice_table
+from glioseg.files import read_json
 from glioseg.lab.addresses import Lab
 from glioseg.lab.promotion.candidate import Evaluation, Source, already, marks, measured
 from glioseg.lab.promotion.known import champion_version, known_version
@@ -21,18 +22,20 @@ segment a case   .venv/bin/glioseg predict CASE_FOLDER -o seg.nii.gz"""
 
 def main() -> None:
     rules, lab = load_params().register_, Lab.here()
-    metrics = json.loads((REPORTS / "metrics.json").read_text())
+    metrics = read_json(REPORTS / "metrics.json")
     source = Source(sorted(MODEL.iterdir()), PACKAGE)
-    cases = json.loads(SPLITS.read_text())["test"]
-    resources = json.loads((REPORTS / "resources.json").read_text())
-    evaluation = Evaluation(REPORTS / "per_case.csv", cases, measured=measured(metrics, resources))
+    cases = read_json(SPLITS)["test"]
+    resources = read_json(REPORTS / "resources.json")
+    code = read_json(REPORTS / "evaluation.json")["metric_code_sha256"]
+    evaluation = Evaluation(REPORTS / "per_case.csv", cases, measured(metrics, resources), code)
     if known := known_version(lab.database, name=rules.name, tags=marks(source, evaluation, rules)):
         line = already(known, champion_version(lab.database, name=rules.name))
     else:
         from glioseg.lab.promotion.offer import HeldOut, offer  # MLflow takes seconds to import
 
-        run_id = json.loads((REPORTS / "settle/model.json").read_text())["run_id"]
-        line = offer(lab, rules, source, evaluation, run_id=run_id, tests=HeldOut(COHORT, cases))
+        run_id = read_json(REPORTS / "settle/model.json")["run_id"]
+        tests = HeldOut(COHORT, cases, load_contract(Path(CONTRACT)))
+        line = offer(lab, rules, source, evaluation, run_id=run_id, tests=tests)
     print(f"register: {rules.name} {line}\n\n{dice_table(metrics)}")
     print(NEXT)
 

@@ -5,10 +5,11 @@ from pathlib import Path
 from shutil import copy, copytree
 
 from _stage import PACKAGE, run, tuned_params
+from glioseg.data.answers import percent
 from glioseg.data.splits import training_parts
 from glioseg.data.store import open_cases
 from glioseg.data.terms import CONTRACT
-from glioseg.files import replaced_whole, write_whole
+from glioseg.files import read_json, replaced_whole, write_whole
 from glioseg.lab.addresses import Lab
 from glioseg.lab.logged_model import log_model
 from glioseg.lab.promotion.candidate import Source
@@ -25,9 +26,11 @@ NETWORKS, MODEL = Path("models/trained"), Path("models/settled")
 def main() -> None:
     params = tuned_params()
     network, train, crop, inference = params.network, params.train, params.crop, params.inference
-    folds = training_parts(json.loads(SPLITS.read_text()), folds=train.folds)
+    folds = training_parts(read_json(SPLITS), folds=train.folds)
     raw = RAW if crop.on_the_fly else None
-    unseen = [open_cases(CROPPED, fold["validation"], raw=raw) for fold in folds]
+    # Answers are judged at 1 mm: where the store lacks that, these cases are cropped from their raw scans.
+    judged = raw if 1 in crop.spacings_mm else RAW
+    unseen = [open_cases(CROPPED, fold["validation"], raw=judged) for fold in folds]
     learned = open_cases(CROPPED, sorted({case for fold in folds for case in fold["train"]}), raw=raw)
     members = list(zip(load_networks(NETWORKS), unseen, strict=True))
     untuned = Settings.untuned(network, train, crop, inference)
@@ -38,7 +41,7 @@ def main() -> None:
         if Path(CONTRACT).exists():
             copy(CONTRACT, aside)
     used = params.model_dump(mode="json", include={"network", "train", "crop", "inference"})
-    run_id = json.loads(RUN.read_text())["run_id"]
+    run_id = read_json(RUN)["run_id"]
     model_id = log_model(
         connect(Lab.here()),
         Source(sorted(MODEL.iterdir()), PACKAGE),
@@ -51,7 +54,13 @@ def main() -> None:
         f"tumour from probability {settled.threshold:g} and {settled.min_component_ml:g} ml on,"
         f" enhancing tumour from {settled.min_et_ml:g} ml on"
     )
-    print(f"settle: {sum(map(len, unseen))} validation cases chose: {chosen}")
+    print(f"settle: {sum(map(len, unseen))} validation cases chose: {chosen}; {_intervals(settled)}")
+
+
+def _intervals(settled: Settings) -> str:
+    if settled.volume_intervals is None:
+        return "too few for intervals of volumes"
+    return f"{percent(settled.volume_intervals.level)} intervals of volumes"
 
 
 if __name__ == "__main__":

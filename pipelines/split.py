@@ -4,21 +4,21 @@ import json
 from pathlib import Path
 
 from _stage import run
+from glioseg.data.cases import COHORT, read_cohort
 from glioseg.data.splits import split_cases
-from glioseg.data.store import MANIFEST
-from glioseg.files import write_whole
+from glioseg.data.store import MANIFEST, read_table
+from glioseg.files import read_json, write_whole
 from glioseg.params import load_params
 
-CROPPED, SPLITS = Path("data/cropped"), Path("data/splits.json")
+RAW, CROPPED, SPLITS = Path("data/raw"), Path("data/cropped"), Path("data/splits.json")
 VERDICT = Path("reports/validation/raw.json")
 
 
 def main() -> None:
-    import pandas as pd  # in here: Ctrl-C ends its import with one line only once _stage is imported
-
-    manifest = pd.read_csv(CROPPED / MANIFEST, dtype={"case": str, "patient": str, "grade": str})
-    alike = json.loads(VERDICT.read_text())["alike"]
-    splits = split_cases(manifest, alike=alike, **load_params().split.model_dump())
+    manifest = read_table(CROPPED / MANIFEST, {"case": str, "patient": str, "grade": str})
+    alike = read_json(VERDICT)["alike"]
+    patients = {case.case: case.patient for case in read_cohort(RAW / COHORT)}
+    splits = split_cases(manifest, alike=alike, patients=patients, **load_params().split.model_dump())
     write_whole(SPLITS, json.dumps(splits, indent=2).encode() + b"\n")
     sizes = ", ".join(f"{len(splits[part])} {part}" for part in ("train", "validation", "test"))
     print(f"split: {sizes}; {len(splits['folds'])} folds")

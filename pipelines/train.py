@@ -1,6 +1,5 @@
 """Stage train: train the network with the best settings."""
 
-import json
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -8,11 +7,11 @@ from pathlib import Path
 from _stage import chosen_cluster, run, tuned_params
 from glioseg.data.splits import training_parts
 from glioseg.data.store import open_cases
-from glioseg.files import replaced_whole, write_whole
+from glioseg.files import read_json, replaced_whole, write_whole
 from glioseg.lab.addresses import Lab
 from glioseg.lab.curves import draw_curves
-from glioseg.lab.fetch import weights_file
-from glioseg.lab.lineage import sha256_files, training_key
+from glioseg.lab.initial_weights import noted_digest, noted_weights
+from glioseg.lab.lineage import training_key
 from glioseg.lab.tracking import connect
 from glioseg.lab.training_run import training_run
 from glioseg.nets.devices import require_devices, used
@@ -26,10 +25,10 @@ NETWORKS, REPORTS = Path("models/trained"), Path("reports/train")
 
 def main() -> None:
     params, lab, cluster = tuned_params(), Lab.here(), chosen_cluster()
-    folds = training_parts(json.loads(SPLITS.read_text()), folds=params.train.folds)
-    client, init = connect(lab), weights_file(params.train.init_from)
+    folds = training_parts(read_json(SPLITS), folds=params.train.folds)
+    client, init = connect(lab), noted_weights(params.train.init_from)
     settings = params.model_dump(mode="json", include={"network", "train", "crop"})
-    settings["train"]["init_sha256"] = sha256_files([init]) if init else None
+    settings["train"]["init_sha256"] = noted_digest()
     key, raw = training_key(settings, folds), RAW if params.crop.on_the_fly else None
     counts = [{"train": len(fold["train"]), "validation": len(fold["validation"])} for fold in folds]
     everything = params.model_dump(mode="json", by_alias=True, exclude={"compute"}) | settings

@@ -11,6 +11,7 @@ from glioseg.data.store_survey import measure_store
 from glioseg.data.survey import measure_cohort
 from glioseg.data.terms import CONTRACT, load_contract
 from glioseg.data.verdict import PREDICTION_ONLY, REFUSED, Verdict
+from glioseg.errors import GliosegError
 from glioseg.params import load_params
 
 RAW, CROPPED = Path("data/raw"), Path("data/cropped")
@@ -52,7 +53,7 @@ def main() -> None:
         case [stage] if stage in STAGES:
             verdict = STAGES[stage]()
         case given:
-            raise ValueError(f"expected one argument of {list(STAGES)}, got {given}")
+            raise GliosegError(f"expected one argument of {list(STAGES)}, got {given}")
     verdict.save(VERDICTS / f"{verdict.stage}.json")
     for violation in verdict.violations:
         print(violation, file=sys.stderr)

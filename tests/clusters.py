@@ -11,13 +11,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from tests.projects import ROOT
+from tests.waiting import LATEST_S, until
 
 DASK = [sys.executable, "-m", "dask"]
 SETTINGS = {
     "PATH": os.environ["PATH"],
     "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", "")]),
 }
-LATEST_S = 120
 
 
 @contextmanager
@@ -89,14 +89,6 @@ def two_workers(
         yield started
 
 
-def until(true: object, what: str) -> None:
-    """Wait until a function says True."""
-    end = time.monotonic() + LATEST_S
-    while not true():
-        assert time.monotonic() < end, f"{what}: not there after {LATEST_S} s"
-        time.sleep(0.05)
-
-
 def die_once(mark: Path) -> str:
     """Kill this process, as a full memory would, unless that happened before."""
     if not mark.exists():
@@ -125,6 +117,6 @@ def where(_: object) -> tuple[str, int]:
 
 
 def stay(mark: Path) -> None:
-    """Leave the number of this process, and go on for a minute."""
+    """Leave the number of this process, and go on for longer than any test waits."""
     mark.write_text(str(os.getpid()))
-    time.sleep(60)
+    time.sleep(6 * LATEST_S)

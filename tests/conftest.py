@@ -1,9 +1,11 @@
 """Shape annotations are checked while the tests run; real scans are used where they are given."""
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
@@ -12,6 +14,8 @@ from xdist.scheduler import LoadScopeScheduling
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 for name in ("GLIOSEG_DATABASE_URL", "GLIOSEG_ARTIFACTS_URL", "GLIOSEG_CLUSTER"):
     os.environ.pop(name, None)  # a test works in folders of its own, not in what a user shares with others
+# What a shell starts in the background is deaf to Ctrl-C, and so is all that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 install_import_hook(
     ["glioseg.geometry", "glioseg.labels", "glioseg.data", "glioseg.eval"], "beartype.beartype"
 )
@@ -24,20 +28,41 @@ settings.load_profile("glioseg")
 
 
 TOGETHER = {
-    "tests/deploy": "reproduced",
-    "tests/dvc": "reproduced",
+    "tests/deploy": "team",
     "tests/lab/test_reproduce.py": "reproduced",
     "tests/pipelines/test_interrupts.py": "reproduced",
     "tests/pipelines/test_repro.py": "reproduced",
     "tests/browser": "browser",
 }
-"""Tests that share what takes long to make, a reproduced project or a browser, and so a process."""
+"""Tests that share what one process makes, or that change the reproduced project itself, and so a process."""
+FIRST = (
+    "tests/dvc/test_experiments.py",  # makes the reproduced project, while the next three need none
+    "browser",
+    "tests/drills/test_drill.py",
+    "tests/lab/test_pretraining.py",
+    "team",
+    "reproduced",
+    "tests/nets/test_devices.py",
+    "tests/nets/test_backends.py",
+    "tests/dvc/test_versions.py",
+    "tests/dvc/test_remotes.py",
+)
+"""What takes longest, in the order in which processes take it: a long one at the end would run alone."""
+PROCESS_GB, FEWEST, MOST = 4, 2, 6
+"""Memory of a process with what its tests start. Of more than six the longest share of tests decides."""
+LIMIT_S = 900
+"""As `timeout` in pyproject.toml, but without the set-up."""
 
 
 def _share(nodeid: str) -> str:
     """The name under which tests are kept in one process: that of their file, or one of `TOGETHER`."""
     file = nodeid.partition("::")[0]
     return next((name for start, name in TOGETHER.items() if file.startswith(start)), file)
+
+
+def _rank(item: pytest.Item) -> int:
+    share = _share(item.nodeid)
+    return FIRST.index(share) if share in FIRST else len(FIRST)
 
 
 class Shares(LoadScopeScheduling):
@@ -47,14 +72,25 @@ class Shares(LoadScopeScheduling):
         return _share(nodeid)
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Called by xdist for `--numprocesses=auto`: one more than there are cores, since tests often wait."""
+    from glioseg.cluster.here import cores
+
+    memory = psutil.virtual_memory().available // (PROCESS_GB * 10**9)
+    return max(FEWEST, min(cores() + 1, memory, MOST))
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Shares:
     """Called by xdist where there are several processes."""
     return Shares(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest."""
-    items.sort(key=lambda item: _share(item.nodeid) not in TOGETHER.values())
+    """Begin with what takes longest; of a reproduced project the set-up may take longer than any test."""
+    items.sort(key=_rank)
+    for item in items:
+        if "reproduced" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(LIMIT_S, func_only=True), append=False)
 
 
 @pytest.fixture(scope="session")
@@ -83,17 +119,20 @@ def tiny_network() -> Callable:
 
 
 @pytest.fixture(scope="session")
-def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def common(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of these tests share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def reproduced(common: Path) -> Path:
     """A project of eight tiny cases, committed, reproduced once, and pushed to the folder `store` beside it.
 
-    Tests of this very folder may change it; others clone it and pull.
+    The first process that needs it makes it. Only tests that share the name "reproduced" in `TOGETHER` may
+    change what is in it, and they commit and push nothing. Others clone it and pull; scans as they were
+    lie in `scans` beside it.
     """
-    from tests.projects import commit, make_project, succeed
+    from tests.projects import make_once, reproduce_tiny_project
 
-    home = make_project(tmp_path_factory.mktemp("lab") / "a project", cases=8)
-    succeed(home, "dvc", "remote", "add", "--default", "store", "../store")
-    commit(home, "A tiny project")
-    succeed(home, "dvc", "repro")
-    commit(home, "A first version")
-    succeed(home, "dvc", "push")
-    return home
+    return make_once(common / "lab", reproduce_tiny_project)

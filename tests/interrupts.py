@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ from pathlib import Path
 
 import psutil
 
-LATEST_S = 250
+from tests.waiting import LATEST_S, until
+
 NOT_OURS = re.compile(r"import time: |WARNING: All log messages before absl|[IWE]\d{4} \d\d:\d\d:\d\d")
 """Lines that Python prints where it is asked for the times of imports, and TensorFlow when it is imported."""
 
@@ -32,11 +32,12 @@ class Interruptible:
 
     def wait_for(self, text: str) -> None:
         """Wait until it prints a text, on whichever stream."""
-        end = time.monotonic() + LATEST_S
-        while text not in self.out() + self.err():
+
+        def printed() -> bool:
             assert self.process.poll() is None, self.err()
-            assert time.monotonic() < end, f"no {text!r} in {LATEST_S} s: {self.err()}"
-            time.sleep(0.01)
+            return text in self.out() + self.err()
+
+        until(printed, text, every_s=0.01)
 
     def interrupt(self, *, group: bool) -> tuple[int, list[str]]:
         """Send SIGINT, to the process alone or to all of its group, as a terminal does.

@@ -5,10 +5,12 @@ from collections.abc import Callable
 import numpy as np
 
 from glioseg.nets.confidence import Confidence
-from glioseg.nets.settings import Settings
+from glioseg.nets.settings import Settings, VolumeIntervals
 
 TRUSTING = Confidence(found=((0.0, 1.0),) * 3, empty=((-9.0, 0.0),) * 3, likeness=None)
 """Takes a network's word for what it found, and doubts whatever it did not find."""
+
+INTERVALS = VolumeIntervals((0.4, 0.4, 0.4), level=0.875, cases=7)
 
 
 class Formula:
@@ -38,7 +40,6 @@ def make_settings(**changes) -> Settings:
         "margin_vox": 1,
         "target": "regions",
         "base_filters": 2,
-        "value_bytes": 4,
         "modality_dropout": 0.0,
         "window_shape": (8, 8, 8),
         "overlap": 0.5,

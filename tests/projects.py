@@ -1,9 +1,11 @@
 """Small projects of their own for tests of the whole pipeline: a clone, a cohort and a network of seconds."""
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +16,11 @@ from glioseg.data.volumes import Grid, Volume, write_volume
 
 ROOT = Path(__file__).parents[1]
 SHAPE = (40, 36, 32)
+COMMAND_S = 1800.0
+"""Ends a command that hangs: `dvc repro` takes two minutes on two idle cores."""
 GRID = Grid(SHAPE, np.array([[-1, 0, 0, 0], [0, -1, 0, 35], [0, 0, 1, 0], [0, 0, 0, 1]], float))
 TINY = {
-    "network": {"base_filters": 2, "depth": 3},
+    "network": {"base_filters": 2, "depth": 2},
     "train": {"epochs": 2, "steps_per_epoch": 3, "patch_shape": [16, 16, 16], "precision": "float32"},
     "tune": {"trials": 2, "epochs": 1, "steps_per_epoch": 2, "space": {"dropout": {"low": 0.0, "high": 0.3}}},
     "evaluate": {"bootstrap_samples": 50},
@@ -70,6 +74,37 @@ def make_project(home: Path, *, cases: int) -> Path:
     return settle_in(home)
 
 
+def make_once(folder: Path, make: Callable[[Path], Path]) -> Path:
+    """What `make` returns for a folder, made by the first process that asks; the others wait.
+
+    Where it fails, it fails for all of them with the first one's words, and is not tried again.
+    """
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made, failed = folder.with_suffix(".made"), folder.with_suffix(".failed")
+        if failed.exists():
+            raise RuntimeError(failed.read_text())
+        if not made.exists():
+            try:
+                made.write_text(str(make(folder)))
+            except BaseException as error:
+                failed.write_text(f"{type(error).__name__}: {error}")
+                raise
+        return Path(made.read_text())
+
+
+def reproduce_tiny_project(folder: Path) -> Path:
+    """A project that `dvc repro` has run in; see the fixture `reproduced`."""
+    home = make_project(folder / "a project", cases=8)
+    shutil.copytree(home / "scans", folder / "scans")
+    succeed(home, "dvc", "remote", "add", "--default", "store", "../store")
+    commit(home, "A tiny project")
+    succeed(home, "dvc", "repro")
+    commit(home, "A first version")
+    succeed(home, "dvc", "push")
+    return home
+
+
 def clone_project(source: Path, home: Path) -> Path:
     """Another person's clone of a project's last commit; of the data nothing is there yet."""
     subprocess.run(["git", "clone", "-q", source, home], check=True)
@@ -100,7 +135,9 @@ def succeed(home: Path, *words: str, **variables: str) -> str:
 def command(home: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a command in a project with nothing of this process's environment but the path, and `variables`."""
     around = environment(home) | variables
-    return subprocess.run(words, cwd=home, env=around, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        words, cwd=home, env=around, capture_output=True, text=True, check=False, timeout=COMMAND_S
+    )
 
 
 def environment(home: Path) -> dict[str, str]:

@@ -13,7 +13,9 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
-START_S = 180.0
+import psutil
+
+from tests.waiting import LATEST_S
 
 
 def free_port() -> int:
@@ -46,7 +48,7 @@ def server(words: Sequence[str], *, port: int, ready: str, **environment: str) -
 
 
 def wait_for(url: str, process: "subprocess.Popen[bytes]", said: IO[str]) -> None:
-    end = time.monotonic() + START_S
+    end = time.monotonic() + LATEST_S
     while time.monotonic() < end:
         if process.poll() is not None:
             said.seek(0)
@@ -56,4 +58,13 @@ def wait_for(url: str, process: "subprocess.Popen[bytes]", said: IO[str]) -> Non
                 return
         except OSError:
             time.sleep(0.2)
-    raise TimeoutError(f"{url}: no answer within {START_S:.0f} s")
+    raise TimeoutError(f"{url}: no answer within {LATEST_S:.0f} s")
+
+
+def command_lines() -> list[str]:
+    """The command lines of all processes that tests started, as every user of the machine can read them."""
+    found: list[str] = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it has ended meanwhile
+            found.append(" ".join(process.cmdline()))
+    return found

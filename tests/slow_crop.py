@@ -34,6 +34,7 @@ def main(kind: str, folder: Path) -> None:
     record_cases(
         partial(crop_slowly, log=log.absolute()),
         find_cases(Path("scans")),
+        code="glioseg.data.store",
         facts=lambda case: case.case,
         reads=lambda case: case.files.values(),
         folder=folder,

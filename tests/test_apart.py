@@ -9,10 +9,12 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from glioseg.cluster import ClusterError
 from glioseg.cluster.apart import run_apart
+from glioseg.errors import GliosegError
 from tests.clusters import SETTINGS, until
 
 STARTER = """
@@ -30,14 +32,18 @@ def note(file: Path) -> None:
 
 
 def refuse(text: str) -> None:
-    raise ValueError(text)
+    raise GliosegError(text)
+
+
+def fail() -> None:
+    np.zeros(2) + np.zeros(3)  # ValueError: operands could not be broadcast together
 
 
 def wait(file: Path) -> None:
     """Say who waits, and what ended the waiting."""
     try:
         file.write_text(f"{os.getpid()}\n")
-        time.sleep(600)
+        time.sleep(2 * LATEST_S)
     except KeyboardInterrupt:
         file.write_text("interrupted")
         raise
@@ -64,9 +70,14 @@ def test_it_has_a_process_of_its_own_the_same_folder_and_what_it_is_given(tmp_pa
     assert (word, folder) == ("given", str(tmp_path))
 
 
-def test_what_it_raises_is_one_line():
+def test_what_a_user_can_mend_is_one_line():
     with pytest.raises(ClusterError, match=r"^expected 1, got 2$"):
         run_apart(partial(refuse, "expected 1, got 2"), variables={})
+
+
+def test_a_bug_is_said_with_its_traceback():
+    with pytest.raises(RuntimeError, match=r"(?s)Traceback.* in fail\n.*ValueError: operands could not be"):
+        run_apart(fail, variables={})
 
 
 def test_a_killed_one_is_said():

@@ -1,3 +1,4 @@
+import csv
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from glioseg.data.volumes import Volume, read_volume, write_volume
 from glioseg.lab import fetch
 from glioseg.nets import inference
 from glioseg.nets.inference import Segmenter
+from glioseg.nets.settings import VolumeIntervals
 from tests.models import Formula, make_settings
 from tests.predicting import GRID, everywhere, make_scan, run, stand_in, write_scans
 
@@ -26,12 +28,29 @@ def said(result):
     return result.stdout
 
 
-def test_one_line_a_case_with_volumes_and_intervals(models, tmp_path):
+def test_an_interval_says_its_level(models, tmp_path):
+    models["settings"] = make_settings(volume_intervals=VolumeIntervals((0.0, 5.0, 0.0), 0.875, cases=7))
+    write_scans(tmp_path / "scans", "one", MODALITIES)
+    result = run(tmp_path / "scans", "-o", tmp_path / "out")
+    ends = {"WT": "0.4 to 0.4", "TC": "0.0 to 0.4", "ET": "0.0 to 0.0"}
+    ml = {"WT": 0.4, "TC": 0.4, "ET": 0.0}
+    volumes = ", ".join(f"{name} {ml[name]} ml (88 % interval {ends[name]})" for name in ml)
+    assert f"one.nii.gz: {volumes}" in result.stdout
+    with (tmp_path / "out" / "summary.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["interval_level"], row["wt_low_ml"], row["wt_high_ml"]) == (
+        "0.875",
+        row["wt_ml"],
+        row["wt_ml"],
+    )
+
+
+def test_one_line_a_case_with_volumes(models, tmp_path):
     write_scans(tmp_path / "scans", "one", MODALITIES)
     write_scans(tmp_path / "scans", "two", MODALITIES)
     result = run(tmp_path / "scans", "-o", tmp_path / "out")
     assert result.exit_code == 0, result.output
-    volumes = "WT 0.4 ml (0.4 to 0.4), TC 0.4 ml (0.4 to 0.4), ET 0.0 ml (0.0 to 0.0)"
+    volumes = "WT 0.4 ml, TC 0.4 ml, ET 0.0 ml"  # no case has calibrated an interval
     lines = [line for line in result.stdout.splitlines() if "ml" in line]
     assert lines == [f"{name}: {tmp_path / 'out' / name}.nii.gz: {volumes}" for name in ("one", "two")]
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
@@ -63,7 +82,7 @@ def test_missing_modalities_are_named_and_a_model_that_never_lacked_any_warns(mo
     write_scans(tmp_path / "scans", "one", ["t1ce", "t2"])
     result = run(tmp_path / "scans", "-o", tmp_path / "seg.nii.gz")
     assert result.exit_code == 0, result.output
-    assert "ET 0.0 ml (0.0 to 0.0), missing t1 and flair" in result.stdout
+    assert "ET 0.0 ml, missing t1 and flair" in result.stdout
     assert result.stderr.count("warning: the model was trained with train.modality_dropout 0") == 1
     models["settings"] = make_settings(modality_dropout=0.1)
     result = run(tmp_path / "scans", "-o", tmp_path / "seg.nii.gz")
@@ -90,6 +109,15 @@ def test_several_models_a_budget_and_mirror_images_are_passed_on(models, tmp_pat
     assert run(tmp_path / "scans", "-o", tmp_path / "out", *words).exit_code == 1
     assert models["folders"] == [Path("folder of a"), Path("folder of b")]
     assert seen == [make_settings(memory_gb=2.5, mirror=True)]
+
+
+def test_a_bug_in_a_model_is_no_refusal(models, tmp_path, monkeypatch):
+    monkeypatch.setattr(Segmenter, "answer", lambda self, images: np.zeros(2) + np.zeros(3))
+    write_scans(tmp_path / "scans", "one", MODALITIES)
+    result = run(tmp_path / "scans", "-o", tmp_path / "out")
+    assert isinstance(result.exception, ValueError)
+    assert result.exception.__traceback__.tb_next is not None
+    assert "could not be broadcast" not in result.output
 
 
 def test_too_small_a_budget_is_one_line(models, tmp_path):

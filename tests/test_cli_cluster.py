@@ -18,11 +18,11 @@ from tests.clusters import running, scheduler, two_workers, until
 from tests.models import make_settings
 from tests.predicting import stand_in
 from tests.projects import write_patient
+from tests.waiting import LATEST_S
 
 CASES = 5
 STUCK = "Patient 4"
 COMMAND = [sys.executable, "-c", "from glioseg.cli import app; app()", "predict"]
-LATEST_S = 250
 
 
 @pytest.fixture(scope="module")

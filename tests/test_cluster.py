@@ -10,13 +10,16 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from distributed.comm import CommClosedError
 
 from glioseg.cluster import CLUSTER, LOCAL, Cluster, ClusterError, choose_cluster
+from glioseg.cluster.connection import connect_to
 from glioseg.cluster.shared import Shared, inside
 from glioseg.params.compute import Compute
 from glioseg.settings_file import ParamsError
 from tests.clusters import SETTINGS, die, die_once, fail_at_zero, running, scheduler, until, where, worker
 from tests.projects import environment, make_project
+from tests.waiting import LATEST_S
 
 LESS_PATIENT = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
 
@@ -84,7 +87,7 @@ def test_ctrl_c_drops_what_has_not_begun(address, tmp_path):
     with running([sys.executable, "-c", ask, *map(str, marks)], tmp_path / "log", {}) as asked:
         until(marks[0].exists, "the first mark")
         asked.send_signal(signal.SIGINT)
-        asked.wait(60)
+        asked.wait(LATEST_S)
     assert "KeyboardInterrupt" in (tmp_path / "log").read_text()
     time.sleep(1)
     done = sum(mark.exists() for mark in marks)
@@ -154,6 +157,12 @@ def test_nobody_answers(monkeypatch):
         ClusterError, match=r"^tcp://127\.0\.0\.1:9: expected a Dask scheduler, none answered in 1 s$"
     ):
         Cluster("tcp://127.0.0.1:9").map(abs, [1], title="count")
+
+
+def test_a_connection_that_breaks_is_the_cluster_s_fault(address):
+    lost = r"^the connection to the scheduler was lost: closed$"
+    with pytest.raises(ClusterError, match=lost), connect_to(address):
+        raise CommClosedError("closed")
 
 
 def test_no_worker_comes(tmp_path, monkeypatch):

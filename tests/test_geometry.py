@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from glioseg.errors import GliosegError
 from glioseg.geometry import (
     Box,
     Reorientation,
@@ -34,7 +35,7 @@ def test_bounding_box_holds_every_voxel_and_no_more(mask, margin_vox):
 
 
 def test_bounding_box_of_nothing_is_an_error():
-    with pytest.raises(ValueError, match="expected a non-zero voxel"):
+    with pytest.raises(GliosegError, match="expected a non-zero voxel"):
         bounding_box(np.zeros((2, 2, 2), bool))
 
 

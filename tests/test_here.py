@@ -10,8 +10,9 @@ import psutil
 import pytest
 
 from glioseg.cluster import Cluster
-from tests.clusters import SETTINGS, until
+from tests.clusters import SETTINGS
 from tests.interrupts import started
+from tests.waiting import until
 
 ASK = """
 import sys

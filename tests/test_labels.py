@@ -6,6 +6,7 @@ from hypothesis.extra.numpy import arrays
 
 from glioseg.labels import (
     Label,
+    LabelError,
     Scheme,
     from_scheme,
     labels_from_regions,
@@ -54,7 +55,7 @@ def test_the_decathlon_numbers_oedema_first_and_a_cavity_is_no_tumour():
 
 
 def test_strange_label_is_named():
-    with pytest.raises(ValueError, match=r"expected \[0, 1, 2, 4\] \(brats2021\), got \[7\]"):
+    with pytest.raises(LabelError, match=r"expected \[0, 1, 2, 4\] \(brats2021\), got \[7\]"):
         from_scheme(np.array([0, 7]), Scheme.BRATS2021)
 
 

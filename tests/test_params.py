@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from glioseg.params import load_params, with_best
+from glioseg.params.pretraining import load_pretraining
 from glioseg.settings_file import ParamsError
 
 ROOT = Path(__file__).parents[1]
@@ -67,6 +68,17 @@ def test_the_repository_s_own_file_is_sound():
         ),
         ({"train__devices": 0}, "train.devices"),
         ({"train__devices": "all"}, "train.devices"),
+        (
+            {"split__test_fraction": 0.9},
+            "params.yaml: split: expected test_fraction + validation_fraction below 1, the rest is to"
+            " train on, got 0.9 + 0.125",
+        ),
+        (
+            {"split__test_fraction": 0.7, "split__validation_fraction": 0.3},
+            "below 1, the rest is to train on",
+        ),
+        ({"split__test_fraction": 1.0}, "params.yaml: split.test_fraction: Input should be less than 1"),
+        ({"split__validation_fraction": 0}, "split.validation_fraction: Input should be greater than 0"),
         ({"train__folds": 3}, "train.folds: expected 1 or split.folds 5, got 3"),
         ({"inference__memory_gb": 0.1}, "inference.memory_gb: expected at least "),
         (
@@ -94,6 +106,12 @@ def test_a_missing_or_broken_file_is_named(tmp_path):
     (tmp_path / "bad.yaml").write_text("a: [1")
     with pytest.raises(ParamsError, match=r"bad\.yaml: not YAML"):
         load_params(tmp_path / "bad.yaml")
+    (tmp_path / "date.yaml").write_text("a: 2024-13-45")
+    with pytest.raises(ParamsError, match=r"date\.yaml: not YAML: month must be in 1\.\.12"):
+        load_params(tmp_path / "date.yaml")
+    (tmp_path / "bytes.yaml").write_bytes(b"\xff")
+    with pytest.raises(ParamsError, match=r"bytes\.yaml: not text: "):
+        load_params(tmp_path / "bytes.yaml")
 
 
 def test_best_values_go_where_they_belong():
@@ -102,3 +120,11 @@ def test_best_values_go_where_they_belong():
     assert best.train.learning_rate == 0.5
     assert best.network.depth == 3
     assert best.train.epochs == params.train.epochs
+
+
+def test_a_patch_that_the_built_in_model_s_network_cannot_halve_is_named(tmp_path):
+    plan = yaml.safe_load((ROOT / "pipelines/pretrain.yaml").read_text())
+    plan["train"]["patch_shape"] = [7, 8, 8]
+    (tmp_path / "pretrain.yaml").write_text(yaml.safe_dump(plan))
+    with pytest.raises(ParamsError, match=r"pretrain\.yaml: train\.patch_shape: expected multiples of "):
+        load_pretraining(tmp_path / "pretrain.yaml")

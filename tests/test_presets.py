@@ -76,6 +76,12 @@ def test_an_unknown_preset_changes_nothing(path):
     assert path.read_text() == before
 
 
+def test_a_key_that_stands_twice_is_named(path):
+    path.write_text(path.read_text() + "compute: {}\ncompute: {}\n")
+    with pytest.raises(ParamsError, match=r"params\.yaml: not YAML: .*found duplicate key"):
+        apply_preset("demo", path)
+
+
 def test_a_preset_that_would_not_fit_is_not_written(path):
     path.write_text(path.read_text().replace("folds: 5", "folds: 4"))
     before = path.read_text()

@@ -6,7 +6,7 @@ import pytest
 
 from glioseg.cluster import Cluster
 from glioseg.cluster.worker import threads_here, wanted
-from glioseg.nets.threads import limits
+from glioseg.nets.threads import training_threads
 from tests.clusters import scheduler, where, worker
 
 
@@ -27,7 +27,7 @@ def cluster(tmp_path_factory):
 
 def asked(_: object) -> tuple[int | None, bool, dict[str, str]]:
     where(_)  # long enough for another worker to take part
-    return threads_here(), wanted(), limits()
+    return threads_here(), wanted(), training_threads()
 
 
 def test_a_worker_knows_its_threads_and_whether_it_is_waited_for(cluster):
@@ -44,11 +44,4 @@ def test_networks_go_to_the_workers_with_a_gpu_alone(cluster):
 
 
 def test_elsewhere_there_is_no_worker_to_ask():
-    assert (threads_here(), wanted(), limits()) == (None, True, {})
-    assert limits(2) == {"TF_NUM_INTRAOP_THREADS": "2", "TF_NUM_INTEROP_THREADS": "2"}
-
-
-def test_workers_of_this_machine_share_its_cores():
-    assert Cluster(workers=10_000).threads_each == 1
-    assert Cluster(workers=1).threads_each == Cluster().size
-    assert Cluster("tcp://somewhere:1").threads_each is None
+    assert (threads_here(), wanted(), training_threads()) == (None, True, {})

@@ -23,7 +23,7 @@ def load_whole(*, model: str, memory_gb: float) -> None:
 def load_windowed(*, model: str, window: list[int]) -> None:
     """Load a model folder, with memory for one window of this shape and no more."""
     known = Settings.load(Path(model))
-    memory_gb = peak_gb(tuple(window), base_filters=known.base_filters, bytes_per_value=known.value_bytes)
+    memory_gb = peak_gb(tuple(window), base_filters=known.base_filters)
     _load(model, memory_gb=memory_gb, window_shape=tuple(window), overlap=0.5)
 
 

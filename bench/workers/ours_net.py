@@ -1,4 +1,4 @@
-"""Worker: training steps of glioseg's network in mixed bfloat16, and its weights and answers."""
+"""Worker: training steps of glioseg's network in the machine's fastest precision, its weights and answers."""
 
 import time
 from pathlib import Path
@@ -9,6 +9,7 @@ from ours_build import build, changed, compiled
 from serve import serve
 
 from glioseg.nets.inference import MODEL_FILE
+from glioseg.nets.keras_file import load_network
 from glioseg.nets.losses import segmentation_loss
 
 STATE = {}
@@ -19,7 +20,7 @@ TRAIN = {
     "batch_dice": False,
     "cross_entropy_weight": 1,
     "schedule": "constant",
-    "precision": "bfloat16",
+    "precision": "auto",
     "patch_shape": [64, 64, 64],  # batches are given: this one only has to suit the depth
 }
 
@@ -36,7 +37,7 @@ def prepare(**shape: object) -> int:
 
 def export(*, out: str, model: str | None = None) -> None:
     """Write the weights of the network, or of a model folder, by layer and name."""
-    net = keras.saving.load_model(Path(model) / MODEL_FILE, compile=False) if model else STATE["exact"]
+    net = load_network(Path(model) / MODEL_FILE, "float32") if model else STATE["exact"]
     np.savez(
         out, **{f"{layer.name}/{w.name}": w.numpy() for layer in net.layers for w in layer.trainable_weights}
     )
@@ -56,7 +57,7 @@ def answer(*, out: str) -> float:
 
 
 def step() -> float:
-    """Train on the batch in mixed bfloat16; return the seconds."""
+    """Train on the batch; return the seconds."""
     begun = time.perf_counter()
     STATE["plan"].model.train_on_batch(STATE["images"], {"segmentation": STATE["truth"]})
     return time.perf_counter() - begun

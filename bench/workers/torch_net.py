@@ -9,6 +9,13 @@ LEAK = 0.01
 HEADS = 3
 
 
+def fast() -> torch.autocast:
+    """A context in bfloat16, or on a processor without AVX-512, which would emulate it, in float32."""
+    return torch.autocast(
+        "cpu", torch.bfloat16, enabled=torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    )
+
+
 class Conv(nn.Module):
     """Convolution, instance norm, LeakyReLU; a stride of 2 pads behind only, as Keras does."""
 

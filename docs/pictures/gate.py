@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from glioseg.lab.promotion.gate import judge
+from glioseg.lab.promotion.gate import CHAMPION, Rival, judge
 from glioseg.lab.promotion.picture import draw_differences
 from glioseg.lab.promotion.record import verdict_table
 from glioseg.params import load_params
@@ -29,7 +29,8 @@ def main() -> None:
         new[name] += rng.normal(gain, SPREADS[name], CASES)
     for row, dice in LOST.items():
         new.loc[row, "dice_et"] -= dice
-    verdict = judge(new, old, rules=load_params().register_, measured={"calibration_error": 0.004})
+    rivals = [Rival("4", CHAMPION, old)]
+    verdict = judge(new, rivals, rules=load_params().register_, measured={"calibration_error": 0.004})
     Path(__file__).with_suffix(".png").write_bytes(
         draw_differences(verdict, title="Version 6 beside the champion, version 4")
     )

@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Shaped
 from numpy.typing import NDArray
 
+from glioseg.errors import GliosegError, SettingError
+
 Shape3 = tuple[int, int, int]
 
 
@@ -36,7 +38,7 @@ def bounding_box(mask: Bool[NDArray, "d h w"], margin_vox: int = 0) -> Box:
     """The smallest box that holds every true voxel, grown by a margin inside the grid.
 
     Raises:
-        ValueError: no voxel is true.
+        GliosegError: no voxel is true.
 
     >>> mask = np.zeros((5, 5, 5), bool); mask[1:3, 2, 2:5] = True
     >>> bounding_box(mask)
@@ -46,7 +48,7 @@ def bounding_box(mask: Bool[NDArray, "d h w"], margin_vox: int = 0) -> Box:
     for axis in range(3):
         hit = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
         if hit.size == 0:
-            raise ValueError("bounding box: expected a non-zero voxel, got none")
+            raise GliosegError("bounding box: expected a non-zero voxel, got none")
         start.append(max(int(hit[0]) - margin_vox, 0))
         stop.append(min(int(hit[-1]) + 1 + margin_vox, mask.shape[axis]))
     return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
@@ -140,9 +142,9 @@ def _add_neighbours(array: Float32[NDArray, "..."], factor: int, axis: int) -> F
 
 
 def check_patch(patch_shape: Shape3, depth: int) -> None:
-    """Raise ValueError where a U-Net of this depth cannot halve the patch often enough."""
+    """Raise SettingError where a U-Net of this depth cannot halve the patch often enough."""
     multiple = 2 ** (depth - 1)
     if any(n % multiple for n in patch_shape):
-        raise ValueError(
+        raise SettingError(
             f"train.patch_shape: expected multiples of {multiple} (depth {depth}), got {list(patch_shape)}"
         )

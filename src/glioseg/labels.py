@@ -11,6 +11,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Integer, Num, UInt8
 from numpy.typing import NDArray
 
+from glioseg.errors import GliosegError
+
 
 class Label(IntEnum):
     """Tumour tissue of one voxel, as glioseg stores it."""
@@ -19,6 +21,10 @@ class Label(IntEnum):
     NCR = 1  # necrotic and non-enhancing core
     ED = 2  # peritumoural oedema
     ET = 3  # enhancing tumour
+
+
+class LabelError(GliosegError):
+    """A label map with values that its scheme does not have."""
 
 
 class Scheme(StrEnum):
@@ -87,14 +93,14 @@ def from_scheme(labels: Integer[NDArray, "*grid"], scheme: Scheme) -> UInt8[NDAr
         scheme: the scheme that the values are in.
 
     Raises:
-        ValueError: a value that the scheme does not have.
+        LabelError: a value that the scheme does not have.
 
     >>> from_scheme(np.array([0, 1, 2, 4]), Scheme.BRATS2021)
     array([0, 1, 2, 3], dtype=uint8)
     """
     strange = sorted(set(np.unique(labels[labels != 0]).tolist()) - scheme.values)
     if strange:
-        raise ValueError(f"labels: expected {sorted(scheme.values)} ({scheme}), got {strange}")
+        raise LabelError(f"labels: expected {sorted(scheme.values)} ({scheme}), got {strange}")
     table = np.zeros(max(scheme.values) + 1, np.uint8)
     for value, tissue in scheme.tissues.items():
         table[value] = tissue

@@ -2,22 +2,19 @@
 
 from math import ceil, prod
 
-FLOAT32_BYTES, BFLOAT16_BYTES = 4, 2
+from glioseg.errors import SettingError
 
 IDLE_GB = 1.35
 """Of a process that has loaded TensorFlow, a network and the scans of one case."""
 VOXEL_BYTES = 80
 """A voxel's share beside its feature maps: the network's input and answer, with their copies."""
-MAP_BYTES, MAPS = 20, 2
-"""A voxel's share for each base filter: of the feature maps that a pass holds at its worst moment some
-are float32 whatever the precision, so that bfloat16 saves little."""
+MAP_BYTES = 28
+"""A voxel's share for each base filter: the float32 feature maps that a pass holds at its worst moment."""
 FILTER_BYTES = 300_000
 """Weights, with their copies, by the square of the base filters."""
 
 
-def peak_gb(
-    shape: tuple[int, int, int], *, base_filters: int, bytes_per_value: int, networks: int = 1
-) -> float:
+def peak_gb(shape: tuple[int, int, int], *, base_filters: int, networks: int = 1) -> float:
     """The most memory that a process holds that segments a case, seeing one such grid at a time.
 
     The constants were chosen above measured peaks of resident memory, by at most 1.6 times: compiled
@@ -27,23 +24,22 @@ def peak_gb(
     Args:
         shape: of the grid, in voxels.
         base_filters: filters at full resolution.
-        bytes_per_value: of a feature map: 4 for float32, 2 for bfloat16.
         networks: of an ensemble; they are all loaded, and run one after the other.
 
     Returns:
         In GB of 10⁹ bytes, libraries included.
 
-    >>> round(peak_gb((144, 192, 144), base_filters=16, bytes_per_value=FLOAT32_BYTES), 1)
+    >>> round(peak_gb((144, 192, 144), base_filters=16), 1)
     3.5
     """
-    voxel_bytes = VOXEL_BYTES + base_filters * (MAP_BYTES + MAPS * bytes_per_value)
+    voxel_bytes = VOXEL_BYTES + base_filters * MAP_BYTES
     return IDLE_GB + (prod(shape) * voxel_bytes + networks * FILTER_BYTES * base_filters**2) / 1e9
 
 
 def check_window(window: tuple[int, int, int], *, need_gb: float, memory_gb: float) -> None:
-    """Raise ValueError where a window, the least that a network can see at a time, needs too much memory."""
+    """Raise SettingError where a window, the least that a network can see at once, needs too much memory."""
     if need_gb > memory_gb:
-        raise ValueError(
+        raise SettingError(
             f"inference.memory_gb: expected at least {ceil(need_gb * 100) / 100:g} GB"
             f" for a window of {list(window)} voxels, got {memory_gb:g}"
         )

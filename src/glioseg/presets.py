@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 from ruamel.yaml.representer import RoundTripRepresenter
 
 from glioseg.files import write_whole
@@ -47,7 +48,10 @@ def apply_preset(name: str, path: Path = Path("params.yaml")) -> list[str]:
         raise ParamsError(f"preset: expected one of {', '.join(known)}, got {name}")
     load_params(path)
     yaml = _yaml()
-    content = yaml.load(path.read_text())
+    try:
+        content = yaml.load(path.read_text())
+    except YAMLError as error:  # it wants more of YAML than what reads params.yaml: no key twice
+        raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     changed = []
     for section, settings in known[name].items():
         for key, value in settings.items():

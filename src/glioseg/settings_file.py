@@ -6,10 +6,15 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from glioseg.errors import GliosegError
+
 Kind = TypeVar("Kind", bound=BaseModel)
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The faster one, where PyYAML was built with it."""
 
-class ParamsError(ValueError):
+
+class ParamsError(GliosegError):
     """A setting that glioseg cannot work with; the message names the file and the field."""
 
 
@@ -23,6 +28,8 @@ def read_text(path: Path) -> str:
         return path.read_text()
     except OSError as error:
         raise ParamsError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ParamsError(f"{path}: not text: {error}") from None
 
 
 def checked(kind: type[Kind], text: str, path: Path) -> Kind:
@@ -44,8 +51,8 @@ def parse_yaml(text: str, path: Path) -> Any:
         ParamsError: it is not YAML.
     """
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        return yaml.load(text, Loader=LOADER)
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: of a date or a number
         raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
 
 

@@ -105,7 +105,7 @@ def brightness(tmp_path_factory):
     import keras
 
     from glioseg.nets.inference import save_model
-    from tests.models import TRUSTING, make_settings
+    from tests.models import INTERVALS, TRUSTING, make_settings
 
     image = keras.Input((None, None, None, 4))
     layer = keras.layers.Conv3D(3, 3, padding="same", activation="sigmoid")
@@ -118,7 +118,7 @@ def brightness(tmp_path_factory):
     save_model(
         folder,
         [network],
-        make_settings(spacing_mm=2, min_component_ml=3.0, volume_reach=(0.4, 0.4, 0.4), confidence=TRUSTING),
+        make_settings(spacing_mm=2, min_component_ml=3.0, volume_intervals=INTERVALS, confidence=TRUSTING),
     )
     return folder
 

@@ -41,6 +41,7 @@ def test_the_sample_is_shown_segmented_and_measured(browser, segmenting, shoot):
     answer = segment(page)
     assert page.locator("#model").inner_text() == f"{answer['model']}, version {answer['version']}"
     labels, truth = volume(answer["segmentation"]), sample_file(page, "seg").data
+    page.get_by_role("columnheader", name="88 % interval").wait_for()
     for region, values in {"WT": (1, 2, 4), "TC": (1, 4), "ET": (4,)}.items():
         mine, true = np.isin(labels, values), np.isin(truth, values)
         cells = page.get_by_role("row").filter(has_text=region).inner_text().split("\t")
@@ -72,6 +73,19 @@ def test_the_sample_is_shown_segmented_and_measured(browser, segmenting, shoot):
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(21, 24, 28)"
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
     shoot(page, "page-narrow.png")
+    page.close()
+
+
+def test_volumes_without_intervals_are_shown_alone(browser, segmenting):
+    page = open_page(browser, segmenting)
+    volume = {"ml": 1.5, "low_ml": None, "high_ml": None, "level": None}
+    reply = {"volumes": {"WT": volume}, "model": "m", "version": "1", "seconds": 1.0}
+    page.evaluate(
+        "async reply => document.body.replaceChildren(...(await import('./results.js')).describe(reply))",
+        reply,
+    )
+    assert page.get_by_role("columnheader").all_inner_texts() == ["Region", "ml"]
+    assert page.get_by_role("row").last.inner_text().split() == ["WT", "1.50"]
     page.close()
 
 

@@ -86,3 +86,10 @@ def test_cohort_table_must_be_whole(tmp_path):
     (tmp_path / "cohort.csv").write_text("case,patient,scheme,grade,age,survival_days,source\nx,x,no,,,,\n")
     with pytest.raises(CohortError, match="line 2: 'no' is not a valid Scheme"):
         read_cohort(tmp_path / "cohort.csv")
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"case\n", b"a" * 200_000])
+def test_a_cohort_table_that_is_none_is_named(tmp_path, content):
+    (tmp_path / "cohort.csv").write_bytes(content)
+    with pytest.raises(CohortError, match=r"cohort\.csv: (not a table|expected columns)"):
+        read_cohort(tmp_path / "cohort.csv")

@@ -38,6 +38,19 @@ def test_a_link_that_leads_nowhere_is_listed(folder):
     assert take_inventory(folder, cohort=COHORT).splitlines()[1] == "a/0.nii.gz"
 
 
+def test_a_table_of_patients_is_listed_wherever_it_lies(folder, tmp_path):
+    table = tmp_path / "elsewhere" / "visits.csv"
+    table.parent.mkdir()
+    table.write_text("case,patient\n")
+    os.utime(table, ns=(8, 8))
+    listed = take_inventory(folder, cohort=COHORT, patients=table)
+    assert listed.splitlines()[3:] == ["data.patients: visits.csv,13,8"]
+    table.write_text("case,patient\n1,1\n")
+    assert take_inventory(folder, cohort=COHORT, patients=table) != listed
+    with pytest.raises(CohortError, match=r"nowhere\.csv: expected a table of patients, found none"):
+        take_inventory(folder, cohort=COHORT, patients=tmp_path / "nowhere.csv")
+
+
 def test_without_a_folder_there_is_a_header_alone():
     assert take_inventory(None, cohort=COHORT) == "file,bytes,mtime_ns\n"
 

@@ -130,6 +130,47 @@ def test_2024_some_cases_have_a_cavity_alone(tmp_path):
     assert {case.scheme for case in cases} == {Scheme.BRATS2024}
 
 
+def in_place(folder: Path, elsewhere: Path) -> None:
+    """No link at all."""
+    elsewhere.rename(folder)
+
+
+def as_a_whole(folder: Path, elsewhere: Path) -> None:
+    """The cohort's folder is a link."""
+    folder.symlink_to(elsewhere)
+
+
+def part_by_part(folder: Path, elsewhere: Path) -> None:
+    """The cohort's folder holds links to what it should hold."""
+    folder.mkdir()
+    for part in elsewhere.iterdir():
+        (folder / part.name).symlink_to(part)
+
+
+def piece_by_piece(folder: Path, elsewhere: Path) -> None:
+    """Each folder of the training data, and each of its tables, is a link."""
+    (training,) = elsewhere.iterdir()
+    part_by_part(folder, training)
+
+
+def under_other_names(folder: Path, elsewhere: Path) -> None:
+    """Links whose own names tell no grade."""
+    (training,) = elsewhere.iterdir()
+    folder.mkdir()
+    for number, part in enumerate(sorted(training.iterdir())):
+        (folder / (part.name if part.suffix else f"part {number}")).symlink_to(part)
+
+
+@pytest.mark.parametrize("link", [in_place, as_a_whole, part_by_part, piece_by_piece, under_other_names])
+@pytest.mark.parametrize("make", [brats2017, brats2018, brats2019, brats2020])
+def test_links_lose_neither_grade_nor_survival(tmp_path, make, link):
+    make(tmp_path / "elsewhere")
+    link(tmp_path / "cohort", tmp_path / "elsewhere")
+    high, low = find_cases(tmp_path / "cohort")
+    assert (high.grade, high.age, high.survival_days) == ("HGG", 60, 300)
+    assert (low.grade, low.age, low.survival_days) == ("LGG", None, None)
+
+
 CHANNELS = {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"}
 TISSUES = {"0": "background", "1": "edema", "2": "non-enhancing tumor", "3": "enhancing tumour"}
 
@@ -171,6 +212,15 @@ def test_of_the_decathlon_each_modality_becomes_a_file(tmp_path):
         assert brightness(case) == {"t1": t1, "t1ce": t1ce, "t2": t2, "flair": flair}
         assert case.files["t1"].name == f"{case.case}_t1.nii.gz"
     np.testing.assert_array_equal(read_volume(labelled.files["t2"]).grid.affine, GRID.affine)
+
+
+def test_of_the_decathlon_folders_may_be_links(tmp_path):
+    task = write_decathlon(tmp_path / "elsewhere")
+    (tmp_path / "cohort").mkdir()
+    for part in task.iterdir():
+        (tmp_path / "cohort" / part.name).symlink_to(part)
+    labelled, other = find_cases(tmp_path / "cohort")
+    assert (labelled.case, labelled.labelled, other.case) == ("BRATS_001", True, "BRATS_485")
 
 
 def test_channels_are_where_dataset_json_says(tmp_path):

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from glioseg.data.cases import Case, read_cohort, write_cohort
+from glioseg.data.crop import CropError
+from glioseg.data.grids import GridError
 from glioseg.data.layouts import MODALITIES, ROLES
 from glioseg.data.raw_case import RawCase
 from glioseg.data.store import MANIFEST, StoredCase, StoreError, open_cases, store_cohort
@@ -105,7 +107,7 @@ def test_a_scan_that_is_gone_is_named(raw: Path, placed: Path) -> None:
     (case,) = open_cases(placed, ["lps"], raw=raw)
     assert isinstance(case, RawCase)
     files = {role: file for role, file in case.case.files.items() if role != "t2"}
-    with pytest.raises(ValueError, match="lps/t2: expected a raw scan to crop, got none"):
+    with pytest.raises(CropError, match="lps/t2: expected a raw scan to crop, got none"):
         replace(case, case=replace(case.case, files=files)).open(1)
 
 
@@ -115,7 +117,7 @@ def test_a_scan_on_another_grid_than_the_crop_is_refused(raw: Path, placed: Path
     other = tmp_path / "lps_flair.nii.gz"
     write_volume(other, Volume(np.ones((13, 16, 12), np.int16), Grid((13, 16, 12), LPS)))
     changed = replace(case, case=replace(case.case, files=case.case.files | {MODALITIES[3]: other}))
-    with pytest.raises(ValueError, match=r"lps/flair: expected shape \(13, 16, 11\) as when it was placed"):
+    with pytest.raises(GridError, match=r"lps/flair: expected shape \(13, 16, 11\), got \(13, 16, 12\)"):
         changed.open(1)
 
 

@@ -15,7 +15,15 @@ from tests.recorded import Given, facts, write_name
 
 
 def do(folder: Path, *given: Given) -> list[records.Record]:
-    return record_cases(write_name, given, facts=facts, reads=lambda _: (), folder=folder, title="write")
+    return record_cases(
+        write_name,
+        given,
+        code=records.__name__,
+        facts=facts,
+        reads=lambda _: (),
+        folder=folder,
+        title="write",
+    )
 
 
 def plain(*names: str) -> list[Given]:
@@ -41,7 +49,7 @@ def test_one_new_case_is_one_case_of_work_and_one_that_is_gone_is_forgotten(tmp_
 def test_changed_code_is_work_for_every_case(tmp_path, monkeypatch):
     (before,) = do(tmp_path / "r", *plain("a"))
     done = before.found
-    monkeypatch.setattr(records, "code_digest", lambda: "other")
+    monkeypatch.setattr(records, "code_fingerprint", lambda module: f"other {module}")
     (after,) = do(tmp_path / "r", *plain("a"))
     assert after.folder != before.folder
     assert after.found["done_ns"] > done["done_ns"]
@@ -63,6 +71,25 @@ def test_a_killed_stage_goes_on_where_it_stopped(tmp_path):
     done = do(tmp_path / "r", *plain("a", "b"))
     assert done[0].found == a
     assert [path.name for path in done[1].folder.iterdir()].count("half") == 0
+    assert len(list((tmp_path / "r").iterdir())) == 2
+
+
+def test_stopped_while_it_forgets_a_case_it_does_that_case_anew(tmp_path, monkeypatch):
+    def stop_at_the_second(*given, **named):
+        removed.append(given)
+        if len(removed) == 2:
+            raise KeyboardInterrupt
+        unlink(*given, **named)
+
+    removed, unlink = [], os.unlink
+    do(tmp_path / "r", *plain("a", "b"))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", stop_at_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            do(tmp_path / "r", *plain("a"))
+    for record, name in zip(do(tmp_path / "r", *plain("a", "b")), "ab", strict=True):
+        assert record.found["name"] == name
+        assert (record.folder / "name.txt").read_text() == name
     assert len(list((tmp_path / "r").iterdir())) == 2
 
 
@@ -89,6 +116,7 @@ def test_a_machine_that_cannot_read_a_case_s_file_is_named(tmp_path):
         record_cases(
             write_name,
             plain("a"),
+            code=records.__name__,
             facts=facts,
             reads=lambda _: reads,
             folder=tmp_path / "r",

@@ -24,7 +24,7 @@ def manifest_of(patients, grades=("HGG", "LGG"), visits=1):
     return pd.DataFrame(rows)
 
 
-@given(st.integers(3, 40), st.integers(1, 3), st.integers(0, 99))
+@given(st.integers(4, 40), st.integers(1, 3), st.integers(0, 99))
 def test_every_case_is_in_one_part_and_patients_stay_together(patients, visits, seed):
     manifest = manifest_of(patients, visits=visits)
     splits = split_cases(manifest, seed=seed, **SETTINGS)
@@ -32,43 +32,49 @@ def test_every_case_is_in_one_part_and_patients_stay_together(patients, visits, 
     assert sorted(case for part in parts for case in part) == sorted(manifest["case"])
     owners = [{case.split("-")[0] for case in part} for part in parts]
     assert all(owners)
+    assert len(splits["folds"]) == 3
     assert not (owners[0] & owners[1] | owners[0] & owners[2] | owners[1] & owners[2])
     for fold in splits["folds"]:
+        assert fold["train"]
+        assert fold["validation"]
         assert sorted(fold["train"] + fold["validation"]) == sorted(parts[0] + parts[1])
 
 
 @given(st.integers(8, 30), st.integers(1, 2), st.integers(0, 99), st.data())
 def test_patients_with_nearly_the_same_scan_are_never_in_two_parts(patients, visits, seed, data):
     manifest = manifest_of(patients, visits=visits)
-    cases = [*manifest["case"], "refused"]  # is like others, but not in the cohort any more
-    pairs = data.draw(st.lists(st.tuples(*[st.sampled_from(cases)] * 2), max_size=4))
-    splits = split_cases(manifest, seed=seed, alike=pairs, **SETTINGS)
+    patients = {case: case.split("-")[0] for case in manifest["case"]}
+    # Refused: another visit of the first patient, and the only one of somebody else.
+    patients |= {"p000-9": "p000", "refused": "refused"}
+    pairs = data.draw(st.lists(st.tuples(*[st.sampled_from(sorted(patients))] * 2), max_size=4))
+    splits = split_cases(manifest, seed=seed, alike=pairs, patients=patients, **SETTINGS)
     parts = [[splits[part] for part in ("train", "validation", "test")]]
     parts += [[fold["train"], fold["validation"], splits["test"]] for fold in splits["folds"]]
     for some in parts:
         assert sorted(case for part in some for case in part) == sorted(manifest["case"])
         home = {case: number for number, part in enumerate(some) for case in part}
-        chained = [(a, b) for a, b in pairs if "refused" not in (a, b)]
-        chained += [(a, b) for a in liked(pairs) for b in liked(pairs)]
-        assert all(home[a] == home[b] for a, b in chained)
+        for start in home:
+            assert {home[case] for case in joined(start, pairs, patients) & home.keys()} == {home[start]}
 
 
-def liked(pairs):
-    """The cases that are like the refused one."""
-    return {case for pair in pairs if "refused" in pair for case in pair} - {"refused"}
+def joined(start, pairs, patients):
+    """All cases that pairs and patients join to one, step by step."""
+    found, grown = set(), {start}
+    while found != grown:
+        found = grown
+        near = {case for pair in pairs if set(pair) & found for case in pair} | found
+        grown = near | {case for case in patients if patients[case] in {patients[one] for one in near}}
+    return found
 
 
 def test_without_such_patients_the_split_is_what_it_was():
     manifest = manifest_of(30)
-    assert split_cases(manifest, seed=5, alike=[("a", "b")], **SETTINGS) == split_cases(
-        manifest, seed=5, **SETTINGS
-    )
+    others = {"alike": [("a", "b")], "patients": {"a": "a", "b": "b"}}
+    assert split_cases(manifest, seed=5, **others, **SETTINGS) == split_cases(manifest, seed=5, **SETTINGS)
 
 
 def test_patients_with_nearly_the_same_scan_count_as_one():
-    message = (
-        "expected at least 3 labelled patients, got 2, where those with nearly the same scan count as one"
-    )
+    message = "of 2 labelled patients, counting those with nearly the same scan as one"
     with pytest.raises(SplitError, match=message):
         split_cases(manifest_of(3), seed=0, alike=[("p000-0", "p002-0")], **SETTINGS)
 
@@ -92,8 +98,27 @@ def test_unknown_grade_is_a_stratum_of_its_own():
 
 
 def test_too_few_patients():
-    with pytest.raises(SplitError, match="expected at least 3 labelled patients, got 2"):
+    message = (
+        "^split: expected a patient in each part, got 1 for test_fraction 0.2, 1 for validation_fraction 0.1"
+        " and 0 to train on, of 2 labelled patients$"
+    )
+    with pytest.raises(SplitError, match=message):
         split_cases(manifest_of(2, visits=5), seed=0, **SETTINGS)
+
+
+def test_more_folds_than_patients():
+    message = "^split.folds: expected at most 3, the labelled patients of training and validation, got 4$"
+    with pytest.raises(SplitError, match=message):
+        split_cases(manifest_of(4, visits=5), seed=0, **SETTINGS | {"folds": 4})
+
+
+def test_fractions_that_leave_nobody_to_train_on():
+    settings = {"seed": 0, "test_fraction": 0.5, "validation_fraction": 0.45, "folds": 2}
+    # Of 6 patients 3 and 2.7 → 3; of 5 patients 2.5 → 2 and 2.25 → 2, which leaves one.
+    message = "got 3 for test_fraction 0.5, 3 for validation_fraction 0.45 and 0 to train on, of 6 labelled"
+    with pytest.raises(SplitError, match=message):
+        split_cases(manifest_of(6), **settings)
+    assert len(split_cases(manifest_of(5), **settings)["train"]) == 1
 
 
 def test_leakage_is_an_error_that_names_the_patient():

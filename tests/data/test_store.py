@@ -5,10 +5,11 @@ import pytest
 
 from glioseg.data.cases import Case
 from glioseg.data.coarse import coarse_labels
-from glioseg.data.crop import Placement
+from glioseg.data.crop import CropError, Placement
 from glioseg.data.layouts import MODALITIES
-from glioseg.data.store import StoredCase, StoreError, open_cases, store_case, write_case
+from glioseg.data.store import StoredCase, StoreError, open_cases, read_table, store_case, write_case
 from glioseg.data.volumes import Grid, Volume, write_volume
+from glioseg.files import FileError
 from glioseg.geometry import Box
 from glioseg.labels import Scheme
 
@@ -92,3 +93,41 @@ def test_a_case_that_is_not_there_is_named(tmp_path):
     (tmp_path / "manifest.csv").write_text("case\na\n")
     with pytest.raises(StoreError, match=r"missing \['grade', 'survival_days'\]"):
         open_cases(tmp_path, ["a"], raw=None)
+
+
+def test_a_table_or_a_placement_that_cannot_be_read_is_named(tmp_path, arrays):
+    write_case(tmp_path / "a", *arrays, Placement(GRID, BOX), spacings_mm=(1,))
+    write_manifest(tmp_path, "a,HGG,long")
+    with pytest.raises(StoreError, match=r"manifest\.csv: a: survival_days: .*'long'"):
+        open_cases(tmp_path, ["a"], raw=None)
+    for content, why in ((b"\xff", "not a table: .*utf-8"), (b"case\n" + b"a" * 200_000, "field larger")):
+        (tmp_path / "manifest.csv").write_bytes(content)
+        with pytest.raises(StoreError, match=rf"manifest\.csv: .*{why}"):
+            open_cases(tmp_path, ["a"], raw=None)
+    (tmp_path / "a/placement.json").write_text("{")
+    with pytest.raises(FileError, match=r"placement\.json: not JSON: "):
+        StoredCase(tmp_path / "a").placement  # noqa: B018
+    (tmp_path / "a/placement.json").write_text("{}")
+    with pytest.raises(CropError, match=r"placement\.json: not the placement of a crop: KeyError\('shape'\)"):
+        StoredCase(tmp_path / "a").placement  # noqa: B018
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no array"])
+def test_an_array_that_cannot_be_opened_is_named(tmp_path, arrays, content):
+    write_case(tmp_path / "a", *arrays, Placement(GRID, BOX), spacings_mm=(1,))
+    file = tmp_path / "a" / "label_1mm.b2nd"
+    file.unlink()
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(StoreError, match=r"label_1mm\.b2nd: not readable: "):
+        StoredCase(tmp_path / "a").open(1)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [("", "not readable: No columns"), ('case\n"', "not readable: "), ("case,voxels\na,many", "")],
+)
+def test_a_table_that_pandas_cannot_read_is_named(tmp_path, content, why):
+    (tmp_path / "manifest.csv").write_text(content)
+    with pytest.raises(StoreError, match=rf"manifest\.csv: {why}"):
+        read_table(tmp_path / "manifest.csv", {"voxels": int})

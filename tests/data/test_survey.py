@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from glioseg.data.cases import Case
-from glioseg.data.measures import VolumeRow
+from glioseg.data.measures import VolumeRow, measure_scans
+from glioseg.data.scans import Scan
 from glioseg.data.survey import measure_case
 from glioseg.data.volumes import Grid, Volume, write_volume
 from glioseg.labels import Scheme
@@ -61,6 +62,16 @@ def test_an_affine_is_compared_with_the_first_image(tmp_path: Path) -> None:
     moved[1, 3] = 0.25
     rows = measure(tmp_path, {"t1": image(1), "t2": image(2), "seg": image(0, dtype=np.uint8)}, moved)
     assert [row.affine_deviation for row in rows.values()] == [0, 0.25, 0]
+
+
+def test_the_first_image_is_t1_in_whatever_order_scans_come() -> None:
+    grids = {"t2": 0.0, "flair": 0.25, "t1": 0.5}
+    scans = {
+        role: Scan(role, Volume(image(1), Grid(SHAPE, AFFINE + np.diag([0.0, 0, shift, 0]))))
+        for role, shift in grids.items()
+    }
+    rows = measure_scans(Case("case", {}, Scheme.BRATS2021), scans)
+    assert {row.role: row.affine_deviation for row in rows} == {"t2": 0.5, "flair": 0.25, "t1": 0}
 
 
 def test_a_file_that_is_gone_says_so(tmp_path: Path) -> None:

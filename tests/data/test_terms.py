@@ -64,6 +64,12 @@ def test_what_does_not_fit_is_one_line_with_file_and_field(tmp_path: Path, text:
     assert "\n" not in str(error.value)
 
 
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "contract.yaml").write_bytes(b"\xff")
+    with pytest.raises(ParamsError, match=r"contract\.yaml: not text: "):
+        load_contract(tmp_path / "contract.yaml")
+
+
 def test_severities_by_the_name_that_a_finding_says() -> None:
     assert Contract().severity("brain fraction", single=False) == "critical"
     assert Contract().severity("brain fraction", single=True) == "warning"

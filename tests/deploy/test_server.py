@@ -7,19 +7,19 @@ import urllib.request
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
+from urllib.parse import quote
 
 import psycopg
 import pytest
 
 from glioseg.lab.addresses import Lab
 from tests.deploy.teams import URL, Team
-from tests.servers import free_port, server
+from tests.postgres import PASSWORD
+from tests.servers import command_lines, free_port, server
 
 ACCOUNTS = Path(__file__).parents[2] / "docs" / "deploy" / "basic_auth.ini"
 ADMIN, ANN = ("admin", "the admin's password"), ("ann", "a password of hers")
 API = "api/2.0/mlflow"
-
-pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +61,13 @@ def ask(address: str, path: str, user: tuple[str, str] | None = None, *, body=No
     content = None if body is None else json.dumps(body).encode()
     with urllib.request.urlopen(urllib.request.Request(f"{address}/{path}", content, headers)) as reply:
         return reply.read()
+
+
+def test_the_database_s_password_is_on_no_command_line(address):
+    seen = command_lines()
+    assert any("mlflow" in command for command in seen)
+    for secret in (PASSWORD, quote(PASSWORD, safe="")):
+        assert secret not in "".join(seen)
 
 
 def refused(address: str, path: str, user: tuple[str, str] | None = None, **given) -> int:

@@ -11,14 +11,12 @@ from tests.deploy.teams import URL, Team
 from tests.projects import SHAPE, clone_project, command, write_patient
 from tests.s3 import keys_of
 
-pytestmark = pytest.mark.timeout(600)
-
 
 @pytest.fixture(scope="module")
 def elsewhere(team: Team, reproduced: Path) -> Path:
     """Another machine: a clone with a cache of its own, which pulled from the bucket and mounts the scans."""
     home = clone_project(team.home, team.home.with_name("elsewhere"))
-    (home / "scans").symlink_to(reproduced / "scans")
+    (home / "scans").symlink_to(reproduced.with_name("scans"))
     team.run(home, "dvc", "pull")
     return home
 

@@ -13,8 +13,6 @@ from tests.projects import command, commit, succeed, write_patient
 
 CHANGED = "data/raw/Patient 2/Patient 2_t1.nii.gz"
 
-pytestmark = pytest.mark.timeout(600)
-
 
 @pytest.fixture(scope="module")
 def mine(clone: Path) -> dict[str, tuple]:

@@ -37,13 +37,13 @@ def brain():
     return (places**2).sum(axis=0) < 0.45**2
 
 
-def answered(labels, grid, *, low_ml=0.0, high_ml=9.0, sure=1.0, **outcomes):
+def answered(labels, grid, *, low_ml=0.0, high_ml=9.0, level=0.875, sure=1.0, **outcomes):
     """What a model would say: these labels, as sure as that, and the same interval for each region."""
     placement = Placement(grid, Box((0, 0, 0), tuple(labels.shape[axis] for axis in grid.to_lps.order)))
     inside = regions_from_labels(crop_labels(labels, placement)).reshape(-1, 3)
     brain = np.ones(placement.box.shape, bool)
     said = BrainProbabilities(np.where(inside, sure, 1 - sure).astype(np.float32), brain, placement)
-    volumes = {region: RegionVolume((low_ml + high_ml) / 2, low_ml, high_ml) for region in REGIONS}
+    volumes = {region: RegionVolume((low_ml + high_ml) / 2, low_ml, high_ml, level) for region in REGIONS}
     return Answer(labels, np.zeros(labels.shape, np.float32), volumes, said, **outcomes)
 
 

@@ -63,11 +63,13 @@ def test_intervals_and_outcomes_are_kept_beside_what_is_known(write_case, tmp_pa
     answer = say(scan.truth, low_ml=1.0, high_ml=2.5, grade_lgg=0.75, survival_days=365.0)
     table = predict_cases(answer, cases, tmp_path)[0].set_index("case")
     assert set(table) == {
+        "interval_level",
         *(f"{end}_{region}_ml" for end in ("low", "high") for region in ("wt", "tc", "et")),
         *(f"calibration_error_{region}" for region in ("wt", "tc", "et")),
         *("grade", "survival_days", "grade_lgg", "survival_days_predicted"),
     }  # fmt: skip
     assert (table.loc["known", "low_et_ml"], table.loc["known", "high_et_ml"]) == (1, 2.5)
+    assert (table["interval_level"] == 0.875).all()
     assert (table.loc["known", "grade"], table.loc["known", "survival_days"]) == ("LGG", 400)
     assert (table["grade_lgg"] == 0.75).all()
     assert (table["survival_days_predicted"] == 365).all()
@@ -77,6 +79,11 @@ def test_intervals_and_outcomes_are_kept_beside_what_is_known(write_case, tmp_pa
 def test_a_model_without_outcomes_has_no_columns_for_them(write_case, tmp_path, scan, say):
     table, _ = predict_cases(say(scan.truth), [write_case("one")], tmp_path)
     assert not {"grade_lgg", "survival_days_predicted"} & set(table)
+
+
+def test_a_model_without_intervals_has_no_columns_for_them(write_case, tmp_path, scan, say):
+    table, _ = predict_cases(say(scan.truth, level=None), [write_case("one")], tmp_path)
+    assert not [name for name in table if name.startswith(("low_", "high_", "interval"))]
 
 
 @pytest.mark.parametrize("affine", [None, RAS], ids=["LPS", "RAS"])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from glioseg.errors import GliosegError
 from glioseg.eval.overlap import confusion, mask_of, overlap, seed_dice, seed_weighted_dice
 from glioseg.labels import Label
 
@@ -60,7 +61,7 @@ def test_a_region_does_not_ask_which_of_its_labels_a_voxel_has():
 
 
 def test_grids_must_agree():
-    with pytest.raises(ValueError, match=r"prediction: expected shape \(10, 10, 10\), got \(9, 10, 10\)"):
+    with pytest.raises(GliosegError, match=r"prediction: expected shape \(10, 10, 10\), got \(9, 10, 10\)"):
         confusion(cube(2, 6), cube(2, 6)[1:])
 
 

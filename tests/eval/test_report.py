@@ -5,11 +5,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from glioseg.errors import GliosegError
 from glioseg.eval.charts import dice_chart
 from glioseg.eval.columns import ANSWER_METRICS, CASE_METRICS, METRICS, REGION_METRICS, STRUCTURES, column
 from glioseg.eval.outcomes import outcome_scores
 from glioseg.eval.pictures import PLANES, PREDICTION, TRUTH
-from glioseg.eval.report import write_report
+from glioseg.eval.report import webp_uri, write_report
 from glioseg.eval.subsets import SUBSETS
 from glioseg.eval.summary import summarise
 from glioseg.labels import REGIONS
@@ -27,7 +28,7 @@ def table():
     counts = {column("lesions", region): 2 for region in REGIONS}
     counts |= {column("missed_lesions", region): 1 for region in REGIONS}
     counts |= {column("false_lesions", region): 0 for region in REGIONS}
-    table = pd.DataFrame(rows).assign(**counts, grade=None, survival_days=None)
+    table = pd.DataFrame(rows).assign(**counts, grade=None, survival_days=None, interval_level=0.875)
     table.loc[0, "truth_wt_ml"] = 31.4
     return table
 
@@ -101,6 +102,17 @@ def test_lesions_are_counted_over_all_cases(page):
 def test_the_coverage_of_the_intervals_is_there(page):
     assert text_of(page).count("100 % of cases") == 2
     assert text_of(page).count("67 % of cases") == 1  # WT
+    assert "true in 88 % interval" in text_of(page)
+    assert "holds the true volume in 88 % or more" in text_of(page)
+
+
+def test_a_model_without_intervals_is_reported_without_them(table, pictures):
+    without = [column(end, region) for end in ("low_ml", "high_ml") for region in REGIONS]
+    page = written(table.drop(columns=[*without, "interval_level"]), pictures)
+    for words in ("% of cases", "true in", "<small>outside"):
+        assert words not in page
+    assert "too few calibration cases for intervals of volumes" in text_of(page)
+    assert 'class="off"' not in page
 
 
 def test_a_true_volume_outside_its_interval_is_marked(page):
@@ -155,3 +167,12 @@ def test_a_missing_picture_is_named(table, tmp_path):
         write_report(
             table, summarise(table, samples=5, seed=0), pictures=Path(tmp_path), origin={}, params={}
         )
+
+
+@pytest.mark.parametrize("bytes_left", [0, 100])
+def test_a_picture_that_is_cut_is_named(tmp_path, bytes_left):
+    file = tmp_path / "planes.png"
+    Image.effect_noise((64, 64), 50).save(file)
+    file.write_bytes(file.read_bytes()[:bytes_left])
+    with pytest.raises(GliosegError, match=r"planes\.png: not a whole picture: "):
+        webp_uri(file)

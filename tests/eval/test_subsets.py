@@ -5,8 +5,11 @@ import pytest
 
 from glioseg.cluster import Cluster
 from glioseg.data.layouts import MODALITIES
+from glioseg.data.volumes import Grid, Volume, read_volume, write_volume
 from glioseg.eval.cases import evaluate_cases
 from glioseg.eval.subsets import SUBSETS, subset_dice
+from glioseg.nets.inference import Segmenter
+from tests.models import Formula, everywhere, make_settings
 
 
 @pytest.fixture
@@ -43,6 +46,16 @@ def test_the_full_set_equals_the_main_result(write_case, scan, say):
     assert full["mean"] == pytest.approx(table["mean_dice"].mean())
     for region in ("WT", "TC", "ET"):
         assert full[region] == pytest.approx(table[f"dice_{region.lower()}"].mean())
+
+
+def test_a_subset_is_not_refused_for_what_the_whole_case_is_allowed(write_case):
+    case = write_case("a")
+    for role, shift_mm in {"t2": 0.0009, "flair": -0.0009}.items():  # each near T1, further from one another
+        volume = read_volume(case.files[role])
+        affine = volume.grid.affine.copy()
+        affine[0, 3] = shift_mm
+        write_volume(case.files[role], Volume(volume.data.copy(), Grid(volume.grid.shape, affine)))
+    assert len(subset_dice(Segmenter((Formula(everywhere),), make_settings()), [case])) == 15
 
 
 def test_progress_names_what_is_done(write_case, picky, capsys):

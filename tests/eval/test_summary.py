@@ -60,7 +60,10 @@ def test_a_table_becomes_nested_numbers():
         {"case": case, **dict.fromkeys([*names, *CASE_METRICS], value)}
         for case, value in (("a", 0.2), ("b", 0.6))
     ]
-    summary = summarise(pd.DataFrame(rows), samples=500, seed=0)
+    table = pd.DataFrame(rows)
+    without = summarise(table, samples=500, seed=0)
+    assert not [name for name in without if "interval" in name]
+    summary = summarise(table.assign(interval_level=0.875), samples=500, seed=0)
     assert summary["cases"] == 2
     leaf = {"mean": pytest.approx(0.4), "median": pytest.approx(0.4), "low": 0.2, "high": 0.6}
     assert summary["dice"]["WT"] == leaf
@@ -69,7 +72,8 @@ def test_a_table_becomes_nested_numbers():
     assert summary["seed_weighted_dice"] == leaf
     assert summary["volume_interval_coverage"] == dict.fromkeys(REGIONS, 1)
     assert summary["calibration_error"] == dict.fromkeys(REGIONS, leaf)
-    of_answers = {"volume_interval_coverage", "calibration_error"}
+    assert summary["volume_interval_level"] == 0.875
+    of_answers = {"volume_interval_level", "volume_interval_coverage", "calibration_error"}
     assert set(summary) == {"cases", *METRICS, *REGION_METRICS, *CASE_METRICS, *of_answers}
 
 

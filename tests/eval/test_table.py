@@ -1,4 +1,4 @@
-from glioseg.eval.table import dice_table, lesion_line
+from glioseg.eval.table import dice_table, interval_line, lesion_line
 
 
 def test_one_line_a_region():
@@ -18,3 +18,11 @@ def test_one_line_a_region():
 def test_lesions_in_one_line():
     metrics = {"lesion_dice": {"WT": {"mean": 0.8}, "TC": {"mean": 0.75}, "ET": {"mean": 0.6151}}}
     assert lesion_line(metrics).endswith("WT 0.800, TC 0.750, ET 0.615")
+
+
+def test_the_coverage_of_intervals_stands_beside_their_level():
+    coverage = {"WT": 6 / 11, "TC": 1.0, "ET": 10 / 11}
+    metrics = {"cases": 11, "volume_interval_level": 7 / 8, "volume_interval_coverage": coverage}
+    line = "true volume in its 88 % interval: WT 6 of 11, TC 11 of 11, ET 10 of 11"
+    assert interval_line(metrics) == line
+    assert interval_line({"cases": 11}) == ""

@@ -1,12 +1,13 @@
 """A registered model whose versions are some bytes: nothing loads them."""
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import mlflow
 import pandas as pd
 
-import glioseg
+from glioseg.fingerprint import PACKAGE
 from glioseg.lab.addresses import Lab
 from glioseg.lab.promotion.candidate import Evaluation, Source
 from glioseg.lab.promotion.registry import register
@@ -23,12 +24,17 @@ def not_asked(folder):
 
 @dataclass(frozen=True)
 class Shop:
-    """A registered model's name, and a folder for its files."""
+    """A registered model's name, and a folder for its files.
+
+    `measured`: of every model that is offered; `code`: `metric_code` of its evaluation, if not today's.
+    """
 
     lab: Lab
     name: str
     folder: Path
     measured: dict[str, float] = field(default_factory=dict)
+    package: Path = PACKAGE
+    code: dict[str, str] = field(default_factory=dict)
 
     @property
     def client(self):
@@ -52,14 +58,14 @@ class Shop:
         folder = self.folder / f"models {content}"
         folder.mkdir(exist_ok=True)
         (folder / "model.keras").write_text(content)
-        (folder / "settings.json").write_text("{}")
-        return Source([folder / "model.keras", folder / "settings.json"], Path(glioseg.__file__).parent)
+        (folder / "settings.json").write_text(json.dumps({"shop": self.folder.name}))  # shops share no model
+        return Source([folder / "model.keras", folder / "settings.json"], self.package)
 
     def evaluation(self, content, **dice):
         folder = self.folder / content
         folder.mkdir(exist_ok=True)
         table(**dice).to_csv(folder / "per_case.csv", index=False)
-        return Evaluation(folder / "per_case.csv", list(dice), self.measured)
+        return Evaluation(folder / "per_case.csv", list(dice), self.measured, **self.code)
 
     def offer(self, content, score=not_asked, run_id=ELSEWHERE, rules=None, **dice):
         """Offer a model; the first line of what is said."""

@@ -2,6 +2,7 @@ import multiprocessing
 import time
 
 from glioseg.lab.addresses import Lab, alone
+from tests.waiting import LATEST_S
 
 
 def test_a_lab_is_where_the_stage_runs(tmp_path, monkeypatch):
@@ -34,7 +35,7 @@ def test_a_second_process_waits_its_turn(tmp_path, capsys):
     lock, log, held = tmp_path / "locks" / "x", tmp_path / "log", spawn.Event()
     first = spawn.Process(target=hold, args=(lock, held, log))
     first.start()
-    assert held.wait(60)
+    assert held.wait(LATEST_S)
     with alone(lock, waiting="waiting"), log.open("a") as file:
         file.write("second\n")
     first.join()
@@ -45,7 +46,7 @@ def test_a_second_process_waits_its_turn(tmp_path, capsys):
 def die(lock, held):
     with alone(lock):
         held.set()
-        time.sleep(600)
+        time.sleep(2 * LATEST_S)
 
 
 def test_a_killed_process_leaves_no_lock(tmp_path):
@@ -53,7 +54,7 @@ def test_a_killed_process_leaves_no_lock(tmp_path):
     held = spawn.Event()
     victim = spawn.Process(target=die, args=(tmp_path / "x", held))
     victim.start()
-    assert held.wait(60)
+    assert held.wait(LATEST_S)
     victim.kill()
     victim.join()
     with alone(tmp_path / "x"):

@@ -12,6 +12,7 @@ import pytest
 
 import glioseg
 from glioseg import builtin
+from glioseg.errors import GliosegError
 from glioseg.lab.addresses import Lab
 from glioseg.lab.fetch import CHAMPION, default_model, model_folder, weights_file
 from glioseg.lab.promotion.first import register_builtin
@@ -41,7 +42,7 @@ def test_a_damaged_file_is_named(tmp_path, monkeypatch):
     copy = shutil.copytree(builtin.FOLDER, tmp_path / "model")
     monkeypatch.setattr(builtin, "FOLDER", copy)
     (copy / "settings.json").write_text("{}")
-    with pytest.raises(OSError, match=r"settings\.json: not the file that glioseg was published with"):
+    with pytest.raises(GliosegError, match=r"settings\.json: not the file that glioseg was published with"):
         model_folder("builtin")
 
 

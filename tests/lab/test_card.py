@@ -16,6 +16,7 @@ METRICS = {
     **dict.fromkeys(("dice", "hd95_mm", "lesion_dice"), REGIONS),
     "calibration_error": {key: {"mean": 0.125, "low": 0, "high": 1} for key in REGIONS},
     "volume_interval_coverage": dict.fromkeys(REGIONS, 0.75),
+    "volume_interval_level": 0.875,
 }
 NETWORK = {"architecture": "seed", "base_filters": 8, "depth": 4, "spacing_mm": 2}
 FACTS = {
@@ -66,6 +67,14 @@ def test_the_metrics_stand_with_their_intervals(write):
     assert row in text
     assert Text(page).parts.count("0.812 (0.5 to 0.938)") == 9
     assert "| TC | 0.0625 | 0.0312 | 0.1250 | 75% |" in text
+    assert "volume lay in the 88 % prediction interval that the model gives" in text
+
+
+def test_a_model_without_intervals_or_of_before_levels_were_known(write):
+    old = {name: value for name, value in METRICS.items() if name != "volume_interval_level"}
+    assert "volume lay in the interval that the model gives" in write(metrics=old)[1]
+    without = {name: value for name, value in old.items() if name != "volume_interval_coverage"}
+    assert "| TC | 0.0625 | 0.0312 | 0.1250 | no interval |" in write(metrics=without)[1]
 
 
 def test_training_data_limits_and_parameters_are_those_of_the_facts(write):

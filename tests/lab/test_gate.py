@@ -7,7 +7,17 @@ from PIL import Image
 from scipy import stats
 
 from glioseg.eval.summary import bootstrap_means
-from glioseg.lab.promotion.gate import COMPARED, GateError, compare, judge, paired, tail_share
+from glioseg.lab.promotion.gate import (
+    BEST,
+    CHAMPION,
+    COMPARED,
+    GateError,
+    Rival,
+    compare,
+    judge,
+    paired,
+    tail_share,
+)
 from glioseg.lab.promotion.record import verdict_table, write_record
 from glioseg.params.promotion import Limits, Margin
 from tests.rules import make_rules
@@ -29,24 +39,30 @@ def many(seed, cases=30, shift=0.0):
 
 
 def verdict_of(new, standing, measured=None, **rules):
-    return judge(new, standing, rules=make_rules(**rules), measured=measured or {})
+    rivals = [] if standing is None else [Rival("4", CHAMPION, standing)]
+    return judge(new, rivals, rules=make_rules(**rules), measured=measured or {})
 
 
 def found(verdict, region):
-    return next(comparison for comparison in verdict.comparisons if comparison.region == region)
+    return next(comparison for comparison in comparisons(verdict) if comparison.region == region)
+
+
+def comparisons(verdict):
+    """With the champion."""
+    return verdict.against[0].comparisons
 
 
 def test_a_difference_is_paired_by_case_and_not_by_row():
     verdict = verdict_of(table(a=0.9, b=0.6), table(b=0.5, a=0.8))
     assert verdict.promoted
-    for comparison in verdict.comparisons:
+    for comparison in comparisons(verdict):
         bounds = (comparison.difference, comparison.low, comparison.high)
         assert bounds == pytest.approx((0.1, 0.1, 0.1))  # the same in both cases: nothing varies
 
 
 def test_each_region_is_compared_and_so_is_their_mean():
     verdict = verdict_of(table(a=(0.9, 0.6, 0.3)), table(a=(0.8, 0.7, 0.0)), margin=1)
-    differences = {comparison.region: comparison.difference for comparison in verdict.comparisons}
+    differences = {comparison.region: comparison.difference for comparison in comparisons(verdict)}
     assert differences == pytest.approx({"WT": 0.1, "TC": -0.1, "ET": 0.3, "mean": 0.1})
     assert (found(verdict, "mean").candidate, found(verdict, "mean").champion) == pytest.approx((0.6, 0.5))
 
@@ -65,7 +81,7 @@ def test_one_region_alone_can_fail_by_its_own_margin():
     assert not verdict_of(new, standing, margin=0.02).promoted
     loose = make_rules(margin=0.02).margin.model_copy(update={"et": 0.06})
     rules = make_rules().model_copy(update={"margin": loose})
-    assert judge(new, standing, rules=rules, measured={}).promoted
+    assert judge(new, [Rival("4", CHAMPION, standing)], rules=rules, measured={}).promoted
     verdict = verdict_of(new, standing, margin=0.02)
     assert verdict.reason == "ET Dice -0.0500, lower bound -0.0500, margin 0.02"
 
@@ -117,8 +133,8 @@ def test_a_model_that_is_worse_by_the_margin_passes_as_seldom_as_it_is_said():
 def test_the_same_seed_gives_the_same_verdict_whatever_the_order_of_cases():
     new, standing = many(1), many(2)
     first, again = verdict_of(new, standing), verdict_of(new[::-1], standing.sample(frac=1, random_state=0))
-    assert again.comparisons == first.comparisons
-    assert verdict_of(new, standing, seed=2).comparisons != first.comparisons
+    assert comparisons(again) == comparisons(first)
+    assert comparisons(verdict_of(new, standing, seed=2)) != comparisons(first)
 
 
 def test_a_hard_limit_holds_for_the_first_champion_too():
@@ -158,25 +174,30 @@ def test_the_reason_says_what_was_compared():
 
 def test_the_record_holds_every_case_and_a_picture(tmp_path):
     rules = make_rules(margin=0.02, limits=Limits(calibration_error=0.05, case_s=None, memory_gb=None))
-    verdict = judge(many(1), many(2, shift=0.2), rules=rules, measured={"calibration_error": 0.01})
+    rivals = [Rival("4", CHAMPION, many(2, shift=0.2)), Rival("2", BEST, many(3, shift=0.3))]
+    remarks = ["a remark"]
+    verdict = judge(many(1), rivals, rules=rules, measured={"calibration_error": 0.01}, remarks=remarks)
     write_record(tmp_path, verdict, rules=rules, names=NAMES)
     record = json.loads((tmp_path / "verdict.json").read_text())
     assert record.items() >= {**NAMES, "promoted": False}.items()
     assert record["rules"] == rules.model_dump()
-    assert [row["region"] for row in record["comparisons"]] == list(COMPARED)
+    assert [(each["version"], each["role"]) for each in record["compared"]] == [("4", CHAMPION), ("2", BEST)]
+    for each in record["compared"]:
+        assert [row["region"] for row in each["comparisons"]] == list(COMPARED)
+    assert record["remarks"] == remarks
     assert record["limits"] == [{"name": "calibration_error", "value": 0.01, "limit": 0.05, "kept": True}]
     rows = pd.read_csv(tmp_path / "cases.csv")
-    assert len(rows) == 30 * len(COMPARED)
+    assert rows["compared_with"].tolist() == [4] * 30 * len(COMPARED) + [2] * 30 * len(COMPARED)
     np.testing.assert_allclose(rows["candidate"] - rows["champion"], rows["difference"])
     with Image.open(tmp_path / "differences.png") as picture:
-        assert min(picture.size) > 400
+        assert min(picture.size) > 800  # a row of panels for each
         assert len(picture.convert("RGB").getcolors(picture.width * picture.height)) > 50
 
 
 def test_the_first_champion_s_record_has_nothing_to_compare(tmp_path):
     write_record(tmp_path, verdict_of(table(a=0.9), None), rules=make_rules(), names=NAMES)
     assert [path.name for path in tmp_path.iterdir()] == ["verdict.json"]
-    assert json.loads((tmp_path / "verdict.json").read_text())["comparisons"] == []
+    assert json.loads((tmp_path / "verdict.json").read_text())["compared"] == []
 
 
 def test_the_table_shows_each_region_and_limit():
@@ -190,6 +211,25 @@ def test_the_table_shows_each_region_and_limit():
     assert lines[-2][1:] == ["0.01,", "limit", "0.05"]
     assert lines[-1][-3:] == ["does", "not", "pass"]
     assert verdict_table(verdict_of(table(a=0.9), None)) == ""
+
+
+def test_the_best_champion_so_far_is_a_second_condition():
+    rivals = [Rival("2", CHAMPION, table(a=0.79, b=0.69)), Rival("1", BEST, table(a=0.8, b=0.7))]
+    new = table(a=0.785, b=0.685)
+    verdict = judge(new, rivals, rules=make_rules(margin=0.02), measured={})
+    assert verdict.promoted
+    assert verdict.reason == (
+        "no worse on 2 test cases: mean Dice -0.0050, lower bound -0.0050, margin 0.02;"
+        " beside the best champion so far, version 1: mean Dice -0.0150, lower bound -0.0150, margin 0.02"
+    )
+    verdict = judge(new, rivals, rules=make_rules(margin=0.01), measured={}, remarks=["that is all"])
+    assert not verdict.promoted
+    first, *_, last = verdict.reason.split("; ")
+    assert first.startswith("beside the best champion so far, version 1: WT Dice -0.0150")
+    assert last == "that is all"
+    lines = verdict_table(verdict).splitlines()
+    assert [line.split()[1] for line in lines if line.startswith("gate")] == ["champion", "best"]
+    assert sum("does not pass" in line for line in lines) == 4  # beside the best alone
 
 
 def test_margins_are_named_by_region():

@@ -5,9 +5,11 @@ from importlib.metadata import version
 
 import pytest
 
+from glioseg.fingerprint import files_fingerprint
 from glioseg.lab import lineage
 from glioseg.lab.machine import has_gpu, machine
 from glioseg.lab.proof.checkout import CheckoutError, source_patch, work_tree
+from glioseg.settings_file import ParamsError
 
 LOCK = """
 schema: '2.0'
@@ -113,15 +115,10 @@ def test_no_dvc_lock_is_unknown(tmp_path):
     assert lineage.data_version(tmp_path) == "unknown"
 
 
-def test_a_hash_of_files_changes_with_name_and_content_but_not_with_order(tmp_path):
-    a, b = tmp_path / "a", tmp_path / "b"
-    a.write_text("1")
-    b.write_text("2")
-    whole = lineage.sha256_files([a, b])
-    assert lineage.sha256_files([b, a]) == whole
-    b.write_text("3")
-    assert lineage.sha256_files([a, b]) != whole
-    assert lineage.sha256_files([a]) != lineage.sha256_files([a.rename(tmp_path / "c")])
+def test_a_dvc_lock_that_git_could_not_merge_is_named(tmp_path):
+    (tmp_path / "dvc.lock").write_text(f"<<<<<<< HEAD\n{LOCK}=======\n{LOCK}>>>>>>> other\n")
+    with pytest.raises(ParamsError, match=r"dvc\.lock: not YAML: "):
+        lineage.data_version(tmp_path)
 
 
 def test_tags_name_the_environment_and_the_experiment(tmp_path, monkeypatch):
@@ -130,7 +127,7 @@ def test_tags_name_the_environment_and_the_experiment(tmp_path, monkeypatch):
     tags = lineage.tags("train", tmp_path)
     assert tags["stage"] == "train"
     assert tags["dvc_experiment"] == "witty-mole"
-    assert tags["environment"] == lineage.sha256_files([tmp_path / "requirements.lock"])
+    assert tags["environment"] == files_fingerprint([tmp_path / "requirements.lock"], folder=tmp_path)
     assert len(tags["environment"]) == len(hashlib.sha256().hexdigest())
 
 

@@ -11,7 +11,7 @@ from optuna import TrialPruned
 
 from glioseg.lab.objective import ShortTraining
 from glioseg.lab.search import WATCHED
-from glioseg.memory import FLOAT32_BYTES, peak_gb
+from glioseg.memory import peak_gb
 from glioseg.nets.training import Fitted
 from glioseg.params import load_params
 
@@ -37,7 +37,7 @@ def trial(**tune):
 
 
 def gb(shape, filters):
-    return pytest.approx(peak_gb(shape, base_filters=filters, bytes_per_value=FLOAT32_BYTES))
+    return pytest.approx(peak_gb(shape, base_filters=filters))
 
 
 def test_memory_is_that_of_the_largest_brain_at_once_where_it_fits():
@@ -57,7 +57,7 @@ def test_memory_is_that_of_a_window_where_a_brain_does_not_fit():
 
 
 def test_a_study_is_keyed_by_what_its_measures_depend_on_and_by_nothing_else(monkeypatch):
-    monkeypatch.setattr("glioseg.lab.objective.training_code", lambda: "the code")
+    monkeypatch.setattr("glioseg.lab.objective.code_fingerprint", lambda module: "the code")
     limits = {"memory_gb": 4.0, "case_s": None}
 
     def fixed(mirror, **tune):

@@ -6,16 +6,20 @@ import subprocess
 import sys
 from pathlib import Path
 from threading import Thread
+from urllib.parse import quote
 
 import pytest
 import sqlalchemy as sa
 import studies
 from optuna.trial import TrialState
 
+from glioseg.cli.helpers import Helper
 from glioseg.lab.addresses import DATABASE_URL, Lab
 from glioseg.lab.postgres import DatabaseError, in_schema
 from glioseg.lab.promotion.known import champion_version
-from tests.postgres import QUICK, postgres, programs
+from glioseg.lab.tracking import connect
+from glioseg.lab.training_run import training_run
+from tests.postgres import PASSWORD, QUICK, postgres, programs
 from tests.servers import free_port
 
 
@@ -47,7 +51,7 @@ def test_two_workers_share_a_study_and_one_goes_on_after_kill_9(watch):
 def test_the_trial_of_a_machine_that_falls_silent_is_repeated_and_counts_once(watch):
     """It only slept: when it wakes up, its trial is not its own any more."""
     sleeper = watch.start(trials=1, objective=studies.until_told, host="far away")
-    watch.wait_for(lambda: any(trial.intermediate_values for trial in watch.trials(TrialState.RUNNING)))
+    watch.wait_for(watch.at_work)
     os.kill(sleeper.pid, signal.SIGSTOP)
     watch.join(watch.start(trials=1, host="here"))
     (watch.lab.root / "go on").touch()
@@ -102,7 +106,55 @@ def test_a_server_that_does_not_answer_is_named_without_its_password():
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("url", ["mysql://me:secret@host/db", "host/db", "postgres://me:secret@host/db"])
+@pytest.mark.parametrize(
+    ("end", "why"),
+    [
+        ("?user=me&password=secret", "refused"),
+        ("?sslpassword=secret", "refused"),
+        ("?password=secret&nonsense=1", 'invalid connection option "nonsense"'),
+    ],
+)
+def test_a_password_among_the_options_is_not_shown(end, why):
+    with pytest.raises(DatabaseError, match=why) as error:
+        Lab(Path("/nowhere"), f"postgresql://127.0.0.1:{free_port()}/db{end}").alone("x").__enter__()
+    assert "password=hidden" in str(error.value)
+    assert "secret" not in str(error.value)
+
+
+def test_what_python_shows_of_a_lab_or_a_helper_holds_no_password():
+    """Dask logs a task that fails with all that it was called with."""
+    url = "postgresql://me:secret@host/db"
+    for shown in (Lab(Path("/x"), url), Helper(print, "host", url)):
+        assert "secret" not in f"{shown} {shown!r}"
+
+
+def test_no_row_and_no_file_of_a_training_holds_the_password(watch):
+    with training_run(
+        connect(watch.lab), state=watch.lab.state("k"), name="unet", params={"a": 1}, cases=[{"train": 1}]
+    ) as log:
+        log.mark({"device": "CPU"})
+    watch.join(watch.start(trials=1))
+    kept = "".join(file.read_text() for file in watch.lab.root.rglob("*") if file.is_file())
+    for url in (watch.lab.tracking_uri, watch.lab.study_url):
+        with sa.create_engine(url).connect() as connection:
+            for table in sa.inspect(connection).get_table_names():
+                kept += str(connection.execute(sa.text(f'SELECT * FROM "{table}"')).fetchall())
+    assert "unet" in kept
+    assert watch.name in kept
+    for secret in (PASSWORD, quote(PASSWORD, safe="")):
+        assert secret not in kept
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://me:secret@host/db",
+        "mysql://host/db?password=secret",
+        "host/db",
+        "postgres://me:secret@host/db",
+        "postgresql://me:secret/db",
+    ],
+)
 def test_another_kind_of_address_is_refused(url):
     with pytest.raises(DatabaseError, match="expected postgresql://user:password@host/database") as error:
         in_schema(url, "optuna")

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from glioseg import builtin
+from glioseg.fingerprint import files_fingerprint
 from glioseg.lab import pretraining
-from glioseg.lab.lineage import sha256_files
 from glioseg.lab.pretraining import publish, train_pieces
 from glioseg.nets.transfer import take_weights
 from glioseg.params.pretraining import load_pretraining
@@ -79,7 +79,7 @@ def test_pieces_are_trained_once_each_from_the_one_before_and_told_in_the_packag
         np.testing.assert_array_equal(ours, theirs.astype(np.float16).astype(np.float32))
     record = json.loads((package / builtin.RECORD).read_text())
     assert (record["steps"], len(record["trained"])) == (4, 2)
-    assert record["trained"][0]["environment"] == sha256_files([pretraining.LOCK])
+    assert record["trained"][0]["environment"] == files_fingerprint([pretraining.LOCK], folder=Path())
     assert record["settled"]["computed_by"] == f"tensorflow {version('tensorflow')}, CPU"
     assert pd.read_csv(package / builtin.HISTORY)["piece"].tolist() == [1, 2]
     assert (package / builtin.CARD).exists()

@@ -147,7 +147,7 @@ def test_a_champion_tested_on_other_cases_is_scored_on_these(shop):
 
     def score(folder):
         asked.append((folder / "model.keras").read_text())
-        assert json.loads((folder / "settings.json").read_text()) == {}
+        assert json.loads((folder / "settings.json").read_text()) == {"shop": shop.folder.name}
         return table(b=0.5)
 
     shop.offer("two", score, b=0.6)

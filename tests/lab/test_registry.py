@@ -1,13 +1,19 @@
+import hashlib
+import shutil
 import sqlite3
+from dataclasses import replace
+from importlib.metadata import version as installed
 from pathlib import Path
 
 import mlflow
 import pytest
 
+from glioseg import fingerprint
 from glioseg.lab.fetch import RegistryError, model_folder, pinned
 from glioseg.lab.logged_model import log_model
-from glioseg.lab.promotion.candidate import marks
+from glioseg.lab.promotion.candidate import CONTENT, FILES, marks
 from glioseg.lab.promotion.known import champion_version, known_version
+from glioseg.lab.proof.kept import LineageError, model_files, open_version
 from glioseg.lab.tracking import experiment_id
 
 
@@ -109,6 +115,13 @@ def test_a_model_folder_is_found_by_its_address(shop):
         model_folder(f"models:/{shop.name}@other")
 
 
+def test_a_version_whose_files_are_gone_is_named(shop):
+    shop.offer("one", a=0.7)
+    shutil.rmtree(model_folder(f"models:/{shop.name}/1").parent)
+    with pytest.raises(RegistryError, match=f"^models:/{shop.name}/1: its files are not there: "):
+        model_folder(f"models:/{shop.name}/1")
+
+
 def test_an_alias_is_told_by_the_number_that_it_names_now(shop):
     shop.offer("one", a=0.7)
     assert pinned(f"models:/{shop.name}@champion") == f"models:/{shop.name}/1"
@@ -124,3 +137,78 @@ def test_a_changed_file_is_another_model(shop, changed):
     before = model.content
     (shop.folder / "models one" / changed).write_text("changed")
     assert model.content != before
+
+
+@pytest.fixture
+def workshop(shop, tmp_path):
+    """A shop whose versions carry a copy of the package, to be edited."""
+    copy = shutil.copytree(
+        shop.package, tmp_path / "copy" / "glioseg", ignore=shutil.ignore_patterns("model", "__pycache__")
+    )
+    return replace(shop, package=copy)
+
+
+@pytest.mark.parametrize("name", ["data/guard.py", "labels.py", "nets/postprocess.py"])
+def test_a_fix_of_the_code_is_another_model(workshop, name):
+    source = workshop.source("one")
+    before = source.content, source.carried
+    with (workshop.package / name).open("a") as file:
+        file.write("# a fix\n")
+    assert before[0] != source.content
+    assert before[1] != source.carried
+
+
+def test_a_fix_of_the_guard_is_a_new_version_that_serves_the_new_code(workshop):
+    assert workshop.offer("one", a=0.7) == "version 1 is the champion: the first champion"
+    guard = workshop.package / "data" / "guard.py"
+    guard.write_text(fixed := guard.read_text() + "# a fix\n")
+    assert workshop.offer("one", a=0.7).startswith("version 2 is the champion")
+    assert workshop.offer("one", a=0.7).startswith("version 2 is this model already")
+    assert workshop.artifact(2, "code/glioseg/data/guard.py").read_text() == fixed
+
+
+def test_another_version_of_a_library_is_another_model_of_the_same_files(shop, monkeypatch):
+    source = shop.source("one")
+    before = source.content, source.carried
+    with monkeypatch.context() as patch:
+        patch.setattr(fingerprint, "version", lambda name: "0" if name == "optuna" else installed(name))
+        assert (source.content, source.carried) == before  # no model needs it to answer
+        patch.setattr(fingerprint, "version", lambda name: "0" if name == "numpy" else installed(name))
+        assert source.content != before[0]
+        assert source.carried == before[1]
+
+
+def version_of(shop):
+    return open_version(shop.client, f"models:/{shop.name}/1")
+
+
+def test_a_version_s_files_are_known_again_with_other_libraries_and_code(workshop, monkeypatch):
+    workshop.offer("one", a=0.7)
+    (workshop.package / "labels.py").write_text("# edited since\n")
+    monkeypatch.setattr(fingerprint, "version", lambda name: "0")
+    assert (model_files(version_of(workshop)) / "model.keras").read_text() == "one"
+
+
+def test_code_of_a_version_that_was_changed_is_found_out(workshop):
+    workshop.offer("one", a=0.7)
+    workshop.artifact(1, "code/glioseg/data/guard.py")
+    carried = model_files(version_of(workshop)).parent / "code" / "glioseg" / "data" / "guard.py"
+    carried.write_text("# something else\n")
+    with pytest.raises(LineageError, match="its files are not those that were registered"):
+        model_files(version_of(workshop))
+
+
+def test_an_older_version_is_still_known_by_what_it_was_registered_with(shop):
+    """It has a hash of its network, its settings and one file of code, by names and in order."""
+    shop.offer("one", a=0.7)
+    client, entry = shop.client, shop.package / "serving" / "model.py"
+    files = {"model.keras": b"one", "model.py": entry.read_bytes(), "settings.json": b"{}"}
+    parts = [(name, hashlib.sha256(content).hexdigest()) for name, content in files.items()]
+    old = hashlib.sha256(repr(parts).encode()).hexdigest()
+    client.delete_model_version_tag(shop.name, "1", FILES)
+    client.set_model_version_tag(shop.name, "1", CONTENT, old)
+    assert (model_files(version_of(shop)) / "model.keras").read_text() == "one"
+    assert shop.offer("one", a=0.7).startswith("version 2 is the champion")  # all of its code counts now
+    (model_files(version_of(shop)) / "settings.json").write_text("changed")
+    with pytest.raises(LineageError, match="its files are not those that were registered"):
+        model_files(version_of(shop))

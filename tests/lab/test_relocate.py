@@ -154,7 +154,7 @@ def test_a_change_that_fails_half_way_changes_nothing(moved):
     change(lab.database, trigger)
     before = values(lab.database)
     result = run()
-    assert (result.exit_code, result.output) == (1, "glioseg relocate: disk is full\n")
+    assert (result.exit_code, result.output) == (1, f"glioseg relocate: {lab.database}: disk is full\n")
     assert values(lab.database) == before
     change(lab.database, "DROP TRIGGER full")
     assert run().exit_code == 0

@@ -21,6 +21,7 @@ from glioseg.lab.proof.kept import OLDER, LineageError, open_version
 from glioseg.lab.proof.reproduction import reasons_to_differ, reproduce
 from glioseg.lab.tracking import EXPERIMENTS, connect, experiment_id
 from tests.projects import ROOT, command, commit, succeed
+from tests.waiting import LATEST_S
 
 LIBRARY = Path("src/glioseg_stand_in/__init__.py")
 EXACTLY = "the metrics agree exactly"
@@ -172,12 +173,11 @@ def test_data_come_from_the_remote_and_where_that_has_none_they_are_named(client
 
 
 STOPPED = """
-import signal, sys
+import sys
 from pathlib import Path
 from glioseg.lab.addresses import Lab
 from glioseg.lab.proof.reproduction import reproduce
 from glioseg.lab.tracking import connect
-signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background are deaf to it
 reproduce(connect(Lab(Path(sys.argv[1]))), sys.argv[2], root=Path(), retrain=False)
 """
 
@@ -185,7 +185,7 @@ reproduce(connect(Lab(Path(sys.argv[1]))), sys.argv[2], root=Path(), retrain=Fal
 def test_ctrl_c_leaves_nothing(client, project, common_root):
     process = subprocess.Popen(
         [sys.executable, "-c", STOPPED, common_root, offer(client, "stopped")],
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "STAND_STILL_S": "600"},
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "STAND_STILL_S": str(2 * LATEST_S)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -194,12 +194,11 @@ def test_ctrl_c_leaves_nothing(client, project, common_root):
     assert "reproduce: evaluate\n" in iter(process.stdout.readline, "")
     assert list((project / PLACE).glob("*"))
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all that run there
-    process.communicate(timeout=60)
+    process.communicate(timeout=LATEST_S)
     assert process.returncode != 0
     nothing_left(project)
 
 
-@pytest.mark.timeout(600)
 def test_the_model_that_dvc_repro_just_registered_is_whole_and_agrees_exactly(reproduced):
     chain = command(reproduced, "glioseg", "lineage", "models:/glioseg/1", "--json")
     assert chain.returncode == 0, chain.stdout + chain.stderr

@@ -1,5 +1,6 @@
 import json
 import math
+import os
 import sqlite3
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from optuna.trial import TrialState
 from glioseg.lab.search import (
     SearchError,
     clip,
+    kept_studies,
     search,
     study_name,
     study_page,
@@ -20,6 +22,7 @@ from glioseg.lab.search import (
 from glioseg.params.study import Choices, Range
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+ASKED = {"tune": studies.TUNE, "first": studies.FIRST, "observer": studies.Silent()}
 
 
 def test_the_default_comes_first_clipped_into_the_space(run):
@@ -151,15 +154,17 @@ def test_a_database_that_fails_is_told_in_its_own_words(lab):
             database.execute("DROP TABLE trial_intermediate_values")
         return studies.train(values, report)
 
-    asked = {"tune": studies.TUNE, "first": studies.FIRST, "observer": studies.Silent()}
     with pytest.raises(SearchError, match="a study: the database failed: no such table") as error:
-        search(lab=lab, name="a study", objective=lose_a_table, **asked)
+        search(lab=lab, name="a study", objective=lose_a_table, **ASKED)
     assert "\n" not in str(error.value)
 
 
 def test_kill_9_in_a_trial_loses_none_and_runs_it_again(common_lab):
     victim = subprocess.run(
-        [sys.executable, studies.__file__, str(common_lab.root)], capture_output=True, text=True
+        [sys.executable, studies.__file__, str(common_lab.root)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
     )
     assert victim.returncode == -9, victim.stderr
     with studies.Watch.on(common_lab, studies.NAME) as watch:
@@ -174,3 +179,13 @@ def test_kill_9_in_a_trial_loses_none_and_runs_it_again(common_lab):
     assert parent.data.metrics["best_val_dice"] == study.best_value
     assert runs.keys() == {0, 1, 2, 3, 4, 5}
     assert runs[2].info.run_name == "trial 2 (interrupted)"
+
+
+def test_a_damaged_database_is_told_in_its_own_words(lab):
+    lab.folder.mkdir(parents=True, exist_ok=True)
+    for database in lab.database_files:
+        database.write_bytes(b"no database" * 1000)
+    with pytest.raises(SearchError, match=r"^studies: the database failed: file is not a database$"):
+        kept_studies(lab)
+    with pytest.raises(SearchError, match=r"^a study: the database failed: file is not a database$"):
+        search(lab=lab, name="a study", objective=studies.train, **ASKED)

@@ -1,5 +1,6 @@
 import json
 import multiprocessing
+import os
 import shutil
 import sqlite3
 import time
@@ -51,6 +52,13 @@ def test_a_database_of_another_mlflow_is_said_in_one_line(common_lab, tmp_path):
     ) as e:
         connect(copy)
     assert "\n" not in str(e.value)
+
+
+def test_a_damaged_database_is_said_in_one_line(lab):
+    lab.folder.mkdir(parents=True, exist_ok=True)
+    lab.database.write_bytes(b"no database" * 1000)
+    with pytest.raises(SchemaError, match=r"^.*mlflow\.db: not MLflow's database: file is not a database$"):
+        connect(lab)
 
 
 def test_artifacts_lie_in_the_lab_and_not_where_the_stage_runs(common_lab, tmp_path):
@@ -147,6 +155,19 @@ def test_the_state_of_a_run_that_the_database_does_not_have_starts_another(commo
     (state / "run.json").write_text(json.dumps({"run_id": "0" * 32}))
     log = train(common_lab, [1], key="c")
     assert [m.step for m in log.client.get_metric_history(log.run_id, "loss")] == [1]
+
+
+def test_stopped_while_it_forgets_its_state_a_training_leaves_no_half_of_it(common_lab, report, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    log = train(common_lab, [0], key="d")
+    (log.state / "state.npz").write_bytes(b"weights")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", stop)
+        with pytest.raises(KeyboardInterrupt):
+            log.finish({}, report[0].parent)
+    assert not log.state.exists()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from study_command import TRIALS
 
 from tests.clusters import SETTINGS, running, scheduler, two_workers
 from tests.projects import ROOT
+from tests.waiting import LATEST_S
 
 HERE = ROOT / "tests" / "lab"
 COMMAND = [sys.executable, str(HERE / "study_command.py"), "tune-worker", "--cluster"]
@@ -38,7 +39,7 @@ def cluster(watch, tmp_path):
 
 
 def until_both_are_at_it(watch, client, log):
-    watch.wait_for(lambda: client.poll() is not None or len(watch.trials(TrialState.RUNNING)) == 2)
+    watch.wait_for(lambda: client.poll() is not None or len(watch.at_work()) == 2)
     assert client.poll() is None, log.read_text()
 
 
@@ -49,7 +50,7 @@ def test_a_killed_worker_s_trial_is_taken_over_and_the_study_ends(watch, cluster
         os.kill(workers[0].pid, signal.SIGKILL)  # the process beside it notices, and stops
         watch.wait_for(lambda: watch.trials(TrialState.FAIL))
         (tmp_path / "go on").touch()
-        assert client.wait(studies.TOO_LONG_S) == 0, log.read_text()
+        assert client.wait(LATEST_S) == 0, log.read_text()
     assert log.read_text().splitlines()[-1] == "tune-worker: the study is finished, workers: 2"
     study = watch.check(asked=TRIALS)
     assert [trial.state for trial in study.trials].count(TrialState.FAIL) == 1
@@ -60,7 +61,7 @@ def test_stopped_it_stops_its_workers(watch, cluster, tmp_path):
     with running([*COMMAND, address], log := tmp_path / "client.log", {}) as client:
         until_both_are_at_it(watch, client, log)
         client.send_signal(signal.SIGINT)
-        assert client.wait(studies.TOO_LONG_S) == 130
+        assert client.wait(LATEST_S) == 130
         watch.wait_for(lambda: len(watch.trials(TrialState.FAIL)) == 2)
     last = "glioseg tune-worker: stopped; another worker, or this one started again, goes on"
     assert log.read_text().splitlines()[-1] == last

@@ -110,6 +110,11 @@ def test_the_command_says_what_is_wrong(shop):
     assert command(shop, "--to", "0").exit_code == 2
 
 
+def test_the_help_says_which_servers_follow_by_themselves():
+    said = " ".join(CliRunner().invoke(app, ["rollback", "--help"]).stdout.replace("│", " ").split())
+    assert "glioseg serve` follows by itself; only MLflow's own server must be started again" in said
+
+
 def test_it_waits_for_a_version_that_is_being_registered(shelf):
     write_params(shelf)
     with alone(shelf.lab.lock("registry")):

@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 
 from glioseg.lab.search.study import FINISHED
 from glioseg.lab.tracking import connect
+from tests.waiting import LATEST_S
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_kill_9_at_random_moments_loses_no_finished_trial(watch):
 
 def test_a_worker_waits_for_another_s_trial_and_runs_it_again_if_that_one_dies(watch):
     first = watch.start(trials=1, objective=studies.for_ever)
-    watch.wait_for(lambda: any(trial.intermediate_values for trial in watch.trials(TrialState.RUNNING)))
+    watch.wait_for(watch.at_work)
     second = watch.start(trials=1)
     watch.wait_for(lambda: "waiting" in watch.said(second))
     first.kill()
@@ -74,7 +75,7 @@ def test_a_retry_that_dies_too_is_given_up_after_three(watch):
     """What kills its process each time must not keep a study from its end."""
     for _ in range(4):
         worker = watch.start(trials=2, objective=studies.die_with_the_default)
-        worker.join(studies.TOO_LONG_S)
+        worker.join(LATEST_S)
         assert worker.exitcode == -9
     lost = watch.trials(TrialState.FAIL, TrialState.RUNNING)
     assert [trial.params for trial in lost] == [lost[0].params] * 4

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from glioseg.nets import checkpoint, devices
+from glioseg.settings_file import ParamsError
 
 ROOT = Path(__file__).parents[2]
 
@@ -136,7 +137,7 @@ def test_fewer_devices_than_are_asked_for_are_an_error(
 ) -> None:
     monkeypatch.setattr(devices, "replicas", lambda: ["GPU"] * found)
     expected = rf"^train\.devices: expected 4 GPUs that can train together, got {found}$"
-    with pytest.raises(ValueError, match=expected):
+    with pytest.raises(ParamsError, match=expected):
         devices.spread(tiny_train(batch_size=4, devices=4))
 
 

@@ -1,16 +1,27 @@
-from dataclasses import replace
+import zipfile
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
 
 from glioseg.data.answers import NUMBERS
 from glioseg.data.layouts import MODALITIES
+from glioseg.data.terms import Contract
 from glioseg.data.volumes import Grid, Volume
+from glioseg.errors import GliosegError
 from glioseg.geometry import downsample
 from glioseg.nets.confidence import Confidence
-from glioseg.nets.inference import Segmenter, load_ensemble, load_model, save_model, upsample
+from glioseg.nets.inference import (
+    Segmenter,
+    ensemble_settings,
+    load_ensemble,
+    load_model,
+    save_model,
+    upsample,
+)
 from glioseg.nets.likeness import FEATURES, Likeness
-from glioseg.nets.settings import ModelError
+from glioseg.nets.settings import ModelError, VolumeIntervals
+from glioseg.nets.transfer import take_weights
 from tests.models import Formula, make_settings
 
 
@@ -69,7 +80,9 @@ def test_volumes_are_those_of_the_labels_on_the_scan_s_own_grid():
     answer = segmenter(bright_is_tumour).answer(images)
     # 8 voxels of 2 mm³.
     for volume in answer.volumes.values():
-        assert (volume.ml, volume.low_ml, volume.high_ml) == pytest.approx((0.016, 0.016, 0.016))
+        assert astuple(volume) == (pytest.approx(0.016), None, None, None)
+    assert answer.interval_level is None
+    assert (answer.numbers["wt_low_ml"], answer.numbers["interval_level"]) == (None, None)
 
 
 def test_probabilities_are_calibrated_and_lie_on_the_scan_s_own_grid():
@@ -94,11 +107,13 @@ def test_numbers_are_a_row_of_a_table():
 
 def test_the_interval_is_that_of_calibrated_probabilities():
     _, images = bright_block(np.eye(4))
-    settings = make_settings(temperature=(2.0, 1.0, 1.0), volume_reach=(1.0, 1.0, 1.0))
+    intervals = VolumeIntervals((1.0, 1.0, 1.0), level=0.8, cases=4)
+    settings = make_settings(temperature=(2.0, 1.0, 1.0), volume_intervals=intervals)
     answer = segmenter(constant(0.95, 0.95, 0.0), settings).answer(images)
     # All 180 voxels, 0.18 ml. WT: ln 19 / 2 gives 0.81, so none is sure, and the doubt is ln 1.18.
     wt, tc = answer.volumes["WT"], answer.volumes["TC"]
     assert (wt.ml, wt.low_ml, wt.high_ml) == pytest.approx((0.18, 0.0, 0.18), abs=1e-6)
+    assert (wt.level, answer.interval_level, answer.numbers["interval_level"]) == (0.8, 0.8, 0.8)
     # TC stays sure everywhere: the least doubt, 0.1. More than the brain it cannot be.
     assert (tc.ml, tc.low_ml, tc.high_ml) == pytest.approx((0.18, 1.18 * np.exp(-0.1) - 1, 0.18))
 
@@ -136,7 +151,7 @@ def test_any_modality_may_be_missing_and_it_says_which():
     assert answer.missing == ("t1ce", "flair")
     assert seen == [[True, False, True, False]]
     np.testing.assert_array_equal(answer.labels, np.where(scan == 100, 3, 0))
-    with pytest.raises(ValueError, match="no modality: expected at least one of t1, t1ce, t2, flair"):
+    with pytest.raises(GliosegError, match="no modality: expected at least one of t1, t1ce, t2, flair"):
         segmenter(look).answer({})
 
 
@@ -207,7 +222,7 @@ def test_a_model_folder_holds_all_members(networks, tmp_path):
 
 def test_folders_make_an_ensemble(networks, tmp_path):
     first = make_settings(window_shape=(20, 20, 20), multiple=4, min_et_ml=0.5, modality_dropout=0.2)
-    second = make_settings(multiple=8, base_filters=16, value_bytes=2, min_et_ml=0.1, margin_vox=3)
+    second = make_settings(multiple=8, base_filters=16, min_et_ml=0.1, margin_vox=3)
     for name, settings in {"one": first, "two": second}.items():
         (tmp_path / name).mkdir()
         save_model(tmp_path / name, [networks[name == "two"]], settings)
@@ -216,7 +231,20 @@ def test_folders_make_an_ensemble(networks, tmp_path):
     # What suits both: 24 is the next multiple of 8, and memory is reckoned for 16 filters in float32.
     needs = {"window_shape": (24, 24, 24), "multiple": 8, "base_filters": 16, "modality_dropout": 0.0}
     assert loaded.settings == replace(first, **needs)
+    (tmp_path / "one" / "contract.yaml").write_text("affine: {tolerance: 0.01}\n")
+    assert load_ensemble([tmp_path / "one", tmp_path / "two"]).contract.affine.tolerance == 0.01
+    assert load_model(tmp_path / "one").contract.affine.tolerance == 0.01
+    assert load_model(tmp_path / "two").contract == Contract()
     assert load_ensemble([tmp_path / "one"]).settings == first
+
+
+def test_an_ensemble_of_folders_has_no_intervals_since_nobody_calibrated_it(tmp_path):
+    calibrated = make_settings(volume_intervals=VolumeIntervals((1.0, 1.0, 1.0), level=0.9, cases=19))
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        calibrated.save(tmp_path / name)
+    assert ensemble_settings([tmp_path / "one"]).volume_intervals == calibrated.volume_intervals
+    assert ensemble_settings([tmp_path / "one", tmp_path / "two"]).volume_intervals is None
 
 
 @pytest.mark.parametrize(("name", "value"), [("spacing_mm", 2), ("target", "labels")])
@@ -243,3 +271,20 @@ def test_members_are_read_in_the_order_of_their_numbers(networks, tmp_path):
     assert [mean_probability(Segmenter((model,), make_settings())) for model in loaded] == pytest.approx(
         [0.5] * 10 + [0.75]
     )
+
+
+@pytest.mark.parametrize("lacks", ["config.json", "model.weights.h5", "a right checksum"])
+def test_a_network_that_lacks_a_part_is_named(networks, tmp_path, lacks):
+    save_model(tmp_path, networks[:1], make_settings())
+    file = tmp_path / "model.keras"
+    with zipfile.ZipFile(file) as whole:
+        parts = {name: whole.read(name) for name in whole.namelist() if name != lacks}
+    with zipfile.ZipFile(file, "w") as cut:
+        for name, content in parts.items():
+            cut.writestr(name, content)
+    if lacks == "a right checksum":
+        weights = parts["model.weights.h5"]
+        file.write_bytes(file.read_bytes().replace(weights, weights[:-1] + bytes([weights[-1] ^ 255])))
+    for load in (lambda: load_model(tmp_path), lambda: take_weights(networks[0], file)):
+        with pytest.raises(ModelError, match=r"model\.keras: not a Keras model: "):
+            load()

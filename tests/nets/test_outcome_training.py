@@ -9,6 +9,7 @@ import pytest
 from glioseg.data.store import StoredCase
 from glioseg.nets.training import fit
 from glioseg.params.sections import Network, Train
+from glioseg.settings_file import ParamsError
 
 MakeNetwork = Callable[..., Network]
 MakeTrain = Callable[..., Train]
@@ -63,7 +64,7 @@ def test_an_outcome_that_no_training_case_has_is_refused(
     toys: list[StoredCase], tiny_network: MakeNetwork, tiny_train: MakeTrain, tmp_path: Path
 ) -> None:
     unknown = [StoredCase(toy.folder) for toy in toys]
-    with pytest.raises(ValueError, match=r"train\.outputs: grade needs training cases"):
+    with pytest.raises(ParamsError, match=r"train\.outputs: grade needs training cases"):
         fit(
             network=tiny_network(),
             train=tiny_train(outputs=["segmentation", "grade"]),

@@ -8,8 +8,8 @@ from glioseg.nets.passes import examine
 from tests.models import Formula, make_settings
 
 IMAGE = np.random.default_rng(0).normal(size=(13, 11, 9, 4)).astype(np.float32)
-ENOUGH_FOR_A_WINDOW = peak_gb((8, 8, 8), base_filters=2, bytes_per_value=4)
-ENOUGH_FOR_ALL = peak_gb((14, 12, 10), base_filters=2, bytes_per_value=4)
+ENOUGH_FOR_A_WINDOW = peak_gb((8, 8, 8), base_filters=2)
+ENOUGH_FOR_ALL = peak_gb((14, 12, 10), base_filters=2)
 
 
 def squash(batch):

@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from glioseg.nets.settings import ModelError, Settings
+from glioseg import builtin
+from glioseg.nets.settings import ModelError, Settings, VolumeIntervals
 from glioseg.params.sections import Crop, Inference
 from tests.models import TRUSTING, make_settings
 from tests.toys import make_network, make_train
@@ -13,17 +14,15 @@ INFERENCE = Inference(
 )
 
 
-@pytest.mark.parametrize(("precision", "value_bytes"), [("float32", 4), ("bfloat16", 2)])
-def test_settings_of_a_network_that_no_case_has_judged(precision, value_bytes):
+def test_settings_of_a_network_that_no_case_has_judged():
     network = make_network(spacing_mm=2, depth=4, base_filters=6, target="labels")
-    train = make_train(patch_shape=(8, 16, 8), modality_dropout=0.3, precision=precision)
+    train = make_train(patch_shape=(8, 16, 8), modality_dropout=0.3)
     assert Settings.untuned(network, train, CROP, INFERENCE) == Settings(
         spacing_mm=2,
         multiple=8,
         margin_vox=3,
         target="labels",
         base_filters=6,
-        value_bytes=value_bytes,
         modality_dropout=0.3,
         window_shape=(8, 16, 8),
         overlap=0.25,
@@ -35,7 +34,7 @@ def test_settings_of_a_network_that_no_case_has_judged(precision, value_bytes):
 def test_a_round_trip(tmp_path):
     settings = make_settings(
         temperature=(1.5, 1.0, 0.5),
-        volume_reach=(0.1, 0.2, 0.3),
+        volume_intervals=VolumeIntervals((0.1, 0.2, 0.3), level=0.875, cases=7),
         calibration_error_before=(0.1, 0.1, 0.1),
         calibration_error_after=(0.01, 0.02, 0.03),
         confidence=TRUSTING,
@@ -61,6 +60,20 @@ def test_settings_from_before_confidence_and_with_a_broken_one(tmp_path):
     del record["confidence"]
     file.write_text(json.dumps(record))
     assert Settings.load(tmp_path) == make_settings()
+
+
+def test_intervals_of_which_no_level_is_known_are_left_out(tmp_path):
+    """Earlier versions kept how far intervals reach, and not how many cases that came from."""
+    make_settings().save(tmp_path)
+    file = tmp_path / "settings.json"
+    record = json.loads(file.read_text())
+    del record["volume_intervals"]
+    file.write_text(json.dumps(record | {"volume_reach": [0.5, 0.7, 0.6]}))
+    assert Settings.load(tmp_path) == make_settings()
+    assert Settings.load(builtin.FOLDER).volume_intervals is None
+    file.write_text(json.dumps(record | {"volume_intervals": {"half_width": [0.5, 0.7]}}))
+    with pytest.raises(ModelError, match=r"settings.json: not a model's settings: volume_intervals: "):
+        Settings.load(tmp_path)
 
 
 def test_what_a_person_reads_of_them_leaves_out_many_numbers():

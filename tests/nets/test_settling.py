@@ -3,10 +3,12 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from glioseg.data.coarse import coarse_image, coarse_labels
+from glioseg.data.crop import crop_images, crop_labels
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import Grid, Volume
 from glioseg.nets.beliefs import Belief
-from glioseg.nets.inference import load_model, save_model
+from glioseg.nets.inference import Segmenter, load_model, save_model
 from glioseg.nets.settling import _one_pass_will_do, settle
 from glioseg.nets.spoiling import MOST_CASES, learn_confidence
 from glioseg.params.sections import Inference
@@ -92,21 +94,77 @@ def test_temperatures_and_errors_are_those_of_all_members_cases():
     assert chosen.temperature[2] > 1
 
 
-def test_the_reach_holds_the_truth_of_every_case():
-    """In one case of four, 100 voxels are whole tumour to which the answer gives 0.3."""
+def settled(cases, settings=None, inference=INFERENCE):
+    return settle([(ANSWER, cases)], settings or make_settings(), inference=inference, learned=[])
+
+
+def test_of_few_cases_the_interval_holds_all_and_says_how_much_that_promises():
+    """In one case of seven, 100 voxels are whole tumour to which the answer gives 0.3."""
     regions = np.full((*SHAPE, 3), 0.02)
     regions[:5], regions[5, :, :, 0] = 0.98, 0.3
     half, more = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.uint8)
     half[:5], more[:5], more[5] = 3, 3, 2
-    cases = [Case(regions, label) for label in (more, half, half, half)]
-    chosen = settle([(ANSWER, cases)], make_settings(), inference=INFERENCE, learned=[])
-    # A voxel is 0.001 ml: 0.5 ml are found, 0.6 ml are there. Calibrated, 0.3 stays above 0.1.
-    t = chosen.temperature[0]
-    assert 1 / (1 + (0.7 / 0.3) ** (1 / t)) > 0.1
-    doubt = max(np.log(1.6 / 1.5), 0.1)
-    assert chosen.volume_reach[0] == pytest.approx(np.log(1.6 / 1.5) / doubt)
+    cases = [Case(regions, label) for label in (more, *[half] * 6)]
+    found = settled(cases).volume_intervals
+    # A voxel is 0.001 ml: 0.5 ml are found, 0.6 ml are there. 0.98 and 0.3 are sure and possible, so that
+    # the doubt is below the least one, whatever temperature the other cases choose.
+    assert found.half_width[0] == pytest.approx(np.log(1.6 / 1.5) / 0.1)
     # TC and ET are right to the voxel.
-    assert chosen.volume_reach[1:] == (0.0, 0.0)
+    assert found.half_width[1:] == (0.0, 0.0)
+    assert (found.level, found.cases) == (7 / 8, 7)
+
+
+def test_fewer_than_four_cases_give_no_interval():
+    assert settled([GOOD] * 3).volume_intervals is None
+    assert settled([GOOD] * 4).volume_intervals.level == 0.8
+
+
+def test_a_case_is_scored_with_what_the_others_choose():
+    """One case has 0.3 ml of enhancing tumour; in three others 0.1 ml of core is taken for it."""
+    sizes = INFERENCE.model_copy(update={"threshold": (0.5,), "min_et_ml": (0.0, 0.2, 0.4)})
+    true = case(truth={3: np.s_[1:4]}, answer={3: np.s_[1:4]})
+    false = case(truth={1: np.s_[1:2]}, answer={3: np.s_[1:2]})
+    chosen = settled([true, false, false, false], inference=sizes)
+    # 0.2 ml is right for all. The three others alone take the larger of two sizes that do as well, 0.4 ml,
+    # by which the 0.3 ml are none; the answer is sure, so the doubt is the least one.
+    assert chosen.min_et_ml == 0.2
+    assert chosen.volume_intervals.half_width == (0.0, 0.0, pytest.approx(np.log(1.3) / 0.1))
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """A scan, and the cropped case that the store makes of it."""
+
+    images: dict
+    image: np.ndarray
+    label: np.ndarray
+
+    def open(self, spacing_mm):
+        return coarse_image(self.image, spacing_mm), coarse_labels(self.label, spacing_mm)
+
+
+def plate():
+    """A brain of 22 mm with a bright plate of 3 mm, enhancing tumour that no grid of 2 mm can hold."""
+    scan, truth = np.zeros((24, 24, 24), np.int16), np.zeros((24, 24, 24), np.uint8)
+    scan[1:23, 1:23, 1:23] = 10
+    scan[6:9, 5:19, 5:19], truth[6:9, 5:19, 5:19] = 100, 3
+    images = {name: Volume(scan, Grid(scan.shape, np.diag([-1.0, -1, 1, 1]))) for name in MODALITIES}
+    image, placement = crop_images(images, margin_vox=0)
+    return Scanned(images, image, crop_labels(truth, placement))
+
+
+def test_intervals_are_fitted_where_they_are_applied():
+    """Four cases that are the same: the interval of the case's own answer just reaches to its truth."""
+    network = Formula(lambda batch: np.where(batch[..., :3] > 1, 0.97, 0.03))
+    untuned = make_settings(spacing_mm=2, margin_vox=0)
+    inference = INFERENCE.model_copy(update={"threshold": (0.5,)})
+    chosen = settle([(network, [plate()] * 4)], untuned, inference=inference, learned=[])
+    answer = Segmenter((network,), chosen).answer(plate().images)
+    true_ml = 3 * 14 * 14 / 1000
+    for volume in answer.volumes.values():
+        assert volume.ml != pytest.approx(true_ml, rel=0.05)
+        end = volume.low_ml if volume.ml > true_ml else volume.high_ml
+        assert end == pytest.approx(true_ml, rel=2e-3)
 
 
 def test_confidence_is_learned_from_sound_and_spoilt_scans(toys):
@@ -188,5 +246,5 @@ def test_a_trained_network_with_all_its_outputs_settles_is_saved_and_answers(toy
     assert not answer.labels[scan == 0].any()
     assert 0 < answer.grade_lgg < 1
     assert np.isfinite(answer.survival_days)
-    for volume in answer.volumes.values():
-        assert volume.low_ml <= volume.ml <= volume.high_ml
+    assert settled.volume_intervals is None  # of three cases
+    assert [volume.level for volume in answer.volumes.values()] == [None] * 3

@@ -5,6 +5,7 @@ import pytest
 
 from glioseg.data.store import StoredCase
 from glioseg.nets.targets import channels_from_labels, outcomes, require_outcomes, targets
+from glioseg.settings_file import ParamsError
 
 LABELS = np.array([[0, 1, 2, 3]], np.uint8)
 
@@ -35,5 +36,5 @@ def test_every_scale_is_given_the_full_grid(tmp_path):
 def test_an_outcome_that_no_case_has_is_refused(tmp_path):
     cases = [case(tmp_path, "HGG"), case(tmp_path)]
     require_outcomes(cases, ["segmentation", "grade"])
-    with pytest.raises(ValueError, match=r"train\.outputs: survival needs training cases .* none among 2"):
+    with pytest.raises(ParamsError, match=r"train\.outputs: survival needs training cases .* none among 2"):
         require_outcomes(cases, ["segmentation", "survival"])

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from glioseg.data.store import StoredCase
+from glioseg.errors import GliosegError
 from glioseg.nets.training import Fitted, Plan, fingerprint, fit
 from glioseg.params.sections import Network, Train
 from tests.toys import write_toy
@@ -167,7 +168,7 @@ def test_a_patch_that_cannot_be_halved_is_refused_before_training(
 def test_training_without_cases_is_refused(
     toys: list[StoredCase], tiny_network: MakeNetwork, tiny_train: MakeTrain, tmp_path: Path
 ) -> None:
-    with pytest.raises(ValueError, match="got 3 and 0"):
+    with pytest.raises(GliosegError, match="got 3 and 0"):
         run(tiny_network(), tiny_train(), toys[:3], tmp_path)
 
 

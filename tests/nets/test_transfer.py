@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from glioseg.nets import transfer
+from glioseg.nets.settings import ModelError
 from glioseg.nets.transfer import take_weights
 from glioseg.nets.unet import build_unet
 
@@ -53,12 +54,12 @@ def test_the_same_network_is_taken_whole(stored: tuple[keras.Model, Path]) -> No
 def test_nothing_that_fits_is_an_error(stored: tuple[keras.Model, Path]) -> None:
     x = keras.Input((9,))
     stranger = keras.Model(x, keras.layers.Dense(1, name="stranger")(x))
-    with pytest.raises(ValueError, match=r"model\.keras: expected a layer that fits, got none"):
+    with pytest.raises(ModelError, match=r"model\.keras: expected a layer that fits, got none"):
         take_weights(stranger, stored[1])
 
 
 def test_a_file_that_is_no_network_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"train\.init_from: .*nowhere\.keras: not a Keras model"):
+    with pytest.raises(ModelError, match=r"train\.init_from: .*nowhere\.keras: not a Keras model"):
         take_weights(network(5), tmp_path / "nowhere.keras")
 
 

@@ -12,11 +12,12 @@ import yaml
 
 import evaluate
 from glioseg.data.answers import Answer, BrainProbabilities, RegionVolume
-from glioseg.data.cases import Case, write_cohort
+from glioseg.data.cases import Case, CohortError, write_cohort
 from glioseg.data.crop import Placement
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import Grid, Volume, read_volume, write_volume
 from glioseg.geometry import Box
+from glioseg.lab.lineage import metric_code
 from glioseg.labels import REGIONS, Scheme, regions_from_labels
 from glioseg.nets.kept import KeptModel
 from tests.clusters import scheduler, two_workers
@@ -31,7 +32,7 @@ RUN = {"run_id": "run-1", "model_id": "model-1"}
 FILES = {"metrics.json", "per_case.csv", "report.html", "scores.json"}
 SPLITS = {"train": ["for training"], "test": ["fits", "missed"]}
 KNOWN_DAYS = {"fits": 200.0, "missed": 500.0, "for training": 350.0}
-OUTS = FILES | {"pictures", "predictions", "resources.json"}
+OUTS = FILES | {"evaluation.json", "pictures", "predictions", "resources.json"}
 
 
 def labels(radius_vox):
@@ -77,7 +78,7 @@ def use(monkeypatch, answer):
 def answer(images, **outcomes):
     """Finds the tumour where the images are dark, and gives every region a volume of up to 1 ml."""
     found = labels(6) * np.uint8(next(iter(images.values())).data.min() == 80)
-    volumes = {region: RegionVolume(0.5, 0.0, 1.0) for region in REGIONS}
+    volumes = {region: RegionVolume(0.5, 0.0, 1.0, 0.875) for region in REGIONS}
     sure = regions_from_labels(found).reshape(-1, 3).astype(np.float32)
     said = BrainProbabilities(sure, np.ones(SHAPE, bool), Placement(GRID, Box((0, 0, 0), SHAPE)))
     return Answer(found, np.zeros(SHAPE, np.float32), volumes, said, **outcomes)
@@ -112,6 +113,8 @@ def test_everything_is_left_where_the_next_stage_looks_for_it(project, capsys):
     # The case that is missed lacks its whole tumour, with certainty; the other one is right.
     missed = np.count_nonzero(labels(6)) / labels(6).size
     assert metrics["calibration_error"]["WT"]["mean"] == pytest.approx(missed / 2)
+    code = json.loads(Path("reports/evaluation.json").read_text())
+    assert code == {"metric_code_sha256": metric_code()}
     resources = json.loads(Path("reports/resources.json").read_text())
     assert resources.keys() == {"case_s", "memory_gb"}
     assert 0 < resources["case_s"] < 60
@@ -130,7 +133,9 @@ def test_everything_is_left_where_the_next_stage_looks_for_it(project, capsys):
     kept = read_volume(Path("reports/predictions/fits.nii.gz"))
     assert set(np.unique(kept.data)) == {0, 1, 2, 4}
     assert "0.01" in Path("reports/report.html").read_text()
+    assert metrics["volume_interval_level"] == 0.875
     printed = capsys.readouterr().out
+    assert "true volume in its 88 % interval: WT 2 of 2, TC 2 of 2, ET 2 of 2" in printed
     assert "0.500" in printed
     assert "reports/report.html" in printed
 
@@ -229,7 +234,7 @@ def contents():
 @pytest.mark.parametrize("part", ["train", "test"])
 def test_a_case_that_is_gone_is_named(project, part):
     Path("data/splits.json").write_text(json.dumps(SPLITS | {part: ["fits", "gone"]}))
-    with pytest.raises(ValueError, match=r"cohort\.csv: expected 2 cases, missing gone"):
+    with pytest.raises(CohortError, match=r"cohort\.csv: expected 2 cases, missing gone"):
         evaluate.main()
     assert outs() == set()
 

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -68,6 +69,28 @@ def test_data_lie_on_the_disk_once_and_the_user_s_own_stay_as_they_were(project:
         assert not cached.st_mode & 0o222
     for file in (project / "scans").rglob("*.nii.gz"):
         assert (file.stat().st_nlink, file.stat().st_mode & 0o600) == (1, 0o600)
+
+
+def test_another_table_of_patients_reruns_what_reads_it_and_copies_nothing(project: Path) -> None:
+    cases = sorted(path.name for path in (project / "scans").iterdir())
+    table = project / "patients.csv"
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["data"]["patients"] = "patients.csv"
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    stages = ("inventory", "acquire", "validate_raw", "crop", "validate_cropped")
+    for patients in (["Ann", *cases[1:]], ["Ann", "Ann", *cases[2:]]):
+        rows = [f"{case},{patient}" for case, patient in zip(cases, patients, strict=True)]
+        table.write_text("\n".join(["case,patient", *rows]))
+        assert repro(project) == [f"Running stage '{stage}':" for stage in stages]
+        manifest = pd.read_csv(project / "data/cropped/manifest.csv")
+        assert manifest["patient"].tolist() == patients
+    assert repro(project) == ["Running stage 'inventory':"]
+
+
+def test_another_tolerance_of_affines_crops_anew(project: Path) -> None:
+    contract = yaml.safe_load((project / "contract.yaml").read_text())
+    (project / "contract.yaml").write_text(yaml.safe_dump(contract | {"affine": {"tolerance": 0.01}}))
+    assert repro(project)[0] == f"crop: {CASES}/{CASES}"
 
 
 def test_a_folder_that_is_not_on_this_machine_changes_nothing(project: Path) -> None:

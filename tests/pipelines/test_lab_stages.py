@@ -12,6 +12,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+import initial_weights
 import register
 import settle
 import train
@@ -25,9 +26,12 @@ from glioseg.data.volumes import Grid, Volume, write_volume
 from glioseg.eval.resources import Cost
 from glioseg.geometry import Box
 from glioseg.lab.addresses import Lab
+from glioseg.lab.fetch import RegistryError
+from glioseg.lab.lineage import metric_code
 from glioseg.lab.tracking import connect, experiment_id
 from glioseg.labels import REGIONS, Scheme
 from glioseg.nets.settings import Settings
+from glioseg.settings_file import ParamsError
 
 ROOT = Path(__file__).parents[2]
 SHAPE = (12, 14, 10)
@@ -171,7 +175,7 @@ def test_a_stopped_training_goes_on_in_its_own_run(project, monkeypatch):
 def test_devices_that_are_not_there_are_missed_before_a_run_is_opened(project):
     set_params(train={"devices": 2, "batch_size": 2})
     for stage in (tune, train):
-        with pytest.raises(ValueError, match=r"train\.devices: expected 2 GPUs .* got 0"):
+        with pytest.raises(ParamsError, match=r"train\.devices: expected 2 GPUs .* got 0"):
             stage.main()
     client = connect(Lab.here())
     assert not client.search_runs([experiment_id(client, name) for name in ("tune", "train")])
@@ -195,6 +199,19 @@ def test_settling_logs_a_model_that_belongs_to_the_training(project):
     assert settings.min_component_ml in choices["min_component_ml"]
     trained, settled = Path("models/trained/model.keras"), Path("models/settled/model.keras")
     assert trained.read_bytes() == settled.read_bytes()
+
+
+@pytest.mark.parametrize(("spacings_mm", "raw"), [([1, 2], None), ([2], Path("data/raw"))])
+def test_cases_that_the_store_lacks_at_1_mm_are_cropped_from_their_raw_scans(
+    project, monkeypatch, spacings_mm, raw
+):
+    set_params(crop={"spacings_mm": spacings_mm}, network={"spacing_mm": 2})
+    asked = []
+    monkeypatch.setattr(settle, "open_cases", lambda store, names, raw: asked.append((*names, raw)))
+    monkeypatch.setattr(settle, "load_networks", lambda folder: sys.exit("far enough"))
+    with pytest.raises(SystemExit, match="far enough"):
+        settle.main()
+    assert asked == [("c", raw), ("a", "b", None)]
 
 
 def test_settling_again_logs_another_model_of_the_same_run(project):
@@ -250,11 +267,13 @@ def test_training_starts_from_a_registered_model(project, capsys):
     capsys.readouterr()
     shutil.rmtree("models")
     set_params(train={"init_from": "models:/glioseg@champion", "learning_rate": 1e-12, "epochs": 1})
+    initial_weights.main()
     train.main()
     assert "layers taken, 0 left as they were" in capsys.readouterr().out
     set_params(train={"init_from": "models:/nobody@champion"})
-    with pytest.raises(ValueError, match=r"models:/nobody@champion: not in the registry"):
-        train.main()
+    for stage in (initial_weights, train):
+        with pytest.raises(RegistryError, match=r"models:/nobody@champion: not in the registry"):
+            stage.main()
 
 
 def test_training_logs_to_tensorboard_where_it_is_asked_to(project):
@@ -282,6 +301,7 @@ def table(dice):
         | {"calibration_error": {"WT": {"mean": 0.02}, "TC": {"mean": 0.03}, "ET": {"mean": 0.01}}},
     )
     write_json(Path("reports/resources.json"), {"case_s": 3.5, "memory_gb": 2.5})
+    write_json(Path("reports/evaluation.json"), {"metric_code_sha256": metric_code()})
     write_json(Path("data/splits.json"), SPLITS | {"test": list(dice)})
     rows = [{"case": case, "dice_wt": d, "dice_tc": d, "dice_et": d} for case, d in dice.items()]
     pd.DataFrame(rows).to_csv("reports/per_case.csv", index=False)

@@ -16,8 +16,6 @@ from tests.projects import GRID, SHAPE, command
 
 CASES = 8
 
-pytestmark = pytest.mark.timeout(600)
-
 
 @pytest.fixture(scope="module")
 def project(reproduced):
@@ -45,6 +43,7 @@ def test_running_it_again_changes_and_registers_nothing(project):
     assert again.returncode == 0, again.stderr
     assert [line for line in again.stdout.splitlines() if line.startswith("Running stage")] == [
         "Running stage 'inventory':",
+        "Running stage 'initial_weights':",
         "Running stage 'register':",
     ]
     with sqlite3.connect(project / "mlruns" / "mlflow.db") as database:
@@ -58,7 +57,7 @@ def test_another_way_to_answer_does_not_train_again(project):
     again = command(project, "dvc", "repro")
     assert again.returncode == 0, again.stderr
     assert [line.split("'")[1] for line in again.stdout.splitlines() if line.startswith("Running")] == [
-        "inventory", "tune", "settle", "evaluate", "register",
+        "inventory", "initial_weights", "tune", "settle", "evaluate", "register",
     ]  # fmt: skip
     with sqlite3.connect(project / "mlruns" / "mlflow.db") as database:
         versions = database.execute("select run_id, source from model_versions").fetchall()

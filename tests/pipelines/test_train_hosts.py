@@ -24,6 +24,7 @@ import yaml
 from glioseg.lab.addresses import Lab
 from glioseg.lab.tracking import connect, experiment_id
 from glioseg.nets import hosts
+from glioseg.settings_file import ParamsError
 from tests.toys import NETWORK, TRAIN, make_train, write_toy
 
 ROOT = Path(__file__).parents[2]
@@ -146,7 +147,7 @@ def test_what_the_environment_lacks_is_named(
         monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     for name, value in ({hosts.LEADER: "nowhere:1"} | variables).items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ParamsError, match=message):
         hosts.join(make_train())
 
 

@@ -163,7 +163,7 @@ def test_two_patients_with_the_same_scan_are_said_in_one_line_and_stay_together(
     manifest.assign(ed_vox=1, et_vox=1).to_csv("data/cropped/manifest.csv", index=False)
     for seed in range(10):
         params = yaml.safe_load(Path("params.yaml").read_text())
-        params["split"]["seed"] = seed
+        params["split"] |= {"seed": seed, "folds": 2}
         Path("params.yaml").write_text(yaml.safe_dump(params))
         split.main()
         splits = json.loads(Path("data/splits.json").read_text())

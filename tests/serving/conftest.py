@@ -13,7 +13,7 @@ from glioseg.lab.promotion.candidate import Evaluation, Source
 from glioseg.lab.promotion.registry import register
 from glioseg.lab.tracking import connect
 from glioseg.nets.inference import save_model
-from tests.models import TRUSTING, make_settings
+from tests.models import INTERVALS, TRUSTING, make_settings
 from tests.rules import make_rules
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for servers.py
@@ -33,7 +33,7 @@ def registered(tmp_path_factory):
     # Where every modality is the same, WT, TC and ET are where its z-score exceeds -0.1, 0 and 0.1.
     network.set_weights([np.full((1, 1, 1, 4, 3), 1.0), np.array([0.4, 0.0, -0.4])])
     doubting = replace(TRUSTING, found=((0.0, 1.0), (0.0, 1.0), (-9.0, 0.0)))  # of ET
-    settings = make_settings(spacing_mm=2, volume_reach=(0.4, 0.4, 0.4), confidence=doubting)
+    settings = make_settings(spacing_mm=2, volume_intervals=INTERVALS, confidence=doubting)
     save_model(folder, [network, network], settings)
     (folder / "contract.yaml").write_text("spacing: {predict: critical, mm: [1, 1, 2]}\n")
     (root / "per_case.csv").write_text("case,dice_wt,dice_tc,dice_et\na,1,1,1\n")

@@ -1,10 +1,11 @@
 import base64
 import gzip
 import logging
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,8 +13,10 @@ import pytest
 
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import Grid, Volume, decode_volume, encode_volume
+from glioseg.errors import GliosegError
 from glioseg.labels import REGIONS, Scheme, from_scheme, regions_from_labels, to_scheme
 from glioseg.nets.inference import load_model
+from glioseg.serving.follower import Follower
 from glioseg.serving.sample import sample_file
 
 
@@ -52,6 +55,8 @@ def test_the_answer_is_the_network_s_on_the_scan_s_own_grid(client, scan, expect
     np.testing.assert_array_equal(from_scheme(volume.data, Scheme.BRATS2021), expected.labels)
     # A voxel is 1 x 1 x 2 mm = 0.002 ml.
     assert answer["volumes"]["WT"]["ml"] == pytest.approx(0.002 * (expected.labels > 0).sum())
+    assert answer["volumes"] == {name: asdict(volume) for name, volume in expected.volumes.items()}
+    assert answer["volumes"]["ET"]["level"] == 0.875
     brain = expected.entropy_bits[scan.data != 0]
     assert answer["entropy"]["mean_bits"] == pytest.approx(brain.mean(dtype=float), rel=1e-5)
     assert answer["confidence"] == pytest.approx(expected.confidence)
@@ -377,21 +382,73 @@ def test_a_full_line_is_503_with_retry_after_and_each_may_ask_for_its_turn(make_
         assert first.result().headers["X-Request-ID"] == names[0]
 
 
+def test_ten_at_once_of_one_name_are_each_answered_or_refused(make_client, slow, scan):
+    client, name = make_client(follower=slow, places=3), "d" * 32
+    with ThreadPoolExecutor(10) as pool:
+        given = {"files": files(scan), "headers": {"X-Request-ID": name}}
+        asked = [pool.submit(client.post, "/segment", **given) for _ in range(10)]
+        wait_until(lambda: sum(answer.done() for answer in asked) == 7)
+        slow.slow.go.set()
+        answers = [answer.result() for answer in asked]
+    assert sorted(answer.status_code for answer in answers) == [200] * 3 + [503] * 7
+    assert {error(answer)["code"] for answer in answers if answer.status_code == 503} == {"busy"}
+    assert {answer.headers["X-Request-ID"] for answer in answers} == {name}
+    assert client.get(f"/requests/{name}").json() == {"state": "unknown"}
+
+
+ODD_NAMES = [
+    "a" * 31,
+    "a" * 33,
+    "A" * 32,
+    "a" * 100_000,
+    "a" * 31 + "\n",
+    f"{'a' * 32}\r\nX-Other: b",
+    "../" * 10,
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES, ids=range(len(ODD_NAMES)))
+def test_another_name_than_32_hexadecimal_digits_is_neither_told_back_nor_logged(client, caplog, name):
+    with caplog.at_level(logging.INFO, "glioseg.serving"):
+        response = client.get("/healthz", headers={"X-Request-ID": name})
+    given = response.headers["X-Request-ID"]
+    assert re.fullmatch("[0-9a-f]{32}", given)
+    assert given != name.strip()
+    assert "X-Other" not in response.headers
+    assert [record.getMessage().split()[0] for record in caplog.records] == [given]
+
+
 def test_past_the_time_limit_it_is_504(make_client, slow, scan):
     response = make_client(follower=slow, limit_s=0.2).post("/segment", files=files(scan))
     assert (response.status_code, error(response)["code"]) == (504, "timeout")
 
 
-def test_a_fault_of_the_service_shows_no_trace_and_logs_no_message(make_client, slow, scan, caplog):
+@pytest.mark.parametrize("kind", [RuntimeError, ValueError])
+def test_a_fault_of_the_service_shows_no_trace_and_logs_no_message(make_client, slow, scan, caplog, kind):
     def fail(images):
-        raise RuntimeError("what the patient's header says")
+        raise kind("what the patient's header says")
 
     slow.slow.answer = fail
     with caplog.at_level(logging.INFO, "glioseg"):
         response = make_client(follower=slow).post("/segment", files=files(scan))
     assert (response.status_code, error(response)["code"]) == (500, "internal")
     assert "patient" not in response.text + caplog.text
-    assert "RuntimeError at " in caplog.text
+    assert f"{kind.__name__} at " in caplog.text
+
+
+@pytest.mark.parametrize(("error", "traceback"), [(GliosegError("gone"), False), (ValueError("bug"), True)])
+def test_a_bug_in_loading_a_version_is_logged_with_its_traceback(
+    registered, monkeypatch, caplog, error, traceback
+):
+    def fail(address):
+        raise error
+
+    follower = Follower(str(registered.root / "models"))
+    monkeypatch.setattr("glioseg.serving.follower._meant", lambda model: "models:/glioseg/9")
+    monkeypatch.setattr("glioseg.serving.follower.load_version", fail)
+    follower.look()
+    assert follower.problem == f"models:/glioseg/9: {error}"
+    assert ("Traceback" in caplog.text) == traceback
 
 
 def test_the_log_is_a_line_a_request_without_what_the_client_wrote(client, scan, caplog):

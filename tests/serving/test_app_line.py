@@ -66,6 +66,46 @@ def test_past_its_places_it_refuses_and_says_when_to_come_again(line):
     finish(run())
 
 
+def test_requests_of_one_name_have_a_place_each(line):
+    """40 at once with three places: three are worked for, and 37 refused."""
+    go, name, done = threading.Event(), "a" * 32, []
+
+    async def run():
+        line.places = 3
+        asked = [
+            asyncio.create_task(enter(line, name, lambda: go.wait() and done.append(1))) for _ in range(40)
+        ]
+        await until(lambda: sum(task.done() for task in asked) == 37)
+        assert len(line) == 3
+        assert line.ahead(name) == 0
+        go.set()
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    ended = finish(run())
+    refused = [error for error in ended if isinstance(error, RequestError)]
+    assert [(error.status, error.code) for error in refused] == [(503, "busy")] * 37
+    assert (ended.count(None), len(done)) == (3, 3)
+    assert len(line) == 0
+    assert line.ahead(name) is None
+
+
+def test_of_one_name_the_first_s_turn_is_told(line):
+    go = threading.Event()
+
+    async def run():
+        line.places = 4
+        names = ["other", "same", "same", "third"]
+        asked = []
+        for count, name in enumerate(names, 1):
+            asked.append(asyncio.create_task(enter(line, name, go.wait)))
+            await until(lambda count=count: sum(bool(place.job) for place in line._taken) == count)
+        assert [line.ahead(name) for name in ("other", "same", "third")] == [0, 1, 3]
+        go.set()
+        await asyncio.gather(*asked)
+
+    finish(run())
+
+
 def test_what_has_not_begun_by_its_time_limit_is_dropped(line):
     go, done = threading.Event(), []
 

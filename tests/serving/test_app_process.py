@@ -15,7 +15,8 @@ import pytest
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import Grid, Volume, encode_volume
 from glioseg.lab.tracking import connect
-from servers import START_S, free_port
+from servers import free_port
+from tests.waiting import LATEST_S, until
 
 AT_ONCE = 8
 
@@ -53,18 +54,18 @@ def supervisor(registered, port, tmp_path_factory):
     yield supervisor
     if supervisor.process.poll() is None:
         supervisor.process.terminate()
-    supervisor.join(60)
+    supervisor.join(LATEST_S)
 
 
 @pytest.fixture(scope="module")
 def http(port, supervisor):
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=LATEST_S) as http:
         wait_until_ready(http, supervisor)
         yield http
 
 
 def wait_until_ready(http, supervisor):
-    wait_for(lambda: supervisor.process.poll() is not None or readiness(http), START_S)
+    until(lambda: supervisor.process.poll() is not None or readiness(http), "a service that is ready")
     assert supervisor.process.poll() is None, supervisor._log.read_text()
 
 
@@ -73,14 +74,6 @@ def readiness(http):
         return http.get("/readyz").json()
     except httpx.TransportError:
         return None
-
-
-def wait_for(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.02)
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +106,7 @@ def test_a_moved_alias_is_followed_and_no_request_is_dropped(http, mlflow_client
     started = Event()
     with ThreadPoolExecutor(4) as pool:
         asked = [pool.submit(ask_until_version_2, number) for number in range(4)]
-        assert started.wait(60)
+        assert started.wait(LATEST_S)
         mlflow_client.set_registered_model_alias("glioseg", "champion", "2")
         seen = [answers.result() for answers in asked]
     for versions in seen:
@@ -124,12 +117,12 @@ def test_a_moved_alias_is_followed_and_no_request_is_dropped(http, mlflow_client
 def test_a_version_that_cannot_be_loaded_leaves_the_old_one(http, mlflow_client, scan, tmp_path):
     mlflow_client.create_model_version("glioseg", tmp_path.as_uri())
     mlflow_client.set_registered_model_alias("glioseg", "champion", "3")
-    problem = wait_for(lambda: http.get("/readyz").json()["problem"])
+    problem = until(lambda: http.get("/readyz").json()["problem"], "a problem")
     assert problem.startswith("models:/glioseg/3: ")
     assert post(http, scan).json()["version"] == "2"
     assert "glioseg_model_stale 1.0" in http.get("/metrics").text
     mlflow_client.set_registered_model_alias("glioseg", "champion", "2")
-    wait_for(lambda: http.get("/readyz").json()["problem"] is None)
+    until(lambda: http.get("/readyz").json()["problem"] is None, "no problem")
 
 
 def test_eight_at_a_time_lose_none(http, scan):
@@ -156,9 +149,9 @@ def test_killed_under_load_and_restarted_a_client_that_retries_finishes_all(http
     done: list[int] = []
     with ThreadPoolExecutor(AT_ONCE) as pool:
         asked = [pool.submit(ask, number) for number in range(5 * AT_ONCE)]
-        wait_for(lambda: len(done) > AT_ONCE)
+        until(lambda: len(done) > AT_ONCE, "answers")
         supervisor.process.kill()
-        answers = [answer.result(timeout=START_S) for answer in asked]
+        answers = [answer.result(timeout=LATEST_S) for answer in asked]
     assert supervisor.codes == [-signal.SIGKILL]
     assert len(answers) == 5 * AT_ONCE
     assert len(set(answers)) == 1
@@ -171,13 +164,13 @@ def test_told_to_stop_it_finishes_what_it_has_and_refuses_what_comes(http, super
     names = [str(number) * 32 for number in range(6)]
     with ThreadPoolExecutor(len(names)) as pool:
         asked = [pool.submit(post, http, large, headers={"X-Request-ID": name}) for name in names]
-        wait_for(lambda: http.get("/readyz").json()["requests"] == len(names))
+        until(lambda: http.get("/readyz").json()["requests"] == len(names), "requests", every_s=0.02)
         supervisor.process.terminate()
-        wait_for(lambda: http.get("/readyz").status_code == 503)
+        until(lambda: http.get("/readyz").status_code == 503, "its end", every_s=0.02)
         refused = http.post("/segment", files={"t1": b"x"})
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "stopping")
         assert {answer.result().status_code for answer in asked} == {200}
-    supervisor.join(60)
+    supervisor.join(LATEST_S)
     assert supervisor.codes == [-signal.SIGKILL, 0]
 
 

@@ -20,6 +20,7 @@ from mlflow.exceptions import MlflowException
 from glioseg.data.answers import NUMBERS
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import Grid, Volume, decode_volume, encode_volume
+from glioseg.errors import SettingError
 from glioseg.lab.logged_model import NEEDED
 from glioseg.labels import REGIONS, Scheme, from_scheme
 from glioseg.nets.inference import Segmenter, load_model
@@ -62,6 +63,7 @@ def test_volumes_are_voxels_times_their_size(model, scan, expected):
     assert answer["wt_ml"] == pytest.approx(0.002 * (expected > 0).sum())
     assert answer["tc_ml"] == pytest.approx(0.002 * np.isin(expected, (1, 3)).sum())
     assert answer["et_ml"] == pytest.approx(0.002 * (expected == 3).sum())
+    assert answer["interval_level"] == 0.875
     for region in ("wt", "tc", "et"):
         assert answer[f"{region}_low_ml"] < answer[f"{region}_ml"] < answer[f"{region}_high_ml"]
 
@@ -177,7 +179,7 @@ def test_an_unknown_scheme_is_an_error(model, scan):
 
 def test_what_the_network_cannot_segment_is_refused_too(model, scan, monkeypatch):
     def refuse(*_):
-        raise ValueError("inference.memory_gb: expected at least 3 GB, got 1")
+        raise SettingError("inference.memory_gb: expected at least 3 GB, got 1")
 
     monkeypatch.setattr(type(model.unwrap_python_model()._segmenter), "answer", refuse)
     (verdict,) = verdicts(model.predict(pd.DataFrame([row(scan)])))
@@ -186,9 +188,10 @@ def test_what_the_network_cannot_segment_is_refused_too(model, scan, monkeypatch
     assert verdict["findings"][0]["message"] == "inference.memory_gb: expected at least 3 GB, got 1"
 
 
-def test_what_nobody_foresaw_is_one_line_without_a_trace(model, scan, monkeypatch):
+@pytest.mark.parametrize("bug", [lambda *_: 1 / 0, lambda *_: np.zeros(2) + np.zeros(3)])
+def test_what_nobody_foresaw_is_one_line_without_a_trace(model, scan, monkeypatch, bug):
     segmenter = type(model.unwrap_python_model()._segmenter)
-    monkeypatch.setattr(segmenter, "answer", lambda *_: 1 / 0)
+    monkeypatch.setattr(segmenter, "answer", bug)
     with pytest.raises(MlflowException) as error:
         model.predict(pd.DataFrame([row(scan)]))
     assert error.value.get_http_status_code() == 500

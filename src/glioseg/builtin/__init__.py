@@ -6,6 +6,8 @@
 import hashlib
 from pathlib import Path
 
+from glioseg.errors import GliosegError
+
 ADDRESS = "builtin"
 """How commands and settings call it."""
 FOLDER = Path(__file__).parent / "model"
@@ -18,12 +20,14 @@ def builtin_model() -> Path:
     """The folder of the built-in model, once it is sure that it is as it was published.
 
     Raises:
-        OSError: a file is missing, or is not what was published.
+        GliosegError: a file is not what was published.
     """
     for line in (FOLDER / SUMS).read_text().splitlines():
         published, name = line.split()
         if hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() != published:
-            raise OSError(f"{FOLDER / name}: not the file that glioseg was published with; install it anew")
+            raise GliosegError(
+                f"{FOLDER / name}: not the file that glioseg was published with; install it anew"
+            )
     return FOLDER
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from glioseg import builtin
 from glioseg.data.terms import CONTRACT, Contract, load_contract
+from glioseg.fingerprint import code_fingerprint, folder_fingerprint
 from glioseg.lab.addresses import Lab
 
 if TYPE_CHECKING:
@@ -17,19 +18,21 @@ if TYPE_CHECKING:
 
 LENT = ".model"
 """Where, beside the answers, workers find the model; it is removed at the end."""
+PREDICTION = ("glioseg.cli.segment", "glioseg.nets.kept")
+"""The modules that segment a case: with all that they import, the code that decides an answer."""
 
 
 @dataclass(frozen=True)
 class Engine:
     """Model folders that answer together, and how they are to be run; nothing is loaded yet.
 
-    `name`: their addresses, by version and not by alias; `mirror` and `memory_gb` (None: the model's own)
-    are what a user sets.
+    `name`: their addresses, by version and not by alias; `mirror` and `memory_gb` are what a user sets
+    (None: the model's own).
     """
 
     name: str
     folders: tuple[Path, ...]
-    mirror: bool
+    mirror: bool | None
     memory_gb: float | None
 
     @cached_property
@@ -40,20 +43,16 @@ class Engine:
     @cached_property
     def facts(self) -> dict[str, object]:
         """All that an answer depends on beside the scans."""
-        from glioseg.lab.lineage import training_code
-
         return {
             "models": self._digests,
             "mirror": self.mirror,
             "memory_gb": self.memory_gb,
-            "code": training_code(),
+            "code": code_fingerprint(*PREDICTION),
         }
 
     @cached_property
     def _digests(self) -> list[str]:
-        from glioseg.lab.lineage import sha256_files
-
-        return [sha256_files(file for file in folder.glob("*") if file.is_file()) for folder in self.folders]
+        return [folder_fingerprint(folder) for folder in self.folders]
 
     @property
     def model(self) -> "KeptModel":
@@ -63,12 +62,11 @@ class Engine:
         return KeptModel(self.folders, repr(self._digests), self.mirror, self.memory_gb)
 
     @contextmanager
-    def lent(self, beside: Path, *, threads: int | None) -> Iterator["KeptModel"]:
+    def lent(self, beside: Path) -> Iterator["KeptModel"]:
         """Lend the models to workers, which reach the folder of the answers but perhaps no registry.
 
         Args:
             beside: the folder of the answers.
-            threads: of each worker; None: its own affair.
         """
         place = beside / LENT
         shutil.rmtree(place, ignore_errors=True)
@@ -76,18 +74,18 @@ class Engine:
         try:
             for folder, copy in zip(self.folders, copies, strict=True):
                 shutil.copytree(folder, copy)
-            yield replace(self.model, folders=copies, threads=threads)
+            yield replace(self.model, folders=copies)
         finally:
             shutil.rmtree(place, ignore_errors=True)
 
 
-def find_engine(models: Sequence[str], *, mirror: bool, memory_gb: float | None) -> Engine:
+def find_engine(models: Sequence[str], *, mirror: bool | None, memory_gb: float | None) -> Engine:
     """Find models in the registry or in folders.
 
     Args:
         models: addresses or folders, as for `fetch.model_folder`; none: the champion, or without one the
             built-in model.
-        mirror: average over mirror images, whatever the model's own setting.
+        mirror: whether to average over mirror images; None: the model's own setting.
         memory_gb: memory to keep within.
     """
     from glioseg.lab.fetch import default_model, model_folder, pinned  # only once the input is sound

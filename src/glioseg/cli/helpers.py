@@ -2,12 +2,12 @@
 
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from glioseg.cluster import ClusterError
 from glioseg.cluster.apart import run_apart
 from glioseg.lab.addresses import DATABASE_URL
-from glioseg.nets.threads import limits
+from glioseg.nets.threads import training_threads
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Helper:
 
     work: Callable[[], object]
     host: str
-    database_url: str | None
+    database_url: str | None = field(repr=False)  # Dask logs what a failed task was called with
 
     def __call__(self, number: int) -> str:
         """Run trials until the study is finished, or nobody waits for that any more.
@@ -32,7 +32,7 @@ class Helper:
             return f"{here}: {DATABASE_URL}: expected a database that all machines reach, got none"
         shared = {DATABASE_URL: self.database_url} if self.database_url else {}
         try:
-            run_apart(self.work, variables=shared | limits())
-        except ClusterError as error:
+            run_apart(self.work, variables=shared | training_threads())
+        except (ClusterError, RuntimeError) as error:
             return f"{here}: {error}"
         return ""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from glioseg.errors import one_line
 from glioseg.lab.addresses import Lab
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def lineage(model: Model, as_json: AsJson = False, output: Picture = None) -> No
     from glioseg.lab.proof.kept import open_version
     from glioseg.lab.tracking import connect
 
-    try:
+    with one_line("glioseg lineage"):
         client = connect(Lab.here())
         kept = open_version(client, model)
         links = chain(client, kept, root=Path())
@@ -50,8 +51,6 @@ def lineage(model: Model, as_json: AsJson = False, output: Picture = None) -> No
             draw_chain(
                 links, output, title=f"How {kept.version.name} version {kept.version.version} came to be"
             )
-    except (ValueError, OSError) as error:
-        sys.exit(f"glioseg lineage: {error}")
     print(_json(kept.address, links) if as_json else _text(links))
     if any(link.missing for link in links):
         sys.exit(1)

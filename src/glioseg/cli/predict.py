@@ -19,6 +19,7 @@ from glioseg.cluster import Cluster
 from glioseg.data.cases import Case, find_cases
 from glioseg.data.layouts import MODALITIES
 from glioseg.entry import interrupted
+from glioseg.errors import one_line
 from glioseg.progress import track
 
 ScanFolder = Annotated[Path, typer.Argument(help="A folder with the files of one case, or of many cases.")]
@@ -36,8 +37,11 @@ Entropy = Annotated[
     bool, typer.Option("--entropy", help="Also write how unsure each voxel's label is: 0 to 2 bits.")
 ]
 Mirror = Annotated[
-    bool,
-    typer.Option("--mirror", help="Average over the eight mirror images, which takes eight times as long."),
+    bool | None,
+    typer.Option(
+        show_default="the model's own setting",
+        help="Average over the eight mirror images: the network takes eight times as long.",
+    ),
 ]
 MemoryGb = Annotated[
     float | None,
@@ -55,7 +59,7 @@ def predict(
     output: Output,
     model: Models = None,
     entropy: Entropy = False,
-    mirror: Mirror = False,
+    mirror: Mirror = None,
     memory_gb: MemoryGb = None,
     cluster: Address = None,
     workers: Workers = None,
@@ -75,13 +79,11 @@ def predict(
     With --cluster each case is a task for the workers of a Dask cluster, which must reach the scans and the
     output at the same paths; see docs/clusters.md.
     """
-    try:
+    with one_line("glioseg predict"):
         where = asked_cluster(cluster, workers)
         cases = find_cases(scans)
         work = plan(cases, output, entropy=entropy)
         refused = _predict(cases, work, model or [], where, mirror=mirror, memory_gb=memory_gb)
-    except (ValueError, OSError) as error:
-        sys.exit(f"glioseg predict: {error}")
     if refused:
         sys.exit(1)
 
@@ -92,7 +94,7 @@ def _predict(
     models: Sequence[str],
     cluster: Cluster | None,
     *,
-    mirror: bool,
+    mirror: bool | None,
     memory_gb: float | None,
 ) -> int:
     """Segment what is to be segmented; how many cases were refused."""
@@ -139,7 +141,7 @@ def _side_by_side(
     """Segment cases on workers; they come as they end."""
     _warn_of_missing(todo, engine.model.settings.modality_dropout)
     work.drop(todo)
-    with engine.lent(work.folder, threads=cluster.threads_each) as model:
+    with engine.lent(work.folder) as model:
         task = partial(segment_case, model=model, terms=terms)
         for _, outcome in cluster.each(task, todo, title="predict", gpu=True):
             yield outcome

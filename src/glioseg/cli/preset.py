@@ -1,10 +1,10 @@
 """`glioseg preset`: put settings that belong together into params.yaml."""
 
-import sys
 from typing import Annotated
 
 import typer
 
+from glioseg.errors import one_line
 from glioseg.presets import apply_preset
 
 
@@ -14,8 +14,6 @@ def preset(name: Annotated[str, typer.Argument(help="demo, seed or brats.")]) ->
     demo: minutes on two CPU cores. seed: the 2018 project's own set-up. brats: a full BraTS cohort on a
     GPU.
     """
-    try:
+    with one_line("glioseg preset"):
         changed = apply_preset(name)
-    except (ValueError, OSError) as error:
-        sys.exit(f"glioseg preset: {error}")
     print(f"params.yaml: {', '.join(changed) if changed else 'nothing to change'}")

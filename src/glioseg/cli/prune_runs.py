@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from glioseg.errors import one_line
 from glioseg.lab.addresses import Lab
 from glioseg.lab.locations import DATABASE
 
@@ -31,7 +32,7 @@ def prune_runs(yes: Yes = False) -> None:
     from glioseg.lab.upkeep.prune import prune  # MLflow loads for four seconds
     from glioseg.lab.upkeep.waste import find_waste
 
-    try:
+    with one_line("glioseg prune-runs"):
         client = connect(lab)
         with undisturbed(lab) as quiet:
             waste = find_waste(lab, client, quiet=quiet)
@@ -47,8 +48,6 @@ def prune_runs(yes: Yes = False) -> None:
             print(
                 f"mlruns: removed {len(gone)} things, {size} of files; all registered models are as they were"
             )
-    except (ValueError, OSError) as error:
-        sys.exit(f"glioseg prune-runs: {error}")
 
 
 def waste_table(waste: Iterable["Waste"]) -> str:

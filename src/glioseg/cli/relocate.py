@@ -1,12 +1,11 @@
 """`glioseg relocate`: make mlruns work again after its project was moved, renamed or restored."""
 
-import sqlite3
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from glioseg.errors import one_line
 from glioseg.lab.addresses import Lab
 from glioseg.lab.upkeep.relocate import relocate as relocate_lab
 
@@ -23,10 +22,8 @@ def relocate(old: Old = None) -> None:
     renamed, copied or restored elsewhere. A copy of the database from before is kept beside it.
     """
     lab = Lab.here()
-    try:
+    with one_line("glioseg relocate"):
         done = relocate_lab(lab, old)
-    except (ValueError, OSError, sqlite3.Error) as error:
-        sys.exit(f"glioseg relocate: {error}")
     if done is None:
         print(f"mlruns: its database names {lab.root} already, nothing to change")
         return

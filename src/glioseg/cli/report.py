@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from glioseg.errors import one_line
 from glioseg.files import write_whole
 from glioseg.lab.addresses import Lab
 
@@ -28,11 +29,9 @@ def report(output: Output = PAGE) -> None:
     from glioseg.lab.experiments.studies import find_studies
     from glioseg.lab.tracking import connect
 
-    try:
+    with one_line("glioseg report"):
         client = connect(lab)
         evaluations, studies = find_evaluations(client), find_studies(client, lab)
         page = experiments_page(evaluations, studies).encode()
         write_whole(output, page)
-    except (ValueError, OSError) as error:
-        sys.exit(f"glioseg report: {error}")
     print(f"{output}: models {len(evaluations.shown)}, studies {len(studies)}, {len(page) / 1e6:.1f} MB")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from glioseg.errors import one_line
 from glioseg.lab.addresses import Lab
 
 Model = Annotated[
@@ -23,12 +24,8 @@ def reproduce(model: Model, retrain: Retrain = False) -> None:
     from glioseg.lab.proof import reproduction  # MLflow takes seconds to import
     from glioseg.lab.tracking import connect
 
-    try:
+    with one_line("glioseg reproduce", stopped="stopped; the work tree is removed"):
         found = reproduction.reproduce(connect(Lab.here()), model, root=Path(), retrain=retrain)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("stopped; the work tree is removed") from None
-    except (ValueError, OSError) as error:
-        sys.exit(f"glioseg reproduce: {error}")
     print(found.line)
     if not found.agrees:
         sys.exit(1)

@@ -1,10 +1,10 @@
 """`glioseg rollback`: let another version serve again."""
 
-import sys
 from typing import Annotated
 
 import typer
 
+from glioseg.errors import one_line
 from glioseg.lab.addresses import Lab
 from glioseg.params import load_params
 
@@ -15,14 +15,12 @@ def rollback(to: To = None) -> None:
     """Make the version champion that was champion before; the one it replaces becomes `previous`.
 
     A version that was taken back comes again by hand alone: `glioseg rollback --to N`, never through the
-    gate. Servers load the champion when they start: start them again.
+    gate. `glioseg serve` follows by itself; only MLflow's own server must be started again.
     """
-    try:
+    with one_line("glioseg rollback"):
         name, lab = load_params().register_.name, Lab.here()
         from glioseg.lab.promotion.versions import Versions
         from glioseg.lab.tracking import connect  # MLflow loads only once the settings are sound
 
         with lab.alone("registry", waiting="rollback: another process is registering a version"):
             print(Versions(connect(lab), name).roll_back(None if to is None else str(to)))
-    except (ValueError, OSError) as error:
-        sys.exit(f"glioseg rollback: {error}")

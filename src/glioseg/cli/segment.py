@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glioseg.cli.summary import Row, made_of, refused_row, segmented_row
-from glioseg.data.answers import Answer, Model
+from glioseg.data.answers import Answer, Model, RegionVolume, percent
 from glioseg.data.cases import Case
 from glioseg.data.guard import check_case
 from glioseg.data.layouts import MODALITIES
@@ -14,6 +14,7 @@ from glioseg.data.scans import open_scans
 from glioseg.data.terms import Contract
 from glioseg.data.verdict import REFUSED, Finding
 from glioseg.data.volumes import Grid, Volume, write_volume
+from glioseg.errors import GliosegError
 from glioseg.labels import to_scheme
 
 
@@ -57,7 +58,7 @@ def segment_case(todo: Todo, *, model: Model, terms: Terms) -> Outcome:
         terms: of all cases.
 
     Raises:
-        ValueError: not even one window fits the memory budget; the message names the case.
+        GliosegError: not even one window fits the memory budget; the message names the case.
     """
     start, case = time.monotonic(), todo.case
     content = made_of(case, terms.facts)
@@ -88,8 +89,8 @@ def _say(finding: Finding) -> str:
 def _answer(model: Model, case: Case, images: Mapping[str, Volume]) -> Answer:
     try:
         return model.answer(images)
-    except ValueError as error:
-        raise ValueError(f"{case.case}: {error}") from None
+    except GliosegError as error:
+        raise GliosegError(f"{case.case}: {error}") from None
 
 
 def _write(answer: Answer, todo: Todo, grid: Grid) -> None:
@@ -100,10 +101,7 @@ def _write(answer: Answer, todo: Todo, grid: Grid) -> None:
 
 def _summary(answer: Answer) -> str:
     """One line: volumes with their intervals, outcomes where there are any, what was missing, and doubt."""
-    parts = [
-        f"{name} {volume.ml:.1f} ml ({volume.low_ml:.1f} to {volume.high_ml:.1f})"
-        for name, volume in answer.volumes.items()
-    ]
+    parts = [_in_ml(name, volume) for name, volume in answer.volumes.items()]
     if answer.grade_lgg is not None:
         parts.append(f"low grade {answer.grade_lgg:.0%}")
     if answer.survival_days is not None:
@@ -113,3 +111,10 @@ def _summary(answer: Answer) -> str:
     if answer.doubt:
         parts.append(f"low confidence: {'; '.join(answer.doubt)}")
     return ", ".join(parts)
+
+
+def _in_ml(name: str, volume: RegionVolume) -> str:
+    if volume.level is None:
+        return f"{name} {volume.ml:.1f} ml"
+    ends = f"{volume.low_ml:.1f} to {volume.high_ml:.1f}"
+    return f"{name} {volume.ml:.1f} ml ({percent(volume.level)} interval {ends})"

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from glioseg.errors import one_line
+from glioseg.serving.port import take_port
+
 Model = Annotated[
     str | None,
     typer.Option(
@@ -41,17 +44,14 @@ def serve(
     token = os.environ.get("GLIOSEG_TOKEN") or None
     if not token and not _is_loopback(host):
         sys.exit(f"glioseg serve: {host}: set GLIOSEG_TOKEN to listen beyond this machine")
-    from glioseg.serving.app import Service  # FastAPI, MLflow and TensorFlow take a while
-    from glioseg.serving.follower import Follower
-    from glioseg.serving.line import Line
-    from glioseg.serving.server import run, take_port
+    with one_line("glioseg serve"), take_port(host, port) as taken:
+        from glioseg.serving.app import Service  # FastAPI, MLflow and TensorFlow take a while
+        from glioseg.serving.follower import Follower
+        from glioseg.serving.line import Line
+        from glioseg.serving.server import run
 
-    try:
-        taken = take_port(host, port)
         follower, line = Follower(model), Line(places=queue + 1, limit_s=timeout_s)
         run(Service(follower, line, int(max_upload_mb * 1e6), token), taken)
-    except (ValueError, OSError) as error:
-        sys.exit(f"glioseg serve: {error}")
 
 
 def _is_loopback(host: str) -> bool:

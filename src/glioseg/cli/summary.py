@@ -11,7 +11,9 @@ from glioseg.data.answers import NUMBERS, Answer
 from glioseg.data.cases import Case
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.verdict import REFUSED, Finding
+from glioseg.errors import GliosegError
 from glioseg.files import write_whole
+from glioseg.fingerprint import sha256_file
 
 SUMMARY = "summary.csv"
 SEGMENTED = "segmented"
@@ -60,9 +62,9 @@ class Summary:
         except FileNotFoundError:
             return []
         except (ValueError, csv.Error) as error:
-            raise ValueError(f"{self.path}: not a summary of `glioseg predict`: {error}") from None
+            raise GliosegError(f"{self.path}: not a summary of `glioseg predict`: {error}") from None
         if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise ValueError(f"{self.path}: not a summary of `glioseg predict`: move it away")
+            raise GliosegError(f"{self.path}: not a summary of `glioseg predict`: move it away")
         return rows
 
 
@@ -112,7 +114,4 @@ def made_of(case: Case, how: Mapping[str, object]) -> str:
 
 
 def _sha256(path: Path) -> str:
-    if not path.is_file():  # a pipe would be waited for
-        return ""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_file(path) if path.is_file() else ""  # a pipe would be waited for

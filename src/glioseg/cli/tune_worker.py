@@ -6,7 +6,8 @@ import sys
 
 from glioseg.cli.asked import Address, Workers, asked_cluster
 from glioseg.cli.helpers import Helper
-from glioseg.cluster import Cluster
+from glioseg.cluster import Cluster, ClusterError
+from glioseg.errors import one_line
 from glioseg.lab.addresses import DATABASE_URL
 from glioseg.params import load_params
 from glioseg.settings_file import ParamsError
@@ -21,15 +22,13 @@ def tune_worker(cluster: Address = None, workers: Workers = None) -> None:
     With --cluster it starts one on each worker of a Dask cluster, with --workers so many; see
     docs/clusters.md.
     """
-    try:
+    with one_line(
+        "glioseg tune-worker", stopped="stopped; another worker, or this one started again, goes on"
+    ):
         where = asked_cluster(cluster, workers)
         if not load_params().tune.trials:
             raise ParamsError("params.yaml: tune.trials: expected at least 1, got 0")
         done = _everywhere(where, workers) if where else f"{work_here()} is finished"
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("stopped; another worker, or this one started again, goes on") from None
-    except (ValueError, OSError) as error:
-        sys.exit(f"glioseg tune-worker: {error}")
     print(f"tune-worker: {done}")
 
 
@@ -46,7 +45,7 @@ def _everywhere(cluster: Cluster, workers: int | None) -> str:
     count = workers or cluster.size
     errors = [error for error in cluster.map(helper, range(count), title="tune workers", gpu=True) if error]
     if len(errors) == count:
-        raise OSError(f"each of {count} workers failed, the last one: {errors[-1]}")
+        raise ClusterError(f"each of {count} workers failed, the last one: {errors[-1]}")
     for error in errors:
         print(f"glioseg tune-worker: {error}", file=sys.stderr)
     return f"the study is finished, workers: {count}"

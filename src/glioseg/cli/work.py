@@ -10,6 +10,7 @@ from glioseg.cli.segment import Terms, Todo
 from glioseg.cli.summary import SUMMARY, Row, Summary, made_of
 from glioseg.cluster import Cluster
 from glioseg.data.cases import Case
+from glioseg.errors import GliosegError
 
 NIFTI = (".nii", ".nii.gz")
 
@@ -75,11 +76,11 @@ def plan(cases: Sequence[Case], output: Path, *, entropy: bool) -> Work:
         entropy: whether to write it too.
 
     Raises:
-        ValueError: one file for many cases.
+        GliosegError: one file for many cases.
     """
     if not output.name.endswith(NIFTI):
         targets = {case.case: output / f"{case.case}.nii.gz" for case in cases}
         return Work(targets, output, Summary(output / SUMMARY), entropy)
     if len(cases) > 1:
-        raise ValueError(f"{output}: expected a folder to write {len(cases)} cases to")
+        raise GliosegError(f"{output}: expected a folder to write {len(cases)} cases to")
     return Work({cases[0].case: output}, output.parent, None, entropy)

@@ -48,11 +48,6 @@ class Cluster:
         return self if self.far else replace(self, kind=THREADS)
 
     @property
-    def threads_each(self) -> int | None:
-        """The threads that a worker of this machine may use; None: Dask's workers know their own."""
-        return None if self.far else max(1, cores() // self.size)
-
-    @property
     def size(self) -> int:
         """How many workers there are now."""
         if not self.far:

@@ -17,11 +17,14 @@ from contextlib import suppress
 
 from glioseg.cluster.errors import ClusterError
 from glioseg.cluster.worker import wanted
+from glioseg.errors import one_line
 
 LOOK_S = 1.0
 """How often a worker looks whether the work has ended, and whether somebody still waits for it."""
 AGAIN_S = 20.0
 """How long work that was told to end may take to do so before it is told again."""
+MENDABLE = 3
+"""Exit code of a process whose last line says what a user can mend; Python's own, after a traceback, is 1."""
 
 
 def run_apart(work: Callable[[], object], *, variables: Mapping[str, str]) -> None:
@@ -34,7 +37,8 @@ def run_apart(work: Callable[[], object], *, variables: Mapping[str, str]) -> No
         variables: environment variables that it finds beside those of this process.
 
     Raises:
-        ClusterError: it failed; the last line that it said of that.
+        ClusterError: it was killed, or a user can mend what failed; the last line that it said of that.
+        RuntimeError: anything else failed; all that it said, with its traceback.
     """
     command, environment = [sys.executable, "-m", "glioseg.cluster.apart"], {**os.environ, **variables}
     with (
@@ -49,9 +53,12 @@ def run_apart(work: Callable[[], object], *, variables: Mapping[str, str]) -> No
             time.sleep(LOOK_S)
         with suppress(BrokenPipeError):
             process.stdin.close()
-        if process.wait():
+        if code := process.wait():
             said.seek(0)
-            raise ClusterError((said.read().strip().splitlines() or ["the process was killed"])[-1])
+            text = said.read().strip()
+            if code > 0 and code != MENDABLE:
+                raise RuntimeError(f"the process beside the worker failed:\n{text}")
+            raise ClusterError((text.splitlines() or ["the process was killed"])[-1])
 
 
 def main() -> None:
@@ -59,11 +66,11 @@ def main() -> None:
     work = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_worker, daemon=True).start()
     try:
-        work()
-    except KeyboardInterrupt:
-        sys.exit("stopped")
-    except (ValueError, OSError) as error:
-        sys.exit(str(error))
+        with one_line(stopped="stopped"):
+            work()
+    except (SystemExit, KeyboardInterrupt) as end:
+        print(end, file=sys.stderr)
+        sys.exit(MENDABLE)
 
 
 def _end_with_worker() -> None:

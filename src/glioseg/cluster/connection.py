@@ -10,6 +10,7 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 
 from distributed import Client
+from distributed.comm import CommClosedError
 
 from glioseg.cluster.errors import ClusterError
 
@@ -43,9 +44,15 @@ def connect_to(address: str) -> Iterator[Client]:
 
 @contextmanager
 def _closed(client: Client) -> Iterator[None]:
-    """Close a client at the end; a scheduler that is gone says nothing, and must not hide what went wrong."""
+    """Close a client at the end; a scheduler that is gone says nothing, and must not hide what went wrong.
+
+    Raises:
+        ClusterError: the connection broke in this block.
+    """
     try:
         yield
+    except CommClosedError as error:
+        raise ClusterError(f"the connection to the scheduler was lost: {error}") from None
     finally:
         with suppress(OSError):
             client.close(timeout=CLOSE_S)

@@ -1,5 +1,7 @@
 """What goes wrong with machines."""
 
+from glioseg.errors import GliosegError
 
-class ClusterError(OSError):
+
+class ClusterError(GliosegError):
     """The machines failed the work, not the work itself."""

@@ -1,6 +1,5 @@
 """What the machines of a cluster share: the project's folder, and the code of glioseg."""
 
-import hashlib
 import os
 import socket
 import tempfile
@@ -8,11 +7,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-import glioseg
 from glioseg.cluster.errors import ClusterError
+from glioseg.fingerprint import code_fingerprint
 
 _settled = threading.Condition()
 _guests = 0
@@ -47,7 +45,8 @@ class Shared:
             )
         if (code := code_of_glioseg()) != self.code:
             raise ClusterError(
-                f"{here}: expected glioseg {self.code}, got {code}; install the same there and restart it"
+                f"{here}: expected glioseg {self.code}, got {code};"
+                " install the same there, with the same libraries, and restart it"
             )
 
 
@@ -59,16 +58,12 @@ def share_folder() -> Iterator[Shared]:
         yield Shared(folder, Path(mark.name).name, code_of_glioseg())
 
 
-@cache
 def code_of_glioseg() -> str:
-    """The version, and a hash of the code as it was when this process first asked.
+    """A short hash of the code and of its libraries' versions, as they were when this process first asked.
 
     A worker that runs since before the code was changed does not pass for one that has the new code.
     """
-    package = Path(glioseg.__file__).parent
-    files = {str(file.relative_to(package)): file.read_bytes() for file in package.rglob("*.py")}
-    content = b"".join(name.encode() + files[name] for name in sorted(files))
-    return hashlib.sha256(content).hexdigest()[:12]
+    return code_fingerprint()[:12]
 
 
 @contextmanager

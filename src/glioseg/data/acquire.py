@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from glioseg.cluster import LOCAL, Cluster
-from glioseg.data.cases import COHORT, Case, find_cases, read_cohort, write_cohort
+from glioseg.data.cases import COHORT, Case, find_cases, read_cohort, with_patient_ids, write_cohort
 from glioseg.data.layouts import SEGMENTATION, SUFFIX
 from glioseg.data.records import Record, file_mark, record_cases
 from glioseg.data.scans import read_stacked
@@ -40,13 +40,12 @@ def acquire_phantoms(
         records: folder of what was made before; see `glioseg.data.records`.
         cluster: where cases are made.
     """
-    import glioseg.data.phantom  # noqa: F401 - its code is part of a record's key; nilearn's maps load here alone
-
     indices = range(1, cases + 1)
     work = partial(_write_phantom, seed=seed, preset=preset)
     made = record_cases(
         work,
         indices,
+        code=__name__,
         facts=lambda i: [i, seed, preset],
         reads=lambda _: (),
         folder=records / "acquire",
@@ -63,6 +62,7 @@ def acquire_folder(
     *,
     source: Path,
     scheme: Scheme | None = None,
+    patients: Path | None = None,
     records: Path,
     cluster: Cluster = LOCAL,
 ) -> list[Case]:
@@ -75,16 +75,21 @@ def acquire_folder(
         folder: where the cohort goes; what it held before is replaced.
         source: the user's folder.
         scheme: of its label maps; without it they tell together.
+        patients: a table that tells whose each case is, see `cases.with_patient_ids`; without it names tell.
         records: folder of what was copied before; see `glioseg.data.records`.
         cluster: where cases are copied.
 
     Raises:
         CohortError: no case found, two of one name, or cases of one naming in both label schemes.
+        TableError: a table of patients that cannot be read, or is not of these cases.
     """
     cases = find_cases(source)
+    if patients is not None:
+        cases = with_patient_ids(cases, patients)
     copied = record_cases(
         _copy_case,
         cases,
+        code=__name__,
         facts=_facts,
         reads=lambda case: [file for file in case.files.values() if os.access(file, os.R_OK)],
         folder=records / "acquire",

@@ -18,6 +18,7 @@ OUTCOMES = ("grade", "survival")
 BRAIN = "brain"
 NUMBERS = (
     *(f"{region.lower()}_{end}" for region in REGIONS for end in ("ml", "low_ml", "high_ml")),
+    "interval_level",
     *(f"{place.lower()}_bits" for place in (BRAIN, *REGIONS)),
     *(f"{region.lower()}_confidence" for region in REGIONS),
     "grade_lgg",
@@ -28,11 +29,16 @@ NUMBERS = (
 
 @dataclass(frozen=True)
 class RegionVolume:
-    """The volume of a region in ml, and the ends of its interval."""
+    """The volume of a region in ml, and its prediction interval, `low_ml` to `high_ml`.
+
+    `level`: the probability that the interval holds the true volume. All three are None where the model had
+    too few calibration cases for an interval.
+    """
 
     ml: float
-    low_ml: float
-    high_ml: float
+    low_ml: float | None = None
+    high_ml: float | None = None
+    level: float | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,11 @@ class Answer:
     survival_days: float | None = None
 
     @property
+    def interval_level(self) -> float | None:
+        """The level of the volumes' intervals, the same for all regions; None where there are none."""
+        return next((volume.level for volume in self.volumes.values()), None)
+
+    @property
     def numbers(self) -> dict[str, float | None]:
         """What `NUMBERS` names, in its order; None is what is not known."""
         known: dict[str, float | None] = {
@@ -93,10 +104,20 @@ class Answer:
             for region, volume in self.volumes.items()
             for end, value in asdict(volume).items()
         }
+        known["interval_level"] = self.interval_level
         known |= {f"{place.lower()}_bits": bits for place, bits in self.mean_bits.items()}
         known |= {f"{region.lower()}_confidence": dice for region, dice in self.confidence.items()}
         known |= {"grade_lgg": self.grade_lgg, "survival_days": self.survival_days}
         return {name: known.get(name) for name in NUMBERS}
+
+
+def percent(level: float) -> str:
+    """The level of an interval, as text.
+
+    >>> percent(7 / 8)
+    '88 %'
+    """
+    return f"{100 * level:.0f} %"
 
 
 Ask = Callable[[Mapping[str, Volume]], Answer]

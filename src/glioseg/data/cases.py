@@ -4,8 +4,8 @@ import csv
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn
@@ -19,7 +19,8 @@ from glioseg.data.layouts import (
     known_layouts,
     match_name,
 )
-from glioseg.data.tables import GRADES, Patient, read_patients
+from glioseg.data.tables import GRADES, Patient, TableError, first_few, read_patient_ids, read_patients
+from glioseg.errors import GliosegError
 from glioseg.labels import Scheme
 
 COHORT = "cohort.csv"
@@ -28,7 +29,7 @@ COHORT = "cohort.csv"
 COLUMNS = ("case", "patient", "scheme", "grade", "age", "survival_days", "source")
 
 
-class CohortError(ValueError):
+class CohortError(GliosegError):
     """A folder or table of cases that glioseg cannot use; the message names it."""
 
 
@@ -37,7 +38,8 @@ class Case:
     """One examination of one patient.
 
     `files` maps a role of `ROLES` to its file; a role that is missing is not there. `channels` says,
-    where one 4D file holds several roles, where along its last axis each lies.
+    where one 4D file holds several roles, where along its last axis each lies. `patient` is whose examination
+    it is: if it is not given, its name tells.
     """
 
     case: str
@@ -48,16 +50,42 @@ class Case:
     survival_days: float | None = None
     source: str = ""
     channels: dict[str, int] = field(default_factory=dict)
+    patient: str = ""
 
-    @property
-    def patient(self) -> str:
-        """Whose examination it is: a BraTS 2023 name ends in the visit's number."""
-        return re.sub(r"^(BraTS-\w+-\d+)-\d+$", r"\1", self.case)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "patient", self.patient or named_patient(self.case))
 
     @property
     def labelled(self) -> bool:
         """Whether the case has a segmentation."""
         return SEGMENTATION in self.files
+
+
+def named_patient(case: str) -> str:
+    """The patient that a case's name tells: a name of BraTS 2023 ends in the visit's number.
+
+    >>> named_patient("BraTS-GLI-00005-001"), named_patient("BraTS2021_00005")
+    ('BraTS-GLI-00005', 'BraTS2021_00005')
+    """
+    return re.sub(r"^(BraTS-\w+-\d+)-\d+$", r"\1", case)
+
+
+def with_patient_ids(cases: Sequence[Case], table: Path) -> list[Case]:
+    """Cases with the patients that a user's own table names, whatever their names tell.
+
+    Args:
+        cases: all of a cohort.
+        table: columns `case` and `patient`; a row for each case, and for no other.
+
+    Raises:
+        TableError: as `read_patient_ids`; or a case without a row, or a row without a case.
+    """
+    ids = read_patient_ids(table)
+    if missing := [case.case for case in cases if case.case not in ids]:
+        raise TableError(f"{table}: expected a row for each case, missing {first_few(missing)}")
+    if strange := sorted(ids.keys() - {case.case for case in cases}):
+        raise TableError(f"{table}: expected cases of the cohort, got {first_few(strange)}")
+    return [replace(case, patient=ids[case.case]) for case in cases]
 
 
 def find_cases(folder: Path) -> list[Case]:
@@ -72,9 +100,11 @@ def find_cases(folder: Path) -> list[Case]:
     """
     if not folder.is_dir():
         raise CohortError(f"{folder}: expected a folder of cases, found none")
-    patients, seen = read_patients(folder), Counter[str]()
-    cases = sorted(_scan(folder, patients, seen), key=lambda case: case.case)
+    tree = list(walk(folder))
+    patients = read_patients(here / name for here, names in tree for name in names)
+    cases = sorted(_scan(tree, patients), key=lambda case: case.case)
     if not cases:
+        seen = Counter(name for _, names in tree for name in names)
         some = ", ".join(name for name, _ in seen.most_common(3)) or "nothing"
         raise CohortError(
             f"{folder}: no case found among {seen.total()} files ({some}); known layouts: {known_layouts()}"
@@ -88,10 +118,9 @@ def find_cases(folder: Path) -> list[Case]:
     return cases
 
 
-def _scan(folder: Path, patients: dict[str, Patient], seen: Counter[str]) -> Iterator[Case]:
-    """Every case below a folder; `seen` counts the files by name."""
-    for here, names in walk(folder):
-        seen.update(names)
+def _scan(tree: Iterable[tuple[Path, list[str]]], patients: dict[str, Patient]) -> Iterator[Case]:
+    """Every case in a tree of folders, as from `walk`."""
+    for here, names in tree:
         if DATASET in names:
             yield from map(_decathlon_case, decathlon_cases(here))
         found: dict[tuple[str, Scheme], dict[str, Path]] = {}
@@ -104,7 +133,7 @@ def _scan(folder: Path, patients: dict[str, Patient], seen: Counter[str]) -> Ite
                         f"{case}/{role}: expected one file, got {files[role]} and {here / name}"
                     )
                 files[role] = here / name
-        grade = next((part for part in here.parts[::-1] if part in GRADES), None)
+        grade = _folder_grade(here)
         for (case, scheme), files in found.items():
             known = patients.get(case, Patient())
             yield Case(
@@ -112,8 +141,17 @@ def _scan(folder: Path, patients: dict[str, Patient], seen: Counter[str]) -> Ite
             )
 
 
+def _folder_grade(folder: Path) -> str | None:
+    """HGG or LGG, where a folder of that name is in the path: as it is given, or else with links resolved."""
+    parts = (*folder.resolve().parts, *folder.parts)
+    return next((part for part in reversed(parts) if part in GRADES), None)
+
+
 def walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Each folder below one, once, whatever links lead to it, with the names of its files in order."""
+    """A folder and each one below it, with the names of its files in order: how glioseg finds a user's files.
+
+    Links to folders are followed; a folder comes once, whatever links lead to it.
+    """
     known = set()
     for here, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
         folders.sort()
@@ -151,14 +189,17 @@ def read_cohort(path: Path) -> list[Case]:
     """
     try:
         reader = csv.DictReader(path.read_text().splitlines())
+        names = reader.fieldnames or ()
     except OSError as error:
         raise CohortError(f"{path}: {error.strerror}") from None
-    missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CohortError(f"{path}: not a table: {error}") from None
+    missing = [column for column in COLUMNS if column not in names]
     if missing:
         raise CohortError(f"{path}: expected columns {list(COLUMNS)}, missing {missing}")
     try:
         return [_case_of_row(path.parent, row) for row in reader]
-    except ValueError as error:
+    except (ValueError, csv.Error) as error:
         raise CohortError(f"{path}: line {reader.line_num}: {error}") from None
 
 
@@ -185,4 +226,5 @@ def _case_of_row(folder: Path, row: dict[str, str]) -> Case:
         age=float(row["age"]) if row["age"] else None,
         survival_days=float(row["survival_days"]) if row["survival_days"] else None,
         source=row["source"],
+        patient=row["patient"],
     )

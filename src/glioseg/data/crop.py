@@ -10,38 +10,56 @@ import numpy as np
 from jaxtyping import Bool, Float32, Num
 from numpy.typing import NDArray
 
+from glioseg.data.grids import common_grid
 from glioseg.data.layouts import MODALITIES
+from glioseg.data.terms import AFFINE_TOLERANCE
 from glioseg.data.volumes import Grid, Volume
+from glioseg.errors import GliosegError
+from glioseg.files import read_json
 from glioseg.geometry import Box, bounding_box, paste
 
 PLACEMENT = "placement.json"
 
-AFFINE_TOLERANCE = 1e-3
-"""How far entries of the affines of one case may differ: headers hold float32."""
+
+class CropError(GliosegError):
+    """Scans that cannot be cropped together, or as they were; the message names the one at fault."""
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a crop lies: `box` in voxels of the scan brought to LPS, `grid` the scan's own."""
+    """Where a crop lies: `box` in voxels of the scan brought to LPS, `grid` the scan's own.
+
+    `affine_tolerance`: how far the affines of the case's other volumes may deviate from that of `grid`.
+    """
 
     grid: Grid
     box: Box
+    affine_tolerance: float = AFFINE_TOLERANCE
 
     @classmethod
     def load(cls, folder: Path) -> "Placement":
-        """Read what `save` wrote in a stored case's folder."""
-        record = json.loads((folder / PLACEMENT).read_text())
-        grid = Grid(tuple(record["shape"]), np.array(record["affine"], np.float64))
-        return cls(grid, Box(tuple(record["start"]), tuple(record["stop"])))
+        """Read what `save` wrote in a stored case's folder.
+
+        Raises:
+            FileError, CropError: it is not JSON, or does not hold what `save` writes.
+        """
+        record = read_json(folder / PLACEMENT)
+        try:
+            grid = Grid(tuple(record["shape"]), np.array(record["affine"], np.float64))
+            box = Box(tuple(record["start"]), tuple(record["stop"]))
+            return cls(grid, box, record["affine_tolerance"])
+        except (LookupError, TypeError, ValueError) as error:
+            raise CropError(f"{folder / PLACEMENT}: not the placement of a crop: {error!r}") from None
 
     def save(self, folder: Path) -> None:
         """Write placement.json."""
-        record = {"shape": self.grid.shape, "affine": self.grid.affine.tolist(), **asdict(self.box)}
+        grid = {"shape": self.grid.shape, "affine": self.grid.affine.tolist()}
+        record = {**grid, **asdict(self.box), "affine_tolerance": self.affine_tolerance}
         (folder / PLACEMENT).write_text(json.dumps(record))
 
 
 def crop_images(
-    images: Mapping[str, Volume], *, margin_vox: int
+    images: Mapping[str, Volume], *, margin_vox: int, affine_tolerance: float = AFFINE_TOLERANCE
 ) -> tuple[Float32[NDArray, "d h w 4"], Placement]:
     """Crop the images of a case to the brain and normalise them.
 
@@ -49,8 +67,10 @@ def crop_images(
     time there is none.
 
     Args:
-        images: a volume for each of `MODALITIES`, or for some of them, all on one grid.
+        images: a volume for each of `MODALITIES`, or for some of them, all on one grid; a segmentation
+            among them must lie on that grid too.
         margin_vox: voxels added around the brain, inside the grid.
+        affine_tolerance: how far affines may deviate from that of the first image, as contract.yaml sets it.
 
     Returns:
         (D, H, W, 4) float32 in LPS, channels in the order of `MODALITIES`: each has mean 0 and
@@ -58,12 +78,14 @@ def crop_images(
         everywhere; and where the crop lies.
 
     Raises:
-        ValueError: no modality, grids differ, or no voxel is non-zero.
+        GridError: no modality, or grids differ.
+        GliosegError: no voxel is non-zero.
     """
-    grid = _common_grid(images)
+    grid = common_grid(images, tolerance=affine_tolerance)
     arrays = {name: grid.to_lps.apply(images[name].data) for name in MODALITIES if name in images}
     box = bounding_box(_any(list(arrays.values())), margin_vox)
-    return normalised({name: array[box.slices] for name, array in arrays.items()}), Placement(grid, box)
+    image = normalised({name: array[box.slices] for name, array in arrays.items()})
+    return image, Placement(grid, box, affine_tolerance)
 
 
 def normalised(crops: Mapping[str, Num[NDArray, "d h w"]]) -> Float32[NDArray, "d h w 4"]:
@@ -93,23 +115,6 @@ def _any(arrays: Sequence[Num[NDArray, "d h w"]]) -> Bool[NDArray, "d h w"]:
     for array in arrays[1:]:
         marked |= array != 0
     return marked
-
-
-def _common_grid(images: Mapping[str, Volume]) -> Grid:
-    """The grid that all images of a case share."""
-    present = [name for name in MODALITIES if name in images]
-    if not present:
-        raise ValueError(f"no modality: expected at least one of {', '.join(MODALITIES)}")
-    first = images[present[0]].grid
-    for name in present[1:]:
-        grid = images[name].grid
-        if grid.shape != first.shape:
-            raise ValueError(f"{name}: expected shape {first.shape}, got {grid.shape}")
-        if (away := np.abs(grid.affine - first.affine).max()) > AFFINE_TOLERANCE:
-            raise ValueError(
-                f"{name}: expected the affine of {present[0]}, got one that differs by up to {away:.3g} mm"
-            )
-    return first
 
 
 def crop_labels(labels: Num[NDArray, "d h w"], placement: Placement) -> Num[NDArray, "e i x"]:

@@ -8,7 +8,7 @@ from glioseg.data.cases import CohortError, walk
 from glioseg.data.records import file_mark
 
 
-def take_inventory(folder: Path | None, *, cohort: Path) -> str:
+def take_inventory(folder: Path | None, *, cohort: Path, patients: Path | None = None) -> str:
     """Name every file below a folder with its size in bytes and its time in nanoseconds, as CSV.
 
     Without a folder the list has its header alone.
@@ -16,9 +16,10 @@ def take_inventory(folder: Path | None, *, cohort: Path) -> str:
     Args:
         folder: the user's own.
         cohort: where acquire puts its copies; DVC removes what is there first.
+        patients: the user's table of patients, wherever it lies; it is listed last.
 
     Raises:
-        CohortError: no folder, or one that the cohort would replace or lie in.
+        CohortError: no folder, one that the cohort would replace or lie in, or no table.
     """
     if folder is not None and not folder.is_dir():
         raise CohortError(f"{folder}: expected a folder of cases, found none")
@@ -31,7 +32,15 @@ def take_inventory(folder: Path | None, *, cohort: Path) -> str:
         for here, names in walk(folder):
             files = [here / name for name in names]
             writer.writerows([file.relative_to(folder), *file_mark(file)[:2]] for file in files)
+        if patients is not None:
+            writer.writerow([f"data.patients: {patients.name}", *_table_mark(patients)])
     return table.getvalue()
+
+
+def _table_mark(table: Path) -> list[int]:
+    if not table.is_file():
+        raise CohortError(f"{table}: expected a table of patients, found none")
+    return file_mark(table)[:2]
 
 
 def _overlap(one: Path, other: Path) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from glioseg.errors import GliosegError
 from glioseg.labels import Scheme
 
 MODALITIES = ("t1", "t1ce", "t2", "flair")
@@ -16,7 +17,7 @@ ROLES = (*MODALITIES, SEGMENTATION)
 SUFFIX = re.compile(r"\.nii(\.gz)?$")
 
 
-class LayoutError(ValueError):
+class LayoutError(GliosegError):
     """A folder whose layout is not known, or is not kept; the message names it."""
 
 

@@ -14,10 +14,11 @@ from jaxtyping import Bool, Num
 from numpy.typing import NDArray
 
 from glioseg.data.cases import Case
-from glioseg.data.layouts import SEGMENTATION
+from glioseg.data.grids import affine_deviation
+from glioseg.data.layouts import MODALITIES, ROLES, SEGMENTATION
 from glioseg.data.oddities import measure_oddities
 from glioseg.data.scans import Scan
-from glioseg.data.volumes import REAL_KINDS, Grid, Volume
+from glioseg.data.volumes import Grid, Volume
 from glioseg.geometry import Shape3
 
 MAX_LABELS = 10
@@ -87,7 +88,8 @@ def measure_scans(case: Case, scans: Mapping[str, Scan]) -> list[VolumeRow]:
         case: whose they are.
         scans: by role, as from `scans.open_scans`.
     """
-    volumes = {role: scan.volume for role, scan in scans.items() if scan.volume is not None}
+    found = {role: scans[role].volume for role in ROLES if role in scans}
+    volumes = {role: volume for role, volume in found.items() if volume is not None}
     reference = next((image.grid for image in _images(volumes) if image.grid.placed), None)
     shapes = Counter(volume.grid.shape for volume in volumes.values())
     common = {"case_shape": shapes.most_common(1)[0][0] if shapes else None}
@@ -106,8 +108,8 @@ def measure_scans(case: Case, scans: Mapping[str, Scan]) -> list[VolumeRow]:
 
 def _measure(volume: Volume, role: str, *, reference: Grid | None, seen: NDArray[np.bool_] | None) -> Facts:
     data, grid = volume.data, volume.grid
-    facts = {"shape": grid.shape, "dtype": data.dtype.name, **_measure_grid(grid, reference)}
-    if data.dtype.kind not in REAL_KINDS:
+    facts = {"shape": grid.shape, "dtype": _type_name(data.dtype), **_measure_grid(grid, reference)}
+    if not volume.real:
         return facts
     flat = data.ravel(order="K")  # in the order of memory: a mask selects several times faster
     finite = flat[np.isfinite(flat)] if data.dtype.kind == "f" else flat
@@ -116,15 +118,18 @@ def _measure(volume: Volume, role: str, *, reference: Grid | None, seen: NDArray
     return {**facts, **_measure_values(data, finite), **own}
 
 
+def _type_name(dtype: np.dtype) -> str:
+    return dtype.name if dtype.names is None else f"colours {''.join(dtype.names)}"
+
+
 def _measure_grid(grid: Grid, reference: Grid | None) -> Facts:
     """Facts of the affine; none of them exists where it is singular or not finite."""
     if not grid.placed:
         return {}
-    deviation = None if reference is None else float(np.abs(grid.affine - reference.affine).max())
     return {
         "spacing_mm": round_spacing(grid.spacing_mm),
         "orientation": grid.orientation,
-        "affine_deviation": deviation,
+        "affine_deviation": None if reference is None else affine_deviation(grid, reference),
     }
 
 
@@ -171,7 +176,7 @@ def _measure_labels(
 
 def _visible(volumes: dict[str, Volume]) -> NDArray[np.bool_] | None:
     """Where any image of the case is not 0, or None where the images cannot be laid on each other."""
-    images = [v.data for v in _images(volumes) if v.data.dtype.kind in REAL_KINDS]
+    images = [image.data for image in _images(volumes) if image.real]
     if not images or any(image.shape != images[0].shape for image in images):
         return None
     seen: NDArray[np.bool_] = images[0] != 0
@@ -181,4 +186,5 @@ def _visible(volumes: dict[str, Volume]) -> NDArray[np.bool_] | None:
 
 
 def _images(volumes: dict[str, Volume]) -> list[Volume]:
-    return [volume for role, volume in volumes.items() if role != SEGMENTATION]
+    """In the order of `MODALITIES`, so that the first is the same wherever a case comes from."""
+    return [volumes[name] for name in MODALITIES if name in volumes]

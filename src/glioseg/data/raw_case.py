@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from glioseg.data.cases import Case
 from glioseg.data.coarse import coarse_image, coarse_labels
-from glioseg.data.crop import AFFINE_TOLERANCE, PLACEMENT, Placement, normalised
+from glioseg.data.crop import PLACEMENT, CropError, Placement, normalised
+from glioseg.data.grids import check_grid
 from glioseg.data.layouts import MODALITIES, SEGMENTATION
 from glioseg.data.volumes import read_volume
 from glioseg.labels import as_labels, from_scheme
@@ -63,7 +64,8 @@ class RawCase:
             The image and its dense labels.
 
         Raises:
-            ValueError: a file that is missing or unreadable, or lies on another grid than the crop.
+            CropError, VolumeError: a file that is missing or unreadable.
+            GridError: a file that lies on another grid than the crop.
         """
         placement = self.placement
         image = normalised({name: self._crop(name, placement) for name in MODALITIES})
@@ -75,13 +77,7 @@ class RawCase:
     def _crop(self, role: str, placement: Placement) -> Num[NDArray, "d h w"]:
         """Only the crop outlives this, so that the five whole scans never lie in memory together."""
         if role not in self.case.files:
-            raise ValueError(f"{self.name}/{role}: expected a raw scan to crop, got none")
-        volume = read_volume(self.case.files[role])
-        if volume.grid.shape != placement.grid.shape:
-            raise ValueError(
-                f"{self.name}/{role}: expected shape {placement.grid.shape} as when it was placed,"
-                f" got {volume.grid.shape}"
-            )
-        if not np.allclose(volume.grid.affine, placement.grid.affine, atol=AFFINE_TOLERANCE):
-            raise ValueError(f"{self.name}/{role}: expected the affine that it had when it was placed")
+            raise CropError(f"{self.name}/{role}: expected a raw scan to crop, got none")
+        volume, tolerance = read_volume(self.case.files[role]), placement.affine_tolerance
+        check_grid(f"{self.name}/{role}", volume.grid, placement.grid, tolerance=tolerance)
         return np.array(placement.grid.to_lps.apply(volume.data)[placement.box.slices], order="C")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 
 from glioseg.data.cases import Case
+from glioseg.data.grids import expected_affine
 from glioseg.data.layouts import MODALITIES, ROLES, SEGMENTATION
 from glioseg.data.measures import VolumeRow, round_spacing
 from glioseg.data.outliers import ODD_COLUMNS, Oddity, find_outliers
@@ -24,10 +25,8 @@ from glioseg.data.rules import (
     unique,
 )
 from glioseg.data.terms import Affine, BrainFraction, Contract, Shape, Spacing, Swapped
-from glioseg.data.volumes import ORIENTATION
+from glioseg.data.volumes import NUMBERS, ORIENTATION
 from glioseg.labels import Scheme
-
-NUMBERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")
 
 
 def raw_tables(
@@ -94,7 +93,7 @@ def _grid_rules(shape: Shape, spacing: Spacing, affine: Affine) -> Iterator[Rule
     yield between(
         "affine",
         "affine_deviation",
-        expected=f"that of the case's first image to {affine.tolerance:g}",
+        expected=expected_affine(affine.tolerance),
         observed="a difference of {affine_deviation}",
         max_value=affine.tolerance,
     )

@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import socket
-import sys
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,8 @@ from typing import Any, TypeVar
 
 from glioseg.cluster import LOCAL, Cluster, ClusterError
 from glioseg.data.cases import Case
-from glioseg.files import link_or_copy, write_whole
+from glioseg.files import link_or_copy, named, read_json, remove_whole, write_whole
+from glioseg.fingerprint import code_fingerprint, sha256_file
 
 Item = TypeVar("Item")
 Work = Callable[[Item, Path], Any]
@@ -40,7 +40,7 @@ class Record:
     @property
     def found(self) -> Any:
         """What the stage found out, as JSON holds it."""
-        return json.loads((self.folder / RECORD).read_text())
+        return read_json(self.folder / RECORD)
 
     def place(self, target: Path) -> None:
         """Put the files into a new folder, as links where the file system has them."""
@@ -54,6 +54,7 @@ def record_cases(
     work: Work[Item],
     items: Sequence[Item],
     *,
+    code: str,
     facts: Callable[[Item], object],
     reads: Callable[[Item], Iterable[Path]],
     folder: Path,
@@ -65,6 +66,7 @@ def record_cases(
     Args:
         work: a picklable function of a case and a new folder for its files; returns what record.json holds.
         items: one entry a case.
+        code: name of the module whose code does the work; what it imports counts too.
         facts: all that the work's result depends on beside the code, as JSON holds it.
         reads: the files of a case that can be read here, so that a machine which cannot is found out.
         folder: of this stage's records.
@@ -77,8 +79,8 @@ def record_cases(
     Raises:
         Whatever `work` raises first, or ClusterError; what was done until then stays.
     """
-    code = code_digest()
-    records = [Record(folder / _digest([code, facts(item)])) for item in items]
+    fingerprint = code_fingerprint(code)
+    records = [Record(folder / _digest([fingerprint, facts(item)])) for item in items]
     places = {record.folder: item for record, item in zip(records, items, strict=True)}
     todo = [(place, item, tuple(reads(item))) for place, item in places.items() if not place.exists()]
     cluster.map(partial(_do, work), todo, title=title)
@@ -99,7 +101,8 @@ def _do(work: Work[Item], todo: tuple[Path, Item, tuple[Path, ...]]) -> None:
     aside.mkdir(parents=True)
     try:
         found = work(item, aside)
-        (aside / RECORD).write_text(json.dumps(found))
+        with named(aside / RECORD):
+            (aside / RECORD).write_text(json.dumps(found))
         _settle(aside, place)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -115,9 +118,8 @@ def _settle(aside: Path, place: Path) -> None:
 
 def _forget(folder: Path, kept: set[str]) -> None:
     for old in folder.iterdir() if folder.is_dir() else ():
-        if old.name not in kept:
-            # Without errors: a host that was taken for lost may still be writing there.
-            shutil.rmtree(old, ignore_errors=True)
+        if old.name not in kept and old.is_dir():
+            remove_whole(old)  # half a record would pass for a record
 
 
 def digest_cases(cases: Sequence[Case], *, records: Path, cluster: Cluster) -> dict[str, dict[str, str]]:
@@ -140,7 +142,7 @@ def digest_files(files: Iterable[Path], *, table: Path, cluster: Cluster) -> dic
         table: the JSON file where digests are remembered, by path, size, time and inode.
         cluster: where files are read.
     """
-    known = json.loads(table.read_text()) if table.exists() else {}
+    known = read_json(table) if table.exists() else {}
     marks = {file: file_mark(file) for file in files}
     new = [file for file, mark in marks.items() if str(file) not in known or known[str(file)][:-1] != mark]
     read = cluster.reading.map(_file_digest, new, title="read files")
@@ -163,8 +165,7 @@ def file_mark(file: Path) -> list[int]:
 
 def _file_digest(file: Path) -> str:
     try:
-        with file.open("rb") as content:
-            return hashlib.file_digest(content, "sha256").hexdigest()
+        return sha256_file(file)
     except OSError:
         return UNREAD
 
@@ -172,16 +173,6 @@ def _file_digest(file: Path) -> str:
 def tuples(found: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of a dataclass, as JSON gave them back: it makes lists of tuples."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
-
-
-def code_digest() -> str:
-    """One hash of the source of every module of glioseg that is loaded, but for where work is done."""
-    files = {
-        name: module.__file__
-        for name, module in list(sys.modules.items())  # another thread may be importing
-        if name.partition(".")[0] == "glioseg" and not name.startswith("glioseg.cluster") and module.__file__
-    }
-    return _digest({name: _file_digest(Path(files[name])) for name in sorted(files)})
 
 
 def _digest(facts: object) -> str:

@@ -7,11 +7,9 @@ import numpy as np
 
 from glioseg.data.cases import Case, CohortError
 from glioseg.data.layouts import SEGMENTATION
-from glioseg.data.volumes import REAL_KINDS, VolumeError, read_volume
+from glioseg.data.tables import first_few
+from glioseg.data.volumes import VolumeError, read_volume
 from glioseg.labels import Scheme, shown_scheme
-
-NAMED = 3
-"""Cases of each scheme that an error names."""
 
 
 def settle_schemes(
@@ -47,10 +45,10 @@ def shown_in(case: Case) -> Scheme | None:
     if not case.labelled or case.scheme is Scheme.MSD:
         return None
     try:
-        data = read_volume(case.files[SEGMENTATION]).data
+        volume = read_volume(case.files[SEGMENTATION])
     except VolumeError:
         return None  # the contract names the file; here it just tells nothing
-    values = np.unique(data) if data.dtype.kind in REAL_KINDS else ()
+    values = np.unique(volume.data) if volume.real else ()
     return shown_scheme(int(value) for value in values if value in (0, 1, 2, 3, 4))
 
 
@@ -64,13 +62,8 @@ def _together(own: Scheme, told: Mapping[Scheme, Sequence[str]]) -> Scheme:
         return Scheme.BRATS2024
     possible = {scheme: names for scheme, names in told.items() if scheme is not Scheme.BRATS2024}
     if len(possible) > 1:
-        got = ", ".join(f"{scheme} in {_some(names)}" for scheme, names in sorted(possible.items()))
+        got = ", ".join(f"{scheme} in {first_few(names)}" for scheme, names in sorted(possible.items()))
         raise CohortError(
             f"labels: expected one scheme in the cohort, got {got}; if it is one, declare data.scheme"
         )
     return next(iter(possible), own)
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more

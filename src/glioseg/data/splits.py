@@ -1,6 +1,7 @@
 """Seeded splits: grouped by patient, stratified by grade and tumour size."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TypedDict
 
 import numpy as np
@@ -10,9 +11,11 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold
 
+from glioseg.errors import GliosegError
 
-class SplitError(ValueError):
-    """A cohort that cannot be split, or a split that leaks."""
+
+class SplitError(GliosegError):
+    """A cohort that cannot be split as params.yaml asks, or a split that leaks."""
 
 
 class Fold(TypedDict):
@@ -40,40 +43,42 @@ def split_cases(
     validation_fraction: float,
     folds: int,
     alike: Sequence[Sequence[str]] = (),
+    patients: Mapping[str, str] = MappingProxyType({}),
 ) -> Splits:
     """Divide the cases of a manifest.
 
     Every patient is in one part only, and so are patients of whom scans are nearly the same: they count
-    as one. Within each stratum (grade × tumour size above or below the median) patients are drawn at
-    random, so that the parts resemble each other.
+    as one, also where the contract refused the scan that they share. Within each stratum (grade × tumour
+    size above or below the median) patients are drawn at random, so that the parts resemble each other.
 
     Args:
         manifest: columns case, patient, grade, ncr_vox, ed_vox, et_vox (data/cropped/manifest.csv).
         seed: the same seed gives the same split.
-        test_fraction: share of patients to test on.
-        validation_fraction: share of patients to choose by.
-        folds: of cross-validation over all but the test cases; fewer where patients are fewer.
-        alike: pairs of cases with nearly the same image; they need not be in the manifest.
+        test_fraction: share of patients to test on; at least one patient.
+        validation_fraction: share of patients to choose by; at least one patient.
+        folds: of cross-validation over all but the test cases.
+        alike: pairs of cases with nearly the same image, also of cases that were refused.
+        patients: the patient of each case of the raw cohort; needed of cases that the manifest lacks.
 
     Raises:
-        SplitError: fewer than three patients.
+        SplitError: too few patients for the parts or the folds.
     """
-    manifest = manifest.assign(patient=_persons(manifest, alike))
+    patient_of = {**patients, **dict(zip(manifest["case"], manifest["patient"], strict=True))}
+    group_of = _groups(patient_of, alike)
+    manifest = manifest.assign(patient=[group_of[patient] for patient in manifest["patient"]])
+    counted = ", counting those with nearly the same scan as one" if alike else ""
+    tests, validations = _sizes(manifest["patient"].nunique(), test_fraction, validation_fraction, counted)
     strata = _strata(manifest)
-    patients = manifest.groupby("patient", sort=True)["case"].apply(list)
-    if len(patients) < 3:
-        counted = ", where those with nearly the same scan count as one" if alike else ""
-        raise SplitError(f"split: expected at least 3 labelled patients, got {len(patients)}{counted}")
+    cases_of = manifest.groupby("patient", sort=True)["case"].apply(list)
     stratum_of = dict(zip(manifest["patient"], strata, strict=True))
-    order = _interleave([stratum_of[patient] for patient in patients.index], seed)
-    tests = max(1, round(test_fraction * len(order)))
-    validations = max(1, round(validation_fraction * len(order)))
+    order = _interleave([stratum_of[patient] for patient in cases_of.index], seed)
+    _check_folds(folds, len(order) - tests, counted)
     parts = {
         "test": order[:tests],
         "validation": order[tests : tests + validations],
         "train": order[tests + validations :],
     }
-    named = {part: sorted(case for i in rows for case in patients.iloc[i]) for part, rows in parts.items()}
+    named = {part: sorted(case for i in rows for case in cases_of.iloc[i]) for part, rows in parts.items()}
     result = Splits(
         seed=seed,
         train=named["train"],
@@ -83,6 +88,26 @@ def split_cases(
     )
     check_leakage(result, dict(zip(manifest["case"], manifest["patient"], strict=True)))
     return result
+
+
+def _sizes(patients: int, test_fraction: float, validation_fraction: float, counted: str) -> tuple[int, int]:
+    """How many patients to test on and to validate on."""
+    tests, validations = (max(1, round(share * patients)) for share in (test_fraction, validation_fraction))
+    if (left := patients - tests - validations) < 1:
+        raise SplitError(
+            f"split: expected a patient in each part, got {tests} for test_fraction {test_fraction:g},"
+            f" {validations} for validation_fraction {validation_fraction:g} and {max(left, 0)} to train on,"
+            f" of {patients} labelled patients{counted}"
+        )
+    return tests, validations
+
+
+def _check_folds(folds: int, patients: int, counted: str) -> None:
+    if folds > patients:
+        raise SplitError(
+            f"split.folds: expected at most {patients}, the labelled patients of training and validation"
+            f"{counted}, got {folds}"
+        )
 
 
 def training_parts(splits: Splits, *, folds: int) -> list[Fold]:
@@ -102,17 +127,15 @@ def training_parts(splits: Splits, *, folds: int) -> list[Fold]:
     return splits["folds"]
 
 
-def _persons(manifest: pd.DataFrame, alike: Sequence[Sequence[str]]) -> list[str]:
-    """Who each case is of: its patient, or all patients whose scans are nearly the same, directly or not."""
-    patient_of = dict(zip(manifest["case"], manifest["patient"], strict=True))
-    pairs = [[patient_of.get(case, case) for case in pair] for pair in alike]
-    names = sorted({*patient_of.values(), *(name for pair in pairs for name in pair)})
+def _groups(patient_of: Mapping[str, str], alike: Sequence[Sequence[str]]) -> dict[str, str]:
+    """The group of each patient: all patients whom pairs of cases join, directly or through others."""
+    names = sorted(set(patient_of.values()))
     number = {name: index for index, name in enumerate(names)}
-    ends = np.array([[number[name] for name in pair] for pair in pairs], int).reshape(-1, 2)
+    ends = np.array([[number[patient_of[case]] for case in pair] for pair in alike], int).reshape(-1, 2)
     graph = csr_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(len(names), len(names)))
-    _, person = connected_components(csr_array(graph), directed=False)
-    shared = pd.Series(names).groupby(person).agg(" and ".join)
-    return [str(shared[person[number[patient]]]) for patient in manifest["patient"]]
+    _, group = connected_components(graph, directed=False)
+    title = pd.Series(names).groupby(group).agg(" and ".join)
+    return {name: str(title[group[index]]) for name, index in number.items()}
 
 
 def _strata(manifest: pd.DataFrame) -> list[str]:
@@ -135,14 +158,11 @@ def _interleave(strata: Sequence[str], seed: int) -> list[int]:
 def _folds(manifest: pd.DataFrame, strata: list[str], cases: list[str], seed: int, folds: int) -> list[Fold]:
     rows = manifest["case"].isin(cases).to_numpy()
     table = manifest[rows]
-    count = min(folds, table["patient"].nunique())
-    if count < 2:
-        return []
     chosen = [stratum for stratum, keep in zip(strata, rows, strict=True) if keep]
     # A stratum smaller than the number of folds cannot be in each of them: then draw without strata.
     smallest = min(chosen.count(stratum) for stratum in chosen)
-    target = chosen if smallest >= count else ["all"] * len(chosen)
-    cut = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    target = chosen if smallest >= folds else ["all"] * len(chosen)
+    cut = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     names = table["case"].to_numpy()
     return [
         Fold(train=sorted(names[train].tolist()), validation=sorted(names[held].tolist()))

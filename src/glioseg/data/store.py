@@ -24,10 +24,13 @@ from glioseg.cluster import LOCAL, Cluster
 from glioseg.data.cases import COHORT, Case, read_cohort
 from glioseg.data.coarse import coarse_image, coarse_labels
 from glioseg.data.crop import Placement, crop_images, crop_labels
+from glioseg.data.grids import GridError
 from glioseg.data.layouts import SEGMENTATION
 from glioseg.data.raw_case import RawCase
 from glioseg.data.records import digest_cases, readable, record_cases
+from glioseg.data.terms import AFFINE_TOLERANCE
 from glioseg.data.volumes import read_volume
+from glioseg.errors import GliosegError
 from glioseg.files import replaced_whole
 from glioseg.labels import LABEL_NAMES, Label, as_labels, from_scheme
 
@@ -39,7 +42,7 @@ PACK = {"codec": blosc2.Codec.LZ4, "clevel": 5, "filters": [blosc2.Filter.NOFILT
 and costs an eighth of the time to read. Cases are packed side by side."""
 
 
-class StoreError(ValueError):
+class StoreError(GliosegError):
     """A store that lacks what it should hold; the message names it."""
 
 
@@ -102,19 +105,23 @@ class StoredCase:
 
     def image(self, spacing_mm: int) -> "blosc2.NDArray":
         """(D, H, W, 4) float16 at this spacing, read where it is sliced."""
-        return blosc2.open(str(self._file("image", spacing_mm)), mode="r")
+        return self._array("image", spacing_mm)
 
     def label(self, spacing_mm: int) -> "blosc2.NDArray":
         """(D, H, W) uint8 dense labels at this spacing, read where it is sliced."""
-        return blosc2.open(str(self._file("label", spacing_mm)), mode="r")
+        return self._array("label", spacing_mm)
 
     @property
     def placement(self) -> Placement:
         """Where the crop lies in the scan."""
         return Placement.load(self.folder)
 
-    def _file(self, kind: str, spacing_mm: int) -> Path:
-        return self.folder / f"{kind}_{spacing_mm}mm.b2nd"
+    def _array(self, kind: str, spacing_mm: int) -> "blosc2.NDArray":
+        file = self.folder / f"{kind}_{spacing_mm}mm.b2nd"
+        try:
+            return blosc2.open(str(file), mode="r")
+        except (OSError, RuntimeError) as error:  # of Blosc2, for a header that it cannot read
+            raise StoreError(f"{file}: not readable: {' '.join(str(error).split())}") from None
 
 
 def open_cases(store: Path, names: Sequence[str], *, raw: Path | None) -> list[CroppedCase]:
@@ -152,17 +159,35 @@ def listed_cases(store: Path, *, raw: Path | None) -> dict[str, CroppedCase]:
 def _read_manifest(path: Path) -> list[dict[str, str]]:
     try:
         reader = csv.DictReader(path.read_text().splitlines())
+        rows, names = list(reader), reader.fieldnames or ()
     except OSError as error:
         raise StoreError(f"{path}: not readable: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise StoreError(f"{path}: not a table: {error}") from None
     needed = ("case", "grade", "survival_days")
-    missing = [column for column in needed if column not in (reader.fieldnames or ())]
+    missing = [column for column in needed if column not in names]
     if missing:
         raise StoreError(f"{path}: expected columns {list(needed)}, missing {missing}")
-    return list(reader)
+    return rows
+
+
+def read_table(path: Path, dtype: Mapping[str, type]) -> pd.DataFrame:
+    """A table of the store, such as its manifest; `dtype` is that of some columns.
+
+    Raises:
+        StoreError: it is not there, or no table.
+    """
+    try:
+        return pd.read_csv(path, dtype=dict(dtype))
+    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+        raise StoreError(f"{path}: not readable: {error}") from None
 
 
 def _stored(store: Path, row: dict[str, str]) -> StoredCase:
-    days = float(row["survival_days"]) if row["survival_days"] else None
+    try:
+        days = float(row["survival_days"]) if row["survival_days"] else None
+    except ValueError as error:
+        raise StoreError(f"{store / MANIFEST}: {row['case']}: survival_days: {error}") from None
     return StoredCase(store / row["case"], row["grade"] or None, days)
 
 
@@ -191,7 +216,14 @@ def write_case(
     return StoredCase(folder)
 
 
-def store_case(case: Case, folder: Path, *, margin_vox: int, spacings_mm: tuple[int, ...]) -> dict[str, int]:
+def store_case(
+    case: Case,
+    folder: Path,
+    *,
+    margin_vox: int,
+    spacings_mm: tuple[int, ...],
+    affine_tolerance: float = AFFINE_TOLERANCE,
+) -> dict[str, int]:
     """Read, crop, normalise and store one labelled case.
 
     Args:
@@ -199,12 +231,19 @@ def store_case(case: Case, folder: Path, *, margin_vox: int, spacings_mm: tuple[
         folder: the case's own folder.
         margin_vox: voxels around the brain.
         spacings_mm: resolutions to keep; none where crops are made on the fly.
+        affine_tolerance: how far affines may deviate from that of the first image, as contract.yaml sets it.
 
     Returns:
         Its columns of the manifest: shape of the crop, and voxels of each label in it and before it.
+
+    Raises:
+        GridError: images and segmentation do not lie on one grid; the message names the case.
     """
     volumes = {role: read_volume(file) for role, file in case.files.items()}
-    image, placement = crop_images(volumes, margin_vox=margin_vox)
+    try:
+        image, placement = crop_images(volumes, margin_vox=margin_vox, affine_tolerance=affine_tolerance)
+    except GridError as error:
+        raise GridError(f"{case.case}/{error}") from None
     values = volumes[SEGMENTATION].data
     drawn = values[values != 0]  # of the whole scan, for the count alone
     crop = from_scheme(as_labels(crop_labels(values, placement)), case.scheme)
@@ -220,6 +259,7 @@ def store_cohort(
     *,
     margin_vox: int,
     spacings_mm: tuple[int, ...],
+    affine_tolerance: float = AFFINE_TOLERANCE,
     records: Path,
     cluster: Cluster = LOCAL,
 ) -> None:
@@ -230,14 +270,19 @@ def store_cohort(
         cases: labelled, and accepted by their contract.
         margin_vox: voxels around the brain.
         spacings_mm: resolutions to keep; none where crops are made on the fly.
+        affine_tolerance: as for `store_case`; kept beside each crop, for those made on the fly.
         records: folder of what was done before; see `glioseg.data.records`.
         cluster: where cases are done.
     """
     contents = digest_cases(cases, records=records, cluster=cluster)
+    work = partial(
+        store_case, margin_vox=margin_vox, spacings_mm=spacings_mm, affine_tolerance=affine_tolerance
+    )
     made = record_cases(
-        partial(store_case, margin_vox=margin_vox, spacings_mm=spacings_mm),
+        work,
         cases,
-        facts=lambda case: [contents[case.case], case.scheme, margin_vox, spacings_mm],
+        code=__name__,
+        facts=lambda case: [contents[case.case], case.scheme, work.keywords],
         reads=lambda case: readable(case, contents[case.case]),
         folder=records / "crop",
         title="crop",
@@ -274,4 +319,4 @@ def _pack(path: Path, array: NDArray[np.generic]) -> None:
     try:
         blosc2.asarray(np.ascontiguousarray(array), urlpath=str(path), mode="w", chunks=blocks, cparams=PACK)
     except RuntimeError as error:  # of Blosc2, where the disk is full
-        raise OSError(f"{path}: could not be written: {' '.join(str(error).split())}") from None
+        raise StoreError(f"{path}: could not be written: {' '.join(str(error).split())}") from None

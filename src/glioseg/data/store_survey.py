@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from glioseg.cluster import LOCAL, Cluster
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.records import UNREAD, digest_files, record_cases, tuples
-from glioseg.data.store import MANIFEST, CroppedCase, StoreError, listed_cases
+from glioseg.data.store import MANIFEST, CroppedCase, StoreError, listed_cases, read_table
+from glioseg.errors import GliosegError
 from glioseg.labels import LABEL_NAMES, Label
 
 COUNTS = tuple(name.lower() for name in LABEL_NAMES)
@@ -86,6 +87,7 @@ def measure_store(
     measured = record_cases(
         partial(_measured, spacings_mm=spacings_mm),
         listed,
+        code=__name__,
         facts=lambda given: [spacings_mm, given[1], [contents[file] for file in given[0].files]],
         reads=lambda given: [file for file in given[0].files if contents[file] != UNREAD],
         folder=records / "validate_cropped",
@@ -102,17 +104,17 @@ def _measured(
 
 
 def _read_manifest(path: Path) -> pd.DataFrame:
-    try:
-        manifest = pd.read_csv(path, dtype={"case": str})
-    except (OSError, pd.errors.EmptyDataError) as error:
-        raise StoreError(f"{path}: not readable: {error}") from None
+    manifest = read_table(path, {"case": str})
     needed = ["case", *AXES, *(f"{prefix}{name}_vox" for prefix in ("", "raw_") for name in COUNTS)]
     missing = [column for column in needed if column not in manifest]
     if missing:
         raise StoreError(f"{path}: expected columns {needed}, missing {missing}")
     if manifest.empty:
         raise StoreError(f"{path}: expected a row for each cropped case, got none")
-    return manifest[needed]
+    try:
+        return manifest[needed].astype(dict.fromkeys(needed[1:], int))
+    except ValueError as error:
+        raise StoreError(f"{path}: expected whole numbers of voxels: {error}") from None
 
 
 def measure_case(
@@ -129,10 +131,10 @@ def measure_case(
 
 def _measure(case: CroppedCase, listed: dict[str, object], spacing_mm: int) -> CropRow:
     name, file = case.name, f"crop at {spacing_mm} mm"
-    # Blosc2 raises RuntimeError for a chunk or header that it cannot unpack.
+    # Blosc2 raises RuntimeError for a chunk that it cannot unpack.
     try:
         image, label = (array[:] for array in case.open(spacing_mm))
-    except (OSError, RuntimeError, ValueError) as error:
+    except (GliosegError, OSError, RuntimeError) as error:
         return CropRow(name, file, spacing_mm, problem=" ".join(str(error).split()) or type(error).__name__)
     d, h, w = (-(-int(str(listed[axis])) // spacing_mm) for axis in AXES)
     return CropRow(

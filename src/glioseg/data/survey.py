@@ -32,6 +32,7 @@ def measure_cohort(cases: Sequence[Case], *, records: Path, cluster: Cluster = L
     measured = record_cases(
         _measured,
         distinct,
+        code=__name__,
         facts=lambda case: [case.case, _names(case), case.scheme, contents[case.case]],
         reads=lambda case: readable(case, contents[case.case]),
         folder=records / "validate_raw",

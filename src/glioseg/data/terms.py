@@ -1,5 +1,6 @@
 """The terms of the contract with a raw scan: what a user may set, in contract.yaml, of each of its rules."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -7,9 +8,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from glioseg.params.sections import Fraction, Positive, Voxels3
-from glioseg.settings_file import ParamsError, parse_yaml, wrong_value
+from glioseg.settings_file import parse_yaml, read_text, wrong_value
 
 CONTRACT = "contract.yaml"
+
+AFFINE_TOLERANCE = 1e-3
+"""By default: headers hold float32, so one place is written in slightly different numbers."""
+
+NO_LIMIT = sys.float_info.max
+"""As good as infinity, and a number in JSON."""
 
 Severity = Literal["critical", "warning", "info", "off"]
 # YAML's own `off` is false.
@@ -38,9 +45,17 @@ class Spacing(Term):
 
 
 class Affine(Term):
-    """`tolerance`: how far entries of a case's affines may differ; headers hold float32."""
+    """`tolerance`: how far entries of a case's affines may deviate from those of its first image."""
 
     tolerance: Annotated[float, Field(ge=0)]
+
+    @property
+    def refused_above(self) -> float:
+        """The deviation above which volumes are not laid on each other after the contract was asked.
+
+        There is no limit where the rule only warns, of a cohort or of a single case: the case was accepted.
+        """
+        return self.tolerance if self.severity == self.predict == "critical" else NO_LIMIT
 
 
 class BrainFraction(Term):
@@ -97,7 +112,7 @@ class Contract(BaseModel):
     same_shape: Term = _everywhere("critical")
     placed: Term = _everywhere("critical")
     spacing: Spacing = Spacing(severity="critical", predict="warning", mm=(1.0, 1.0, 1.0))
-    affine: Affine = Affine(severity="critical", predict="critical", tolerance=0.001)
+    affine: Affine = Affine(severity="critical", predict="critical", tolerance=AFFINE_TOLERANCE)
     orientation: Term = _everywhere("info")
     dtype: Term = _everywhere("critical")
     nan: Term = _everywhere("critical")
@@ -134,13 +149,11 @@ def load_contract(path: Path) -> Contract:
     Raises:
         ParamsError: one line that names the file and the field.
     """
-    try:
-        own = parse_yaml(path.read_text(), path) or {}
-        return Contract.model_validate(_merged(Contract().model_dump(), own))
-    except FileNotFoundError:
+    if not path.exists():
         return Contract()
-    except OSError as error:
-        raise ParamsError(f"{path}: {error.strerror}") from None
+    own = parse_yaml(read_text(path), path) or {}
+    try:
+        return Contract.model_validate(_merged(Contract().model_dump(), own))
     except ValidationError as error:
         raise wrong_value(path, error) from None
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glioseg.data.verdict import Verdict
-from glioseg.data.volumes import REAL_KINDS, Volume, VolumeError, read_volume
+from glioseg.data.volumes import Volume, VolumeError, read_volume
 
 FOLDER = "pictures"
 
@@ -65,7 +65,7 @@ def thumbnail(volume: Volume) -> UInt8[NDArray, "i j"] | None:
         (96, pixels) uint8; None where voxels are no real numbers, or there are none.
     """
     data, affine = volume.data, volume.grid.affine
-    if data.dtype.kind not in REAL_KINDS or data.size == 0:
+    if not volume.real or data.size == 0:
         return None
     if np.isfinite(affine).all() and np.linalg.det(affine) != 0:
         data = volume.grid.to_lps.apply(data)

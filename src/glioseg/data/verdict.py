@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Literal
 
 from glioseg.data.terms import Severity
+from glioseg.errors import GliosegError
 from glioseg.files import write_whole
 
 ACCEPTED, PREDICTION_ONLY, REFUSED = "accepted", "prediction_only", "refused"
 OnFailure = Literal["stop", "quarantine"]
 
 
-class ContractError(ValueError):
+class ContractError(GliosegError):
     """Data that the pipeline must not go on with; the message says how many cases and where to read more."""
 
 

@@ -20,6 +20,7 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
+from glioseg.errors import GliosegError
 from glioseg.files import write_whole
 from glioseg.geometry import Reorientation, Shape3
 
@@ -38,8 +39,9 @@ EASY_VOXELS, VOXELS_PER_BYTE = 10_000_000, 12
 """What a stranger's file may hold whatever its size, a little more than BraTS's grid; and for each of its
 bytes: scans hold noise, and come to about four."""
 
-REAL_KINDS = "iuf"
-"""NumPy's kinds of integers and floats; colours and complex numbers have no brightness."""
+NUMBERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")
+"""Types of voxels that glioseg computes with. Colours and complex numbers have no brightness, and JSON holds
+nothing that is longer than double precision."""
 
 ISAL_ERROR = cast(type[Exception], igzip_lib.IsalError)  # its stub calls the class an instance
 BROKEN = (EOFError, OSError, OverflowError, ValueError, zlib.error, ISAL_ERROR)
@@ -49,7 +51,7 @@ UNHEARD = logging.Logger("unheard", level=logging.CRITICAL + 1)
 """For what nibabel logs of a bad header: it names no file, and the error that follows does."""
 
 
-class VolumeError(ValueError):
+class VolumeError(GliosegError):
     """A file that is not a readable 3D NIfTI volume; the message names it."""
 
 
@@ -102,6 +104,11 @@ class Volume:
 
     data: Shaped[NDArray, "d h w"]
     grid: Grid
+
+    @property
+    def real(self) -> bool:
+        """Whether voxels are numbers that glioseg computes with."""
+        return self.data.dtype.name in NUMBERS
 
 
 def read_volume(path: Path) -> Volume:
@@ -255,7 +262,8 @@ def _voxels(header: nib.Nifti1Header, content: bytes) -> Shaped[NDArray, "..."]:
 
 def encode_volume(volume: Volume, *, compress: bool = True) -> bytes:
     """Write a volume as NIfTI bytes; the same volume always gives the same bytes."""
-    image = nib.Nifti1Image(volume.data, volume.grid.affine)
+    # Named, since nibabel takes integers of 64 bits only from those who say that they mean them.
+    image = nib.Nifti1Image(volume.data, volume.grid.affine, dtype=volume.data.dtype)
     image.header.set_xyzt_units("mm", "sec")
     content: bytes = image.to_bytes()
     return igzip.compress(content, compresslevel=2, mtime=0) if compress else content

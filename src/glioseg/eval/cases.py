@@ -15,6 +15,7 @@ from glioseg.data.cases import Case
 from glioseg.data.layouts import MODALITIES, SEGMENTATION
 from glioseg.data.scans import read_images
 from glioseg.data.volumes import Grid, Volume, read_volume, write_volume
+from glioseg.errors import GliosegError
 from glioseg.eval.calibration import calibration_errors
 from glioseg.eval.columns import column
 from glioseg.eval.distances import Spacing3
@@ -28,7 +29,7 @@ SHOWN = ("flair", "t1ce")
 """FLAIR shows the whole tumour, T1ce its core."""
 
 
-class EvaluationError(ValueError):
+class EvaluationError(GliosegError):
     """A case that cannot be judged; the message names it."""
 
 
@@ -63,10 +64,11 @@ def predict_cases(
         cluster: whose workers predict; None: this process, in which a network uses all cores.
 
     Returns:
-        What a label map does not hold, one row a case: `case`; `low_wt_ml`, `high_wt_ml`, … (the ends
-        of the volume intervals); `calibration_error_wt`, … (over the brain); `confidence_wt`, … and
-        `doubt` where the model has learned them; `grade`, `survival_days` where they are known; and where the
-        model has such an output `grade_lgg`, `survival_days_predicted`. And what each answer cost.
+        What a label map does not hold, one row a case: `case`; `interval_level`, `low_wt_ml`, `high_wt_ml`, …
+        (level and ends of the volume intervals) where the model has them; `calibration_error_wt`, … (over
+        the brain); `confidence_wt`, … and `doubt` where the model has learned them; `grade`, `survival_days`
+        where they are known; and where the model has such an output `grade_lgg`, `survival_days_predicted`.
+        And what each answer cost.
 
     Raises:
         EvaluationError: a case without one of its four images or its segmentation, or no case.
@@ -92,8 +94,10 @@ def predict_case(case: Case, *, model: Model, folder: Path) -> tuple[dict[str, o
 
 def _kept(case: Case, said: Answer) -> dict[str, object]:
     row: dict[str, object] = {"case": case.case}
-    for region, volume in said.volumes.items():
-        row |= {column("low_ml", region): volume.low_ml, column("high_ml", region): volume.high_ml}
+    if said.interval_level is not None:
+        row["interval_level"] = said.interval_level
+        for region, volume in said.volumes.items():
+            row |= {column("low_ml", region): volume.low_ml, column("high_ml", region): volume.high_ml}
     truth = dense_labels(read_volume(case.files[SEGMENTATION]), case.scheme)
     errors = calibration_errors(said.probabilities, truth)
     row |= {column("calibration_error", region): error for region, error in errors.items()}

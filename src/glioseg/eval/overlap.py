@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Int64, UInt8
 from numpy.typing import NDArray
 
+from glioseg.errors import GliosegError
 from glioseg.labels import Label
 
 SEED_SMOOTH = 1.0
@@ -56,13 +57,13 @@ def confusion(truth: UInt8[NDArray, "d h w"], prediction: UInt8[NDArray, "_ _ _"
         prediction: dense labels on the same grid.
 
     Raises:
-        ValueError: the grids differ.
+        GliosegError: the grids differ.
 
     >>> confusion(np.array([[[0, 1, 2]]], np.uint8), np.array([[[0, 1, 3]]], np.uint8)).tolist()
     [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0]]
     """
     if truth.shape != prediction.shape:
-        raise ValueError(f"prediction: expected shape {truth.shape}, got {prediction.shape}")
+        raise GliosegError(f"prediction: expected shape {truth.shape}, got {prediction.shape}")
     kinds = len(Label)
     pairs = np.bincount((truth * np.uint8(kinds) + prediction).ravel(), minlength=kinds**2)
     return pairs.reshape(kinds, kinds)

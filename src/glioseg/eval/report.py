@@ -10,7 +10,9 @@ import jinja2
 import pandas as pd
 from PIL import Image
 
+from glioseg.data.answers import percent
 from glioseg.data.layouts import MODALITIES
+from glioseg.errors import GliosegError
 from glioseg.eval.charts import dice_chart, selective_chart
 from glioseg.eval.columns import METRICS, REGION_METRICS, STRUCTURES, column
 from glioseg.eval.pictures import PLANES, PREDICTION, TRUTH
@@ -63,6 +65,7 @@ def write_report(
     """
     loader = jinja2.PackageLoader("glioseg.eval")
     template = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+    level = summary.get("volume_interval_level")
     return template.get_template("report.html").render(
         regions=list(REGIONS),
         structures={name: name.replace("label_", "label ") for name in STRUCTURES},
@@ -78,12 +81,13 @@ def write_report(
         selective=data_uri("image/svg+xml", selective_chart(table)) if "risk_coverage" in summary else "",
         origin=origin,
         params=params,
+        level=percent(level) if isinstance(level, float) else "",
     )
 
 
 def _row(case: str, row: Mapping[Hashable, Any], pictures: Path) -> dict[str, object]:
-    trust = ("confidence",) if column("confidence", "WT") in row else ()
-    regional = (*REGION_METRICS, "low_ml", "high_ml", *trust)
+    optional = [m for m in ("low_ml", "high_ml", "confidence") if column(m, "WT") in row]
+    regional = (*REGION_METRICS, *optional)
     return {
         "case": case,
         "mean": row["mean_dice"],
@@ -110,9 +114,18 @@ def _outcomes(row: Mapping[Hashable, Any]) -> list[str]:
 
 
 def webp_uri(path: Path) -> str:
-    """Put a picture into an address, as WebP."""
+    """Put a picture into an address, as WebP.
+
+    Raises:
+        GliosegError: the file is no picture, or not a whole one.
+    """
     file = BytesIO()
-    Image.open(path).save(file, "WEBP", quality=WEBP_QUALITY)
+    try:
+        Image.open(path).save(file, "WEBP", quality=WEBP_QUALITY)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise GliosegError(f"{path}: not a whole picture: {error}") from None
     return data_uri("image/webp", file.getvalue())
 
 

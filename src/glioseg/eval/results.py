@@ -15,7 +15,7 @@ from glioseg.files import write_whole
 from glioseg.params.sections import Evaluate
 
 METRICS, SCORES, RESOURCES, PER_CASE = "metrics.json", "scores.json", "resources.json", "per_case.csv"
-PAGE = "report.html"
+PAGE, EVALUATION = "report.html", "evaluation.json"
 
 
 def all_metrics(table: pd.DataFrame, asked: Evaluate, *, training: Sequence[Case]) -> dict[str, Any]:
@@ -37,9 +37,11 @@ def write_results(
     metrics: Mapping[str, Any],
     resources: Mapping[str, float],
     page: str,
+    metric_code: str,
 ) -> None:
-    """Write the table, the metrics with their headline, what answers cost, and the report."""
+    """Write the table, the metrics with their headline, what answers cost, the report, the code's hash."""
     numbers = {METRICS: metrics, SCORES: headline(metrics), RESOURCES: resources}
+    numbers[EVALUATION] = {"metric_code_sha256": metric_code}
     texts = {name: json.dumps(each, indent=2, allow_nan=False) + "\n" for name, each in numbers.items()}
     texts |= {PER_CASE: table.to_csv(index=False), PAGE: page}
     for name, text in texts.items():

@@ -10,6 +10,7 @@ import numpy as np
 from glioseg.cluster import Cluster
 from glioseg.data.answers import Model
 from glioseg.data.cases import Case
+from glioseg.data.grids import on_first_grid
 from glioseg.data.layouts import MODALITIES, SEGMENTATION
 from glioseg.data.scans import read_images
 from glioseg.data.volumes import read_volume
@@ -57,7 +58,7 @@ def _case_dice(case: Case, *, model: Model) -> list[dict[str, float]]:
 
 def _each(case: Case, model: Model) -> Iterator[dict[str, float]]:
     """Dice with each of `SUBSETS`."""
-    answer, images = model.answer, read_images(case)
+    answer, images = model.answer, on_first_grid(read_images(case))
     truth = dense_labels(read_volume(case.files[SEGMENTATION]), case.scheme)
     for subset in SUBSETS:
         labels = answer({name: images[name] for name in subset}).labels

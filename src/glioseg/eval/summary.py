@@ -73,7 +73,7 @@ def summarise(table: pd.DataFrame, *, samples: int, seed: int) -> dict[str, Any]
 
     Returns:
         `cases`, how many; `<metric>` → `<structure>` → the numbers of a `Summary`; each of
-        `CASE_METRICS` → the same numbers; and `volume_interval_coverage`.
+        `CASE_METRICS` → the same numbers; and what `interval_scores` says.
     """
     regional = (*REGION_METRICS, "calibration_error")
     measured = dict.fromkeys(METRICS, STRUCTURES) | dict.fromkeys(regional, REGIONS)
@@ -84,8 +84,25 @@ def summarise(table: pd.DataFrame, *, samples: int, seed: int) -> dict[str, Any]
     summary: dict[str, Any] = {"cases": len(table)}
     for metric, structures in measured.items():
         summary[metric] = {name: numbers[column(metric, name)] for name in structures}
-    coverage = {region: interval_coverage(table, region) for region in REGIONS}
-    return summary | {name: numbers[name] for name in CASE_METRICS} | {"volume_interval_coverage": coverage}
+    return summary | {name: numbers[name] for name in CASE_METRICS} | interval_scores(table)
+
+
+def interval_scores(table: pd.DataFrame) -> dict[str, Any]:
+    """How often the volume intervals were to hold the true volume, and how often they did.
+
+    Args:
+        table: one row a case, with the columns of `cases.judge_cases`.
+
+    Returns:
+        `volume_interval_level`, a probability; `volume_interval_coverage` → region → the share of cases.
+        Nothing where the model has no intervals.
+    """
+    if "interval_level" not in table:
+        return {}
+    return {
+        "volume_interval_level": float(table["interval_level"].iloc[0]),
+        "volume_interval_coverage": {region: interval_coverage(table, region) for region in REGIONS},
+    }
 
 
 def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from glioseg.data.answers import percent
 from glioseg.labels import REGIONS
 
 
@@ -19,6 +20,22 @@ def dice_table(metrics: dict[str, Any]) -> str:
             f"{region:6}{dice['mean']:7.3f}{interval:>18}{dice['median']:9.3f}{distance_mm['mean']:11.1f}"
         )
     return "\n".join(lines)
+
+
+def interval_line(metrics: dict[str, Any]) -> str:
+    """How often the intervals held the true volume of each region, beside the level; empty without any.
+
+    Args:
+        metrics: what reports/metrics.json holds.
+    """
+    if "volume_interval_level" not in metrics:
+        return ""
+    cases, level = metrics["cases"], metrics["volume_interval_level"]
+    held = [
+        f"{region} {round(share * cases)} of {cases}"
+        for region, share in metrics["volume_interval_coverage"].items()
+    ]
+    return f"true volume in its {percent(level)} interval: {', '.join(held)}"
 
 
 def lesion_line(metrics: dict[str, Any]) -> str:

@@ -8,8 +8,10 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from glioseg.errors import one_line
 
 DATABASE_URL = "GLIOSEG_DATABASE_URL"
 """Environment variable with the address of a PostgreSQL database, to be used instead of SQLite files."""
@@ -29,7 +31,7 @@ class Lab:
     """
 
     root: Path
-    database_url: str | None = None
+    database_url: str | None = field(default=None, repr=False)  # it may hold a password
     artifacts_url: str | None = None
 
     @classmethod
@@ -171,12 +173,10 @@ def main(words: list[str]) -> None:
         sys.exit(
             f"glioseg.lab.addresses: expected {' or '.join(SCHEMAS)}, got {' '.join(words) or 'nothing'}"
         )
-    try:
+    with one_line("glioseg.lab.addresses"):
         lab = Lab.here()
         lab.prepare()
         print(lab.tracking_uri if words[0] == "tracking" else lab.study_url)
-    except ValueError as error:
-        sys.exit(f"glioseg.lab.addresses: {error}")
 
 
 if __name__ == "__main__":

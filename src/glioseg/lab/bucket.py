@@ -4,11 +4,13 @@ import os
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from glioseg.errors import GliosegError
+
 if TYPE_CHECKING:
     from s3fs import S3FileSystem
 
 
-class BucketError(ValueError):
+class BucketError(GliosegError):
     """An address at which there is no bucket to use."""
 
 

@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory, mkdtemp
 from typing import TYPE_CHECKING
 
 from glioseg import builtin
+from glioseg.errors import GliosegError
 from glioseg.lab.addresses import Lab
 from glioseg.lab.promotion.known import champion_version
 from glioseg.nets.inference import MODEL_FILE
@@ -17,7 +18,7 @@ NAME = "glioseg"
 CHAMPION = f"models:/{NAME}@champion"
 
 
-class RegistryError(ValueError):
+class RegistryError(GliosegError):
     """A registered model, or a version or file of one, that is not there; the message names it."""
 
 
@@ -49,8 +50,8 @@ def model_folder(model: str) -> Path:
             `builtin`.
 
     Raises:
-        RegistryError: the registry has no such model.
-        OSError: the built-in model is damaged.
+        RegistryError: the registry has no such model, or its files are gone.
+        GliosegError: the built-in model is damaged.
     """
     if model == builtin.ADDRESS:
         return builtin.builtin_model()
@@ -64,6 +65,8 @@ def model_folder(model: str) -> Path:
         return Path(download_artifacts(model, dst_path=landing())) / "artifacts"
     except MlflowException as error:
         raise RegistryError(f"{model}: not in the registry: {error.message}") from None
+    except OSError as error:
+        raise RegistryError(f"{model}: its files are not there: {error}") from None
 
 
 def pinned(model: str) -> str:
@@ -85,14 +88,12 @@ def pinned(model: str) -> str:
     return f"models:/{name}/{version}"
 
 
-def weights_file(model: str | None) -> Path | None:
+def weights_file(model: str) -> Path:
     """Find the network to start training from: a `.keras` file, or the first one of a model.
 
     Raises:
         RegistryError: there is no such file, or no such model in the registry.
     """
-    if model is None:
-        return None
     named = model == builtin.ADDRESS or model.startswith("models:/")
     file = model_folder(model) / MODEL_FILE if named else Path(model)
     if not file.is_file():

@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-import glioseg
+from glioseg.fingerprint import code_fingerprint, files_fingerprint
 from glioseg.lab.machine import machine
 from glioseg.presets import preset_of
-from glioseg.settings_file import ParamsError
+from glioseg.settings_file import ParamsError, parse_yaml
 
 UNKNOWN = "unknown"
 CROPPED = "data/cropped"
+TRAINING = "glioseg.nets.folds"
+"""The module that trains: with all that it imports, the code that decides a training's weights."""
+METRICS = ("glioseg.eval.metrics", "glioseg.eval.calibration")
+"""The modules that measure a case."""
 TEST_FILES = "SHA-256 of the test cases' files"
 
 SOURCE = (".", ":(exclude)dvc.lock", ":(exclude)reports/scores.json")
@@ -70,7 +72,7 @@ def locked_stages(root: Path = Path()) -> dict[str, Any]:
         text = (root / "dvc.lock").read_text()
     except OSError:
         return {}
-    lock = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    lock = parse_yaml(text, root / "dvc.lock")
     stages: dict[str, Any] = lock.get("stages", {})
     return stages
 
@@ -112,34 +114,28 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def sha256_files(paths: Iterable[Path]) -> str:
-    """One hash over files: of their names and contents, whatever order they come in."""
-    parts = sorted((path.name, sha256(path.read_bytes())) for path in paths)
-    return sha256(repr(parts).encode())
-
-
-def training_code() -> str:
-    """One hash of all the code that a training's result depends on."""
-    package = Path(glioseg.__file__).parent
-    return sha256_files(path for room in ("nets", "data") for path in (package / room).rglob("*.py"))
+def metric_code() -> str:
+    """The hash of the code that measures a case: only tables of the same state of it can be compared."""
+    return code_fingerprint(*METRICS)
 
 
 def training_key(settings: Mapping[str, object], folds: Sequence[Mapping[str, object]]) -> str:
     """What an interrupted training is found again by: a hash of all that its weights depend on."""
-    facts = [settings, folds, data_version(), training_code()]
+    facts = [settings, folds, data_version(), code_fingerprint(TRAINING)]
     return sha256(json.dumps(facts, sort_keys=True).encode())[:10]
 
 
-def origin(files: Iterable[Path], trained: Mapping[str, str]) -> dict[str, str]:
+def origin(files: Iterable[Path], cohort: Path, trained: Mapping[str, str]) -> dict[str, str]:
     """What an evaluation is of, in words for its report.
 
     Args:
         files: of the test cases.
+        cohort: the folder that they lie in.
         trained: content of reports/settle/model.json.
     """
     return {
         "DVC's hash of data/cropped": data_version(),
-        TEST_FILES: sha256_files(files),
+        TEST_FILES: files_fingerprint(files, folder=cohort),
         "MLflow run that trained the model": trained["run_id"],
         "MLflow's name of the model": trained["model_id"],
     }
@@ -159,7 +155,7 @@ def tags(stage: str, root: Path = Path()) -> dict[str, str]:
         "data_version": data_version(root),
         "git_commit": here.sha,
         "git_dirty": str(here.dirty).lower(),
-        "environment": sha256_files([lock]) if lock.exists() else UNKNOWN,
+        "environment": files_fingerprint([lock], folder=root) if lock.exists() else UNKNOWN,
         "machine": machine(),
     }
     name = os.environ.get("DVC_EXP_NAME")

@@ -4,17 +4,17 @@ Light: nothing of MLflow is imported. As a program it says whether the lab of th
 """
 
 import sqlite3
-import sys
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from glioseg.errors import GliosegError, one_line
 from glioseg.lab.addresses import ARTIFACTS_URL, Lab
 
 DATABASE = "mlflow.db"
 
 
-class MovedError(ValueError):
+class MovedError(GliosegError):
     """A lab that is not where its database says; the message says where that is."""
 
 
@@ -78,7 +78,5 @@ def require_place(lab: Lab, experiment: str, location: str) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with one_line():
         require_here(Lab.here())
-    except MovedError as error:
-        sys.exit(str(error))

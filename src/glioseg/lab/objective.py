@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from glioseg.data.store import CroppedCase
+from glioseg.fingerprint import code_fingerprint, sha256_file
 from glioseg.geometry import Shape3
-from glioseg.lab.lineage import sha256_files, training_code
 from glioseg.lab.search import WATCHED, Measures, Report, Values
-from glioseg.memory import FLOAT32_BYTES, peak_gb
+from glioseg.memory import peak_gb
 from glioseg.params import Params, with_best
 
 if TYPE_CHECKING:
@@ -37,15 +37,15 @@ class ShortTraining:
 
     def __call__(self, values: Values, report: Report) -> Measures:
         """The best validation Dice of a short training with these values, and the seconds of a case."""
-        import keras  # TensorFlow takes 12 s, and is not needed where no trial is left
+        from glioseg.nets.training import free_networks  # TensorFlow takes 12 s, and no trial may be left
 
         try:
             return self._train(self._chosen(values), report)
-        finally:  # a pruned trial too leaves a network, which Keras would keep until the process ends
-            keras.utils.clear_session()
+        finally:  # a pruned trial too leaves a network
+            free_networks()
 
     def _train(self, chosen: Params, report: Report) -> Measures:
-        from glioseg.nets.training import fit  # loads Keras
+        from glioseg.nets.training import fit
 
         with TemporaryDirectory() as state:
             fitted = fit(
@@ -65,14 +65,13 @@ class ShortTraining:
         """The memory that segmenting a case needs, from the values alone.
 
         As the engine does, in one pass over the largest brain of the validation cases where that keeps
-        within `inference.memory_gb`, else window by window; in float32, so that all machines agree.
+        within `inference.memory_gb`, else window by window.
         """
         chosen = self._chosen(values)
         multiple, filters = 2 ** (chosen.network.depth - 1), chosen.network.base_filters
         d, h, w = (-(-n // multiple) * multiple for n in self._brain)
         whole, window = (
-            peak_gb(shape, base_filters=filters, bytes_per_value=FLOAT32_BYTES)
-            for shape in ((d, h, w), chosen.train.patch_shape)
+            peak_gb(shape, base_filters=filters) for shape in ((d, h, w), chosen.train.patch_shape)
         )
         return {"memory_gb": whole if whole <= chosen.inference.memory_gb else window}
 
@@ -89,8 +88,8 @@ class ShortTraining:
             "cases": [case.name for case in self.cases],
             "validation": [case.name for case in self.validation],
             "seed": self.params.tune.seed,
-            "code": training_code(),
-            "init": sha256_files([self.init]) if self.init else None,
+            "code": code_fingerprint(__name__),
+            "init": sha256_file(self.init) if self.init else None,
             "objectives": self.params.tune.objectives,
             "limits": self._limits,
         }

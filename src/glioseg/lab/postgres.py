@@ -5,13 +5,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool
+
+from glioseg.errors import GliosegError
 
 DRIVER = "postgresql+psycopg"
 
 
-class DatabaseError(ValueError):
+class DatabaseError(GliosegError):
     """An address at which there is no PostgreSQL database to use."""
 
 
@@ -32,7 +34,14 @@ def create_schemas(url: str, names: Iterable[str]) -> None:
         there = set(connection.scalars(sa.text("SELECT nspname FROM pg_namespace")))
         for name in names:
             if name not in there:
-                connection.execute(sa.text(f"CREATE SCHEMA {name}"))
+                _create(connection, name)
+
+
+def _create(connection: sa.Connection, schema: str) -> None:
+    try:
+        connection.execute(sa.text(f"CREATE SCHEMA {schema}"))
+    except DBAPIError as error:
+        raise DatabaseError(f"GLIOSEG_DATABASE_URL: no schema {schema}: {_reason(error)}") from None
 
 
 @contextmanager
@@ -50,15 +59,21 @@ def advisory_lock(url: str, name: str, *, waiting: str = "") -> Iterator[None]:
 def _parse(url: str) -> sa.URL:
     try:
         parsed = sa.make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # ValueError: of a port, which may be half a password
         raise DatabaseError(
             "GLIOSEG_DATABASE_URL: expected postgresql://user:password@host/database, got something else"
         ) from None
     if parsed.get_backend_name() != "postgresql":
         raise DatabaseError(
-            f"GLIOSEG_DATABASE_URL: expected postgresql://user:password@host/database, got {parsed!r}"
+            f"GLIOSEG_DATABASE_URL: expected postgresql://user:password@host/database, got {_shown(parsed)}"
         )
     return parsed.set(drivername=DRIVER)
+
+
+def _shown(parsed: sa.URL) -> str:
+    """An address for a message: without its password, which may also be one of the options at its end."""
+    secret = {name: "hidden" for name in parsed.query if "password" in name.lower()}
+    return parsed.update_query_dict(secret).render_as_string()
 
 
 @contextmanager
@@ -69,8 +84,13 @@ def _connected(url: str) -> Iterator[sa.Connection]:
         connection = sa.create_engine(parsed, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect()
     except ModuleNotFoundError:
         raise DatabaseError("PostgreSQL needs its driver: pip install 'glioseg[postgres]'") from None
-    except OperationalError as error:
-        reason = " ".join(str(error.orig).split())
-        raise DatabaseError(f"GLIOSEG_DATABASE_URL: no database at {parsed!r}: {reason}") from None
+    except DBAPIError as error:
+        reason = _reason(error)
+        raise DatabaseError(f"GLIOSEG_DATABASE_URL: no database at {_shown(parsed)}: {reason}") from None
     with connection:
         yield connection
+
+
+def _reason(error: DBAPIError) -> str:
+    """What the server said, in one line."""
+    return " ".join(str(error.orig).split())

@@ -13,10 +13,11 @@ from glioseg import builtin
 from glioseg.cluster import Cluster
 from glioseg.data.phantom.stream import HeldCase, Stream
 from glioseg.data.terms import CONTRACT
-from glioseg.files import replaced_whole, write_whole
+from glioseg.files import read_json, replaced_whole, write_whole
+from glioseg.fingerprint import files_fingerprint
 from glioseg.lab.addresses import Lab
 from glioseg.lab.curves import draw_curves
-from glioseg.lab.lineage import commit, sha256, sha256_files
+from glioseg.lab.lineage import commit, sha256
 from glioseg.lab.tracking import connect
 from glioseg.lab.training_run import training_run
 from glioseg.nets.compact import deflate, round_to_half
@@ -48,7 +49,10 @@ class Trained:
 
 def origin_now() -> dict[str, object]:
     """The commit that runs, whether files differ from it, the hash of its lock, and what computes."""
-    return asdict(commit()) | {"environment": sha256_files([LOCK]), "computed_by": computed_by()}
+    return asdict(commit()) | {
+        "environment": files_fingerprint([LOCK], folder=Path()),
+        "computed_by": computed_by(),
+    }
 
 
 def train_pieces(plan: Pretraining, lab: Lab) -> list[Trained]:
@@ -59,10 +63,10 @@ def train_pieces(plan: Pretraining, lab: Lab) -> list[Trained]:
     return done
 
 
-def draw_validation(plan: Pretraining) -> list[HeldCase]:
-    """The patients that no piece learns from."""
+def draw_validation(plan: Pretraining, *, spacing_mm: int | None = None) -> list[HeldCase]:
+    """The patients that no piece learns from, drawn at this resolution, or else at the network's."""
     cases = [case for part in plan.validation for case in stream(part)]
-    draw = partial(HeldCase.draw, spacing_mm=plan.network.spacing_mm)
+    draw = partial(HeldCase.draw, spacing_mm=spacing_mm or plan.network.spacing_mm)
     return Cluster().map(draw, cases, title="draw validation")
 
 
@@ -105,7 +109,8 @@ def piece_key(plan: Pretraining, piece: Piece, init: Path | None) -> str:
     """The name of a piece: a hash of its settings, its patients and the weights that it starts from."""
     cases, network, train = plan.of_piece(piece)
     given = [part.model_dump_json() for part in (network, train, cases)]
-    return sha256(json.dumps([*given, sha256_files([init]) if init else None]).encode())
+    start = files_fingerprint([init], folder=init.parent) if init else None
+    return sha256(json.dumps([*given, start]).encode())
 
 
 def publish(plan: Pretraining, pieces: Sequence[Trained]) -> None:
@@ -120,7 +125,7 @@ def publish(plan: Pretraining, pieces: Sequence[Trained]) -> None:
         round_to_half(model)
         save_networks(aside, [model])
         deflate(aside / MODEL_FILE)
-        held = draw_validation(plan)
+        held = draw_validation(plan, spacing_mm=1)  # where answers are given
         untuned = Settings.untuned(network, train, plan.crop, plan.inference)
         settle([(model, held)], untuned, inference=plan.inference, learned=stream(cases)).save(aside)
         for name in WRITTEN_BY_HAND:
@@ -138,6 +143,6 @@ def _record(plan: Pretraining, pieces: Sequence[Trained], last: pd.DataFrame) ->
         "settings": plan.model_dump(mode="json"),
         "steps": sum(piece.epochs * piece.steps_per_epoch for piece in plan.pieces),
         "validation_dice": float(last["val_dice"].max()),
-        "trained": [json.loads(piece.origin.read_text()) for piece in pieces],
+        "trained": [read_json(piece.origin) for piece in pieces],
         "settled": origin_now(),
     }

@@ -12,8 +12,10 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, M
 from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
+from sqlalchemy.exc import DBAPIError
 
-from glioseg.lab.addresses import Lab
+from glioseg.errors import GliosegError
+from glioseg.lab.addresses import DATABASE_URL, Lab
 from glioseg.lab.lineage import CROPPED, data_version, tags
 from glioseg.lab.locations import require_here, require_place
 from glioseg.lab.presence import enter
@@ -28,8 +30,8 @@ TEST_DATA = "test_data"
 PARAMS_AT_ONCE = 100  # MLflow refuses more
 
 
-class SchemaError(ValueError):
-    """A database that MLflow cannot read: another version of it made it; the message says which."""
+class SchemaError(GliosegError):
+    """A database that MLflow cannot read: another version of it made it, or it is damaged."""
 
 
 def connect(lab: Lab) -> MlflowClient:
@@ -40,7 +42,7 @@ def connect(lab: Lab) -> MlflowClient:
     Raises:
         MovedError: the lab was moved or copied, and its database still names the old folder; or it keeps
             its files in another place than `lab` says.
-        SchemaError: another MLflow made the database.
+        SchemaError: another MLflow made the database, or it is none.
     """
     require_here(lab)
     lab.prepare()
@@ -57,6 +59,9 @@ def connect(lab: Lab) -> MlflowClient:
         except MlflowException as error:
             why = error.message.partition(". ")[0]
             raise SchemaError(f"MLflow's database: {why}; see “Upgrade” in docs/deploy.md") from None
+        except DBAPIError as error:
+            why = " ".join(str(error.orig).split())
+            raise SchemaError(f"{lab.database or DATABASE_URL}: not MLflow's database: {why}") from None
     return client
 
 

@@ -1,7 +1,6 @@
 """One training in MLflow: its run, the same one again where it was killed."""
 
 import json
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from glioseg.files import write_whole
+from glioseg.files import read_json, remove_whole, write_whole
 from glioseg.lab.lineage import tags
 from glioseg.lab.tracking import (
     PARENT_TAG,
@@ -89,7 +88,7 @@ class TrainingRun:
         """Log what came out, keep the reports, and forget the kept state."""
         log_metrics(self.client, self.run_id, result)
         self.client.log_artifacts(self.run_id, str(reports))
-        shutil.rmtree(self.state, ignore_errors=True)
+        remove_whole(self.state)
 
 
 @contextmanager
@@ -125,7 +124,7 @@ def training_run(
 def _known(client: MlflowClient, state: Path) -> str | None:
     """The run of the training that was interrupted, where the database still has it."""
     try:
-        run_id: str = json.loads((state / IDENTITY).read_text())["run_id"]
+        run_id: str = read_json(state / IDENTITY)["run_id"]
     except OSError:
         return None
     return run_id if known_run(client, run_id) else None

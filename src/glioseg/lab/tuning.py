@@ -1,6 +1,5 @@
 """One worker of a study: what the stage tune and `glioseg tune-worker` have in common."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,8 +7,9 @@ from mlflow import MlflowClient
 
 from glioseg.data.splits import training_parts
 from glioseg.data.store import open_cases
+from glioseg.files import read_json
 from glioseg.lab.addresses import Lab
-from glioseg.lab.fetch import weights_file
+from glioseg.lab.initial_weights import noted_weights
 from glioseg.lab.lineage import data_version
 from glioseg.lab.objective import ShortTraining
 from glioseg.lab.search import Study, search, study_name
@@ -61,9 +61,9 @@ def work(params: Params) -> Finished:
 
 
 def _objective(params: Params) -> ShortTraining:
-    splits, raw = json.loads(SPLITS.read_text()), RAW if params.crop.on_the_fly else None
+    splits, raw = read_json(SPLITS), RAW if params.crop.on_the_fly else None
     train, validation = (open_cases(CROPPED, splits[part], raw=raw) for part in ("train", "validation"))
     training_parts(splits, folds=params.train.folds)  # or train would refuse them after all trials
     require_outcomes(train, params.train.outputs)
     require_devices(params.train.devices)
-    return ShortTraining(params, train, validation, weights_file(params.train.init_from))
+    return ShortTraining(params, train, validation, noted_weights(params.train.init_from))

@@ -14,6 +14,7 @@ import numpy as np
 from glioseg.cores import cores
 from glioseg.nets.hosts import joined, own_share
 from glioseg.params.sections import Devices, Train
+from glioseg.settings_file import ParamsError
 
 if TYPE_CHECKING:
     from keras import KerasTensor
@@ -45,19 +46,19 @@ def require_devices(devices: Devices) -> None:
     """Refuse to begin where there are not as many GPUs as are asked for; one may be a CPU.
 
     Raises:
-        ValueError: there are fewer.
+        ParamsError: there are fewer.
     """
     if devices == "auto" or devices == 1:
         return
     if (found := len(replicas())) < devices:
-        raise ValueError(f"train.devices: expected {devices} GPUs that can train together, got {found}")
+        raise ParamsError(f"train.devices: expected {devices} GPUs that can train together, got {found}")
 
 
 def shared_by(train: Train) -> list[str]:
     """The devices that take equal shares of a batch: so many as are asked for, or else as many as can.
 
     Raises:
-        ValueError: there are fewer than are asked for.
+        ParamsError: there are fewer than are asked for.
     """
     require_devices(train.devices)
     found = replicas()
@@ -100,7 +101,7 @@ def spread(train: Train) -> AbstractContextManager[object]:
     one device with the whole batch. On JAX `hosts.join` has done all there is to do.
 
     Raises:
-        ValueError: there are fewer devices than are asked for.
+        ParamsError: there are fewer devices than are asked for.
     """
     devices = shared_by(train)
     if len(devices) < 2:

@@ -15,7 +15,7 @@ from glioseg.cluster.apart import run_apart
 from glioseg.data.store import CroppedCase
 from glioseg.nets.callbacks import OnEpoch
 from glioseg.nets.targets import require_outcomes
-from glioseg.nets.threads import ONE_AT_A_TIME, limits
+from glioseg.nets.threads import ONE_AT_A_TIME, training_threads
 from glioseg.nets.training import Fitted, fit
 from glioseg.params.sections import Network, Train
 
@@ -115,7 +115,7 @@ def _fit_apart(member: tuple[int, Part], *, train_part: Callable[..., Fitted]) -
     In the worker itself other threads would draw from the random numbers that Keras seeds.
     """
     with ONE_AT_A_TIME:
-        run_apart(partial(train_part, member, on_epoch=_unheard), variables=limits())
+        run_apart(partial(train_part, member, on_epoch=_unheard), variables=training_threads())
 
 
 def _unheard(epoch: int, logs: dict[str, float]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from glioseg.params.sections import Train
+from glioseg.settings_file import ParamsError
 
 LEADER, COUNT, NUMBER = (
     f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID")
@@ -41,7 +42,7 @@ def join(train: Train) -> None:
     If they are not all there within five minutes, JAX ends the process.
 
     Raises:
-        ValueError: variables that are missing or wrong, another backend, or devices that cannot share a
+        ParamsError: variables that are missing or wrong, another backend, or devices that cannot share a
             batch equally.
     """
     if LEADER not in os.environ:
@@ -49,12 +50,12 @@ def join(train: Train) -> None:
     import keras
 
     if keras.backend.backend() != "jax":
-        raise ValueError(f"{LEADER}: expected KERAS_BACKEND=jax beside it, got {keras.backend.backend()}")
+        raise ParamsError(f"{LEADER}: expected KERAS_BACKEND=jax beside it, got {keras.backend.backend()}")
     _meet(os.environ[LEADER], count=_number(COUNT), number=_number(NUMBER))
     keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
     found = len(keras.distribution.list_devices())
     if train.devices not in ("auto", found) or train.batch_size % found:
-        raise ValueError(
+        raise ParamsError(
             f"train: expected devices auto or {found}, as the hosts have together, and a batch_size that"
             f" they can share, got {train.devices} and {train.batch_size}"
         )
@@ -63,7 +64,7 @@ def join(train: Train) -> None:
 def _number(variable: str) -> int:
     value = os.environ.get(variable, "")
     if not value.isdecimal():
-        raise ValueError(f"{variable}: expected a number beside {LEADER}, got {value or 'nothing'}")
+        raise ParamsError(f"{variable}: expected a number beside {LEADER}, got {value or 'nothing'}")
     return int(value)
 
 
@@ -88,7 +89,7 @@ def require_same(*facts: object) -> None:
     """Refuse to train where hosts were given different things: they would wait for each other for ever.
 
     Raises:
-        ValueError: facts that are not those of the other hosts.
+        ParamsError: facts that are not those of the other hosts.
     """
     if not joined():
         return
@@ -96,7 +97,7 @@ def require_same(*facts: object) -> None:
 
     mine = np.frombuffer(hashlib.sha256(repr(facts).encode()).digest(), np.uint8)
     if len(np.unique(process_allgather(mine), axis=0)) > 1:
-        raise ValueError(
+        raise ParamsError(
             "train: expected the same settings, code, cases and state on all hosts, got others:"
             " is the project's folder the same on all?"
         )

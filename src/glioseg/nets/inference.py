@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from glioseg.data.answers import DAYS_PER_YEAR, Answer, BrainProbabilities
 from glioseg.data.crop import Placement, crop_brain, crop_images, uncrop
 from glioseg.data.layouts import MODALITIES
+from glioseg.data.terms import CONTRACT, Contract, load_contract
 from glioseg.data.volumes import Volume
 from glioseg.geometry import Shape3, downsample
 from glioseg.nets.beliefs import belief_of
 from glioseg.nets.calibration import calibrate
 from glioseg.nets.findings import Findings, Image
+from glioseg.nets.keras_file import load_network
 from glioseg.nets.likeness import portrait
 from glioseg.nets.passes import examine
 from glioseg.nets.postprocess import final_labels
@@ -34,10 +36,14 @@ MEMBER = re.compile(r"model_(\d+)\.keras")
 
 @dataclass(frozen=True)
 class Segmenter:
-    """Trained networks, of which the mean counts, with the settings that they need."""
+    """Trained networks, of which the mean counts, with the settings that they need.
+
+    `contract`: what a scan must be; it says how far the affines of a case may differ.
+    """
 
     models: tuple["keras.Model", ...]
     settings: Settings
+    contract: Contract = field(default_factory=Contract)
 
     def answer(self, images: Mapping[str, Volume]) -> Answer:
         """Segment a case, and say how sure that is.
@@ -47,7 +53,7 @@ class Segmenter:
                 orientation.
 
         Raises:
-            ValueError: no modality, grids that differ, or too small a memory budget.
+            GliosegError: no modality, grids that differ, or too small a memory budget.
         """
         image, placement, seen = self._look(images)
         brain = crop_brain(images, placement)
@@ -57,7 +63,7 @@ class Segmenter:
         entropy = np.zeros(brain.shape, np.float32)
         entropy[brain] = entropy_bits(likely)
         volumes = region_volumes(
-            labels, likely, reach=self.settings.volume_reach, voxel_ml=_voxel_ml(placement)
+            labels, likely, intervals=self.settings.volume_intervals, voxel_ml=_voxel_ml(placement)
         )
         confidence, doubt = self._trust(image, seen)
         years = found.outcomes.get("survival")
@@ -83,18 +89,18 @@ class Segmenter:
 
     def _look(self, images: Mapping[str, Volume]) -> tuple[Image, Placement, Findings]:
         """What the networks see, where its crop lies, and what they find, all at their own spacing."""
-        image, placement = crop_images(images, margin_vox=self.settings.margin_vox)
+        image, placement = crop_images(
+            images,
+            margin_vox=self.settings.margin_vox,
+            affine_tolerance=self.contract.affine.refused_above,
+        )
         spacing = self.settings.spacing_mm
         coarse = downsample(image, spacing) if spacing > 1 else image
         return coarse, placement, examine(self.models, coarse, self.settings)
 
     def _at_1_mm(self, seen: Findings, brain: Bool[NDArray, "d h w"]) -> Findings:
         """What was found in the brain of the whole crop."""
-        d, h, w = brain.shape
-        spacing = self.settings.spacing_mm
-        regions = upsample(seen.regions, spacing, (d, h, w)) if spacing > 1 else seen.regions
-        regions[~brain] = 0
-        return replace(seen, regions=regions)
+        return replace(seen, regions=at_1_mm(seen.regions, brain, spacing_mm=self.settings.spacing_mm))
 
     def _trust(self, image: Image, seen: Findings) -> tuple[dict[str, float], tuple[str, ...]]:
         """The Dice that is to be expected of each region, and what speaks against the answer."""
@@ -108,6 +114,22 @@ class Segmenter:
 
 def _voxel_ml(placement: Placement) -> float:
     return math.prod(placement.grid.spacing_mm) / 1000
+
+
+def at_1_mm(
+    regions: Float32[NDArray, "e i x 3"], brain: Bool[NDArray, "d h w"], *, spacing_mm: int
+) -> Float32[NDArray, "d h w 3"]:
+    """A network's probabilities on the grid that answers are given on, 0 outside the brain.
+
+    Args:
+        regions: at the network's spacing; may be overwritten.
+        brain: of the crop at 1 mm.
+        spacing_mm: the network's.
+    """
+    d, h, w = brain.shape
+    fine = upsample(regions, spacing_mm, (d, h, w)) if spacing_mm > 1 else regions
+    fine[~brain] = 0
+    return fine
 
 
 def upsample(array: Float32[NDArray, "e i x c"], factor: int, shape: Shape3) -> Float32[NDArray, "d h w c"]:
@@ -134,14 +156,14 @@ def save_networks(folder: Path, models: Sequence["keras.Model"]) -> None:
 
 
 def load_networks(folder: Path) -> tuple["keras.Model", ...]:
-    """Load networks, as `save_networks` writes them; a Keras file holds no pickle.
+    """Load networks, as `save_networks` writes them, in the precision that this machine computes fast.
 
     Raises:
         ModelError: a file that is not there, or is not a network.
     """
     numbers = sorted(int(match[1]) for path in folder.iterdir() if (match := MEMBER.fullmatch(path.name)))
     files = [folder / MODEL_FILE, *(folder / f"model_{number}.keras" for number in numbers)]
-    return tuple(_load_network(file) for file in files)
+    return tuple(load_network(file) for file in files)
 
 
 def save_model(folder: Path, models: Sequence["keras.Model"], settings: Settings) -> None:
@@ -151,30 +173,34 @@ def save_model(folder: Path, models: Sequence["keras.Model"], settings: Settings
 
 
 def load_model(folder: Path) -> Segmenter:
-    """Load a model folder, as `save_model` writes it.
+    """Load a model folder, as `save_model` writes it, with the contract that lies there.
 
     Raises:
         ModelError: the folder holds no model that can be loaded.
+        ParamsError: its contract is none.
     """
-    settings = Settings.load(folder)
-    return Segmenter(load_networks(folder), settings)
+    settings, contract = Settings.load(folder), load_contract(folder / CONTRACT)
+    return Segmenter(load_networks(folder), settings, contract)
 
 
 def load_ensemble(folders: Sequence[Path]) -> Segmenter:
-    """Load model folders as one ensemble, of all their members.
+    """Load model folders as one ensemble, of all their members; the first folder's contract holds.
 
     Raises:
         ModelError: as for `ensemble_settings`, or a folder that cannot be loaded.
+        ParamsError: as for `load_model`.
     """
-    settings = ensemble_settings(folders)
-    return Segmenter(tuple(model for folder in folders for model in load_model(folder).models), settings)
+    settings, contract = ensemble_settings(folders), load_contract(folders[0] / CONTRACT)
+    networks = tuple(network for folder in folders for network in load_networks(folder))
+    return Segmenter(networks, settings, contract)
 
 
 def ensemble_settings(folders: Sequence[Path]) -> Settings:
     """The settings of an ensemble, of which nothing is loaded.
 
     What validation chose, and the margin of the brain box, are those of the first folder; grids,
-    windows and memory suit the most demanding one.
+    windows and memory suit the most demanding one. Several folders have no intervals of volumes: those of
+    each were calibrated on its own answers, which the mean does not give.
 
     Raises:
         ModelError: a folder without settings, or networks that see or answer different things.
@@ -190,6 +216,7 @@ def ensemble_settings(folders: Sequence[Path]) -> Settings:
 
 def _suiting_all(all_settings: Sequence[Settings]) -> Settings:
     first = all_settings[0]
+    alone = len(all_settings) == 1
     multiple = max(settings.multiple for settings in all_settings)
     d, h, w = (-(-n // multiple) * multiple for n in first.window_shape)
     return replace(
@@ -197,15 +224,6 @@ def _suiting_all(all_settings: Sequence[Settings]) -> Settings:
         multiple=multiple,
         window_shape=(d, h, w),
         base_filters=max(settings.base_filters for settings in all_settings),
-        value_bytes=max(settings.value_bytes for settings in all_settings),
         modality_dropout=min(settings.modality_dropout for settings in all_settings),
+        volume_intervals=first.volume_intervals if alone else None,
     )
-
-
-def _load_network(file: Path) -> "keras.Model":
-    import keras  # imported here: TensorFlow takes 12 s and not every caller of this module needs it
-
-    try:
-        return keras.saving.load_model(file, compile=False, safe_mode=True)
-    except (OSError, ValueError, TypeError) as error:
-        raise ModelError(f"{file}: not a Keras model: {error}") from None

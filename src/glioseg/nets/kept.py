@@ -10,22 +10,21 @@ from glioseg.data.volumes import Volume
 from glioseg.nets import inference
 from glioseg.nets.inference import Segmenter
 from glioseg.nets.settings import Settings
-from glioseg.nets.threads import ONE_AT_A_TIME, keep_to
+from glioseg.nets.threads import ONE_AT_A_TIME
 
 
 @dataclass(frozen=True)
 class KeptModel:
     """The models that lie in some folders, as one.
 
-    `digest` tells them from others, wherever they lie; `mirror` and `memory_gb` (None: the models' own)
-    are what a user sets; `threads` are those of a worker (None: its own affair).
+    `digest` tells them from others, wherever they lie; `mirror` and `memory_gb` are what a user sets (None:
+    the models' own).
     """
 
     folders: tuple[Path, ...] = field(compare=False)
     digest: str
-    mirror: bool = False
+    mirror: bool | None = None
     memory_gb: float | None = None
-    threads: int | None = field(default=None, compare=False)
 
     @property
     def settings(self) -> Settings:
@@ -38,8 +37,9 @@ class KeptModel:
         return replace(segmenter, settings=self._as_asked(segmenter.settings))
 
     def _as_asked(self, own: Settings) -> Settings:
+        mirror = own.mirror if self.mirror is None else self.mirror
         memory_gb = own.memory_gb if self.memory_gb is None else self.memory_gb
-        return replace(own, mirror=self.mirror or own.mirror, memory_gb=memory_gb)
+        return replace(own, mirror=mirror, memory_gb=memory_gb)
 
     @property
     def answer(self) -> Ask:
@@ -56,5 +56,4 @@ class KeptModel:
 
 @lru_cache(maxsize=1)
 def _kept(model: KeptModel) -> Segmenter:
-    keep_to(model.threads)
     return model.load()

@@ -31,7 +31,7 @@ def examine(models: Sequence["keras.Model"], image: Image, settings: Settings) -
         settings: say whether it is seen in one pass or window by window, and mirrored or not.
 
     Raises:
-        ValueError: not even one window fits the memory budget.
+        SettingError: not even one window fits the memory budget.
     """
     return average(_look(model, image, settings, len(models))(image) for model in models)
 
@@ -55,12 +55,7 @@ def one_pass_fits(crop: Shape3, settings: Settings, networks: int = 1) -> bool:
 
 
 def _need_gb(shape: Shape3, settings: Settings, networks: int) -> float:
-    return peak_gb(
-        shape,
-        base_filters=settings.base_filters,
-        bytes_per_value=settings.value_bytes,
-        networks=networks,
-    )
+    return peak_gb(shape, base_filters=settings.base_filters, networks=networks)
 
 
 def straight(model: "keras.Model", settings: Settings) -> Look:

@@ -1,14 +1,16 @@
 """What a network needs beside its weights, as a small JSON file next to them."""
 
 import json
+import zipfile
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from glioseg.errors import GliosegError
 from glioseg.files import write_whole
 from glioseg.geometry import Shape3
 from glioseg.labels import REGIONS
-from glioseg.memory import BFLOAT16_BYTES, FLOAT32_BYTES
 from glioseg.nets.confidence import Confidence
 
 if TYPE_CHECKING:
@@ -18,9 +20,35 @@ SETTINGS_FILE = "settings.json"
 Regions3 = tuple[float, float, float]
 """A number for each of WT, TC and ET."""
 
+NOT_KERAS = (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile)
+"""What Keras raises for a file that is no network, was cut, or lacks a part."""
 
-class ModelError(ValueError):
+FORMER = {"value_bytes", "volume_reach"}
+"""Settings of earlier versions that decide nothing any more: feature maps are float32 always; how often an
+interval of that reach holds is not known."""
+
+
+class ModelError(GliosegError):
     """A model folder that cannot be used; the message names it."""
+
+
+@dataclass(frozen=True)
+class VolumeIntervals:
+    """The prediction intervals of a model's volumes, see `uncertainty`.
+
+    `half_width`: of WT, TC and ET, in multiples of a case's doubt; `level`: the probability that an interval
+    holds a new case's true volume, as far as `cases`, the number of calibration cases, supports one.
+    """
+
+    half_width: Regions3
+    level: float
+    cases: int
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "VolumeIntervals":
+        """From what `asdict` makes of one, with lists for tuples as JSON has them."""
+        wt, tc, et = record["half_width"]
+        return cls((float(wt), float(tc), float(et)), float(record["level"]), int(record["cases"]))
 
 
 @dataclass(frozen=True)
@@ -29,7 +57,7 @@ class Settings:
 
     `spacing_mm`: resolution that it was trained at; `multiple`: grids must be multiples of this many
     voxels; `margin_vox`: margin of the brain box at 1 mm; `target`: what its channels stand for;
-    `base_filters`, `value_bytes`: of its feature maps, from which its need of memory follows;
+    `base_filters`: from which its need of memory follows;
     `modality_dropout`: chance that a patch of its training lacked modalities.
 
     `window_shape` (voxels at `spacing_mm`), `overlap`, `memory_gb`, `mirror`: as in `Inference`.
@@ -37,7 +65,7 @@ class Settings:
     `one_pass`: whether a whole crop may be seen at once where memory allows, see `settling`;
     `threshold`, `min_et_ml`, `min_component_ml`: see `postprocess`; `temperature`,
     `calibration_error_before`, `calibration_error_after`: of WT, TC and ET, see `calibration`;
-    `volume_reach`: see `uncertainty`;
+    `volume_intervals`: None where calibration cases were too few;
     `confidence`: None where nobody has learned when to trust the network.
     """
 
@@ -46,7 +74,6 @@ class Settings:
     margin_vox: int
     target: Literal["regions", "labels"]
     base_filters: int
-    value_bytes: int
     modality_dropout: float
     window_shape: Shape3
     overlap: float
@@ -57,7 +84,7 @@ class Settings:
     min_et_ml: float = 0.0
     min_component_ml: float = 0.0
     temperature: Regions3 = (1.0, 1.0, 1.0)
-    volume_reach: Regions3 = (0.0, 0.0, 0.0)
+    volume_intervals: VolumeIntervals | None = None
     calibration_error_before: Regions3 | None = None
     calibration_error_after: Regions3 | None = None
     confidence: Confidence | None = None
@@ -65,16 +92,12 @@ class Settings:
     @classmethod
     def untuned(cls, network: "Network", train: "Train", crop: "Crop", inference: "Inference") -> "Settings":
         """What params.yaml decides, before validation cases decide the rest."""
-        from glioseg.nets.precision import dtype_policy  # Keras loads only where there is a network
-
-        mixed = dtype_policy(train.precision) != "float32"
         return cls(
             spacing_mm=network.spacing_mm,
             multiple=2 ** (network.depth - 1),
             margin_vox=crop.margin_vox,
             target=network.target,
             base_filters=network.base_filters,
-            value_bytes=BFLOAT16_BYTES if mixed else FLOAT32_BYTES,
             modality_dropout=train.modality_dropout,
             window_shape=train.patch_shape,
             overlap=inference.overlap,
@@ -111,7 +134,7 @@ class Settings:
         path = folder / SETTINGS_FILE
         try:
             record = json.loads(path.read_text())
-            given, known = record.keys(), {field.name for field in fields(cls)}
+            given, known = record.keys() - FORMER, {field.name for field in fields(cls)}
             needed = {field.name for field in fields(cls) if field.default is MISSING}
         except (OSError, ValueError, AttributeError) as error:
             raise ModelError(f"{path}: not a model's settings: {error}") from None
@@ -119,10 +142,19 @@ class Settings:
             wrong = ", ".join(sorted((needed - given) | (given - known)))
             raise ModelError(f"{path}: not a model's settings: missing or unknown: {wrong}")
         # JSON has lists alone, and settings compare as tuples.
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
-        if values.get("confidence"):
-            try:
-                values["confidence"] = Confidence.from_record(values["confidence"])
-            except (KeyError, TypeError, ValueError) as error:
-                raise ModelError(f"{path}: not a model's settings: confidence: {error}") from None
+        listed = {name: record[name] for name in given}
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in listed.items()}
+        for name, read in PARTS.items():
+            if values.get(name):
+                try:
+                    values[name] = read(values[name])
+                except (KeyError, TypeError, ValueError) as error:
+                    raise ModelError(f"{path}: not a model's settings: {name}: {error}") from None
         return cls(**values)
+
+
+PARTS: dict[str, Callable[[Any], object]] = {
+    "confidence": Confidence.from_record,
+    "volume_intervals": VolumeIntervals.from_record,
+}
+"""The settings that are objects, and what makes each from JSON."""

@@ -1,6 +1,6 @@
 """What validation cases decide about a trained model: passes, post-processing, calibration, doubt."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64
 from numpy.typing import NDArray
 
-from glioseg.labels import regions_from_labels
+from glioseg.geometry import bounding_box
+from glioseg.labels import REGIONS, regions_from_labels
 from glioseg.nets.calibration import (
     Counts,
     calibration_error,
@@ -16,11 +17,13 @@ from glioseg.nets.calibration import (
     fit_temperature,
     voxels_from,
 )
+from glioseg.nets.conformal import conformal_quantile, supported_level
+from glioseg.nets.inference import at_1_mm
 from glioseg.nets.passes import examine, one_pass_fits
-from glioseg.nets.postprocess import choose, clean, decide
-from glioseg.nets.settings import Regions3, Settings
+from glioseg.nets.postprocess import choose, decide, drop_small_components, drop_small_et
+from glioseg.nets.settings import Regions3, Settings, VolumeIntervals
 from glioseg.nets.spoiling import learn_confidence
-from glioseg.nets.uncertainty import POSSIBLE, SURE, choose_reach, doubt
+from glioseg.nets.uncertainty import POSSIBLE, SURE, doubt, interval_score
 
 if TYPE_CHECKING:
     import keras
@@ -32,11 +35,13 @@ if TYPE_CHECKING:
 
 ONE_PASS_MAY_COST = 0.005
 """Mean Dice that one pass, several times as fast, may be worse than windows."""
+VOXEL_ML = 0.001
+"""Volume of a voxel of the 1 mm grid, on which answers are given."""
 
 
 @dataclass(frozen=True)
 class _Record:
-    """What is kept of one case, so that no case's probabilities stay in memory.
+    """What is kept of one case, so that no case's probabilities stay in memory; all of it at 1 mm.
 
     `counts`: see `count_logits`; `dice`, `voxels`: of the cleaned answer, for each choice of the threshold,
     of `min_component_ml`, of `min_et_ml`, and region; `truth`: the true voxels of each region.
@@ -60,38 +65,85 @@ def settle(
     A network that learned from patches meets other means and deviations in a whole crop: crops are
     seen at once if that costs no more than `ONE_PASS_MAY_COST`. The threshold and the sizes that count are
     those with the best mean Dice over cases and regions (`postprocess.choose`); then come each region's
-    temperature, the reach of its volume's interval, and when to trust an answer. All is chosen at the
-    network's spacing, one network at a time: no case is new to every member of a cross-validation.
+    temperature, the intervals of volumes, and when to trust an answer. Answers are judged at 1 mm, where
+    they are given, but for the trust, which is learned at the network's spacing; one network at a time: no
+    case is new to every member of a cross-validation.
 
     Args:
-        members: each network with the cases that it has not seen in training.
+        members: each network with the cases that it has not seen in training; the cases must be readable at
+            1 mm and at the network's spacing.
         settings: `Settings.untuned`.
         inference: the choices.
         learned: the cases that the networks have seen in training.
     """
     settings = replace(settings, one_pass=_one_pass_will_do(members, settings))
     records = [_record(model, case, settings, inference) for model, cases in members for case in cases]
-    thresholds, components, ets = inference.threshold, inference.min_component_ml, inference.min_et_ml
-    dice = np.mean([record.dice for record in records], axis=(0, 4))
-    threshold, component, et = choose(dice, thresholds=thresholds, components=components, ets=ets)
-    chosen = (thresholds.index(threshold), components.index(component), ets.index(et))
-    counts = np.sum([record.counts for record in records], axis=0)
-    temperature = _regions(fit_temperature(region) for region in counts)
+    threshold, component, et = _best(records, inference)
+    counts = _total(records)
+    temperature = _temperatures(counts)
     settled = replace(
         settings,
-        threshold=threshold,
-        min_et_ml=et,
-        min_component_ml=component,
+        threshold=inference.threshold[threshold],
+        min_component_ml=inference.min_component_ml[component],
+        min_et_ml=inference.min_et_ml[et],
         temperature=temperature,
-        volume_reach=_regions(
-            _reach(records, r, chosen, temperature[r], voxel_ml=settings.spacing_mm**3 / 1000)
-            for r in range(3)
-        ),
+        volume_intervals=_volume_intervals(records, inference),
         calibration_error_before=_regions(calibration_error(region, 1.0) for region in counts),
         calibration_error_after=_regions(map(calibration_error, counts, temperature)),
     )
     pairs = [(model, case) for model, cases in members for case in cases]
     return replace(settled, confidence=learn_confidence(pairs, settled, learned=learned))
+
+
+def _best(records: Sequence[_Record], inference: "Inference") -> tuple[int, int, int]:
+    """Which threshold, `min_component_ml` and `min_et_ml` do best on these cases, by their places."""
+    thresholds, components, ets = inference.threshold, inference.min_component_ml, inference.min_et_ml
+    dice = np.mean([record.dice for record in records], axis=(0, 4))
+    threshold, component, et = choose(dice, thresholds=thresholds, components=components, ets=ets)
+    return thresholds.index(threshold), components.index(component), ets.index(et)
+
+
+def _total(records: Sequence[_Record]) -> Counts:
+    total: Counts = np.sum([record.counts for record in records], axis=0)
+    return total
+
+
+def _temperatures(counts: Counts) -> Regions3:
+    return _regions(fit_temperature(region) for region in counts)
+
+
+def _volume_intervals(records: Sequence[_Record], inference: "Inference") -> VolumeIntervals | None:
+    """Conformal intervals, from the score that each case has when the others alone choose all settings.
+
+    A case that helped to choose the threshold, the sizes and the temperatures would be better off than a new
+    one. None where the cases are too few.
+    """
+    level = supported_level(len(records))
+    if level is None:
+        return None
+    total = _total(records)
+    scores = [
+        _scores(record, _best([*records[:i], *records[i + 1 :]], inference), total - record.counts)
+        for i, record in enumerate(records)
+    ]
+    return VolumeIntervals(_regions(map(conformal_quantile, zip(*scores, strict=True))), level, len(records))
+
+
+def _scores(record: _Record, chosen: tuple[int, int, int], counts: Counts) -> list[float]:
+    """A case's conformity score of each region.
+
+    Args:
+        record: of the case.
+        chosen: the settings of its answer, as from `_best`.
+        counts: of the cases that choose the temperatures.
+    """
+    temperature, answer = _temperatures(counts), record.voxels[chosen] * VOXEL_ML
+    scores = []
+    for r in range(len(REGIONS)):
+        sure, possible = (voxels_from(record.counts[r], p, temperature[r]) for p in (SURE, POSSIBLE))
+        unsure = doubt(sure * VOXEL_ML, possible * VOXEL_ML)
+        scores.append(interval_score(float(record.truth[r]) * VOXEL_ML, float(answer[r]), unsure))
+    return scores
 
 
 def _one_pass_will_do(members: "Members", settings: Settings) -> bool:
@@ -116,66 +168,50 @@ def _differs(crop: tuple[int, ...], settings: Settings) -> bool:
 def _dice(model: "keras.Model", case: "CroppedCase", settings: Settings) -> float:
     from glioseg.nets.validation import hard_dice  # Keras is loaded already where there is a network
 
-    regions, _, truth = _seen(model, case, settings)
-    return float(hard_dice(truth, regions >= 0.5).mean())
-
-
-def _seen(
-    model: "keras.Model", case: "CroppedCase", settings: Settings
-) -> tuple[Float32[NDArray, "d h w 3"], Bool[NDArray, "d h w"], Bool[NDArray, "d h w 3"]]:
-    """What the network says of each region, 0 outside the brain; the brain; and the truth."""
     image, label = (array[:] for array in case.open(settings.spacing_mm))
-    regions: NDArray[np.float32] = examine([model], image.astype(np.float32), settings).regions
-    brain = image.any(axis=-1)
-    regions[~brain] = 0
-    return regions, brain, regions_from_labels(label)
+    found = examine([model], image.astype(np.float32), settings).regions >= 0.5
+    inside = found & image.any(axis=-1, keepdims=True)
+    return float(hard_dice(regions_from_labels(label), inside).mean())
 
 
 def _record(model: "keras.Model", case: "CroppedCase", settings: Settings, inference: "Inference") -> _Record:
-    regions, brain, truth = _seen(model, case, settings)
-    dice, voxels = _trials(regions, truth, inference, voxel_ml=settings.spacing_mm**3 / 1000)
+    image = case.open(settings.spacing_mm)[0][:].astype(np.float32)
+    fine, label = (array[:] for array in case.open(1))
+    brain, truth = fine.any(axis=-1), regions_from_labels(label)
+    found = examine([model], image, settings).regions
+    regions = at_1_mm(found, brain, spacing_mm=settings.spacing_mm)
+    dice, voxels = _trials(regions, truth, inference)
     return _Record(count_logits(regions[brain], truth[brain]), dice, voxels, truth.sum(axis=(0, 1, 2)))
 
 
 def _trials(
-    regions: NDArray[np.float32], truth: NDArray[np.bool_], inference: "Inference", *, voxel_ml: float
+    regions: Float32[NDArray, "d h w 3"], truth: Bool[NDArray, "d h w 3"], inference: "Inference"
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Dice and voxels of each region for every threshold and pair of sizes."""
     from glioseg.nets.validation import hard_dice  # Keras is loaded already where there is a network
 
     choices = (inference.threshold, inference.min_component_ml, inference.min_et_ml)
     dice, voxels = (np.zeros((*map(len, choices), 3)) for _ in range(2))
+    regions, truth = _around_tumour(regions, truth, min(inference.threshold))
     for t, threshold in enumerate(inference.threshold):
         labels = decide(regions, threshold)
         for c, component in enumerate(inference.min_component_ml):
+            pieces = drop_small_components(labels, min_component_ml=component, voxel_ml=VOXEL_ML)
             for e, et in enumerate(inference.min_et_ml):
-                kept = clean(labels, min_component_ml=component, min_et_ml=et, voxel_ml=voxel_ml)
-                answer = regions_from_labels(kept)
+                answer = regions_from_labels(drop_small_et(pieces, min_et_ml=et, voxel_ml=VOXEL_ML))
                 dice[t, c, e], voxels[t, c, e] = hard_dice(truth, answer), answer.sum(axis=(0, 1, 2))
     return dice, voxels
 
 
-def _reach(
-    records: Sequence[_Record],
-    region: int,
-    chosen: tuple[int, int, int],
-    temperature: float,
-    *,
-    voxel_ml: float,
-) -> float:
-    """The reach of one region's volume interval."""
-
-    def doubt_of(record: _Record) -> float:
-        sure, possible = (voxels_from(record.counts[region], p, temperature) for p in (SURE, POSSIBLE))
-        return doubt(sure * voxel_ml, possible * voxel_ml)
-
-    return choose_reach(
-        [float(record.truth[region]) * voxel_ml for record in records],
-        [float(record.voxels[*chosen, region]) * voxel_ml for record in records],
-        [doubt_of(record) for record in records],
-    )
+def _around_tumour(
+    regions: Float32[NDArray, "d h w 3"], truth: Bool[NDArray, "d h w 3"], threshold: float
+) -> tuple[Float32[NDArray, "e i x 3"], Bool[NDArray, "e i x 3"]]:
+    """The part of both that may be tumour: outside it no threshold from this one on finds any."""
+    tumour = ((regions >= threshold) | truth).any(axis=-1)
+    box = bounding_box(tumour).slices if tumour.any() else np.s_[:1, :1, :1]
+    return regions[box], truth[box]
 
 
-def _regions(values: Iterator[float]) -> Regions3:
+def _regions(values: Iterable[float]) -> Regions3:
     wt, tc, et = values
     return (wt, tc, et)

@@ -10,6 +10,7 @@ from glioseg.data.answers import DAYS_PER_YEAR, OUTCOMES
 from glioseg.data.store import CroppedCase
 from glioseg.labels import LABEL_NAMES, Label, regions_from_labels
 from glioseg.params.sections import Output, Target
+from glioseg.settings_file import ParamsError
 
 LGG = {"HGG": 0.0, "LGG": 1.0}
 """The seed's numbers of the two grades."""
@@ -56,10 +57,10 @@ def targets(
 
 
 def require_outcomes(cases: Sequence[CroppedCase], outputs: Iterable[Output]) -> None:
-    """Raise ValueError where an outcome is to be learned of which no case tells anything."""
+    """Raise ParamsError where an outcome is to be learned of which no case tells anything."""
     for output in outputs:
         if output != "segmentation" and np.isnan(outcomes(cases, output)).all():
-            raise ValueError(
+            raise ParamsError(
                 f"train.outputs: {output} needs training cases whose {output} is known,"
                 f" got none among {len(cases)}"
             )

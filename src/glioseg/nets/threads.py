@@ -1,25 +1,18 @@
-"""How many threads networks run in, in a worker that shares its machine with others."""
+"""How networks share a machine: one forward pass at a time in a process, training in a worker's threads."""
 
-import os
 from threading import Lock
 
 from glioseg.cluster.worker import threads_here
+from glioseg.nets import THREADS
 
 ONE_AT_A_TIME = Lock()
 """For networks in a worker of many threads: two at once would need the memory twice."""
 
 
-def keep_to(threads: int | None = None) -> None:
-    """Let TensorFlow use so many threads in this process, which has not run a network yet.
+def training_threads() -> dict[str, str]:
+    """Environment variables of a process that trains beside a Dask worker: TensorFlow keeps to its threads.
 
-    Args:
-        threads: None: those that a Dask worker was given; elsewhere one a core, TensorFlow's own choice.
+    Elsewhere there are none, and TensorFlow uses the threads that this package sets.
     """
-    os.environ |= limits(threads)
-
-
-def limits(threads: int | None = None) -> dict[str, str]:
-    """The same as environment variables, which TensorFlow reads when it begins."""
-    count = threads or threads_here()
-    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
-    return dict.fromkeys(names, str(count)) if count else {}
+    count = threads_here()
+    return dict.fromkeys(THREADS, str(count)) if count else {}

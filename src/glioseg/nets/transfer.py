@@ -8,6 +8,9 @@ import numpy as np
 from jaxtyping import Float32
 from numpy.typing import NDArray
 
+from glioseg.nets.keras_file import load_network
+from glioseg.nets.settings import ModelError
+
 TELL_APART = 0.2
 """Deviation of what is added to the weights of feature maps that begin as copies, as a share of the weights'
 own: without it they would stay copies."""
@@ -43,12 +46,12 @@ def take_weights(model: keras.Model, file: Path) -> Transfer:
         file: a `.keras` file.
 
     Raises:
-        ValueError: the file holds no network, or no layer fits.
+        ModelError: the file holds no network, or no layer fits.
     """
     try:
-        source = keras.saving.load_model(file, compile=False, safe_mode=True)
-    except (OSError, ValueError, TypeError) as error:
-        raise ValueError(f"train.init_from: {file}: not a Keras model: {error}") from None
+        source = load_network(file, "float32")
+    except ModelError as error:
+        raise ModelError(f"train.init_from: {error}") from None
     known = {layer.name: layer for layer in source.layers}
     transfer, rng = Transfer([], [], {}), np.random.default_rng(SEED)
     for layer in (layer for layer in model.layers if layer.weights):
@@ -65,7 +68,7 @@ def take_weights(model: keras.Model, file: Path) -> Transfer:
         layer.set_weights(taken)
         transfer.taken.append(layer.name)
     if not transfer.taken:
-        raise ValueError(f"train.init_from: {file}: expected a layer that fits, got none")
+        raise ModelError(f"train.init_from: {file}: expected a layer that fits, got none")
     return transfer
 
 

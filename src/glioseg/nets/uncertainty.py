@@ -1,8 +1,7 @@
-"""How sure an answer is: entropy voxel by voxel, and an interval around each region's volume."""
+"""How sure an answer is: entropy voxel by voxel, and a prediction interval of each region's volume."""
 
-from collections.abc import Sequence
 from dataclasses import replace
-from math import ceil, exp, log
+from math import exp, log
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
@@ -12,10 +11,8 @@ from scipy.special import entr
 from glioseg.data.answers import BRAIN, RegionVolume
 from glioseg.labels import REGIONS, regions_from_labels
 from glioseg.nets.regions import label_probabilities
-from glioseg.nets.settings import Regions3
+from glioseg.nets.settings import VolumeIntervals
 
-COVERAGE = 0.9
-"""Share of cases whose true volume the interval is to hold."""
 OFFSET_ML = 1.0
 """Added to volumes before they are compared by their ratio, so that an empty region can be compared."""
 SURE, POSSIBLE = 0.9, 0.1
@@ -55,23 +52,27 @@ def region_volumes(
     labels: UInt8[NDArray, "d h w"],
     regions: Float32[NDArray, "voxels 3"],
     *,
-    reach: Regions3,
+    intervals: VolumeIntervals | None,
     voxel_ml: float,
 ) -> dict[str, RegionVolume]:
-    """The volume of each region with its interval, which ends at the volume of the brain.
+    """The volume of each region with its prediction interval, which ends at the volume of the brain.
 
     Args:
         labels: the final dense labels.
         regions: calibrated probabilities of the voxels that may be tumour: those of the brain.
-        reach: of WT, TC and ET, as `choose_reach` chose it.
+        intervals: how wide they are; None for volumes alone.
         voxel_ml: volume of a voxel.
     """
     voxels = regions_from_labels(labels).sum(axis=(0, 1, 2))
-    volumes = {}
-    for index, name in enumerate(REGIONS):
+    volumes = {name: RegionVolume(float(n) * voxel_ml) for name, n in zip(REGIONS, voxels, strict=True)}
+    if intervals is None:
+        return volumes
+    brain_ml = len(regions) * voxel_ml
+    for index, (name, half_width) in enumerate(zip(REGIONS, intervals.half_width, strict=True)):
         sure, possible = (np.count_nonzero(regions[..., index] >= p) * voxel_ml for p in (SURE, POSSIBLE))
-        found = interval(float(voxels[index]) * voxel_ml, doubt(sure, possible), reach[index])
-        volumes[name] = replace(found, high_ml=min(found.high_ml, max(len(regions) * voxel_ml, found.ml)))
+        low, high = interval(volumes[name].ml, doubt(sure, possible), half_width)
+        high = min(high, max(brain_ml, volumes[name].ml))
+        volumes[name] = replace(volumes[name], low_ml=low, high_ml=high, level=intervals.level)
     return volumes
 
 
@@ -84,30 +85,26 @@ def doubt(sure_ml: float, possible_ml: float) -> float:
     return max(log((possible_ml + OFFSET_ML) / (sure_ml + OFFSET_ML)), LEAST_DOUBT)
 
 
-def interval(ml: float, doubt: float, reach: float) -> RegionVolume:
-    """A volume, and `reach` times its doubt to either side of it, on the scale of ratios.
+def interval(ml: float, doubt: float, half_width: float) -> tuple[float, float]:
+    """The ends, in ml, of an interval that reaches `half_width` doubts to either side of a volume.
+
+    It is symmetric on the scale of ratios, and ends at 0 below.
 
     >>> interval(9.0, log(2), 1.0)  # 10 / 2 − 1 to 10 · 2 − 1
-    RegionVolume(ml=9.0, low_ml=4.0, high_ml=19.0)
+    (4.0, 19.0)
     """
-    factor = exp(reach * doubt)
+    factor = exp(half_width * doubt)
     low, high = ((ml + OFFSET_ML) * by - OFFSET_ML for by in (1 / factor, factor))
-    return RegionVolume(ml, max(low, 0.0), high)
+    return max(low, 0.0), high
 
 
-def choose_reach(truth_ml: Sequence[float], answer_ml: Sequence[float], doubts: Sequence[float]) -> float:
-    """The smallest reach whose intervals hold the true volume often enough.
+def interval_score(truth_ml: float, answer_ml: float, doubt: float) -> float:
+    """The half-width whose interval just holds the true volume: the conformity score of a case.
 
-    Normalised split-conformal (Papadopoulos et al. 2008; Lei et al. 2018): ⌈0.9 · (n + 1)⌉ of the n
-    cases are to be held, so that the share holds for a new case too; all of them where n is below 9.
+    The error is divided by the case's own doubt, so that unsure answers get wide intervals (Papadopoulos,
+    Gammerman & Vovk 2008, "Normalized nonconformity measures for regression conformal prediction").
 
-    Args:
-        truth_ml: true volume of each case.
-        answer_ml: volume of each answer.
-        doubts: doubt of each answer.
+    >>> round(interval_score(19.0, 9.0, log(4)), 3)  # a factor of 2, where a doubt is one of 4
+    0.5
     """
-    scores = sorted(
-        abs(log((true + OFFSET_ML) / (ml + OFFSET_ML))) / doubt
-        for true, ml, doubt in zip(truth_ml, answer_ml, doubts, strict=True)
-    )
-    return scores[min(ceil(COVERAGE * (len(scores) + 1)), len(scores)) - 1]
+    return abs(log((truth_ml + OFFSET_ML) / (answer_ml + OFFSET_ML))) / doubt

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, ValidationError, model_validator
 
 from glioseg.geometry import check_patch
-from glioseg.memory import FLOAT32_BYTES, check_window, peak_gb
+from glioseg.memory import check_window, peak_gb
 from glioseg.params.compute import Compute
 from glioseg.params.promotion import Register
 from glioseg.params.sections import (
@@ -57,7 +57,7 @@ class Params(Section):
             check_patch(params.train.patch_shape, params.network.depth)
             window, filters = params.train.patch_shape, params.network.base_filters
             # Without bfloat16, which not every machine that predicts has.
-            need_gb = peak_gb(window, base_filters=filters, bytes_per_value=FLOAT32_BYTES)
+            need_gb = peak_gb(window, base_filters=filters)
             check_window(window, need_gb=need_gb, memory_gb=self.inference.memory_gb)
         return self
 

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from glioseg.geometry import check_patch
 from glioseg.params.sections import Count, Crop, Inference, Network, Phantom, Positive, Section, Train
 from glioseg.settings_file import checked, read_text
 
@@ -37,6 +38,11 @@ class Pretraining(Section):
     crop: Crop
     inference: Inference
     pieces: Annotated[tuple[Piece, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _patch_can_be_halved(self) -> "Pretraining":
+        check_patch(self.train.patch_shape, self.network.depth)
+        return self
 
     def of_piece(self, piece: Piece) -> tuple[Phantom, Network, Train]:
         """The stream, the network and the training of a piece."""

@@ -12,6 +12,8 @@ Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 Voxels3 = tuple[Count, Count, Count]
 Volumes = Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)]
+ROUNDING = 1e-9
+"""Of sums of fractions: 0.7 + 0.2 + 0.1 is a little less than 1."""
 Spacing = Literal[1, 2]
 Architecture = Literal["seed", "isensee", "nnunet"]
 Heads = Literal["plain", "normalised"]
@@ -30,11 +32,12 @@ class Section(BaseModel):
 
 
 class Data(Section):
-    """Where the scans come from."""
+    """Where the scans come from, and what the user says of them."""
 
     source: Literal["phantom", "folder"]
     folder: Path | None = None
     scheme: Scheme | None = None
+    patients: Path | None = None
 
     @property
     def scans(self) -> Path | None:
@@ -74,12 +77,21 @@ class Crop(Section):
 
 
 class Split(Section):
-    """How cases are divided."""
+    """How patients are divided: into parts, and of training and validation together into folds."""
 
     seed: int
-    test_fraction: Fraction
-    validation_fraction: Fraction
+    test_fraction: Annotated[float, Field(gt=0, lt=1)]
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)]
     folds: Annotated[int, Field(ge=2)]
+
+    @model_validator(mode="after")
+    def _leaves_some_to_train_on(self) -> "Split":
+        if self.test_fraction + self.validation_fraction >= 1 - ROUNDING:
+            raise ValueError(
+                "expected test_fraction + validation_fraction below 1, the rest is to train on,"
+                f" got {self.test_fraction:g} + {self.validation_fraction:g}"
+            )
+        return self
 
 
 class Network(Section):

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
+from glioseg.errors import GliosegError
+
 
 class Cause(BaseModel):
     """Why there is no answer: `rule` and `field` say which expectation failed, and of which file."""
@@ -21,7 +23,7 @@ class Refusal(BaseModel):
 
 
 @dataclass(eq=False)
-class RequestError(Exception):
+class RequestError(GliosegError):
     """A request that is not answered as wished; it never holds more than the client may read.
 
     `retry_after_s`: when it may be worth asking again.

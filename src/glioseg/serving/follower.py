@@ -10,11 +10,12 @@ import numpy as np
 
 from glioseg import builtin
 from glioseg.data.layouts import MODALITIES
-from glioseg.data.terms import CONTRACT, Contract, load_contract
+from glioseg.data.terms import Contract
 from glioseg.data.volumes import Grid, Volume
+from glioseg.errors import GliosegError
+from glioseg.fingerprint import folder_fingerprint
 from glioseg.lab.addresses import Lab
 from glioseg.lab.fetch import default_model, model_folder, pinned
-from glioseg.lab.lineage import sha256_files
 from glioseg.lab.promotion.known import champion_version
 from glioseg.nets.inference import Segmenter, load_model
 
@@ -42,11 +43,11 @@ def load_version(address: str) -> Version:
         address: `models:/NAME/3`, or a folder.
 
     Raises:
-        ValueError: there is none, or it cannot be loaded.
+        GliosegError: there is none, or it cannot be loaded.
     """
     folder = model_folder(address)
-    segmenter, contract = load_model(folder), load_contract(folder / CONTRACT)
-    version = Version(address, *_name(address, folder), segmenter, contract)
+    segmenter = load_model(folder)
+    version = Version(address, *_name(address, folder), segmenter, segmenter.contract)
     # Its network is compiled now, and one that loads but cannot answer shows it here.
     version.segmenter.answer(dict.fromkeys(MODALITIES, _tiny_scan()))
     return version
@@ -57,9 +58,8 @@ def _name(address: str, folder: Path) -> tuple[str, str]:
     if address.startswith(REGISTERED):
         name, _, version = address.removeprefix(REGISTERED).partition("/")
         return name, version
-    files = sorted(path for path in folder.iterdir() if path.is_file())
     name = address if address == builtin.ADDRESS else folder.resolve().name
-    return name, sha256_files(files)[:12]
+    return name, folder_fingerprint(folder)[:12]
 
 
 def _tiny_scan() -> Volume:
@@ -84,7 +84,7 @@ class Follower:
             built-in model for as long as there is none.
 
     Raises:
-        ValueError: there is no such model, or it cannot be loaded.
+        GliosegError: there is no such model, or it cannot be loaded.
     """
 
     def __init__(self, model: str | None) -> None:
@@ -115,15 +115,17 @@ class Follower:
             if address == self.current.address:
                 self.problem = None
         except Exception as error:  # whatever it is, the version that answers goes on answering
-            self._fail(address, " ".join(f"{address}: {error}".split()))
+            self._fail(address, error)
 
     def _worth_trying(self, address: str) -> bool:
         return address != self._failed or time.monotonic() >= self._again_at
 
-    def _fail(self, address: str, problem: str) -> None:
+    def _fail(self, address: str, error: Exception) -> None:
+        problem = " ".join(f"{address}: {error}".split())
         self._failed, self._again_at = address, time.monotonic() + AGAIN_S
         if problem != self.problem:
-            LOG.error("version %s goes on answering: %s", self.current.version, problem)
+            fault = None if isinstance(error, GliosegError | OSError) else error  # with its traceback
+            LOG.error("version %s goes on answering: %s", self.current.version, problem, exc_info=fault)
         self.problem = problem
 
     def _follow(self) -> None:

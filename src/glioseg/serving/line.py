@@ -19,7 +19,10 @@ CLIENT_GONE = 499
 
 @dataclass(eq=False)
 class Place:
-    """One request's place in the line, from before its files arrive until its work has ended."""
+    """One request's place in the line, from before its files arrive until its work has ended.
+
+    `name` is the client's: several places may have the same one.
+    """
 
     name: str
     job: "Future[Any] | None" = None
@@ -36,7 +39,7 @@ class Line:
     places: int
     limit_s: float
     closed: bool = False
-    _taken: dict[str, Place] = field(default_factory=dict)
+    _taken: dict[Place, None] = field(default_factory=dict)  # in their order; dict: each is removed at once
     _recent_s: deque[float] = field(default_factory=lambda: deque(maxlen=16))
     _worker: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(max_workers=1, thread_name_prefix="segment")
@@ -54,13 +57,17 @@ class Line:
 
     @asynccontextmanager
     async def place(self, name: str) -> AsyncIterator[Place]:
-        """Take a place under a name of one's own for as long as the block, or its work, lasts.
+        """Take a place for as long as the block, or its work, lasts.
+
+        Args:
+            name: for `ahead`; requests of the same name have a place each.
 
         Raises:
             RequestError: 503, there is none left; 504, the time limit passed.
         """
         self._admit()
-        place = self._taken[name] = Place(name)
+        place = Place(name)
+        self._taken[place] = None
         try:
             async with asyncio.timeout(self.limit_s):
                 yield place
@@ -68,9 +75,9 @@ class Line:
             raise RequestError(504, "timeout", f"no answer within {self.limit_s:g} s") from None
         finally:
             if place.job is None or place.job.cancel() or place.job.done():
-                self._taken.pop(name, None)
+                self._taken.pop(place, None)
             else:  # what has begun cannot be stopped, and holds its place until it ends
-                place.job.add_done_callback(lambda _: self._taken.pop(name, None))
+                place.job.add_done_callback(lambda _: self._taken.pop(place, None))
 
     def _admit(self) -> None:
         if self.closed:
@@ -96,7 +103,7 @@ class Line:
         Raises:
             RequestError: nobody waits any more.
         """
-        self._taken[place.name] = self._taken.pop(place.name)  # those who work waits for, in their order
+        self._taken[place] = self._taken.pop(place)  # those who work waits for, in their order
         job = self._worker.submit(self._timed, work)
         place.job = job
         done: asyncio.Future[T] = asyncio.wrap_future(job)
@@ -119,8 +126,12 @@ class Line:
             self._recent_s.append(time.perf_counter() - begun)
 
     def ahead(self, name: str) -> int | None:
-        """How many are worked for before a request: 0 once it is its turn; None where it has no place."""
-        ready = [place.name for place in list(self._taken.values()) if place.job or place.name == name]
+        """How many are worked for before the first request of a name: 0 once it is its turn.
+
+        Returns:
+            None where no request of that name has a place.
+        """
+        ready = [place.name for place in list(self._taken) if place.job or place.name == name]
         return ready.index(name) if name in ready else None
 
     def close(self) -> None:

@@ -24,9 +24,10 @@ from glioseg.data.cases import Case
 from glioseg.data.guard import check_case
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.scans import Scan, decode_scan
-from glioseg.data.terms import CONTRACT, Contract, load_contract
+from glioseg.data.terms import Contract
 from glioseg.data.verdict import ACCEPTED, REFUSED
 from glioseg.data.volumes import Grid, Volume, encode_shares, encode_volume, fair_voxels
+from glioseg.errors import GliosegError
 from glioseg.labels import REGIONS, Scheme, to_scheme
 from glioseg.nets.inference import MODEL_FILE, Segmenter, load_model
 
@@ -59,9 +60,8 @@ class GliosegModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # MLflow h
 
     def load_context(self, context: Any) -> None:
         """Load the network from the version's own files."""
-        folder = Path(context.artifacts[MODEL_FILE]).parent
-        self._segmenter: Segmenter = load_model(folder)
-        self._contract: Contract = load_contract(folder / CONTRACT)
+        self._segmenter: Segmenter = load_model(Path(context.artifacts[MODEL_FILE]).parent)
+        self._contract: Contract = self._segmenter.contract
         # The server predicts in threads; one case at a time keeps its memory within bounds.
         self._lock = threading.Lock()
 
@@ -90,11 +90,11 @@ class GliosegModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # MLflow h
         try:
             wish = _wish(params)
             if model_input.columns.empty:  # MLflow drops unknown columns, and the rows with the last of them
-                raise ValueError(f"expected a column of {', '.join(MODALITIES)}, got none")
+                raise GliosegError(f"expected a column of {', '.join(MODALITIES)}, got none")
             segmenter = self._set_up(wish.mirror)
             cases = model_input.reindex(columns=list(MODALITIES)).to_dict("records")
             rows = [self._segment(segmenter, f"row {i}", cells, wish) for i, cells in enumerate(cases)]
-        except ValueError as error:
+        except GliosegError as error:
             raise _error(str(error), INVALID_PARAMETER_VALUE) from None
         except Exception as error:
             LOG.exception("a case could not be segmented")
@@ -123,7 +123,7 @@ class GliosegModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # MLflow h
         try:
             with self._lock:
                 answer = segmenter.answer(images)
-        except ValueError as error:
+        except GliosegError as error:
             return _refused([_flaw("prediction", str(error)), *found], wish)
         grid = next(iter(images.values())).grid
         return (
@@ -137,7 +137,7 @@ def _wish(params: Mapping[str, Any] | None) -> Wish:
     given = {name: value for name, value in (params or {}).items() if value is not None}
     scheme = given.pop("scheme", Scheme.BRATS2021)
     if scheme not in list(Scheme):
-        raise ValueError(f"scheme: expected one of {', '.join(Scheme)}, got {scheme}")
+        raise GliosegError(f"scheme: expected one of {', '.join(Scheme)}, got {scheme}")
     return Wish(Scheme(scheme), **given)
 
 

@@ -10,11 +10,16 @@ from glioseg.data.answers import Answer
 
 
 class Interval(BaseModel):
-    """The volume of a region, and the ends of the interval that holds the true one in nine of ten cases."""
+    """The volume of a region, and the ends of its prediction interval.
+
+    `level`: the probability that the interval holds the true volume, 0.9 or less. Ends and level are None
+    where the model had too few calibration cases for an interval.
+    """
 
     ml: float
-    low_ml: float
-    high_ml: float
+    low_ml: float | None
+    high_ml: float | None
+    level: float | None
 
 
 class Warned(BaseModel):

@@ -16,9 +16,10 @@ from glioseg.data.layouts import MODALITIES, SEGMENTATION
 from glioseg.data.scans import Scan, decode_scan
 from glioseg.data.verdict import Finding
 from glioseg.data.volumes import Grid, Volume, encode_shares, encode_volume, fair_voxels
+from glioseg.errors import GliosegError
 from glioseg.eval.metrics import region_dice
 from glioseg.eval.overlap import confusion
-from glioseg.labels import REGIONS, as_labels, from_scheme, shown_scheme, to_scheme
+from glioseg.labels import REGIONS, LabelError, as_labels, from_scheme, shown_scheme, to_scheme
 from glioseg.serving.errors import RequestError
 from glioseg.serving.follower import Version
 from glioseg.serving.replies import Reply, Warned, as_text, measured
@@ -118,11 +119,11 @@ def _truth(volumes: Mapping[str, Volume], upload: Upload) -> UInt8[NDArray, "d h
     data = volumes[SEGMENTATION].data
     try:
         if not (np.abs(data) <= LARGEST_LABEL).all():
-            raise ValueError(f"expected labels, got values up to {np.abs(data).max():g}")
+            raise LabelError(f"expected labels, got values up to {np.abs(data).max():g}")
         values = as_labels(data)
         shown = shown_scheme(np.unique(values[values != 0]).tolist())
         return from_scheme(values, shown or upload.scheme)
-    except ValueError as error:
+    except LabelError as error:
         message = str(error).removeprefix("labels: ")
         raise RequestError(422, "contract", message, SEGMENTATION, "labels") from None
 
@@ -133,7 +134,7 @@ def _answer(version: Version, images: Mapping[str, Volume], upload: Upload) -> A
         segmenter = replace(segmenter, settings=replace(settings, mirror=upload.mirror))
     try:
         return segmenter.answer(images)
-    except ValueError as error:
+    except GliosegError as error:
         raise RequestError(422, "contract", " ".join(str(error).split())) from None
 
 

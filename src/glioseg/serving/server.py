@@ -32,28 +32,12 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def take_port(host: str, port: int) -> socket.socket:
-    """Take an address before a model is loaded; nobody can connect yet.
-
-    Raises:
-        OSError: it is taken, or is none of this machine's.
-    """
-    taken = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        taken.bind((host, port))
-    except OSError as error:
-        taken.close()
-        raise OSError(f"{host}, port {port}: {error.strerror}") from None
-    return taken
-
-
 def run(service: Service, taken: socket.socket) -> None:
     """Serve until a signal.
 
     Args:
         service: its model is loaded already.
-        taken: as from `take_port`.
+        taken: as from `port.take_port`.
     """
     _log_to_stderr()
     _share_heaps()

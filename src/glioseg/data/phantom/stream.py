@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Float16, UInt8
 from numpy.typing import NDArray
 
+from glioseg.data.coarse import coarse_image, coarse_labels
 from glioseg.data.crop import normalised
-from glioseg.data.half import narrow
+from glioseg.data.half import narrow, widen
 from glioseg.data.phantom import PLANS, Drawn, draw_case, name_of
 from glioseg.data.phantom.canvas import Canvas
 from glioseg.geometry import bounding_box
@@ -53,7 +54,10 @@ class DrawnCase:
 
 @dataclass(frozen=True)
 class HeldCase:
-    """A case that was drawn once and stays in memory, for what is read again and again."""
+    """A case that was drawn once and stays in memory, for what is read again and again.
+
+    Drawn at 1 mm, it is coarsened where it is read at another resolution, as stored cases are.
+    """
 
     name: str
     spacing_mm: int
@@ -73,14 +77,16 @@ class HeldCase:
         return []
 
     def open(self, spacing_mm: int) -> tuple[Float16[NDArray, "d h w 4"], UInt8[NDArray, "d h w"]]:
-        """Image and labels, at the resolution that they were drawn at.
+        """Image and labels, at the resolution that they were drawn at or coarser than 1 mm.
 
         Raises:
             ValueError: another resolution.
         """
-        if spacing_mm != self.spacing_mm:
+        if spacing_mm == self.spacing_mm:
+            return self.image, self.label
+        if self.spacing_mm != 1:
             raise ValueError(f"{self.name}: expected to be read at {self.spacing_mm} mm, got {spacing_mm}")
-        return self.image, self.label
+        return coarse_image(widen(self.image), spacing_mm), coarse_labels(self.label, spacing_mm)
 
 
 @dataclass(frozen=True)

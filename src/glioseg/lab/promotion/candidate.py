@@ -6,14 +6,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from glioseg.lab.lineage import data_version, sha256, sha256_files
+from glioseg.fingerprint import Code, sha256_file
+from glioseg.lab.lineage import data_version, metric_code, sha256
 from glioseg.params.promotion import Register
 
 CONTENT = "content_sha256"
 """The tag that says what a version is made of: two versions of a model never share it."""
+TEST_SET, METRIC_CODE = "test_set_sha256", "metric_code_sha256"
+"""The tags that say of which test cases a version's table is, and by which state of the code."""
+
+FILES = "files_sha256"
+"""The tag with the hash of the files alone that a version carries: with it they can be checked later."""
 
 ENTRY = "serving/model.py"
 """Inside the package: the file that MLflow runs to answer."""
+ENTRY_MODULE = "glioseg.serving.model"
 
 
 @dataclass(frozen=True)
@@ -34,8 +41,15 @@ class Source:
 
     @property
     def content(self) -> str:
-        """The hash of what decides the version's answers: network, settings, and what calls them."""
-        return sha256_files([*self.files, self.entry])
+        """The hash of what decides the version's answers: its files, and the libraries that they need."""
+        libraries = Code.read(self.package).used_by(ENTRY_MODULE).libraries
+        return sha256(json.dumps([self.carried, libraries]).encode())
+
+    @property
+    def carried(self) -> str:
+        """The hash of the files that the version carries: network, settings, and all of glioseg's code."""
+        network = {file.name: sha256_file(file) for file in self.files}
+        return sha256(json.dumps([network, Code.read(self.package).source], sort_keys=True).encode())
 
 
 @dataclass(frozen=True)
@@ -43,20 +57,22 @@ class Evaluation:
     """How a model did on the test cases.
 
     `per_case`: their table; `cases`: their names; `measured`: a number to each name of
-    `params.promotion.Limits`.
+    `params.promotion.Limits`; `metric_code`: hash of the code that measured them, by default of today's.
     """
 
     per_case: Path
     cases: Sequence[str]
     measured: Mapping[str, float] = field(default_factory=dict)
+    metric_code: str = field(default_factory=metric_code)
 
     @property
     def marks(self) -> dict[str, str]:
-        """Tags that say which table it is, and of which test cases of which data."""
+        """Tags that say which table it is, of which test cases of which data, and by which code."""
         test_set = json.dumps([data_version(), sorted(self.cases)])
         return {
             "per_case_sha256": sha256(self.per_case.read_bytes()),
-            "test_set_sha256": sha256(test_set.encode()),
+            TEST_SET: sha256(test_set.encode()),
+            METRIC_CODE: self.metric_code,
         }
 
 

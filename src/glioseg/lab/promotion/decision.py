@@ -1,21 +1,26 @@
 """From the gate's judgement to the registry: the record, the tags of both versions, and the aliases."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import mlflow
 import pandas as pd
 
-from glioseg.lab.promotion.candidate import Evaluation
-from glioseg.lab.promotion.gate import Verdict, judge
+from glioseg.lab.lineage import metric_code
+from glioseg.lab.promotion.candidate import TEST_SET, Evaluation
+from glioseg.lab.promotion.gate import GateError, Verdict, judge
 from glioseg.lab.promotion.record import verdict_table, write_record
+from glioseg.lab.promotion.rivals import (
+    BEST_SO_FAR,
+    Score,
+    Tables,
+    find_rivals,
+    worst_calibration_error,
+)
 from glioseg.lab.promotion.versions import CHAMPION, UNTIL, Versions
 from glioseg.lab.tracking import experiment_id, known_run
 from glioseg.params.promotion import Register
 
-PER_CASE = "per_case.csv"
 RECORD = "gate"
 """The folder of a verdict's files among the artifacts of a model and of a run."""
 VERDICT = "verdict"
@@ -23,9 +28,6 @@ VERDICT = "verdict"
 AGAINST = "compared_with"
 """The tag that names the champion of the time; it is written before anything moves."""
 NOBODY = "no champion"
-
-Score = Callable[[Path], pd.DataFrame]
-"""Evaluates a model folder on the present test cases: a table as `gate.judge` takes it."""
 
 
 @dataclass(frozen=True)
@@ -79,29 +81,32 @@ def _of_a_former_champion(version: str) -> Verdict:
 
 
 def _judge(offer: Offer, against: str) -> Verdict:
+    """Compare what today's metric code measures: tables of another state of it are measured again first."""
     evaluation, alone = offer.evaluation, against in (NOBODY, offer.version)
-    verdict = judge(
-        pd.read_csv(evaluation.per_case, dtype={"case": str}),
-        None if alone else _table(offer, against),
-        rules=offer.rules,
-        measured=evaluation.measured,
-    )
+    tables = Tables(offer.versions, evaluation.marks[TEST_SET], metric_code(), offer.score)
+    rivals, remarks = ([], []) if alone else find_rivals(tables, champion=against, candidate=offer.version)
+    if evaluation.metric_code == tables.code:
+        own, measured = read_table(evaluation.per_case), evaluation.measured
+    else:
+        own = tables.now(offer.version)
+        measured = {**evaluation.measured, "calibration_error": worst_calibration_error(own)}
+    verdict = judge(own, rivals, rules=offer.rules, measured=measured, remarks=remarks)
     if against != offer.version:
         return verdict
     broken = "" if verdict.promoted else f", but {verdict.reason}"
     return replace(verdict, promoted=True, reason=f"it is the champion{broken}")
 
 
-def _table(offer: Offer, against: str) -> pd.DataFrame:
-    """The champion's Dice by case, on the present test cases."""
-    versions, wanted = offer.versions, offer.evaluation.marks["test_set_sha256"]
-    with TemporaryDirectory() as folder:
-        address = f"models:/{versions.name}/{against}"
-        files = Path(mlflow.artifacts.download_artifacts(address, dst_path=folder))
-        same = versions.tags(against).get("test_set_sha256") == wanted
-        if same and (files / PER_CASE).exists():
-            return pd.read_csv(files / PER_CASE, dtype={"case": str})
-        return offer.score(files / "artifacts")
+def read_table(per_case: Path) -> pd.DataFrame:
+    """Dice by case, as a stage wrote it.
+
+    Raises:
+        GateError: the file holds no table.
+    """
+    try:
+        return pd.read_csv(per_case, dtype={"case": str})
+    except ValueError as error:  # pandas' own errors are ValueErrors
+        raise GateError(f"{per_case}: not a table of cases: {error}") from None
 
 
 def _line(offer: Offer, verdict: Verdict) -> str:
@@ -122,11 +127,21 @@ def _keep(offer: Offer, verdict: Verdict, *, against: str, line: str) -> None:
         versions.client.log_model_artifacts(model_id, folder, RECORD)
         if run := _page(versions, version, model_id):
             versions.client.log_artifacts(run, folder, RECORD)
-    measured = {name: f"{value:.6g}" for name, value in offer.evaluation.measured.items()}
-    for found in verdict.comparisons:
-        measured[f"dice_difference_{found.region.lower()}"] = f"{found.difference:.6f}"
-        measured[f"dice_lower_bound_{found.region.lower()}"] = f"{found.low:.6f}"
-    versions.tag(version, measured)
+    tags = {name: f"{value:.6g}" for name, value in verdict.measured.items()}
+    for found in verdict.against[0].comparisons if verdict.against else ():
+        tags[f"dice_difference_{found.region.lower()}"] = f"{found.difference:.6f}"
+        tags[f"dice_lower_bound_{found.region.lower()}"] = f"{found.low:.6f}"
+    if best := _best_now(version, verdict):
+        tags[BEST_SO_FAR] = best
+    versions.tag(version, tags)
+
+
+def _best_now(version: str, verdict: Verdict) -> str | None:
+    """The best champion so far, now that this version was judged; None where there is no champion."""
+    if not verdict.against:
+        return version if verdict.promoted else None
+    best = verdict.against[-1]
+    return version if verdict.promoted and best.comparisons[-1].difference > 0 else best.rival.version
 
 
 def _page(versions: Versions, version: str, model_id: str) -> str | None:

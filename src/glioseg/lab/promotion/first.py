@@ -8,11 +8,9 @@ import pandas as pd
 from mlflow import MlflowClient
 
 from glioseg.builtin import builtin_model
-from glioseg.eval.columns import column
 from glioseg.lab.promotion.candidate import Evaluation, Source
-from glioseg.lab.promotion.decision import PER_CASE
 from glioseg.lab.promotion.registry import Keep, register
-from glioseg.labels import REGIONS
+from glioseg.lab.promotion.rivals import PER_CASE, worst_calibration_error
 from glioseg.params.promotion import Register
 
 ELSEWHERE = "none: trained before it came with glioseg"
@@ -40,7 +38,7 @@ def register_builtin(
     """
     folder = builtin_model()
     table, resources = judge(folder)
-    errors = [float(table[column("calibration_error", region)].mean()) for region in REGIONS]
+    error = worst_calibration_error(table)
     with TemporaryDirectory() as aside:
         per_case = Path(aside) / PER_CASE
         table.to_csv(per_case, index=False)
@@ -49,7 +47,7 @@ def register_builtin(
             params=params,
             source=Source(sorted(folder.iterdir()), package),
             run_id=ELSEWHERE,
-            evaluation=Evaluation(per_case, cases, {"calibration_error": max(errors), **resources}),
+            evaluation=Evaluation(per_case, cases, {"calibration_error": error, **resources}),
             keep=keep,
             score=lambda other: judge(other)[0],
         )

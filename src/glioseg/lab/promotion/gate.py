@@ -1,13 +1,14 @@
 """Whether a new model may be the champion: no worse than it case by case, and within hard limits."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from math import sqrt
 
 import numpy as np
 import pandas as pd
 from scipy.special import ndtr, stdtrit
 
+from glioseg.errors import GliosegError
 from glioseg.eval.columns import column
 from glioseg.eval.summary import bootstrap_means
 from glioseg.labels import REGIONS
@@ -20,7 +21,11 @@ ROUNDING = 1e-9
 """A difference of rounding alone must not decide."""
 
 
-class GateError(ValueError):
+CHAMPION, BEST = "the champion", "the best champion so far"
+"""What a version that is compared with is."""
+
+
+class GateError(GliosegError):
     """Two tables of cases that cannot be compared."""
 
 
@@ -47,6 +52,44 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Rival:
+    """A version that a candidate is compared with.
+
+    `role`: `CHAMPION` or `BEST`; `table`: a row a case, as the candidate's.
+    """
+
+    version: str
+    role: str
+    table: pd.DataFrame
+
+    def __str__(self) -> str:
+        return f"{self.role}, version {self.version}"
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The comparison with one rival: region by region, and as `cases`, a row a case and region."""
+
+    rival: Rival
+    comparisons: tuple[Comparison, ...]
+    cases: pd.DataFrame
+
+    @property
+    def missed(self) -> list[str]:
+        """What does not pass, in words."""
+        return [f"{self._where}{found}" for found in self.comparisons if not found.passed]
+
+    @property
+    def mean(self) -> str:
+        """The comparison of the mean Dice, in words."""
+        return f"{self._where}{self.comparisons[-1]}"
+
+    @property
+    def _where(self) -> str:
+        return "" if self.rival.role == CHAMPION else f"beside {self.rival}: "
+
+
+@dataclass(frozen=True)
 class LimitCheck:
     """A hard limit, and what was measured of the candidate; what was not measured is not kept."""
 
@@ -64,44 +107,52 @@ class LimitCheck:
 class Verdict:
     """The gate's decision, and all that it is made from.
 
-    `cases`: a row a case and region with the Dice of both and their difference; None, and no
-    comparison, where there was no champion.
+    `against`: the comparisons, first that with the champion; none where there was no champion; `measured`:
+    what the limits were held against; `remarks`: what could not be compared, and why.
     """
 
     promoted: bool
     reason: str
     limits: tuple[LimitCheck, ...]
-    comparisons: tuple[Comparison, ...] = ()
-    cases: pd.DataFrame | None = None
+    against: tuple[Paired, ...] = ()
+    measured: Mapping[str, float] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 def judge(
     candidate: pd.DataFrame,
-    champion: pd.DataFrame | None,
+    rivals: Sequence[Rival],
     *,
     rules: Register,
     measured: Mapping[str, float],
+    remarks: Sequence[str] = (),
 ) -> Verdict:
-    """Let a candidate pass if it keeps every limit and is shown to be no worse than the champion.
+    """Let a candidate pass if it keeps every limit and is shown to be no worse than each rival.
 
     Args:
         candidate: a row a case: `case`, `dice_wt`, `dice_tc`, `dice_et`.
-        champion: the same of the standing champion, on the same cases; None where there is none.
+        rivals: the champion, on the same cases, and the best champion so far where that is another one; none
+            where there is no champion.
         rules: margins, confidence and limits.
         measured: of the candidate: a number to each name of `Limits`.
+        remarks: what could not be compared, and why.
 
     Raises:
         GateError: the tables are of other cases.
     """
     limits = check_limits(rules.limits, measured)
-    cases = None if champion is None else paired(candidate, champion)
-    comparisons = () if cases is None else compare(cases, rules=rules)
+    against = tuple(_pair(candidate, rival, rules) for rival in rivals)
     missed = [str(limit) for limit in limits if not limit.kept]
-    missed += [str(found) for found in comparisons if not found.passed]
-    passed = (
-        f"no worse on {len(candidate)} test cases: {comparisons[-1]}" if comparisons else "the first champion"
-    )
-    return Verdict(not missed, "; ".join(missed) or passed, limits, comparisons, cases)
+    missed += [line for each in against for line in each.missed]
+    passed = [f"no worse on {len(candidate)} test cases: {'; '.join(each.mean for each in against)}"]
+    reasons = missed or (passed if against else ["the first champion"])
+    reason = "; ".join([*reasons, *remarks])
+    return Verdict(not missed, reason, limits, against, measured, tuple(remarks))
+
+
+def _pair(candidate: pd.DataFrame, rival: Rival, rules: Register) -> Paired:
+    cases = paired(candidate, rival.table)
+    return Paired(rival, compare(cases, rules=rules), cases)
 
 
 def check_limits(limits: Limits, measured: Mapping[str, float]) -> tuple[LimitCheck, ...]:

@@ -1,10 +1,11 @@
 """Offers a model that the registry does not have; to an empty registry the built-in one comes first."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
+from glioseg.data.terms import Contract
 from glioseg.lab.addresses import Lab
 from glioseg.lab.promotion.candidate import Evaluation, Source
 from glioseg.lab.promotion.first import register_builtin
@@ -18,10 +19,11 @@ from glioseg.params.promotion import Register
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The test cases: their names, and the cohort that they are of."""
+    """The test cases: their names, the cohort that they are of, and the contract that accepted them."""
 
     cohort: Path
     cases: list[str]
+    contract: Contract
 
     def judge(self, folder: Path) -> tuple[pd.DataFrame, dict[str, float]]:
         """Evaluate a model folder: asked of a champion that was tested on other cases, or never."""
@@ -30,7 +32,9 @@ class HeldOut:
         from glioseg.eval.resources import resources
         from glioseg.nets.inference import load_model
 
-        table, costs = evaluate_cases(load_model(folder), read_cases(self.cohort, self.cases))
+        # Its own contract may be stricter, and refuse a test case that its rival was measured on.
+        model = replace(load_model(folder), contract=self.contract)
+        table, costs = evaluate_cases(model, read_cases(self.cohort, self.cases))
         return table, resources(costs)
 
 

@@ -5,11 +5,12 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from glioseg.eval.charts import BOX, DOT
-from glioseg.lab.promotion.gate import Comparison, Verdict
+from glioseg.lab.promotion.gate import Comparison, Paired, Rival, Verdict
 
 GOOD, BAD = "#15803d", "#b91c1c"
 SMALL: dict[str, Any] = {
@@ -23,24 +24,21 @@ NAMES = {"mean": "mean of\nthe three"}
 def draw_differences(verdict: Verdict, *, title: str) -> bytes:
     """Draw the paired differences by region, and the interval of their mean beside the margin.
 
+    There is a row of panels for each version that was compared with.
+
     Args:
-        verdict: with its comparisons and cases.
+        verdict: with at least one comparison.
         title: which versions are compared.
 
     Returns:
         A PNG file.
     """
     with matplotlib.rc_context({"font.size": 10}):
-        figure = Figure(figsize=(9.6, 4.6), layout="constrained", dpi=110)
-        left, right = figure.subplots(1, 2, sharey=True, width_ratios=(5, 4))
-        for place, found in enumerate(verdict.comparisons):
-            _cases(left, place, verdict, found)
-            _interval(right, place, found)
-        regions = [NAMES.get(found.region, found.region) for found in verdict.comparisons]
-        left.set_yticks(range(len(regions)), regions)
-        left.set_ylim(len(regions) - 0.4, -0.6)
-        _finish(left, "each test case, the worst by name")
-        _finish(right, "their mean with its interval; a red line is the margin")
+        count = len(verdict.against)
+        figure = Figure(figsize=(9.6, 4.6 * count), layout="constrained", dpi=110)
+        panels = figure.subplots(count, 2, sharey=True, squeeze=False, width_ratios=(5, 4))
+        for (left, right), each in zip(panels, verdict.against, strict=True):
+            _draw(left, right, each)
         passed = "passes" if verdict.promoted else "does not pass"
         figure.suptitle(f"{title}: it {passed}", x=0.01, ha="left", fontsize=12)
         file = BytesIO()
@@ -48,10 +46,20 @@ def draw_differences(verdict: Verdict, *, title: str) -> bytes:
     return file.getvalue()
 
 
-def _cases(axes: Axes, place: int, verdict: Verdict, found: Comparison) -> None:
+def _draw(left: Axes, right: Axes, each: Paired) -> None:
+    for place, found in enumerate(each.comparisons):
+        _cases(left, place, each.cases[each.cases["region"] == found.region])
+        _interval(right, place, found)
+    regions = [NAMES.get(found.region, found.region) for found in each.comparisons]
+    left.set_yticks(range(len(regions)), regions)
+    left.set_ylim(len(regions) - 0.4, -0.6)
+    _finish(left, "each test case, the worst by name", each.rival)
+    _finish(right, "their mean with its interval; a red line is the margin", each.rival)
+
+
+def _cases(axes: Axes, place: int, rows: pd.DataFrame) -> None:
     """A dot for each case, moved up or down a little so that each is seen."""
-    assert verdict.cases is not None
-    rows = verdict.cases[verdict.cases["region"] == found.region].sort_values("difference")
+    rows = rows.sort_values("difference")
     differences = rows["difference"].to_numpy(np.float64)
     places = place + np.random.default_rng(0).uniform(-0.16, 0.16, len(rows))
     axes.scatter(differences, places, s=22, color=DOT, alpha=0.7, linewidths=0, zorder=3)
@@ -73,10 +81,10 @@ def _interval(axes: Axes, place: int, found: Comparison) -> None:
     axes.text(0.5, place - 0.28, words, transform=axes.get_yaxis_transform(), ha="center", **SMALL)
 
 
-def _finish(axes: Axes, title: str) -> None:
+def _finish(axes: Axes, title: str, rival: Rival) -> None:
     axes.axvline(0, color=BOX, linewidth=1)
     axes.set_title(title, loc="left", fontsize=10)
-    axes.set_xlabel("Dice of the new version minus Dice of the champion")
+    axes.set_xlabel(f"Dice of the new version minus Dice of {rival.role}")
     axes.margins(x=0.12)
     axes.grid(axis="x", color="#d8dde4", linewidth=0.8)
     axes.set_axisbelow(True)

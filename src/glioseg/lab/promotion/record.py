@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from glioseg.lab.promotion.gate import Verdict
+import pandas as pd
+
+from glioseg.lab.promotion.gate import CHAMPION, Comparison, Verdict
 from glioseg.params.promotion import Register
 
 
@@ -16,15 +18,17 @@ def verdict_table(verdict: Verdict) -> str:
         verdict: as from `gate.judge`.
     """
     lines = []
-    if verdict.comparisons:
-        lines.append(
-            f"{'gate':6}{'champion':>10}{'new':>8}{'difference':>13}{'lower bound':>14}{'margin':>9}"
-        )
-    for found in verdict.comparisons:
-        numbers = f"{found.champion:10.3f}{found.candidate:8.3f}{found.difference:+13.4f}{found.low:+14.4f}"
-        lines.append(f"{found.region:6}{numbers}{found.margin:9g}{_mark(found.passed)}")
+    for each in verdict.against:
+        rival = "champion" if each.rival.role == CHAMPION else "best"
+        lines.append(f"{'gate':6}{rival:>10}{'new':>8}{'difference':>13}{'lower bound':>14}{'margin':>9}")
+        lines += map(_row, each.comparisons)
     lines += [f"{limit}{_mark(limit.kept)}" for limit in verdict.limits]
     return "\n".join(lines)
+
+
+def _row(found: Comparison) -> str:
+    numbers = f"{found.champion:10.3f}{found.candidate:8.3f}{found.difference:+13.4f}{found.low:+14.4f}"
+    return f"{found.region:6}{numbers}{found.margin:9g}{_mark(found.passed)}"
 
 
 def _mark(good: bool) -> str:
@@ -44,13 +48,23 @@ def write_record(folder: Path, verdict: Verdict, *, rules: Register, names: Mapp
         **names,
         "promoted": verdict.promoted,
         "rules": rules.model_dump(mode="json"),
-        "comparisons": [asdict(found) for found in verdict.comparisons],
+        "compared": [
+            {
+                "version": each.rival.version,
+                "role": each.rival.role,
+                "comparisons": [asdict(found) for found in each.comparisons],
+            }
+            for each in verdict.against
+        ],
+        "remarks": list(verdict.remarks),
         "limits": [asdict(limit) for limit in verdict.limits],
     }
     (folder / "verdict.json").write_text(json.dumps(record, indent=2) + "\n")
-    if verdict.cases is not None:
+    if verdict.against:
         from glioseg.lab.promotion.picture import draw_differences  # drawing loads only where it is needed
 
-        verdict.cases.to_csv(folder / "cases.csv", index=False)
-        title = f"Version {names['version']} beside the champion, version {names['compared_with']}"
+        cases = [each.cases.assign(compared_with=each.rival.version) for each in verdict.against]
+        pd.concat(cases).to_csv(folder / "cases.csv", index=False)
+        rivals = " and ".join(str(each.rival) for each in verdict.against)
+        title = f"Version {names['version']} beside {rivals}"
         (folder / "differences.png").write_bytes(draw_differences(verdict, title=title))

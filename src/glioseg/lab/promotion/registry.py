@@ -7,8 +7,9 @@ from mlflow import MlflowClient
 
 from glioseg.lab.lineage import tags
 from glioseg.lab.logged_model import log_model
-from glioseg.lab.promotion.candidate import CONTENT, Evaluation, Source, already, marks
-from glioseg.lab.promotion.decision import AGAINST, VERDICT, Offer, Score, decide
+from glioseg.lab.promotion.candidate import CONTENT, FILES, Evaluation, Source, already, marks
+from glioseg.lab.promotion.decision import AGAINST, VERDICT, Offer, decide
+from glioseg.lab.promotion.rivals import Score
 from glioseg.lab.promotion.versions import CHAMPION, Versions
 from glioseg.params.promotion import Register
 
@@ -37,7 +38,8 @@ def register(
         run_id: the run that trained it; it may be of another database.
         evaluation: of this model on the test cases.
         keep: asked before the verdict.
-        score: asked only where the champion's own table is of other test cases.
+        score: asked where the own table of a version that is compared is of other test cases, or was measured
+            by another state of the code.
 
     Returns:
         One line that says what was done; below it the gate's table, where there is one.
@@ -47,7 +49,7 @@ def register(
     wanted, known = marks(source, evaluation, params), versions.tags(version)
     if VERDICT in known and wanted.items() <= known.items():
         return already(version, versions.bearer(CHAMPION))
-    if VERDICT in known:  # on other test cases, or by other rules
+    if VERDICT in known:  # on other test cases, by other code or by other rules
         versions.untag(version, VERDICT, AGAINST)
     client.log_model_artifact(versions.model_id(version), str(evaluation.per_case))
     keep(client, params.name, version)
@@ -63,5 +65,5 @@ def _version_of(versions: Versions, content: str) -> str | None:
 
 def _create(versions: Versions, source: Source, run_id: str) -> str:
     model_id = log_model(versions.client, source, run_id=run_id)
-    marks = tags("register") | {CONTENT: source.content, "trained_run": run_id}
+    marks = tags("register") | {CONTENT: source.content, FILES: source.carried, "trained_run": run_id}
     return str(mlflow.register_model(f"models:/{model_id}", versions.name, tags=marks).version)

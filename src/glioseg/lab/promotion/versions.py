@@ -16,6 +16,8 @@ from glioseg.lab.fetch import RegistryError
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 SINCE, UNTIL = "champion_since", "champion_until"
 """Tags that say when a version became champion or ceased to be, and how."""
+BY_HAND = "by hand"
+"""How, where a person decided."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,18 @@ class Versions:
     def exists(self, version: str) -> bool:
         """Whether there is such a version."""
         return any(str(found.version) == version for found in self._all())
+
+    def champions(self) -> list[str]:
+        """The versions that are or were champion, from the first on, but for those that a person took back.
+
+        A person may have had a reason that no test case shows.
+        """
+        found = {int(version.version): dict(version.tags) for version in self._all()}
+        return [
+            str(number)
+            for number, tags in sorted(found.items())
+            if tags.keys() & {SINCE, UNTIL} and BY_HAND not in tags.get(UNTIL, "")
+        ]
 
     def model_id(self, version: str) -> str:
         """MLflow's name of the logged model that a version is."""
@@ -98,7 +112,7 @@ class Versions:
         """
         standing, target = self.bearer(CHAMPION), to or self.bearer(PREVIOUS)
         self._check_target(target, standing)
-        self.crown(str(target), instead_of=standing, how="by hand")
+        self.crown(str(target), instead_of=standing, how=BY_HAND)
         before = f", version {standing} is {PREVIOUS}" if standing else ""
         return f"{self.name}: version {target} is the champion{before}"
 

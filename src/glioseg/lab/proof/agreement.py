@@ -1,6 +1,5 @@
 """Whether an evaluation that was done again gave the same numbers."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from glioseg.eval.columns import column
+from glioseg.files import read_json
 from glioseg.labels import REGIONS
 
 CASE_TOLERANCE = 0.01
@@ -31,7 +31,7 @@ class Numbers:
     def read(cls, folder: Path) -> "Numbers":
         """From a folder that holds per_case.csv and metrics.json."""
         table = pd.read_csv(folder / "per_case.csv", dtype={"case": str}, float_precision="round_trip")
-        metrics = json.loads((folder / "metrics.json").read_text())
+        metrics = read_json(folder / "metrics.json")
         return cls(table.set_index("case").sort_index(), metrics)
 
 

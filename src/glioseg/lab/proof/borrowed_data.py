@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from glioseg.cluster import CLUSTER
+from glioseg.errors import GliosegError
 from glioseg.params.compute import PROCESSES
 
 OWN = ("DVC_", "MLFLOW_", "GLIOSEG_", "PYTHONPATH")
 """How variables begin that would lead a process back to the project's own lab, code or data."""
 
 
-class DataError(ValueError):
+class DataError(GliosegError):
     """Data that are in neither the cache nor the remote."""
 
 

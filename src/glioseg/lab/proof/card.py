@@ -13,6 +13,7 @@ from typing import Any
 
 import jinja2
 
+from glioseg.data.answers import percent
 from glioseg.data.layouts import MODALITIES
 from glioseg.files import write_whole
 from glioseg.lab.proof.facts import KEPT, Record
@@ -165,17 +166,23 @@ def _calibration(record: Record, metrics: Mapping[str, Any] | None) -> tuple[lis
             f"{old:.4f}",
             f"{new:.4f}",
             f"{errors[region]['mean']:.4f}" if region in errors else NOT_KNOWN,
-            f"{coverage[region]:.0%}" if region in coverage else NOT_KNOWN,
+            f"{coverage[region]:.0%}" if region in coverage else "no interval" if tested else NOT_KNOWN,
         ]
         for region, old, new in zip(REGIONS, before, after, strict=True)
     ]
     text = (
         "Expected calibration error of each region's probabilities (Guo et al. 2017): on the validation cases"
         " before and after temperature scaling, and on the test cases; and how often a test case's true"
-        " volume lay in the interval that the model gives."
+        f" volume lay in the {_level(tested)}interval that the model gives."
     )
     head = ("region", "validation, before", "validation, after", "test", "volume in its interval")
     return [text], Table(head, rows)
+
+
+def _level(metrics: Mapping[str, Any]) -> str:
+    """In front of the word "interval"; versions from before levels were measured have none."""
+    level = metrics.get("volume_interval_level")
+    return "" if level is None else f"{percent(level)} prediction "
 
 
 def _limits(record: Record) -> list[str]:

@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 from glioseg import builtin
 from glioseg.lab.promotion.candidate import CONTENT
 from glioseg.lab.proof.checkout import PATCH, has_commit
-from glioseg.lab.proof.facts import KEPT, LOCK, RECORD
+from glioseg.lab.proof.facts import KEPT, LOCK, OPTIONAL, RECORD
 from glioseg.lab.proof.keeping import folder_of
 from glioseg.lab.proof.kept import Kept
 from glioseg.lab.proof.packaged import KEPT_OF_BUILTIN
@@ -50,7 +50,7 @@ def chain(client: MlflowClient, kept: Kept, *, root: Path) -> list[Link]:
         return _of_builtin(kept, root)
     return [
         _version(kept),
-        _kept_files(kept, KEPT),
+        _kept_files(kept, KEPT.keys() - OPTIONAL),
         _run(client, kept, "evaluation", "evaluate"),
         _run(client, kept, "training", "train"),
         *_study(client, kept),

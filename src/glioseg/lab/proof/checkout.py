@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 
+from glioseg.errors import GliosegError
 from glioseg.lab.lineage import SOURCE, git, git_bytes
 
 PATCH = "source.patch"
@@ -14,7 +15,7 @@ PLACE = Path(".dvc/tmp/reproduce")
 """Inside the project, where git and DVC look away, and where DVC can link instead of copying."""
 
 
-class CheckoutError(ValueError):
+class CheckoutError(GliosegError):
     """A state of the code that cannot be made again; the message says why."""
 
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from glioseg.data.cases import COHORT, read_cohort
 from glioseg.data.terms import CONTRACT
-from glioseg.files import write_whole
-from glioseg.lab.lineage import SOURCE, UNKNOWN, commit, dvc_hash, git, locked_hashes, sha256, sha256_files
+from glioseg.errors import GliosegError
+from glioseg.files import read_json, write_whole
+from glioseg.fingerprint import files_fingerprint
+from glioseg.lab.lineage import SOURCE, UNKNOWN, commit, dvc_hash, git, locked_hashes, sha256
+from glioseg.settings_file import parse_yaml, read_text
 
 RECORD = "lineage.json"
 LOCK = "requirements.lock"
@@ -28,11 +29,14 @@ KEPT = {
     "model.json": "reports/settle/model.json",
     "per_case.csv": "reports/per_case.csv",
     "metrics.json": "reports/metrics.json",
+    "initial_weights.json": "models/initial_weights.json",
 }
 """The small files that are kept with a version, and where each lies in a project."""
+OPTIONAL = frozenset({"contract.yaml", "initial_weights.json"})
+"""Those that a project may do without, and that versions of older projects lack."""
 
 
-class MissingFactError(ValueError):
+class MissingFactError(GliosegError):
     """A fact that is not known; the message says why."""
 
 
@@ -55,7 +59,7 @@ class Record:
     @classmethod
     def load(cls, folder: Path) -> "Record":
         """Read what `save` wrote."""
-        content = json.loads((folder / RECORD).read_text())
+        content = read_json(folder / RECORD)
         return cls(content["facts"], content["missing"], content["files"])
 
 
@@ -75,29 +79,29 @@ def gather(root: Path, readers: Mapping[str, Callable[[Path], Any]]) -> tuple[di
             facts[name] = read(root)
         except LookupError as error:
             missing[name] = f"a file without {error}"
-        except (OSError, ValueError) as error:
+        except (GliosegError, OSError) as error:
             missing[name] = str(error)
     return facts, missing
 
 
 def training(root: Path) -> dict[str, str]:
     """The run that trained the model, and MLflow's name of the model."""
-    record = _json(root / KEPT["model.json"])
+    record = read_json(root / KEPT["model.json"])
     return {"run_id": record["run_id"], "model_id": record["model_id"]}
 
 
 def study(root: Path) -> dict[str, Any] | None:
     """The study, its best trial and its run; None where no trial was asked for."""
-    if not yaml.safe_load((root / "params.yaml").read_text())["tune"]["trials"]:
+    if not _settings(root)["tune"]["trials"]:
         return None
-    record: dict[str, Any] = _json(root / "reports/tune/study.json")
+    record: dict[str, Any] = read_json(root / "reports/tune/study.json")
     return record
 
 
 def parameters(root: Path) -> dict[str, Any]:
     """All settings, what the study found best in its place; and the hash of params.yaml."""
-    text, best = (root / "params.yaml").read_bytes(), _json(root / KEPT["best_params.json"])
-    used = yaml.safe_load(text)
+    text, best = (root / "params.yaml").read_bytes(), read_json(root / KEPT["best_params.json"])
+    used = _settings(root)
     for name, value in best.items():
         used["network" if name in used["network"] else "train"][name] = value
     return {"sha256": sha256(text), "best": best, "used": used}
@@ -106,7 +110,7 @@ def parameters(root: Path) -> dict[str, Any]:
 def split(root: Path) -> dict[str, Any]:
     """How many cases are in each part."""
     locked = _locked_file(root, KEPT["splits.json"])
-    splits = _json(root / KEPT["splits.json"])
+    splits = read_json(root / KEPT["splits.json"])
     return {"md5": locked} | {part: len(splits[part]) for part in ("train", "validation", "test")}
 
 
@@ -118,7 +122,7 @@ def cropped_data(root: Path) -> dict[str, str]:
 def raw_data(root: Path) -> dict[str, Any]:
     """The scans as they came, how many cases, and which label schemes."""
     cases = read_cohort(root / "data/raw" / COHORT)
-    source = yaml.safe_load((root / "params.yaml").read_text())["data"]["source"]
+    source = _settings(root)["data"]["source"]
     schemes = sorted({case.scheme.value for case in cases})
     return {"md5": _locked(root, "data/raw"), "cases": len(cases), "source": source, "schemes": schemes}
 
@@ -128,7 +132,7 @@ def validation(kind: str) -> Callable[[Path], dict[str, Any]]:
 
     def read(root: Path) -> dict[str, Any]:
         path = f"reports/validation/{kind}.json"
-        locked, verdict = _locked_file(root, path), _json(root / path)
+        locked, verdict = _locked_file(root, path), read_json(root / path)
         counts = Counter(case["status"] for case in verdict["cases"].values())
         return {"md5": locked, "outcome": verdict["verdict"], "cases": dict(counts)}
 
@@ -153,12 +157,12 @@ def environment(root: Path) -> dict[str, str]:
     """The hash of the lock file of all packages."""
     if not (root / LOCK).exists():
         raise MissingFactError(f"there was no {LOCK}")
-    return {"sha256": sha256_files([root / LOCK])}
+    return {"sha256": files_fingerprint([root / LOCK], folder=root)}
 
 
 def model(root: Path) -> dict[str, Any]:
     """What a user of the model must know of its settings."""
-    settings = _json(root / "models/settled/settings.json")
+    settings = read_json(root / "models/settled/settings.json")
     names = ("spacing_mm", "modality_dropout", "calibration_error_before", "calibration_error_after")
     return {name: settings[name] for name in names}
 
@@ -178,8 +182,9 @@ READERS: dict[str, Callable[[Path], Any]] = {
 }
 
 
-def _json(path: Path) -> Any:
-    return json.loads(path.read_text())
+def _settings(root: Path) -> Any:
+    path = root / "params.yaml"
+    return parse_yaml(read_text(path), path)
 
 
 def _locked(root: Path, path: str) -> str:

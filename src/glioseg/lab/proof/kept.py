@@ -9,9 +9,10 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from glioseg.errors import GliosegError
 from glioseg.lab.fetch import landing
-from glioseg.lab.lineage import UNKNOWN, sha256, sha256_files
-from glioseg.lab.promotion.candidate import CONTENT, ENTRY
+from glioseg.lab.lineage import UNKNOWN, sha256
+from glioseg.lab.promotion.candidate import CONTENT, FILES, Source
 from glioseg.lab.proof.facts import RECORD, Record
 from glioseg.lab.proof.keeping import SEAL, folder_of
 
@@ -20,7 +21,7 @@ CHANGED = f"{RECORD} was changed after the version was registered"
 OLDER = "nothing was kept with this version: it was registered before glioseg kept a lineage"
 
 
-class LineageError(ValueError):
+class LineageError(GliosegError):
     """A version that is not there, or whose files cannot be trusted; the message names it."""
 
 
@@ -117,13 +118,20 @@ def model_files(kept: Kept) -> Path:
     """
     try:
         top = Path(mlflow.artifacts.download_artifacts(kept.address, dst_path=landing()))
-        content = sha256_files([*(top / "artifacts").iterdir(), top / "code" / "glioseg" / ENTRY])
+        source = Source(sorted((top / "artifacts").iterdir()), top / "code" / "glioseg")
+        content = source.carried if FILES in kept.version.tags else _content_before(source)
     except (MlflowException, OSError) as error:
         raise LineageError(f"{kept.address}: its files are not there: {error}") from None
-    registered = kept.version.tags.get(CONTENT)
+    registered = kept.version.tags.get(FILES, kept.version.tags.get(CONTENT))
     if content != registered:
         raise LineageError(
             f"{kept.address}: its files are not those that were registered:"
             f" expected content {registered}, got {content}"
         )
     return top / "artifacts"
+
+
+def _content_before(source: Source) -> str:
+    """The content of a version that was registered before all of its code counted: of one file of code."""
+    files = [*source.files, source.entry]
+    return sha256(repr(sorted((file.name, sha256(file.read_bytes())) for file in files)).encode())

@@ -1,6 +1,5 @@
 """How the built-in model came to be: the record that came with it, kept with its version."""
 
-import json
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -8,6 +7,7 @@ from tempfile import TemporaryDirectory
 from mlflow import MlflowClient
 
 from glioseg import builtin
+from glioseg.files import read_json
 from glioseg.lab.lineage import sha256
 from glioseg.lab.proof.facts import RECORD, Record
 from glioseg.lab.proof.keeping import SEAL, folder_of
@@ -20,7 +20,7 @@ ELSEWHERE = "the built-in model was trained by pipelines/pretrain.py, and not by
 def keep_packaged(client: MlflowClient, name: str, version: str) -> None:
     """Keep with the built-in model's version what came with it; see `keeping.keep_lineage`."""
     folder = builtin.builtin_model()
-    told = json.loads((folder / builtin.RECORD).read_text())
+    told = read_json(folder / builtin.RECORD)
     facts, missing = {"pretraining": told}, dict.fromkeys(NOT_HERE, ELSEWHERE)
     last = told["trained"][-1]
     facts["environment"] = {"sha256": last["environment"]}

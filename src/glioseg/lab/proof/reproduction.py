@@ -10,12 +10,13 @@ from typing import Any
 
 from mlflow import MlflowClient
 
-from glioseg.lab.lineage import dvc_hash, locked_hashes, locked_stages, sha256_files
+from glioseg.fingerprint import files_fingerprint
+from glioseg.lab.lineage import dvc_hash, locked_hashes, locked_stages
 from glioseg.lab.machine import has_gpu, machine, only_in
 from glioseg.lab.proof.agreement import Agreement, Numbers, compare, gap_table
 from glioseg.lab.proof.borrowed_data import bring, environment, share_cache
 from glioseg.lab.proof.checkout import PATCH, work_tree
-from glioseg.lab.proof.facts import KEPT, LOCK
+from glioseg.lab.proof.facts import KEPT, LOCK, OPTIONAL
 from glioseg.lab.proof.kept import OLDER, Kept, LineageError, model_files, open_version
 
 SETTLED = "models/settled"
@@ -69,7 +70,7 @@ def _sound(kept: Kept, *, retrain: bool) -> tuple[Path, dict[str, Any]]:
     for fact in ("code", "parameters"):
         if fact not in kept.record.facts:
             raise LineageError(f"{kept.address}: its {fact} is not known: {kept.why(fact)}")
-    if lacking := sorted(set(KEPT) - {"contract.yaml"} - kept.record.files.keys()):
+    if lacking := sorted(set(KEPT) - OPTIONAL - kept.record.files.keys()):
         raise LineageError(f"{kept.address}: not kept when it was registered: {', '.join(lacking)}")
     start = kept.record.facts["parameters"]["used"]["train"]["init_from"]
     if retrain and start and start.startswith("models:/"):
@@ -141,7 +142,7 @@ def reasons_to_differ(kept: Kept, root: Path) -> list[str]:
     reasons = []
     if (there := evaluation["machine"]) != here:
         reasons.append(f"another machine: {only_in(there, here)} then, {only_in(here, there)} now")
-    if not lock.exists() or evaluation["environment"] != sha256_files([lock]):
+    if not lock.exists() or evaluation["environment"] != files_fingerprint([lock], folder=root):
         reasons.append(f"another {LOCK}: {evaluation['environment']} then")
     if has_gpu(here):
         reasons.append("a graphics card adds up in no fixed order")

@@ -3,14 +3,20 @@
 import optuna
 
 from glioseg.lab.addresses import Lab
+from glioseg.lab.search.study import database_errors
 
 
 def kept_studies(lab: Lab) -> list[str]:
-    """The names of all studies in the lab's database, which may not be there yet."""
+    """The names of all studies in the lab's database, which may not be there yet.
+
+    Raises:
+        SearchError: it is damaged.
+    """
     if not all(database.exists() for database in lab.database_files):
         return []
     lab.prepare()
-    return sorted(optuna.get_all_study_names(storage=lab.study_url))
+    with database_errors("studies"):
+        return sorted(optuna.get_all_study_names(storage=lab.study_url))
 
 
 def all_studies(lab: Lab) -> list[optuna.Study]:

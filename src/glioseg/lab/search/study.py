@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import optuna
 from optuna.storages._heartbeat import get_heartbeat_thread, is_heartbeat_enabled  # `ask` sends none
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import DBAPIError
 
 from glioseg.lab.addresses import Lab
 from glioseg.lab.search.samplers import make_pruner
@@ -28,18 +29,23 @@ ERROR = "error"
 def open_study(lab: Lab, name: str, tune: Tune) -> optuna.Study:
     """Open a study, or create it."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # what a trial raises is told once, by its worker
+    return optuna.create_study(
+        study_name=name,
+        storage=open_storage(lab),
+        directions=[DIRECTIONS[objective] for objective in tune.objectives],
+        load_if_exists=True,
+        pruner=make_pruner(tune),
+    )
+
+
+def open_storage(lab: Lab) -> optuna.storages.RDBStorage:
+    """Open the lab's database of studies, with Optuna's tables in it."""
     lab.prepare()
     shared = {"heartbeat_interval": HEARTBEAT_S, "grace_period": GRACE_S}
     alone = {"engine_kwargs": {"connect_args": {"timeout": BUSY_S}}}
     with lab.alone("optuna.db"), warnings.catch_warnings():  # two that create its tables at once would clash
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.create_study(
-            study_name=name,
-            storage=optuna.storages.RDBStorage(lab.study_url, **(shared if lab.shared else alone)),
-            directions=[DIRECTIONS[objective] for objective in tune.objectives],
-            load_if_exists=True,
-            pruner=make_pruner(tune),
-        )
+        return optuna.storages.RDBStorage(lab.study_url, **(shared if lab.shared else alone))
 
 
 @contextmanager
@@ -51,8 +57,8 @@ def database_errors(name: str) -> Iterator[None]:
     """
     try:
         yield
-    except optuna.exceptions.StorageInternalError as error:
-        reason = getattr(error.__cause__, "orig", None) or error
+    except (optuna.exceptions.StorageInternalError, DBAPIError) as error:
+        reason = getattr(error.__cause__, "orig", None) or getattr(error, "orig", error)
         raise SearchError(f"{name}: the database failed: {' '.join(str(reason).split())}") from None
 
 

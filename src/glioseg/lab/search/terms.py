@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from glioseg.errors import GliosegError
+
 Value = float | int | str
 Values = Mapping[str, Value]
 Measures = Mapping[str, float]
@@ -16,7 +18,7 @@ WATCHED = "val_dice"
 """The number of each epoch by which a trial is pruned, and whose best is its result."""
 
 
-class SearchError(ValueError):
+class SearchError(GliosegError):
     """A study that cannot give a result."""
 
 

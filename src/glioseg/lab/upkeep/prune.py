@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
+from glioseg.errors import GliosegError
 from glioseg.lab.addresses import Lab
 from glioseg.lab.presence import undisturbed
 from glioseg.lab.search import forget_study
@@ -19,7 +20,7 @@ from glioseg.lab.upkeep.waste import Waste, find_waste
 from glioseg.progress import track
 
 
-class PruneError(ValueError):
+class PruneError(GliosegError):
     """A registered version that is not as it was; the message names it."""
 
 

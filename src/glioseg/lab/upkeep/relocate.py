@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from glioseg.errors import GliosegError
 from glioseg.lab.addresses import Lab, alone
 from glioseg.lab.locations import DATABASE, recorded_roots
 
@@ -21,7 +22,7 @@ COLUMNS = """
 """Every column of every table: the next MLflow may keep addresses in another one."""
 
 
-class RelocateError(ValueError):
+class RelocateError(GliosegError):
     """A lab that cannot be relocated; the message says why."""
 
 
@@ -47,7 +48,8 @@ def relocate(lab: Lab, old: Path | None = None) -> Relocation | None:
         What was done; None where the database names this folder already.
 
     Raises:
-        RelocateError: there is no database, or it is not clear which folder is meant.
+        RelocateError: there is no database, or SQLite cannot change it; or it is not clear which folder is
+            meant.
     """
     database = lab.folder / DATABASE
     if not database.exists():
@@ -56,9 +58,12 @@ def relocate(lab: Lab, old: Path | None = None) -> Relocation | None:
         source = _source(recorded_roots(database) - {lab.root}, old)
         if source is None:
             return None
-        backup = _back_up(database)
-        with closing(sqlite3.connect(database)) as connection, connection:
-            changed = dict(_rewrite(connection, Lab(source).folder, lab.folder))
+        try:
+            backup = _back_up(database)
+            with closing(sqlite3.connect(database)) as connection, connection:
+                changed = dict(_rewrite(connection, Lab(source).folder, lab.folder))
+        except sqlite3.Error as error:
+            raise RelocateError(f"{database}: {error}") from None
         return Relocation(source, changed, backup)
 
 

@@ -1,6 +1,5 @@
 """What in `mlruns` no registered version needs: rows of databases, and folders."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -10,6 +9,7 @@ from typing import Literal
 
 from mlflow import MlflowClient
 
+from glioseg.files import FileError, read_json
 from glioseg.lab.addresses import Lab
 from glioseg.lab.search import kept_studies
 from glioseg.lab.tracking import EXPERIMENTS
@@ -87,8 +87,8 @@ def _at_hand(lab: Lab) -> Iterator[str]:
     """What the reports of the project name, and those of the copies that DVC runs experiments in."""
     for root in (lab.root, *lab.root.glob(".dvc/tmp/exps/*")):
         for record in RECORDS:
-            with suppress(OSError, ValueError):
-                yield from texts(json.loads((root / record).read_text()))
+            with suppress(OSError, FileError):
+                yield from texts(read_json(root / record))
 
 
 def _running(book: Book, *, quiet: bool) -> Iterator[str]:

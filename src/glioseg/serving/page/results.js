@@ -16,11 +16,13 @@ export function describe(answer) {
 }
 
 function volumes({ volumes: found, confidence, dice }) {
-  const head = ["Region", "ml", "90 % interval", ...(confidence ? ["Expected Dice"] : []), ...(dice ? ["Dice"] : [])];
+  const level = Object.values(found)[0]?.level; // the same for every region; none where it is not known
+  const interval = level == null ? [] : [`${Math.round(100 * level)} % interval`];
+  const head = ["Region", "ml", ...interval, ...(confidence ? ["Expected Dice"] : []), ...(dice ? ["Dice"] : [])];
   const rows = Object.entries(found).map(([region, volume]) => [
     element("th", region, { scope: "row" }),
     element("td", ml(volume.ml)),
-    element("td", `${ml(volume.low_ml)} – ${ml(volume.high_ml)}`),
+    ...interval.map(() => element("td", `${ml(volume.low_ml)} – ${ml(volume.high_ml)}`)),
     ...(confidence ? [element("td", confidence[region].toFixed(2))] : []),
     ...(dice ? [element("td", dice[region] == null ? "–" : dice[region].toFixed(3))] : []),
   ]);

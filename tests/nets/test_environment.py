@@ -1,0 +1,72 @@
+"""What TensorFlow reads of the environment is set before it is imported, wherever networks run."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import glioseg
+from glioseg.cores import cores
+from glioseg.nets import TENSORFLOW
+
+PACKAGE = Path(glioseg.__file__).parent
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+
+
+def environment_after(statement, **given):
+    """The variables of a new process after a statement; of TensorFlow's only `given` are set before it."""
+    bare = {name: value for name, value in os.environ.items() if name not in TENSORFLOW}
+    code = f"{statement}; import json, os; print(json.dumps(dict(os.environ)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=bare | given, capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout)
+
+
+def test_onednn_is_on_and_threads_are_as_many_as_cores():
+    found = environment_after("import glioseg.nets")
+    assert found[ONEDNN] == "1"
+    assert {found[name] for name in TENSORFLOW if "THREADS" in name} == {str(cores())}
+
+
+def test_a_user_s_own_setting_wins():
+    given = {ONEDNN: "0", "TF_NUM_INTRAOP_THREADS": "3"}
+    assert environment_after("import glioseg.nets", **given).items() >= given.items()
+
+
+def test_nobody_imports_tensorflow_before_it_is_set_up():
+    """Only modules of `glioseg.nets` import it, and Python runs that package's own module first."""
+    importers = {
+        file.relative_to(PACKAGE).parts[0]
+        for file in PACKAGE.rglob("*.py")
+        if imports(file) & {"keras", "tensorflow"}
+    }
+    assert importers == {"nets"}
+
+
+def imports(file):
+    """The packages that a module imports anywhere but for type checkers."""
+    return set(packages(ast.parse(file.read_text())))
+
+
+def packages(node):
+    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        return
+    if isinstance(node, ast.Import):
+        yield from (alias.name.partition(".")[0] for alias in node.names)
+    if isinstance(node, ast.ImportFrom):
+        yield (node.module or "").partition(".")[0]
+    for child in ast.iter_child_nodes(node):
+        yield from packages(child)
+
+
+@pytest.mark.skipif("TF_ENABLE_ONEDNN_OPTS" in os.environ and os.environ[ONEDNN] == "0", reason="asked for")
+def test_onednn_computes_here():
+    """TensorFlow says so itself, with the settings of this process."""
+    from tensorflow.python.util import _pywrap_util_port
+
+    assert _pywrap_util_port.IsMklEnabled()

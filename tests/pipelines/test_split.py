@@ -1,0 +1,76 @@
+"""Stage split: what the cohort's table and the verdict say of refused cases counts."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+import split
+from _stage import run
+from glioseg.data.cases import Case, write_cohort
+from glioseg.labels import Scheme
+
+ROOT = Path(__file__).parents[2]
+NAMES = [f"BraTS-GLI-{number:05}-000" for number in range(8)]
+REFUSED = "BraTS-GLI-00000-001"
+"""Another visit of the first patient; its scan is like one of the second patient."""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    cases = [Case(name, {}, Scheme.BRATS2023) for name in (*NAMES, REFUSED)]
+    for folder in ("data/raw", "data/cropped", "reports/validation"):
+        Path(folder).mkdir(parents=True)
+    write_cohort(Path("data/raw/cohort.csv"), cases)
+    Path("reports/validation/raw.json").write_text(json.dumps({"alike": [[NAMES[1], REFUSED]]}))
+    patients = [case.patient for case in cases[:-1]]
+    manifest = pd.DataFrame({"case": NAMES, "patient": patients, "grade": "HGG", "ncr_vox": range(8)})
+    manifest.assign(ed_vox=1, et_vox=1).to_csv("data/cropped/manifest.csv", index=False)
+    return tmp_path
+
+
+def configure(**changes: float) -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["split"] |= changes
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+
+
+def test_a_refused_visit_joins_its_patient_to_the_one_whose_scan_it_is_like(project: Path) -> None:
+    for seed in range(20):
+        configure(seed=seed)
+        split.main()
+        splits = json.loads(Path("data/splits.json").read_text())
+        for part in ("train", "validation", "test"):
+            assert (NAMES[0] in splits[part]) == (NAMES[1] in splits[part])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"test_fraction": 0.6, "validation_fraction": 0.5},
+            "params.yaml: split: expected test_fraction + validation_fraction below 1, the rest is to"
+            " train on, got 0.6 + 0.5",
+        ),
+        (
+            {"test_fraction": 0.5, "validation_fraction": 0.45},
+            "split: expected a patient in each part, got 4 for test_fraction 0.5, 3 for validation_fraction"
+            " 0.45 and 0 to train on, of 7 labelled patients, counting those with nearly the same scan as"
+            " one",
+        ),
+        (
+            {"folds": 7},
+            "split.folds: expected at most 6, the labelled patients of training and validation, counting"
+            " those with nearly the same scan as one, got 7",
+        ),
+    ],
+)
+def test_what_cannot_be_split_so_is_one_line(project: Path, changes: dict[str, float], message: str) -> None:
+    configure(**changes)
+    with pytest.raises(SystemExit) as stopped:
+        run(split.main)
+    assert str(stopped.value.code).endswith(f": {message}")
+    assert not Path("data/splits.json").exists()
