@@ -18,6 +18,7 @@ from glioseg.cli.work import Work, plan
 from glioseg.cluster import Cluster
 from glioseg.data.cases import Case, find_cases
 from glioseg.data.layouts import MODALITIES
+from glioseg.entry import interrupted
 from glioseg.errors import one_line
 from glioseg.progress import track
 
@@ -112,8 +113,10 @@ def _predict(
     if not todo:
         return refused
     if cluster is None:
-        return refused + _follow(_one_by_one(engine, work, todo, terms), work, rest=0)
-    return refused + _follow(_side_by_side(engine, work, todo, terms, cluster), work, rest=REST)
+        outcomes, rest = _one_by_one(engine, work, todo, terms), 0
+    else:
+        outcomes, rest = _side_by_side(engine, work, todo, terms, cluster), REST
+    return refused + _follow(outcomes, work, rest=rest, before=len(sound) - len(todo), of=len(cases))
 
 
 def _has_images(case: Case, work: Work) -> bool:
@@ -156,7 +159,7 @@ def _warn_of_missing(todo: Sequence[Todo], modality_dropout: float) -> None:
         )
 
 
-def _follow(outcomes: Outcomes, work: Work, *, rest: int) -> int:
+def _follow(outcomes: Outcomes, work: Work, *, rest: int, before: int, of: int) -> int:
     """Say how cases went as they end, and write it down; how many were refused.
 
     Args:
@@ -164,17 +167,27 @@ def _follow(outcomes: Outcomes, work: Work, *, rest: int) -> int:
         work: keeps the rows.
         rest: how many times as long as writing them took the last time is to pass until the next time:
             the table is written whole, and a cluster may end a hundred cases meanwhile.
+        before: cases that were finished already.
+        of: all cases.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, with how many cases are written.
     """
-    refused, due, rows = 0, 0.0, list[Row]()
+    refused, ended, due, rows = 0, 0, 0.0, list[Row]()
     try:
         with closing(outcomes):  # what is under way is dropped before this process ends
             for outcome in outcomes:
                 rows.append(outcome.row)
-                refused += outcome.refused
+                ended, refused = ended + 1, refused + outcome.refused
                 _tell(outcome)
                 if (begun := time.monotonic()) >= due:
                     work.keep(rows)
                     rows, due = [], begun + (rest + 1) * (time.monotonic() - begun)
+    except BaseException as error:
+        if interrupted(error):
+            said = f"stopped: {before + ended - refused} of {of} cases are written; run again to go on"
+            raise KeyboardInterrupt(said) from None
+        raise
     finally:
         work.keep(rows)
     return refused
