@@ -1,20 +1,25 @@
-"""What stages share: one clear line and exit code 1 where the input is bad, and the tuned settings."""
+"""What stages share: how they end where the input is bad or Ctrl-C stops them, and the tuned settings.
+
+Stages import this module first. What takes long to import is imported inside its functions: so Ctrl-C ends
+a stage with one line during its imports, too.
+"""
 
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
 
 # A queued experiment runs in a copy of the project: with the copy's code, which dvc.lock names.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from pydantic import ValidationError
-
 import glioseg
-from glioseg.cluster import Cluster, choose_cluster
+from glioseg.entry import interrupted, leave, note_interrupts, require_unix, say_stopped
 from glioseg.errors import one_line
-from glioseg.files import read_json
-from glioseg.params import Params, load_params, with_best
-from glioseg.settings_file import wrong_value
+
+if TYPE_CHECKING:
+    from glioseg.cluster import Cluster
+    from glioseg.params import Params
 
 PACKAGE = Path(glioseg.__file__).parent
 """The code that runs here, to be kept beside its model."""
@@ -25,19 +30,42 @@ RECORDS = Path("data/.records")
 """What stages remember of each case, so that they do again only what changed; see `glioseg.data.records`."""
 
 
+def _end(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """Python's last resort, also for what is raised while stages import: Ctrl-C is one line."""
+    if not interrupted(error):
+        sys.__excepthook__(kind, error, traceback)
+        return
+    say_stopped(sys.argv[0], KeyboardInterrupt("stopped; run `dvc repro` again to go on"))
+    leave()
+
+
+require_unix()
+note_interrupts()
+sys.excepthook = _end
+
+
 def run(main: Callable[[], None]) -> None:
     """Run a stage; an error that names its cause becomes one line on stderr, without a traceback."""
-    with one_line(sys.argv[0], stopped="stopped; run `dvc repro` again to go on"):
+    with one_line(sys.argv[0]):
         main()
 
 
-def chosen_cluster() -> Cluster:
+def chosen_cluster() -> "Cluster":
     """Where params.yaml or GLIOSEG_CLUSTER says that cases are done; no stage depends on it."""
+    from glioseg.cluster import choose_cluster
+    from glioseg.params import load_params
+
     return choose_cluster(load_params().compute)
 
 
-def tuned_params() -> Params:
+def tuned_params() -> "Params":
     """params.yaml, with what the study found best."""
+    from pydantic import ValidationError
+
+    from glioseg.files import read_json
+    from glioseg.params import load_params, with_best
+    from glioseg.settings_file import wrong_value
+
     try:
         return with_best(load_params(), read_json(BEST))
     except ValidationError as error:

@@ -30,6 +30,7 @@ settings.load_profile("glioseg")
 TOGETHER = {
     "tests/deploy": "team",
     "tests/lab/test_reproduce.py": "reproduced",
+    "tests/pipelines/test_interrupts.py": "reproduced",
     "tests/pipelines/test_repro.py": "reproduced",
     "tests/browser": "browser",
 }

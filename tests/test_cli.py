@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from glioseg.data.layouts import MODALITIES
-from glioseg.data.volumes import Volume, read_volume, write_volume
+from glioseg.data.volumes import Grid, Volume, read_volume, write_volume
 from glioseg.lab import fetch
 from glioseg.nets import inference
 from glioseg.nets.inference import Segmenter
@@ -183,9 +183,25 @@ def test_a_warning_is_said_and_a_broken_segmentation_does_not_matter(models, tmp
         for m in MODALITIES
         for rule in (
             "shape: expected (240, 240, 155), got (9, 8, 7)",
-            "spacing: expected (1.0, 1.0, 1.0) mm, got (1.0, 1.0, 2.0) mm",
+            "spacing: expected (1.0, 1.0, 1.0) mm, got (1.0, 1.0, 2.0) mm, is resampled",
         )
     )
+
+
+def test_a_case_that_is_too_large_to_resample_is_refused_alone(models, tmp_path):
+    """Its header is in micrometres."""
+    write_scans(tmp_path / "scans", "good", ["t1"])
+    micrometres = Grid(GRID.shape, np.diag([1000.0, 1000, 2000, 1]))
+    write_volume(tmp_path / "scans" / "wrong" / "wrong_t1.nii.gz", Volume(make_scan(), micrometres))
+    result = run(tmp_path / "scans", "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["good.nii.gz", "summary.csv"]
+    # 8 x 8 x 14 m in voxels of 1 mm, 80 bytes each; of the scan 448 voxels.
+    line = "inference.memory_gb: expected at least 71681.4 GB to resample a brain of 8000 x 8000 x 1.4e+04 mm"
+    assert f"glioseg predict: wrong: {line}" in result.stderr
+    rows = csv.DictReader((tmp_path / "out" / "summary.csv").read_text().splitlines())
+    status = {row["case"]: (row["status"], row["error"].startswith(line)) for row in rows}
+    assert status == {"good": ("segmented", False), "wrong": ("refused", True)}
 
 
 def test_the_contract_is_the_model_s_own(models, tmp_path, monkeypatch):

@@ -16,13 +16,15 @@ from typer.testing import CliRunner
 import glioseg
 from _stage import BEST, tuned_params
 from glioseg.cli import app
+from glioseg.cluster.here import _InterruptedError
+from glioseg.entry import Stopped
 from glioseg.errors import GliosegError, one_line
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT / "pipelines")])}
 
-NO_ERRORS: tuple[type[BaseException], ...] = ()
-"""Exceptions of glioseg's own that serve the flow of control alone: none so far."""
+NO_ERRORS: tuple[type[BaseException], ...] = (Stopped, _InterruptedError)
+"""Exceptions of glioseg's own that serve the flow of control alone: what ends a process after Ctrl-C."""
 
 COMMANDS = {
     "preset": (["demo"], "glioseg.cli.preset", "apply_preset"),
@@ -84,12 +86,19 @@ def test_every_other_error_passes(error):
     assert passed.value is error
 
 
-def test_an_interrupt_is_said_where_the_caller_says_how():
-    with pytest.raises(SystemExit) as end, one_line("glioseg", stopped="stopped; go on"):
+def test_an_interrupt_takes_along_what_its_line_is_to_say():
+    """See test_entry.py for the line."""
+    with pytest.raises(KeyboardInterrupt, match=r"^stopped; go on$"), one_line("x", stopped="stopped; go on"):
         raise KeyboardInterrupt
-    assert end.value.code == "stopped; go on"
-    with pytest.raises(KeyboardInterrupt), one_line("glioseg"):
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt, match=r"^1 of 2$"), one_line("glioseg"):
+        raise KeyboardInterrupt("1 of 2")
+
+
+def test_what_a_user_can_mend_is_not_said_where_ctrl_c_led_to_it(monkeypatch):
+    """As a file that a compiled module could not read to its end."""
+    monkeypatch.setattr("glioseg.entry._came", True)
+    with pytest.raises(KeyboardInterrupt, match=r"^stopped$"), one_line("glioseg", stopped="stopped"):
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "scan.nii")
 
 
 def test_commands_are_all_of_them():

@@ -15,6 +15,7 @@ from glioseg.geometry import (
     pad_to_multiple,
     pad_to_shape,
     paste,
+    upsample,
 )
 
 SHAPES = st.tuples(*[st.integers(1, 7)] * 3)
@@ -74,3 +75,10 @@ def test_downsample_averages_and_pads_the_far_end():
     column = np.array([1, 3, 5], np.float32).reshape(3, 1, 1, 1)
     # Blocks of 2³: one voxel of eight holds 1, one 3; then one holds 5 and the rest is padding.
     np.testing.assert_allclose(downsample(column, 2).ravel(), [4 / 8, 5 / 8])
+
+
+def test_upsample_of_downsample_keeps_a_ramp():
+    ramp = np.broadcast_to(np.arange(20, dtype=np.float32)[:, None, None, None], (20, 4, 4, 3))
+    back = upsample(downsample(ramp, 2), 2, (20, 4, 4))
+    np.testing.assert_allclose(back[1:-1], ramp[1:-1])
+    assert back.dtype == np.float32

@@ -2,7 +2,7 @@
 
 import pytest
 
-from glioseg.memory import peak_gb
+from glioseg.memory import peak_gb, resampling_gb
 
 PASSES = [
     # architecture, filters, shape, peak in GiB
@@ -30,6 +30,11 @@ def test_one_pass_of_a_network(architecture, filters, shape, peak_gib):
 @pytest.mark.parametrize(("filters", "shape", "peak_gib"), CASES)
 def test_a_real_case_from_its_files_to_the_answer(filters, shape, peak_gib):
     check(peak_gib, peak_gb(shape, base_filters=filters))
+
+
+def test_a_real_case_of_half_a_millimetre_that_is_resampled():
+    """The built-in model, from files to the answer."""
+    check(2.62, resampling_gb((284, 358, 281), (71, 90, 71)))
 
 
 def check(peak_gib, estimate_gb):

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from glioseg.entry import interrupted
+
 OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOLCK)
 """A disk that is full, read-only or broken, or that has no locks: reading, writing and locking an open file
 raise it without the file's name, and no bug does."""
@@ -37,23 +39,27 @@ def one_line(who: str = "", *, stopped: str | None = None) -> Iterator[None]:
 
     Args:
         who: the command or stage; the line begins with it.
-        stopped: what to say when the user interrupts the block; None leaves the interrupt to the caller.
+        stopped: what the line of an interrupted block says, see `entry.say_stopped`; None leaves that to the
+            block.
 
     Raises:
         SystemExit: in the place of such an error. Every other error passes.
+        KeyboardInterrupt: the user interrupted the block.
     """
     try:
         yield
-    except KeyboardInterrupt:
-        if stopped is None:
+    except BaseException as error:
+        if interrupted(error):
+            if stopped:
+                raise KeyboardInterrupt(stopped) from None
             raise
-        sys.exit(stopped)
-    except GliosegError as error:
-        sys.exit(_line(who, error))
-    except OSError as error:
-        if not names_file(error) and error.errno not in OF_DISKS:
-            raise
-        sys.exit(_line(who, error))
+        if isinstance(error, GliosegError) or (isinstance(error, OSError) and _of_files(error)):
+            sys.exit(_line(who, error))
+        raise
+
+
+def _of_files(error: OSError) -> bool:
+    return names_file(error) or error.errno in OF_DISKS
 
 
 def names_file(error: OSError) -> bool:

@@ -3,15 +3,26 @@
 Axes are those of the array, first to last; a volume is (D, H, W) and its channels come last.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Shaped
+from jaxtyping import Bool, Float, Float32, Num, Shaped
 from numpy.typing import NDArray
 
 from glioseg.errors import GliosegError, SettingError
 
 Shape3 = tuple[int, int, int]
+Spacing3 = tuple[float, float, float]
+"""Distance of neighbouring voxels along each axis, in mm."""
+
+SPACING_DIGITS = 3
+"""Spacing is compared to a micrometre: headers hold float32."""
+
+
+def round_spacing(spacing_mm: Sequence[float]) -> tuple[float, ...]:
+    """Round a spacing to the digits in which spacings are compared."""
+    return tuple(round(float(mm), SPACING_DIGITS) for mm in spacing_mm)
 
 
 @dataclass(frozen=True)
@@ -139,6 +150,44 @@ def _add_neighbours(array: Float32[NDArray, "..."], factor: int, axis: int) -> F
     for part in every[1:]:
         total[(slice(None),) * axis + (slice(part.shape[axis]),)] += part
     return total
+
+
+def upsample(array: Float32[NDArray, "e i x c"], factor: int, shape: Shape3) -> Float32[NDArray, "d h w c"]:
+    """Undo `downsample` by linear interpolation between block centres.
+
+    >>> upsample(np.full((2, 2, 2, 1), 3, np.float32), 2, (3, 4, 4)).shape
+    (3, 4, 4, 1)
+    """
+    out: NDArray[np.float32] = array
+    for axis, size in enumerate(shape):
+        out = interpolate(out, (np.arange(size, dtype=np.float32) + 0.5) / factor - 0.5, axis)
+    return out
+
+
+def interpolate(
+    array: Num[NDArray, "..."] | Bool[NDArray, "..."], at: Float[NDArray, "positions"], axis: int
+) -> Float32[NDArray, "..."]:
+    """Interpolate linearly along an axis; a voxel's value holds from its centre to the array's edge.
+
+    Args:
+        array: real numbers, or marks that count as 0 and 1.
+        at: positions in voxels: 0 is the centre of the first voxel. Outside the array lies 0.
+        axis: along which `at` lies.
+
+    >>> interpolate(np.array([2, 6]), np.array([-0.6, -0.4, 0.25, 1.5]), 0).tolist()
+    [0.0, 2.0, 3.0, 6.0]
+    """
+    last = array.shape[axis] - 1
+    within = np.clip(at, 0, last)
+    low = within.astype(int)
+    column = [-1 if each == axis else 1 for each in range(array.ndim)]
+    inside = ((at >= -0.5) & (at <= last + 0.5)).astype(np.float32).reshape(column)
+    share = (within - low).astype(np.float32).reshape(column)
+    near = array.take(low, axis) * ((1 - share) * inside)
+    far = array.take(np.minimum(low + 1, last), axis) * (share * inside)
+    near += far
+    interpolated: NDArray[np.float32] = near.astype(np.float32, copy=False)
+    return interpolated
 
 
 def check_patch(patch_shape: Shape3, depth: int) -> None:

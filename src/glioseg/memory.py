@@ -36,6 +36,19 @@ def peak_gb(shape: tuple[int, int, int], *, base_filters: int, networks: int = 1
     return IDLE_GB + (prod(shape) * voxel_bytes + networks * FILTER_BYTES * base_filters**2) / 1e9
 
 
+def resampling_gb(crop: tuple[int, int, int], seen: tuple[int, int, int]) -> float:
+    """The most memory that a process holds that brings a scan to the network's grid, and an answer back.
+
+    Args:
+        crop: shape of the brain's box in voxels of the scan.
+        seen: the same on the network's grid.
+
+    Returns:
+        In GB of 10⁹ bytes, libraries included.
+    """
+    return IDLE_GB + (prod(crop) + prod(seen)) * VOXEL_BYTES / 1e9
+
+
 def check_window(window: tuple[int, int, int], *, need_gb: float, memory_gb: float) -> None:
     """Raise SettingError where a window, the least that a network can see at once, needs too much memory."""
     if need_gb > memory_gb:

@@ -157,6 +157,16 @@ def test_patches_are_made_at_a_lower_priority_than_training_has(case: StoredCase
     assert priority() == before
 
 
+def test_on_macos_no_priority_is_changed(case: StoredCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread has none there, and its number may be that of another process."""
+    changed: list[tuple[int, ...]] = []
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(os, "setpriority", lambda *given: changed.append(given))
+    with patch_makers([case], workers=1) as makers:
+        assert next(prefetch(abs, start=3, makers=makers, ahead=1)) == 3
+    assert changed == []
+
+
 def process(step: int) -> tuple[int, set[int]]:
     return os.getpid(), blas_threads()
 

@@ -1,10 +1,11 @@
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 
 from glioseg.data.volumes import Grid, Volume
-from glioseg.eval.resources import Cost, measured, resources
+from glioseg.eval.resources import Cost, forget_peak, measured, peak_memory_gb, resources
 
 
 def test_the_slow_first_case_does_not_decide(monkeypatch, scan, say):
@@ -23,6 +24,14 @@ def test_the_slow_first_case_does_not_decide(monkeypatch, scan, say):
 def test_of_several_workers_the_one_that_held_most_counts():
     costs = [Cost(1.0, 2.5), Cost(9.0, 3.25), Cost(2.0, 3.0)]
     assert resources(costs) == {"case_s": 2.0, "memory_gb": 3.25}
+
+
+def test_macos_has_no_proc_and_counts_in_bytes(monkeypatch, tmp_path):
+    for file in ("STATUS", "FORGET"):
+        monkeypatch.setattr(f"glioseg.eval.resources.{file}", tmp_path / "none" / file)
+    monkeypatch.setattr("resource.getrusage", lambda who: SimpleNamespace(ru_maxrss=2_500_000_000))
+    forget_peak()
+    assert peak_memory_gb() == 2.5
 
 
 def test_memory_that_was_held_once_counts():

@@ -6,10 +6,9 @@ import pytest
 
 from glioseg.data.answers import NUMBERS
 from glioseg.data.layouts import MODALITIES
-from glioseg.data.terms import Contract
+from glioseg.data.terms import CONTRACT, Contract, Spacing
 from glioseg.data.volumes import Grid, Volume
 from glioseg.errors import GliosegError
-from glioseg.geometry import downsample
 from glioseg.nets.confidence import Confidence
 from glioseg.nets.inference import (
     Segmenter,
@@ -17,12 +16,14 @@ from glioseg.nets.inference import (
     load_ensemble,
     load_model,
     save_model,
-    upsample,
 )
 from glioseg.nets.likeness import FEATURES, Likeness
 from glioseg.nets.settings import ModelError, VolumeIntervals
 from glioseg.nets.transfer import take_weights
 from tests.models import Formula, make_settings
+
+COARSE = Contract(spacing=Spacing(severity="critical", predict="warning", mm=(2.0, 2.0, 2.0)))
+"""Of a model whose training had voxels of 2 mm."""
 
 
 def bright_is_tumour(batch):
@@ -44,13 +45,6 @@ def bright_block(affine):
 
 def segmenter(segmentation, settings=None, **outcomes):
     return Segmenter((Formula(segmentation, **outcomes),), settings or make_settings())
-
-
-def test_upsample_of_downsample_keeps_a_ramp():
-    ramp = np.broadcast_to(np.arange(20, dtype=np.float32)[:, None, None, None], (20, 4, 4, 3))
-    back = upsample(downsample(ramp, 2), 2, (20, 4, 4))
-    np.testing.assert_allclose(back[1:-1], ramp[1:-1])
-    assert back.dtype == np.float32
 
 
 @pytest.mark.parametrize("affine", [np.diag([-1.0, -1, 1, 1]), np.diag([1.0, 1, 1, 1])])
@@ -76,11 +70,11 @@ def test_nothing_is_tumour_nor_unsure_outside_the_brain(spacing_mm):
 
 
 def test_volumes_are_those_of_the_labels_on_the_scan_s_own_grid():
-    _, images = bright_block(np.diag([1.0, 1, 2, 1]))
-    answer = segmenter(bright_is_tumour).answer(images)
-    # 8 voxels of 2 mm³.
+    _, images = bright_block(np.diag([2.0, 2, 2, 1]))
+    answer = replace(segmenter(bright_is_tumour), contract=COARSE).answer(images)
+    # 8 voxels of 8 mm³.
     for volume in answer.volumes.values():
-        assert astuple(volume) == (pytest.approx(0.016), None, None, None)
+        assert astuple(volume) == (pytest.approx(0.064), None, None, None)
     assert answer.interval_level is None
     assert (answer.numbers["wt_low_ml"], answer.numbers["interval_level"]) == (None, None)
 
@@ -187,8 +181,23 @@ def test_an_enhancing_speck_is_taken_for_core_and_a_small_piece_for_background()
         ({"min_component_ml": 0.064}, 3),
         ({"min_component_ml": 0.065}, 0),
     ):
-        labels = segmenter(bright_is_tumour, make_settings(**sizes)).segment(images)
+        known = replace(segmenter(bright_is_tumour, make_settings(**sizes)), contract=COARSE)
+        labels = known.segment(images)
         np.testing.assert_array_equal(labels, np.where(scan == 100, label, 0))
+
+
+@pytest.mark.parametrize(("spacing_mm", "voxel_ml"), [(1.0, 0.001), (2.0, 0.002), (0.5, 0.0005)])
+def test_sizes_are_in_the_voxels_of_the_scan_where_it_is_resampled_too(spacing_mm, voxel_ml):
+    scan, images = bright_block(np.diag([1.0, 1, spacing_mm, 1]))
+    whole_ml = 180 * voxel_ml  # all of the brain enhances
+    for sizes, label in (
+        ({"min_et_ml": 0.99 * whole_ml}, 3),
+        ({"min_et_ml": 1.01 * whole_ml}, 1),
+        ({"min_component_ml": 1.01 * whole_ml}, 0),
+    ):
+        answer = segmenter(constant(1, 1, 1), make_settings(**sizes)).answer(images)
+        np.testing.assert_array_equal(answer.labels, np.where(scan > 0, label, 0))
+        assert answer.volumes["WT"].ml == pytest.approx(whole_ml if label else 0)
 
 
 @pytest.fixture(scope="module")
@@ -245,6 +254,18 @@ def test_an_ensemble_of_folders_has_no_intervals_since_nobody_calibrated_it(tmp_
         calibrated.save(tmp_path / name)
     assert ensemble_settings([tmp_path / "one"]).volume_intervals == calibrated.volume_intervals
     assert ensemble_settings([tmp_path / "one", tmp_path / "two"]).volume_intervals is None
+
+
+def test_the_contract_of_a_model_says_which_spacing_its_training_had(networks, tmp_path):
+    for name, mm in {"one": [1, 1, 2.5], "two": [1, 1, 1]}.items():
+        (folder := tmp_path / name).mkdir()
+        save_model(folder, [networks[0]], make_settings(multiple=4))
+        (folder / CONTRACT).write_text(f"spacing: {{mm: {mm}}}")
+    assert load_model(tmp_path / "one").contract.spacing.mm == (1, 1, 2.5)
+    assert load_ensemble([tmp_path / "one"]).contract.spacing.mm == (1, 1, 2.5)
+    expected = r"two: expected contract spacing \(1.0, 1.0, 2.5\), as in .*one, got \(1.0, 1.0, 1.0\)"
+    with pytest.raises(ModelError, match=expected):
+        load_ensemble([tmp_path / "one", tmp_path / "two"])
 
 
 @pytest.mark.parametrize(("name", "value"), [("spacing_mm", 2), ("target", "labels")])

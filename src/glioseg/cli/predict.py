@@ -18,6 +18,7 @@ from glioseg.cli.work import Work, plan
 from glioseg.cluster import Cluster
 from glioseg.data.cases import Case, find_cases
 from glioseg.data.layouts import MODALITIES
+from glioseg.entry import interrupted
 from glioseg.errors import one_line
 from glioseg.progress import track
 
@@ -69,6 +70,9 @@ def predict(
     layout: enhancing tumour is 4 for `_t1ce` files (BraTS 2017 to 2021) and 3 for `-t1c` files (2023
     on); of the Decathlon, oedema is 1, non-enhancing core 2 and enhancing tumour 3.
 
+    A scan with another spacing than the model was trained on, 1 mm as a rule, is resampled for it; labels
+    lie on the scan's own grid.
+
     A case that breaks the contract is named and skipped; the others are segmented, and the exit code is 1.
 
     In a folder, summary.csv says of each case how it went. Called again, the command goes on where it
@@ -109,8 +113,10 @@ def _predict(
     if not todo:
         return refused
     if cluster is None:
-        return refused + _follow(_one_by_one(engine, work, todo, terms), work, rest=0)
-    return refused + _follow(_side_by_side(engine, work, todo, terms, cluster), work, rest=REST)
+        outcomes, rest = _one_by_one(engine, work, todo, terms), 0
+    else:
+        outcomes, rest = _side_by_side(engine, work, todo, terms, cluster), REST
+    return refused + _follow(outcomes, work, rest=rest, before=len(sound) - len(todo), of=len(cases))
 
 
 def _has_images(case: Case, work: Work) -> bool:
@@ -153,7 +159,7 @@ def _warn_of_missing(todo: Sequence[Todo], modality_dropout: float) -> None:
         )
 
 
-def _follow(outcomes: Outcomes, work: Work, *, rest: int) -> int:
+def _follow(outcomes: Outcomes, work: Work, *, rest: int, before: int, of: int) -> int:
     """Say how cases went as they end, and write it down; how many were refused.
 
     Args:
@@ -161,17 +167,27 @@ def _follow(outcomes: Outcomes, work: Work, *, rest: int) -> int:
         work: keeps the rows.
         rest: how many times as long as writing them took the last time is to pass until the next time:
             the table is written whole, and a cluster may end a hundred cases meanwhile.
+        before: cases that were finished already.
+        of: all cases.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, with how many cases are written.
     """
-    refused, due, rows = 0, 0.0, list[Row]()
+    refused, ended, due, rows = 0, 0, 0.0, list[Row]()
     try:
         with closing(outcomes):  # what is under way is dropped before this process ends
             for outcome in outcomes:
                 rows.append(outcome.row)
-                refused += outcome.refused
+                ended, refused = ended + 1, refused + outcome.refused
                 _tell(outcome)
                 if (begun := time.monotonic()) >= due:
                     work.keep(rows)
                     rows, due = [], begun + (rest + 1) * (time.monotonic() - begun)
+    except BaseException as error:
+        if interrupted(error):
+            said = f"stopped: {before + ended - refused} of {of} cases are written; run again to go on"
+            raise KeyboardInterrupt(said) from None
+        raise
     finally:
         work.keep(rows)
     return refused

@@ -24,7 +24,7 @@ def reproduce(model: Model, retrain: Retrain = False) -> None:
     from glioseg.lab.proof import reproduction  # MLflow takes seconds to import
     from glioseg.lab.tracking import connect
 
-    with one_line("glioseg reproduce", stopped="glioseg reproduce: stopped; the work tree is removed"):
+    with one_line("glioseg reproduce", stopped="stopped; the work tree is removed"):
         found = reproduction.reproduce(connect(Lab.here()), model, root=Path(), retrain=retrain)
     print(found.line)
     if not found.agrees:

@@ -10,6 +10,7 @@ from glioseg.data.answers import Answer, Model, RegionVolume, percent
 from glioseg.data.cases import Case
 from glioseg.data.guard import check_case
 from glioseg.data.layouts import MODALITIES
+from glioseg.data.resampling import ResamplingError
 from glioseg.data.scans import open_scans
 from glioseg.data.terms import Contract
 from glioseg.data.verdict import REFUSED, Finding
@@ -69,7 +70,12 @@ def segment_case(todo: Todo, *, model: Model, terms: Terms) -> Outcome:
     if critical:
         return Outcome(refused_row(case, "; ".join(critical)), said)
     images = {role: scan.volume for role, scan in scans.items() if scan.volume is not None}
-    given = _answer(model, case, images)
+    try:
+        given = model.answer(images)
+    except ResamplingError as error:  # other cases may do
+        return Outcome(refused_row(case, str(error)), [*said, f"{case.case}: {error}"])
+    except GliosegError as error:
+        raise GliosegError(f"{case.case}: {error}") from None
     _write(given, todo, next(iter(images.values())).grid)
     row = segmented_row(
         case,
@@ -84,13 +90,6 @@ def segment_case(todo: Todo, *, model: Model, terms: Terms) -> Outcome:
 
 def _say(finding: Finding) -> str:
     return f"warning: {finding}" if finding.severity == "warning" else str(finding)
-
-
-def _answer(model: Model, case: Case, images: Mapping[str, Volume]) -> Answer:
-    try:
-        return model.answer(images)
-    except GliosegError as error:
-        raise GliosegError(f"{case.case}: {error}") from None
 
 
 def _write(answer: Answer, todo: Todo, grid: Grid) -> None:

@@ -68,8 +68,8 @@ def main() -> None:
     try:
         with one_line(stopped="stopped"):
             work()
-    except SystemExit as end:
-        print(end.code, file=sys.stderr)
+    except (SystemExit, KeyboardInterrupt) as end:
+        print(end, file=sys.stderr)
         sys.exit(MENDABLE)
 
 

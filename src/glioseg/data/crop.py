@@ -81,11 +81,21 @@ def crop_images(
         GridError: no modality, or grids differ.
         GliosegError: no voxel is non-zero.
     """
+    placement = place_crop(images, margin_vox=margin_vox, affine_tolerance=affine_tolerance)
+    return normalised(cut_images(images, placement)), placement
+
+
+def place_crop(images: Mapping[str, Volume], *, margin_vox: int, affine_tolerance: float) -> Placement:
+    """Find the brain's box, as `crop_images` does."""
     grid = common_grid(images, tolerance=affine_tolerance)
-    arrays = {name: grid.to_lps.apply(images[name].data) for name in MODALITIES if name in images}
-    box = bounding_box(_any(list(arrays.values())), margin_vox)
-    image = normalised({name: array[box.slices] for name, array in arrays.items()})
-    return image, Placement(grid, box, affine_tolerance)
+    turned = [grid.to_lps.apply(images[name].data) for name in MODALITIES if name in images]
+    return Placement(grid, bounding_box(any_of(turned), margin_vox), affine_tolerance)
+
+
+def cut_images(images: Mapping[str, Volume], placement: Placement) -> dict[str, Num[NDArray, "e i x"]]:
+    """Cut the images of a case to the crop, in LPS and as they are: views, not copies."""
+    turn, here = placement.grid.to_lps, placement.box.slices
+    return {name: turn.apply(images[name].data)[here] for name in MODALITIES if name in images}
 
 
 def normalised(crops: Mapping[str, Num[NDArray, "d h w"]]) -> Float32[NDArray, "d h w 4"]:
@@ -93,7 +103,7 @@ def normalised(crops: Mapping[str, Num[NDArray, "d h w"]]) -> Float32[NDArray, "
 
     The channel of a modality that is missing is 0 everywhere.
     """
-    inside = _any(list(crops.values())).astype(np.float32)
+    inside = any_of(list(crops.values())).astype(np.float32)
     stack = np.zeros((*inside.shape, len(MODALITIES)), np.float32)
     normal = {MODALITIES.index(name): zscore(crop, inside) for name, crop in crops.items()}
     # Scans lie in memory with their first axis innermost: plane by plane they turn within the cache.
@@ -105,11 +115,10 @@ def normalised(crops: Mapping[str, Num[NDArray, "d h w"]]) -> Float32[NDArray, "
 
 def crop_brain(images: Mapping[str, Volume], placement: Placement) -> Bool[NDArray, "e i x"]:
     """Mark the voxels of a crop that are not background: those where some image is not 0."""
-    turn, here = placement.grid.to_lps, placement.box.slices
-    return _any([turn.apply(images[name].data)[here] for name in MODALITIES if name in images])
+    return any_of(list(cut_images(images, placement).values()))
 
 
-def _any(arrays: Sequence[Num[NDArray, "d h w"]]) -> Bool[NDArray, "d h w"]:
+def any_of(arrays: Sequence[Num[NDArray, "d h w"]]) -> Bool[NDArray, "d h w"]:
     """Where some array is not 0."""
     marked: NDArray[np.bool_] = arrays[0] != 0
     for array in arrays[1:]:

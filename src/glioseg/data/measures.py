@@ -4,7 +4,7 @@
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -19,13 +19,10 @@ from glioseg.data.layouts import MODALITIES, ROLES, SEGMENTATION
 from glioseg.data.oddities import measure_oddities
 from glioseg.data.scans import Scan
 from glioseg.data.volumes import Grid, Volume
-from glioseg.geometry import Shape3
+from glioseg.geometry import Shape3, round_spacing
 
 MAX_LABELS = 10
 """Label values listed a volume: more than any scheme has, so a longer list is never needed."""
-
-SPACING_DIGITS = 3
-"""Spacing is compared to a micrometre: headers hold float32."""
 
 HUGE = 1e100
 """A voxel beyond this is as good as infinite: its square, which deviations need, soon is."""
@@ -131,11 +128,6 @@ def _measure_grid(grid: Grid, reference: Grid | None) -> Facts:
         "orientation": grid.orientation,
         "affine_deviation": None if reference is None else affine_deviation(grid, reference),
     }
-
-
-def round_spacing(spacing_mm: Sequence[float]) -> tuple[float, ...]:
-    """Round a spacing to the digits in which spacings are compared."""
-    return tuple(round(float(mm), SPACING_DIGITS) for mm in spacing_mm)
 
 
 def _measure_values(data: Num[NDArray, "d h w"], finite: Num[NDArray, " voxels"]) -> Facts:

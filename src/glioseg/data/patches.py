@@ -1,6 +1,7 @@
 """Patches drawn from cropped cases, in an order that a seed and a step number fix."""
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
@@ -188,5 +189,6 @@ def prefetch(make: Callable[[int], T], *, start: int, makers: Executor, ahead: i
 
 def _step_back() -> None:
     """Let this thread run where others leave a core free; only Linux knows priorities of threads."""
-    with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, get_native_id(), NICENESS)
+    if sys.platform == "linux":  # elsewhere a thread's number may be that of some process
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, get_native_id(), NICENESS)

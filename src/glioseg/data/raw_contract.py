@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from glioseg.data.cases import Case
 from glioseg.data.grids import expected_affine
 from glioseg.data.layouts import MODALITIES, ROLES, SEGMENTATION
-from glioseg.data.measures import VolumeRow, round_spacing
+from glioseg.data.measures import VolumeRow
 from glioseg.data.outliers import ODD_COLUMNS, Oddity, find_outliers
 from glioseg.data.rules import (
     Record,
@@ -26,6 +26,7 @@ from glioseg.data.rules import (
 )
 from glioseg.data.terms import Affine, BrainFraction, Contract, Shape, Spacing, Swapped
 from glioseg.data.volumes import NUMBERS, ORIENTATION
+from glioseg.geometry import round_spacing
 from glioseg.labels import Scheme
 
 
@@ -44,7 +45,7 @@ def raw_tables(
     volumes = [_volume_record(row, oddity) for row, oddity in zip(rows, odd, strict=True)]
     grades = _other_grades(cases)
     return [
-        Table("raw_volumes", volumes, _weighed(_volume_rules(contract), contract, single)),
+        Table("raw_volumes", volumes, _weighed(_volume_rules(contract, single), contract, single)),
         Table(
             "raw_cohort",
             [_case_record(case, grades.get(case.case)) for case in cases],
@@ -59,9 +60,9 @@ def _weighed(rules: Iterator[Rule], contract: Contract, single: bool) -> list[Ru
     return [replace(rule, severity=weight) for rule, weight in weights if weight != "off"]
 
 
-def _volume_rules(contract: Contract) -> Iterator[Rule]:
+def _volume_rules(contract: Contract, single: bool) -> Iterator[Rule]:
     yield from _file_rules()
-    yield from _grid_rules(contract.shape, contract.spacing, contract.affine)
+    yield from _grid_rules(contract.shape, _spacing(contract.spacing, single), contract.affine)
     yield from _brightness_rules(contract.brain_fraction)
     yield _swapped(contract.swapped)
     yield from _odd_rules()
@@ -78,8 +79,8 @@ def _file_rules() -> Iterator[Rule]:
     )
 
 
-def _grid_rules(shape: Shape, spacing: Spacing, affine: Affine) -> Iterator[Rule]:
-    voxels, mm = str(shape.voxels), str(round_spacing(spacing.mm))
+def _grid_rules(shape: Shape, spacing: Rule, affine: Affine) -> Iterator[Rule]:
+    voxels = str(shape.voxels)
     yield one_of("shape", "shape", [voxels], expected=voxels, observed="{shape}")
     yield equal("same shape", "shape", "case_shape", expected="{case_shape} as others of the case")
     yield present(
@@ -89,7 +90,7 @@ def _grid_rules(shape: Shape, spacing: Spacing, affine: Affine) -> Iterator[Rule
         observed="one that cannot",
         where=("readable", True),
     )
-    yield one_of("spacing", "spacing_mm", [mm], expected=f"{mm} mm", observed="{spacing_mm} mm")
+    yield spacing
     yield between(
         "affine",
         "affine_deviation",
@@ -100,6 +101,14 @@ def _grid_rules(shape: Shape, spacing: Spacing, affine: Affine) -> Iterator[Rule
     yield one_of(
         "orientation", "orientation", [ORIENTATION], expected=ORIENTATION, observed="{orientation}, is turned"
     )
+
+
+def _spacing(spacing: Spacing, single: bool) -> Rule:
+    """A case that is to be segmented is resampled, unless it is refused; one to train on never is."""
+    mm = str(round_spacing(spacing.mm))
+    resampled = single and spacing.predict != "critical"
+    observed = "{spacing_mm} mm, is resampled" if resampled else "{spacing_mm} mm"
+    return one_of("spacing", "spacing_mm", [mm], expected=f"{mm} mm", observed=observed)
 
 
 def _brightness_rules(brain: BrainFraction) -> Iterator[Rule]:

@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from glioseg.geometry import Shape3, bounding_box
+from glioseg.geometry import Spacing3 as Spacing3
 
-Spacing3 = tuple[float, float, float]
 PERCENTILE = 95.0
 
 

@@ -12,17 +12,18 @@ from jaxtyping import Bool, Float32, UInt8
 from numpy.typing import NDArray
 
 from glioseg.data.answers import DAYS_PER_YEAR, Answer, BrainProbabilities
-from glioseg.data.crop import Placement, crop_brain, crop_images, uncrop
+from glioseg.data.crop import Placement, crop_brain, place_crop, uncrop
 from glioseg.data.layouts import MODALITIES
+from glioseg.data.resampling import NetworkGrid
 from glioseg.data.terms import CONTRACT, Contract, load_contract
 from glioseg.data.volumes import Volume
-from glioseg.geometry import Shape3, downsample
+from glioseg.geometry import upsample
 from glioseg.nets.beliefs import belief_of
 from glioseg.nets.calibration import calibrate
 from glioseg.nets.findings import Findings, Image
 from glioseg.nets.keras_file import load_network
 from glioseg.nets.likeness import portrait
-from glioseg.nets.passes import examine
+from glioseg.nets.passes import examine, window_gb
 from glioseg.nets.postprocess import final_labels
 from glioseg.nets.settings import ModelError, Settings
 from glioseg.nets.uncertainty import entropy_bits, mean_bits, region_volumes
@@ -38,7 +39,8 @@ MEMBER = re.compile(r"model_(\d+)\.keras")
 class Segmenter:
     """Trained networks, of which the mean counts, with the settings that they need.
 
-    `contract`: what a scan must be; it says how far the affines of a case may differ.
+    `contract`: what a scan must be; it says how far the affines of a case may differ, and which spacing the
+    scans of the training had: others are resampled.
     """
 
     models: tuple["keras.Model", ...]
@@ -50,14 +52,16 @@ class Segmenter:
 
         Args:
             images: a volume for each of `MODALITIES`, or for some of them, all on one grid, in any
-                orientation.
+                orientation and of any spacing.
 
         Raises:
             GliosegError: no modality, grids that differ, or too small a memory budget.
+            ResamplingError: too large a scan, which has another spacing than training.
         """
-        image, placement, seen = self._look(images)
+        image, grid, seen = self._look(images)
+        placement = grid.placement
         brain = crop_brain(images, placement)
-        found = self._at_1_mm(seen, brain)
+        found = _on_crop(seen, grid, brain)
         labels = final_labels(found.regions, self.settings, voxel_ml=_voxel_ml(placement))
         likely = calibrate(found.regions[brain], self.settings.temperature)
         entropy = np.zeros(brain.shape, np.float32)
@@ -82,25 +86,24 @@ class Segmenter:
 
     def segment(self, images: Mapping[str, Volume]) -> UInt8[NDArray, "d h w"]:
         """Dense labels on the scan's own grid, 0 outside the brain: those of `answer`."""
-        _, placement, seen = self._look(images)
-        found = self._at_1_mm(seen, crop_brain(images, placement))
+        _, grid, seen = self._look(images)
+        placement = grid.placement
+        found = _on_crop(seen, grid, crop_brain(images, placement))
         labels = final_labels(found.regions, self.settings, voxel_ml=_voxel_ml(placement))
         return uncrop(labels, placement)
 
-    def _look(self, images: Mapping[str, Volume]) -> tuple[Image, Placement, Findings]:
-        """What the networks see, where its crop lies, and what they find, all at their own spacing."""
-        image, placement = crop_images(
+    def _look(self, images: Mapping[str, Volume]) -> tuple[Image, NetworkGrid, Findings]:
+        """What the networks see, on which grid, and what they find there."""
+        placement = place_crop(
             images,
             margin_vox=self.settings.margin_vox,
             affine_tolerance=self.contract.affine.refused_above,
         )
-        spacing = self.settings.spacing_mm
-        coarse = downsample(image, spacing) if spacing > 1 else image
-        return coarse, placement, examine(self.models, coarse, self.settings)
-
-    def _at_1_mm(self, seen: Findings, brain: Bool[NDArray, "d h w"]) -> Findings:
-        """What was found in the brain of the whole crop."""
-        return replace(seen, regions=at_1_mm(seen.regions, brain, spacing_mm=self.settings.spacing_mm))
+        grid = NetworkGrid(placement, self.contract.spacing.mm, self.settings.spacing_mm)
+        least_gb = window_gb(self.settings, len(self.models))
+        grid.check_memory(self.settings.memory_gb, window_gb=least_gb)
+        image = grid.image(images)
+        return image, grid, examine(self.models, image, self.settings)
 
     def _trust(self, image: Image, seen: Findings) -> tuple[dict[str, float], tuple[str, ...]]:
         """The Dice that is to be expected of each region, and what speaks against the answer."""
@@ -110,6 +113,13 @@ class Segmenter:
         belief, _ = belief_of(image, seen.regions, self.settings)
         expected = confidence.expected_dice(belief)
         return expected, confidence.doubts(expected, portrait(image, spacing_mm=self.settings.spacing_mm))
+
+
+def _on_crop(seen: Findings, grid: NetworkGrid, brain: Bool[NDArray, "d h w"]) -> Findings:
+    """What was found in the brain, in the voxels of the scan."""
+    regions = grid.on_crop(seen.regions)
+    regions[~brain] = 0
+    return replace(seen, regions=regions)
 
 
 def _voxel_ml(placement: Placement) -> float:
@@ -130,23 +140,6 @@ def at_1_mm(
     fine = upsample(regions, spacing_mm, (d, h, w)) if spacing_mm > 1 else regions
     fine[~brain] = 0
     return fine
-
-
-def upsample(array: Float32[NDArray, "e i x c"], factor: int, shape: Shape3) -> Float32[NDArray, "d h w c"]:
-    """Undo `geometry.downsample` by linear interpolation between block centres.
-
-    >>> upsample(np.full((2, 2, 2, 1), 3, np.float32), 2, (3, 4, 4)).shape
-    (3, 4, 4, 1)
-    """
-    out: NDArray[np.float32] = array
-    for axis, size in enumerate(shape):
-        last = out.shape[axis] - 1
-        at = np.clip((np.arange(size, dtype=np.float32) + 0.5) / factor - 0.5, 0, last)
-        low = at.astype(int)
-        share = (at - low).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(out.ndim)])
-        high = np.minimum(low + 1, last)
-        out = out.take(low, axis) * (1 - share) + out.take(high, axis) * share
-    return out
 
 
 def save_networks(folder: Path, models: Sequence["keras.Model"]) -> None:
@@ -206,11 +199,20 @@ def ensemble_settings(folders: Sequence[Path]) -> Settings:
         ModelError: a folder without settings, or networks that see or answer different things.
     """
     all_settings = [Settings.load(folder) for folder in folders]
-    first = all_settings[0]
-    for folder, settings in zip(folders, all_settings, strict=True):
-        for name in ("spacing_mm", "target"):
-            if (here := getattr(settings, name)) != (expected := getattr(first, name)):
-                raise ModelError(f"{folder}: expected {name} {expected}, as in {folders[0]}, got {here}")
+    same = [
+        {
+            "spacing_mm": settings.spacing_mm,
+            "target": settings.target,
+            "contract spacing": load_contract(folder / CONTRACT).spacing.mm,
+        }
+        for folder, settings in zip(folders, all_settings, strict=True)
+    ]
+    for folder, values in zip(folders, same, strict=True):
+        for name, expected in same[0].items():
+            if values[name] != expected:
+                raise ModelError(
+                    f"{folder}: expected {name} {expected}, as in {folders[0]}, got {values[name]}"
+                )
     return _suiting_all(all_settings)
 
 

@@ -43,15 +43,20 @@ def _look(model: "keras.Model", image: Image, settings: Settings, networks: int)
     d, h, w = image.shape[:3]
     if settings.one_pass and one_pass_fits((d, h, w), settings, networks):
         return padded(look, settings.multiple)
-    window = settings.window_shape
-    check_window(window, need_gb=_need_gb(window, settings, networks), memory_gb=settings.memory_gb)
-    return windowed(look, window=window, overlap=settings.overlap)
+    need_gb = window_gb(settings, networks)
+    check_window(settings.window_shape, need_gb=need_gb, memory_gb=settings.memory_gb)
+    return windowed(look, window=settings.window_shape, overlap=settings.overlap)
 
 
 def one_pass_fits(crop: Shape3, settings: Settings, networks: int = 1) -> bool:
     """Whether the memory budget allows to see a crop of this shape at once."""
     d, h, w = (-(-n // settings.multiple) * settings.multiple for n in crop)
     return _need_gb((d, h, w), settings, networks) <= settings.memory_gb
+
+
+def window_gb(settings: Settings, networks: int = 1) -> float:
+    """The least memory that a scan can be seen with: that of one window."""
+    return _need_gb(settings.window_shape, settings, networks)
 
 
 def _need_gb(shape: Shape3, settings: Settings, networks: int) -> float:

@@ -1,0 +1,66 @@
+"""Ctrl-C ends a stage with one line, whatever it is at, and leaves no process and no half-written out."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.interrupts import started
+from tests.projects import environment
+
+LINE = "pipelines/{}: stopped; run `dvc repro` again to go on"
+OUTS = ("data", "models", "reports")
+
+
+@pytest.fixture
+def project(reproduced, tmp_path):
+    """A copy of a reproduced project, in which the next training would take hours."""
+    home = tmp_path / "project"
+    shutil.copytree(reproduced, home, symlinks=True)
+    shutil.rmtree(home / "data" / ".records")
+    params = yaml.safe_load((home / "params.yaml").read_text())
+    params["train"]["epochs"] = params["tune"]["epochs"] = 10_000
+    params["tune"]["steps_per_epoch"] = 1
+    (home / "params.yaml").write_text(yaml.safe_dump(params))
+    return home
+
+
+def contents(home: Path) -> dict[str, bytes]:
+    """What lies where stages leave their outs; records of cases are no outs."""
+    files = [file for out in OUTS for file in (home / out).rglob("*") if file.is_file()]
+    return {str(file.relative_to(home)): file.read_bytes() for file in files if ".records" not in file.parts}
+
+
+@pytest.mark.parametrize(
+    ("script", "words", "moment"),
+    [
+        ("crop.py", [], "read files"),
+        ("validate.py", ["raw"], "read files"),  # while a thread imports Great Expectations
+        ("tune.py", [], "trials are finished"),
+    ],
+)
+def test_a_stage(project, tmp_path, script, words, moment):
+    before = contents(project)
+    command = ["python", f"pipelines/{script}", *words]
+    with started(command, tmp_path / "log", environment=environment(project), cwd=project) as stage:
+        stage.wait_for(moment)
+        assert stage.interrupt(group=True) == (130, [LINE.format(script)])
+    assert contents(project) == before
+
+
+def test_dvc_repro(project, tmp_path):
+    """DVC names the stage that failed, in a line of its own."""
+    before = contents(project)
+    command = ["dvc", "repro", "--single-item", "train"]
+    with started(command, tmp_path / "log", environment=environment(project), cwd=project) as repro:
+        repro.wait_for("epoch 1/10000")
+        code, (line, *of_dvc) = repro.interrupt(group=True)
+    assert code != 0
+    assert line == LINE.format("train.py")
+    assert [words[:39] for words in of_dvc] == ["ERROR: failed to reproduce 'train': fai"]
+    after = contents(project)
+    assert after.items() <= before.items()  # DVC removes a stage's outs before it runs
+    assert {path for path in before if path not in after} <= {
+        path for path in before if path.startswith(("models/trained", "reports/train"))
+    }
