@@ -22,6 +22,7 @@ from glioseg.data.store import open_cases, store_cohort
 from glioseg.data.survey import measure_cohort
 from glioseg.data.terms import Contract, load_contract
 from glioseg.data.volumes import Grid, Volume, read_volume, write_volume
+from glioseg.errors import GliosegError
 from glioseg.eval.cases import evaluate_cases
 from glioseg.lab.promotion.offer import HeldOut
 from glioseg.nets import inference
@@ -96,7 +97,7 @@ def validate(project: Project) -> None:
     rows = measure_cohort([project.case], records=project.home / "records", cluster=HERE)
     found = [f for table in raw_tables([project.case], rows, project.contract) for f in evaluate(table)]
     if critical := [str(finding) for finding in found if finding.severity == "critical"]:
-        raise ValueError("; ".join(critical))
+        raise GliosegError("; ".join(critical))
 
 
 def store(project: Project, spacings_mm: tuple[int, ...] = (1,)) -> Path:
@@ -133,7 +134,7 @@ def predict(project: Project) -> None:
         terms=Terms("formula", project.contract, {}),
     )
     if outcome.refused:
-        raise ValueError(str(outcome.row))
+        raise GliosegError(str(outcome.row))
 
 
 def answer(project: Project) -> None:
@@ -149,7 +150,7 @@ def serve(project: Project) -> None:
     try:
         segment(version, Upload(files), most_bytes=10**8)
     except RequestError as error:
-        raise ValueError(f"{error.rule}: {error.message}") from None
+        raise GliosegError(f"{error.rule}: {error.message}") from None
 
 
 def call_logged_model(project: Project) -> None:
@@ -162,7 +163,7 @@ def call_logged_model(project: Project) -> None:
     row = {name: project.case.files[name].read_bytes() for name in MODALITIES}
     table = model.predict(SimpleNamespace(), pd.DataFrame([row]))
     if not table["segmentation"][0]:
-        raise ValueError(table["verdict"][0].replace('"rule": "affine"', "affine").replace('"', ""))
+        raise GliosegError(table["verdict"][0].replace('"rule": "affine"', "affine").replace('"', ""))
 
 
 PLACES = (validate, store, crop_on_the_fly, judge, predict, answer, serve, call_logged_model)
@@ -177,7 +178,7 @@ def test_within_the_tolerance_a_case_passes(place: Callable, make: Callable[...,
 def test_beyond_it_the_case_is_refused_in_the_same_words(
     place: Callable, make: Callable[..., Project]
 ) -> None:
-    with pytest.raises(ValueError, match="affine") as error:
+    with pytest.raises(GliosegError, match="affine") as error:
         place(make("{tolerance: 0.001}", flair=0.002))
     what, how = LINE.split(": ")
     assert what in str(error.value)
@@ -186,7 +187,7 @@ def test_beyond_it_the_case_is_refused_in_the_same_words(
 
 @pytest.mark.parametrize("place", [validate, store, crop_on_the_fly])
 def test_a_segmentation_must_lie_there_too(place: Callable, make: Callable[..., Project]) -> None:
-    with pytest.raises(ValueError, match=rf"one/seg.*{LINE}"):
+    with pytest.raises(GliosegError, match=rf"one/seg.*{LINE}"):
         place(make("{tolerance: 0.001}", seg=0.002))
     place(make("{tolerance: 0.01}", seg=0.002))
 
@@ -204,5 +205,5 @@ def test_a_champion_with_a_stricter_contract_is_measured_on_the_project_s_cases(
     monkeypatch.setattr(inference, "load_model", lambda folder: strict)
     table, _ = HeldOut(project.raw / COHORT, ["one"], project.contract).judge(Path("of the champion"))
     assert table["case"].tolist() == ["one"]
-    with pytest.raises(ValueError, match=LINE):
+    with pytest.raises(GliosegError, match=LINE):
         evaluate_cases(strict, read_cases(project.raw / COHORT, ["one"]), cluster=HERE)

@@ -78,8 +78,8 @@ MIXED = "labels: expected one scheme in the cohort, got brats2021 in Ada, Bo, Cy
 VOXELS: tuple[Kind, ...] = (
     refused("complex voxels", voxels(to("c8")), REAL + "complex64"),
     refused("complex labels", labels(to("c8")), REAL + "complex64", role="seg"),
-    refused("colours", voxels(colours), REAL + "void24"),
-    refused("coloured labels", labels(colours), REAL + "void24", role="seg"),
+    refused("colours", voxels(colours), REAL + "colours RGB"),
+    refused("coloured labels", labels(colours), REAL + "colours RGB", role="seg"),
     refused("all zero", voxels(np.zeros_like), EMPTY),
     refused("every image zero", all_black, EMPTY),
     refused(

@@ -101,7 +101,8 @@ def find_cases(folder: Path) -> list[Case]:
     if not folder.is_dir():
         raise CohortError(f"{folder}: expected a folder of cases, found none")
     tree = list(walk(folder))
-    patients = read_patients(here / name for here, names in tree for name in names)
+    # Folders too: one with the name of a table is a mistake that is named.
+    patients = read_patients(path for here, names in tree for path in (here, *map(here.joinpath, names)))
     cases = sorted(_scan(tree, patients), key=lambda case: case.case)
     if not cases:
         seen = Counter(name for _, names in tree for name in names)
