@@ -36,7 +36,7 @@ COMMANDS = {
     "lineage": (["models:/glioseg/1"], "glioseg.lab.tracking", "connect"),
     "reproduce": (["models:/glioseg/1"], "glioseg.lab.tracking", "connect"),
     "prune-runs": ([], "glioseg.lab.tracking", "connect"),
-    "serve": ([], "glioseg.serving.server", "take_port"),
+    "serve": ([], "glioseg.cli.serve", "take_port"),
 }
 """Every command: its words, and the module and name of a function that it calls."""
 
