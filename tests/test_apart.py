@@ -14,6 +14,7 @@ import pytest
 from glioseg.cluster import ClusterError
 from glioseg.cluster.apart import run_apart
 from tests.clusters import SETTINGS, until
+from tests.waiting import LATEST_S
 
 STARTER = """
 import sys
