@@ -16,6 +16,7 @@ from glioseg.cluster import ClusterError
 from glioseg.cluster.apart import run_apart
 from glioseg.errors import GliosegError
 from tests.clusters import SETTINGS, until
+from tests.waiting import LATEST_S
 
 STARTER = """
 import sys
