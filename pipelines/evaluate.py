@@ -29,12 +29,11 @@ def main() -> None:
     # One process of this machine is enough for a network, which uses all cores.
     kept = KeptModel((MODEL,), folder_fingerprint(MODEL))
     far, model = (cluster, kept) if cluster.far else (None, kept.load())
-    learned = cases_of("train", "validation") if params.train.folds > 1 else cases_of("train")
     with replaced_whole(REPORTS / "predictions") as masks, replaced_whole(REPORTS / "pictures") as pictures:
         answers, costs = predict_cases(model, cases, masks, cluster=far)
         where = {"predictions": masks, "pictures": pictures}
         table = judge_cases(cases, answers, **where, imagej=asked.imagej, cluster=cluster)
-        metrics = all_metrics(table, asked, training=learned)
+        metrics = all_metrics(table, asked, training=cases_of("train"))
         if asked.modality_subsets:
             metrics["modality_subsets"] = subset_dice(model, cases, cluster=far)
         facts = origin((file for case in cases for file in case.files.values()), RAW, trained)
@@ -58,9 +57,8 @@ def main() -> None:
     print(lesion_line(metrics), interval_line(metrics), sep="\n")
 
 
-def cases_of(*parts: str) -> list[Case]:
-    splits = read_json(SPLITS)
-    return read_cases(RAW / COHORT, [name for part in parts for name in splits[part]])
+def cases_of(part: str) -> list[Case]:
+    return read_cases(RAW / COHORT, read_json(SPLITS)[part])
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ from shutil import copy, copytree
 
 from _stage import PACKAGE, run, tuned_params
 from glioseg.data.answers import percent
-from glioseg.data.splits import training_parts
 from glioseg.data.store import open_cases
 from glioseg.data.terms import CONTRACT
 from glioseg.files import read_json, replaced_whole, write_whole
@@ -26,15 +25,14 @@ NETWORKS, MODEL = Path("models/trained"), Path("models/settled")
 def main() -> None:
     params = tuned_params()
     network, train, crop, inference = params.network, params.train, params.crop, params.inference
-    folds = training_parts(read_json(SPLITS), folds=train.folds)
+    splits = read_json(SPLITS)
     raw = RAW if crop.on_the_fly else None
     # Answers are judged at 1 mm: where the store lacks that, these cases are cropped from their raw scans.
     judged = raw if 1 in crop.spacings_mm else RAW
-    unseen = [open_cases(CROPPED, fold["validation"], raw=judged) for fold in folds]
-    learned = open_cases(CROPPED, sorted({case for fold in folds for case in fold["train"]}), raw=raw)
-    members = list(zip(load_networks(NETWORKS), unseen, strict=True))
+    unseen = open_cases(CROPPED, splits["validation"], raw=judged)
+    learned = open_cases(CROPPED, splits["train"], raw=raw)
     untuned = Settings.untuned(network, train, crop, inference)
-    settled = settle(members, untuned, inference=inference, learned=learned)
+    settled = settle(load_networks(NETWORKS), unseen, untuned, inference=inference, learned=learned)
     with replaced_whole(MODEL) as aside:
         copytree(NETWORKS, aside, dirs_exist_ok=True)
         settled.save(aside)
@@ -54,7 +52,7 @@ def main() -> None:
         f"tumour from probability {settled.threshold:g} and {settled.min_component_ml:g} ml on,"
         f" enhancing tumour from {settled.min_et_ml:g} ml on"
     )
-    print(f"settle: {sum(map(len, unseen))} validation cases chose: {chosen}; {_intervals(settled)}")
+    print(f"settle: {len(unseen)} validation cases chose: {chosen}; {_intervals(settled)}")
 
 
 def _intervals(settled: Settings) -> str:

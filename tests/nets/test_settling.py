@@ -7,6 +7,7 @@ from glioseg.data.coarse import coarse_image, coarse_labels
 from glioseg.data.crop import crop_images, crop_labels
 from glioseg.data.layouts import MODALITIES
 from glioseg.data.volumes import Grid, Volume
+from glioseg.memory import peak_gb
 from glioseg.nets.beliefs import Belief
 from glioseg.nets.inference import Segmenter, load_model, save_model
 from glioseg.nets.settling import _one_pass_will_do, settle
@@ -60,12 +61,12 @@ def test_sizes_drop_what_is_false_and_keep_what_is_true():
     # A voxel is 0.001 ml: the stray oedema voxel and the 1 false ET voxel are below 0.002 ml, and the
     # 200 true voxels of ET are above 0.02 ml: that size and 0.002 ml do as well, so the larger counts.
     stray = case(truth={2: np.s_[1:6]}, answer={2: np.s_[1:6], 3: np.s_[2, 2, 2:3]} | {1: np.s_[9, 9, 9:10]})
-    chosen = settle([(ANSWER, [GOOD, stray])], make_settings(), inference=INFERENCE, learned=[])
+    chosen = settle([ANSWER], [GOOD, stray], make_settings(), inference=INFERENCE, learned=[])
     assert (chosen.min_et_ml, chosen.min_component_ml) == (0.02, 0.002)
 
 
 def test_where_nothing_helps_the_answer_stays_as_it_is():
-    chosen = settle([(ANSWER, [GOOD])], make_settings(), inference=INFERENCE, learned=[])
+    chosen = settle([ANSWER], [GOOD], make_settings(), inference=INFERENCE, learned=[])
     assert (chosen.min_et_ml, chosen.min_component_ml) == (0.02, 0.0)
 
 
@@ -76,15 +77,14 @@ def test_the_threshold_is_that_with_the_best_dice(true, expected):
     regions[:4], regions[4:8] = 0.6, 0.3
     label = np.zeros(SHAPE, np.uint8)
     label[: 8 if true else 4] = 3
-    chosen = settle([(ANSWER, [Case(regions, label)])], make_settings(), inference=INFERENCE, learned=[])
+    chosen = settle([ANSWER], [Case(regions, label)], make_settings(), inference=INFERENCE, learned=[])
     assert chosen.threshold == expected
 
 
-def test_temperatures_and_errors_are_those_of_all_members_cases():
+def test_temperatures_and_errors_are_those_of_all_cases():
     # ET: 0.95 in 200 voxels of one case, of which the other case's truth has none: half are right.
     false = case(truth={2: np.s_[1:8]}, answer=TUMOUR)
-    members = [(ANSWER, [GOOD]), (ANSWER, [false])]
-    chosen = settle(members, make_settings(), inference=INFERENCE, learned=[])
+    chosen = settled([GOOD, false])
     # ET: of 2000 voxels 400 at 0.95 (200 right) and 1600 at 0.05 (none right).
     before = (400 * abs(0.5 - 0.95) + 1600 * 0.05) / 2000
     assert chosen.calibration_error_before[2] == pytest.approx(before, abs=0.002)
@@ -94,8 +94,32 @@ def test_temperatures_and_errors_are_those_of_all_members_cases():
     assert chosen.temperature[2] > 1
 
 
+def test_all_is_chosen_for_the_mean_of_an_ensemble():
+    """One member says 0.9 everywhere, the other 0.3: on average 0.6, and three voxels in five are tumour."""
+    label = np.zeros(SHAPE, np.uint8)
+    label[:6] = 3
+    scan = Case(np.full((*SHAPE, 3), 0.5), label)
+    members = [Formula(lambda batch, p=p: np.full((*batch.shape[:4], 3), p)) for p in (0.9, 0.3)]
+    chosen = settle(members, [scan], make_settings(), inference=INFERENCE, learned=[])
+    # Alone they are off by 0.3, and have other temperatures; Dice is best where all is tumour: up to 0.5.
+    assert chosen.calibration_error_before == pytest.approx((0, 0, 0), abs=0.003)
+    assert chosen.temperature == pytest.approx((1, 1, 1), abs=0.05)
+    assert chosen.threshold == 0.5
+    # The sure member alone would believe a Dice of 2 · 0.9 / 1.9 = 0.95, which is 0.75.
+    expected = chosen.confidence.expected_dice(Belief(np.full(3, 0.75), np.zeros(3, bool)))
+    assert list(expected.values()) == pytest.approx([0.75] * 3, abs=0.05)
+
+
+def test_all_members_must_fit_the_memory_for_one_pass():
+    budget = peak_gb(SHAPE, base_filters=2, networks=1)
+    for count, compared in ((1, True), (2, False)):
+        networks = [shaken_by(10) for _ in range(count)]
+        assert _one_pass_will_do(networks, [GOOD], make_settings(memory_gb=budget))
+        assert [bool(network.shapes) for network in networks] == [compared] * count
+
+
 def settled(cases, settings=None, inference=INFERENCE):
-    return settle([(ANSWER, cases)], settings or make_settings(), inference=inference, learned=[])
+    return settle([ANSWER], cases, settings or make_settings(), inference=inference, learned=[])
 
 
 def test_of_few_cases_the_interval_holds_all_and_says_how_much_that_promises():
@@ -158,7 +182,7 @@ def test_intervals_are_fitted_where_they_are_applied():
     network = Formula(lambda batch: np.where(batch[..., :3] > 1, 0.97, 0.03))
     untuned = make_settings(spacing_mm=2, margin_vox=0)
     inference = INFERENCE.model_copy(update={"threshold": (0.5,)})
-    chosen = settle([(network, [plate()] * 4)], untuned, inference=inference, learned=[])
+    chosen = settle([network], [plate()] * 4, untuned, inference=inference, learned=[])
     answer = Segmenter((network,), chosen).answer(plate().images)
     true_ml = 3 * 14 * 14 / 1000
     for volume in answer.volumes.values():
@@ -169,14 +193,14 @@ def test_intervals_are_fitted_where_they_are_applied():
 
 def test_confidence_is_learned_from_sound_and_spoilt_scans(toys):
     """A network that is right wherever the scan is sound: what is promised is kept, or nearly so."""
-    chosen = settle([(ANSWER, [GOOD] * 2)], make_settings(), inference=INFERENCE, learned=toys[:3])
+    chosen = settle([ANSWER], [GOOD] * 2, make_settings(), inference=INFERENCE, learned=toys[:3])
     assert chosen.confidence.likeness is None  # three cases do not tell what training is like
     sure = Belief(np.array([0.95, 0.95, 0.95]), np.zeros(3, bool))
     unsure = Belief(np.array([0.3, 0.3, 0.3]), np.zeros(3, bool))
     for region, dice in chosen.confidence.expected_dice(sure).items():
         assert dice > 0.6
         assert dice > chosen.confidence.expected_dice(unsure)[region]
-    again = settle([(ANSWER, [GOOD] * 2)], make_settings(), inference=INFERENCE, learned=toys[:3])
+    again = settle([ANSWER], [GOOD] * 2, make_settings(), inference=INFERENCE, learned=toys[:3])
     assert again == chosen
 
 
@@ -193,7 +217,7 @@ def test_likeness_is_learned_from_cases_chosen_evenly(toys):
             return learned[self.number].open(spacing_mm)
 
     known = learn_confidence(
-        [(ANSWER, GOOD)], make_settings(), learned=[Watched(number) for number in range(200)]
+        [ANSWER], [GOOD], make_settings(), learned=[Watched(number) for number in range(200)]
     ).likeness
     assert len(opened) == MOST_CASES
     assert (opened[0], opened[-1]) == (0, 199)
@@ -209,7 +233,7 @@ def shaken_by(edge):
 @pytest.mark.parametrize(("edge", "at_once"), [(10, True), (8, False)])
 def test_a_crop_is_seen_at_once_unless_windows_are_better(edge, at_once):
     settings = make_settings(window_shape=(8, 8, 8))  # a crop is 10 voxels long
-    chosen = settle([(shaken_by(edge), [GOOD])], settings, inference=INFERENCE, learned=[])
+    chosen = settle([shaken_by(edge)], [GOOD], settings, inference=INFERENCE, learned=[])
     assert chosen.one_pass is at_once
     # What is chosen after that is chosen of the right answers.
     assert chosen.calibration_error_before == pytest.approx((0.05, 0.05, 0.05), abs=0.002)
@@ -218,7 +242,7 @@ def test_a_crop_is_seen_at_once_unless_windows_are_better(edge, at_once):
 @pytest.mark.parametrize("changes", [{"window_shape": (10, 10, 10)}, {"memory_gb": 1.0}])
 def test_where_only_one_way_is_possible_nothing_is_compared(changes):
     network = shaken_by(10)
-    assert _one_pass_will_do([(network, [GOOD])], make_settings(**changes))
+    assert _one_pass_will_do([network], [GOOD], make_settings(**changes))
     assert network.shapes == []
 
 
@@ -235,8 +259,7 @@ def test_a_trained_network_with_all_its_outputs_settles_is_saved_and_answers(toy
         outputs=("segmentation", "grade", "survival"),
     )
     settings = make_settings(multiple=4, mirror=True)
-    members = [(network, toys[:2]), (network, toys[2:3])]
-    settled = settle(members, settings, inference=INFERENCE, learned=toys[3:])
+    settled = settle([network] * 2, toys[:3], settings, inference=INFERENCE, learned=toys[3:])
     assert settled.calibration_error_after is not None
     save_model(tmp_path, [without_deep_supervision(network)] * 2, settled)
     scan = np.zeros((9, 10, 8), np.int16)

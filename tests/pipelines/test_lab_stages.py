@@ -42,7 +42,7 @@ SPLITS = {
     "train": ["a", "b"],
     "validation": ["c"],
     "test": ["d"],
-    "folds": [{"train": ["b", "c"], "validation": ["a"]}, {"train": ["a"], "validation": ["b", "c"]}],
+    "folds": [{"train": ["b"], "validation": ["a"]}, {"train": ["a"], "validation": ["b"]}],
 }
 TINY = {
     "network": {"base_filters": 2, "depth": 2, "spacing_mm": 1},
@@ -238,10 +238,20 @@ def set_params(**sections):
     Path("params.yaml").write_text(yaml.safe_dump(params))
 
 
-def test_cross_validation_trains_a_network_for_each_fold(project, capsys):
+def test_cross_validation_trains_a_network_for_each_fold_and_settles_their_ensemble(
+    project, capsys, monkeypatch
+):
     set_params(split={"folds": 2}, train={"folds": 2, "epochs": 1})
     train.main()
+    asked, choose = [], settle.settle
+
+    def note(models, cases, settings, *, inference, learned):
+        asked.append((len(models), [case.name for case in cases], [case.name for case in learned]))
+        return choose(models, cases, settings, inference=inference, learned=learned)
+
+    monkeypatch.setattr(settle, "settle", note)
     settle.main()
+    assert asked == [(2, ["c"], ["a", "b"])]  # no member has seen c
     assert {path.name for path in Path("models/settled").iterdir()} == {
         "model.keras", "model_1.keras", "settings.json",
     }  # fmt: skip

@@ -63,8 +63,8 @@ def test_a_refused_visit_joins_its_patient_to_the_one_whose_scan_it_is_like(proj
         ),
         (
             {"folds": 7},
-            "split.folds: expected at most 6, the labelled patients of training and validation, counting"
-            " those with nearly the same scan as one, got 7",
+            "split.folds: expected at most 5, the labelled patients of training, counting those with nearly"
+            " the same scan as one, got 7",
         ),
     ],
 )

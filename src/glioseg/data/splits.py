@@ -26,7 +26,7 @@ class Fold(TypedDict):
 
 
 class Splits(TypedDict):
-    """What data/splits.json holds: case names of each part, and folds over train + validation."""
+    """What data/splits.json holds: case names of each part, and folds over train."""
 
     seed: int
     train: list[str]
@@ -56,7 +56,7 @@ def split_cases(
         seed: the same seed gives the same split.
         test_fraction: share of patients to test on; at least one patient.
         validation_fraction: share of patients to choose by; at least one patient.
-        folds: of cross-validation over all but the test cases.
+        folds: of cross-validation over the training cases.
         alike: pairs of cases with nearly the same image, also of cases that were refused.
         patients: the patient of each case of the raw cohort; needed of cases that the manifest lacks.
 
@@ -72,7 +72,7 @@ def split_cases(
     cases_of = manifest.groupby("patient", sort=True)["case"].apply(list)
     stratum_of = dict(zip(manifest["patient"], strata, strict=True))
     order = _interleave([stratum_of[patient] for patient in cases_of.index], seed)
-    _check_folds(folds, len(order) - tests, counted)
+    _check_folds(folds, len(order) - tests - validations, counted)
     parts = {
         "test": order[:tests],
         "validation": order[tests : tests + validations],
@@ -84,7 +84,7 @@ def split_cases(
         train=named["train"],
         validation=named["validation"],
         test=named["test"],
-        folds=_folds(manifest, strata, named["train"] + named["validation"], seed, folds),
+        folds=_folds(manifest, strata, named["train"], seed, folds),
     )
     check_leakage(result, dict(zip(manifest["case"], manifest["patient"], strict=True)))
     return result
@@ -105,13 +105,15 @@ def _sizes(patients: int, test_fraction: float, validation_fraction: float, coun
 def _check_folds(folds: int, patients: int, counted: str) -> None:
     if folds > patients:
         raise SplitError(
-            f"split.folds: expected at most {patients}, the labelled patients of training and validation"
-            f"{counted}, got {folds}"
+            f"split.folds: expected at most {patients}, the labelled patients of training{counted},"
+            f" got {folds}"
         )
 
 
 def training_parts(splits: Splits, *, folds: int) -> list[Fold]:
-    """What to train on, and what to choose by: once, or for each fold of cross-validation.
+    """What to train on, and what to choose the best epoch by: once, or for each fold of cross-validation.
+
+    No fold holds a case of the split's validation part: that is new to the ensemble of all folds' networks.
 
     Args:
         splits: what data/splits.json holds.
@@ -171,10 +173,13 @@ def _folds(manifest: pd.DataFrame, strata: list[str], cases: list[str], seed: in
 
 
 def check_leakage(splits: Splits, patient_of: dict[str, str]) -> None:
-    """Raise SplitError where a patient is in two parts, or in both sides of a fold."""
-    test = splits["test"]
-    groups = [{"train": splits["train"], "validation": splits["validation"], "test": test}]
-    groups += [{"train": f["train"], "validation": f["validation"], "test": test} for f in splits["folds"]]
+    """Raise SplitError where a patient is in two parts, in both sides of a fold, or in a part and a fold."""
+    groups = [{part: splits[part] for part in ("train", "validation", "test")}]
+    groups += [
+        {"a fold's train": fold["train"], "a fold's validation": fold["validation"]}
+        | {part: splits[part] for part in ("validation", "test")}
+        for fold in splits["folds"]
+    ]
     for parts in groups:
         home: dict[str, str] = {}
         for part, cases in parts.items():

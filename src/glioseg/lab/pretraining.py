@@ -127,7 +127,7 @@ def publish(plan: Pretraining, pieces: Sequence[Trained]) -> None:
         deflate(aside / MODEL_FILE)
         held = draw_validation(plan, spacing_mm=1)  # where answers are given
         untuned = Settings.untuned(network, train, plan.crop, plan.inference)
-        settle([(model, held)], untuned, inference=plan.inference, learned=stream(cases)).save(aside)
+        settle([model], held, untuned, inference=plan.inference, learned=stream(cases)).save(aside)
         for name in WRITTEN_BY_HAND:
             copy(builtin.FOLDER / name, aside)
         copy(CONTRACT, aside)

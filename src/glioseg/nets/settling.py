@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from glioseg.data.store import CroppedCase
     from glioseg.params.sections import Inference
 
-    Members = Sequence[tuple["keras.Model", Sequence[CroppedCase]]]
+    Models = Sequence["keras.Model"]
 
 ONE_PASS_MAY_COST = 0.005
 """Mean Dice that one pass, several times as fast, may be worse than windows."""
@@ -54,7 +54,8 @@ class _Record:
 
 
 def settle(
-    members: "Members",
+    models: "Models",
+    cases: "Sequence[CroppedCase]",
     settings: Settings,
     *,
     inference: "Inference",
@@ -66,18 +67,18 @@ def settle(
     seen at once if that costs no more than `ONE_PASS_MAY_COST`. The threshold and the sizes that count are
     those with the best mean Dice over cases and regions (`postprocess.choose`); then come each region's
     temperature, the intervals of volumes, and when to trust an answer. Answers are judged at 1 mm, where
-    they are given, but for the trust, which is learned at the network's spacing; one network at a time: no
-    case is new to every member of a cross-validation.
+    they are given, but for the trust, which is learned at the network's spacing. All is chosen for the mean
+    of the networks' probabilities, which is what answers.
 
     Args:
-        members: each network with the cases that it has not seen in training; the cases must be readable at
-            1 mm and at the network's spacing.
+        models: the network, or the members of an ensemble.
+        cases: cases that none of them has seen in training; readable at 1 mm and at the network's spacing.
         settings: `Settings.untuned`.
         inference: the choices.
         learned: the cases that the networks have seen in training.
     """
-    settings = replace(settings, one_pass=_one_pass_will_do(members, settings))
-    records = [_record(model, case, settings, inference) for model, cases in members for case in cases]
+    settings = replace(settings, one_pass=_one_pass_will_do(models, cases, settings))
+    records = [_record(models, case, settings, inference) for case in cases]
     threshold, component, et = _best(records, inference)
     counts = _total(records)
     temperature = _temperatures(counts)
@@ -91,8 +92,7 @@ def settle(
         calibration_error_before=_regions(calibration_error(region, 1.0) for region in counts),
         calibration_error_after=_regions(map(calibration_error, counts, temperature)),
     )
-    pairs = [(model, case) for model, cases in members for case in cases]
-    return replace(settled, confidence=learn_confidence(pairs, settled, learned=learned))
+    return replace(settled, confidence=learn_confidence(models, cases, settled, learned=learned))
 
 
 def _best(records: Sequence[_Record], inference: "Inference") -> tuple[int, int, int]:
@@ -146,39 +146,38 @@ def _scores(record: _Record, chosen: tuple[int, int, int], counts: Counts) -> li
     return scores
 
 
-def _one_pass_will_do(members: "Members", settings: Settings) -> bool:
+def _one_pass_will_do(models: "Models", cases: "Sequence[CroppedCase]", settings: Settings) -> bool:
     """Compare both ways where they differ: on crops that are larger than a window and fit in memory."""
     one_pass = replace(settings, one_pass=True, mirror=False)
     windows = replace(one_pass, one_pass=False)
     costs = [
-        _dice(model, case, windows) - _dice(model, case, one_pass)
-        for model, cases in members
+        _dice(models, case, windows) - _dice(models, case, one_pass)
         for case in cases
-        if _differs(case.open(settings.spacing_mm)[1].shape, settings)
+        if _differs(case.open(settings.spacing_mm)[1].shape, settings, len(models))
     ]
     return not costs or float(np.mean(costs)) <= ONE_PASS_MAY_COST
 
 
-def _differs(crop: tuple[int, ...], settings: Settings) -> bool:
+def _differs(crop: tuple[int, ...], settings: Settings, networks: int) -> bool:
     d, h, w = crop
     larger = any(n > edge for n, edge in zip(crop, settings.window_shape, strict=True))
-    return larger and one_pass_fits((d, h, w), settings)
+    return larger and one_pass_fits((d, h, w), settings, networks)
 
 
-def _dice(model: "keras.Model", case: "CroppedCase", settings: Settings) -> float:
+def _dice(models: "Models", case: "CroppedCase", settings: Settings) -> float:
     from glioseg.nets.validation import hard_dice  # Keras is loaded already where there is a network
 
     image, label = (array[:] for array in case.open(settings.spacing_mm))
-    found = examine([model], image.astype(np.float32), settings).regions >= 0.5
+    found = examine(models, image.astype(np.float32), settings).regions >= 0.5
     inside = found & image.any(axis=-1, keepdims=True)
     return float(hard_dice(regions_from_labels(label), inside).mean())
 
 
-def _record(model: "keras.Model", case: "CroppedCase", settings: Settings, inference: "Inference") -> _Record:
+def _record(models: "Models", case: "CroppedCase", settings: Settings, inference: "Inference") -> _Record:
     image = case.open(settings.spacing_mm)[0][:].astype(np.float32)
     fine, label = (array[:] for array in case.open(1))
     brain, truth = fine.any(axis=-1), regions_from_labels(label)
-    found = examine([model], image, settings).regions
+    found = examine(models, image, settings).regions
     regions = at_1_mm(found, brain, spacing_mm=settings.spacing_mm)
     dice, voxels = _trials(regions, truth, inference)
     return _Record(count_logits(regions[brain], truth[brain]), dice, voxels, truth.sum(axis=(0, 1, 2)))

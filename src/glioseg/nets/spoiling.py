@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from glioseg.data.store import CroppedCase
 
-    Pairs = Sequence[tuple["keras.Model", CroppedCase]]
+    Models = Sequence["keras.Model"]
 
 MOST_CASES = 64
 """Training cases whose portraits are taken, and validation cases that are looked at as they are."""
@@ -31,25 +31,28 @@ SEED = 9
 Item = TypeVar("Item")
 
 
-def learn_confidence(pairs: "Pairs", settings: Settings, *, learned: "Sequence[CroppedCase]") -> Confidence:
-    """Learn when to trust a network's answers.
+def learn_confidence(
+    models: "Models", cases: "Sequence[CroppedCase]", settings: Settings, *, learned: "Sequence[CroppedCase]"
+) -> Confidence:
+    """Learn when to trust the answers of a network, or of an ensemble.
 
     Sound scans count as much as spoilt ones, all together. Every answer is a straight look, since mirror
     images would take eight times as long.
 
     Args:
-        pairs: cases, each with a network that has not seen it in training.
+        models: the network, or the members of the ensemble.
+        cases: cases that none of them has seen in training.
         settings: with all else that validation decides.
         learned: cases that the networks have learned from.
     """
-    known = evenly(pairs, MOST_CASES)
+    known = evenly(cases, MOST_CASES)
     likeness = learn_likeness(
         _portraits(evenly(learned, MOST_CASES), settings.spacing_mm),
-        _portraits([case for _, case in known], settings.spacing_mm),
+        _portraits(known, settings.spacing_mm),
         modality_dropout=settings.modality_dropout,
     )
     straight = replace(settings, mirror=False)
-    shown = [_show(*scan, straight) for scan in _scans(known, settings.spacing_mm)]
+    shown = [_show(models, *scan, straight) for scan in _scans(known, settings.spacing_mm)]
     beliefs, dice = zip(*shown, strict=True)
     found, empty = fit_lines(
         np.stack([belief.dice for belief in beliefs]),
@@ -76,17 +79,17 @@ def _portraits(cases: "Sequence[CroppedCase]", spacing_mm: int) -> Portraits:
 
 
 def _scans(
-    pairs: "Pairs", spacing_mm: int
-) -> Iterator[tuple["keras.Model", Float32[NDArray, "d h w 4"], UInt8[NDArray, "d h w"]]]:
+    cases: "Sequence[CroppedCase]", spacing_mm: int
+) -> Iterator[tuple[Float32[NDArray, "d h w 4"], UInt8[NDArray, "d h w"]]]:
     """Every case as it is, then the spoilt copies of cases drawn at random."""
-    for model, case in pairs:
-        yield model, *_read(case, spacing_mm)
+    for case in cases:
+        yield _read(case, spacing_mm)
     kinds = list(KINDS)
     for number in range(SPOILT):
         rng = np.random.default_rng([SEED, number])
-        model, case = pairs[int(rng.integers(len(pairs)))]
+        case = cases[int(rng.integers(len(cases)))]
         kind = kinds[number % len(kinds)]
-        yield model, *shifted(*_read(case, spacing_mm), kind=kind, spacing_mm=spacing_mm, rng=rng)
+        yield shifted(*_read(case, spacing_mm), kind=kind, spacing_mm=spacing_mm, rng=rng)
 
 
 def _read(
@@ -97,13 +100,13 @@ def _read(
 
 
 def _show(
-    model: "keras.Model",
+    models: "Models",
     image: Float32[NDArray, "d h w 4"],
     label: UInt8[NDArray, "d h w"],
     settings: Settings,
 ) -> tuple[Belief, Float64[NDArray, "3"]]:
-    """What a network believes of its answer to one scan, and the true Dice of WT, TC and ET."""
+    """What networks believe of their answer to one scan, and the true Dice of WT, TC and ET."""
     from glioseg.nets.validation import hard_dice  # Keras is loaded already where there is a network
 
-    belief, labels = belief_of(image, examine([model], image, settings).regions, settings)
+    belief, labels = belief_of(image, examine(models, image, settings).regions, settings)
     return belief, hard_dice(regions_from_labels(label), regions_from_labels(labels))

@@ -77,7 +77,7 @@ class Crop(Section):
 
 
 class Split(Section):
-    """How patients are divided: into parts, and of training and validation together into folds."""
+    """How patients are divided: into parts, and those of training into folds."""
 
     seed: int
     test_fraction: Annotated[float, Field(gt=0, lt=1)]
