@@ -85,7 +85,9 @@ def crop_images(
     return normalised(cut_images(images, placement)), placement
 
 
-def place_crop(images: Mapping[str, Volume], *, margin_vox: int, affine_tolerance: float) -> Placement:
+def place_crop(
+    images: Mapping[str, Volume], *, margin_vox: int, affine_tolerance: float = AFFINE_TOLERANCE
+) -> Placement:
     """Find the brain's box, as `crop_images` does."""
     grid = common_grid(images, tolerance=affine_tolerance)
     turned = [grid.to_lps.apply(images[name].data) for name in MODALITIES if name in images]
