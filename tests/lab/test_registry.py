@@ -1,4 +1,5 @@
 import hashlib
+import json
 import shutil
 import sqlite3
 from dataclasses import replace
@@ -210,7 +211,8 @@ def test_an_older_version_is_still_known_by_what_it_was_registered_with(shop):
     """It has a hash of its network, its settings and one file of code, by names and in order."""
     shop.offer("one", a=0.7)
     client, entry = shop.client, shop.package / "serving" / "model.py"
-    files = {"model.keras": b"one", "model.py": entry.read_bytes(), "settings.json": b"{}"}
+    settings = json.dumps({"shop": shop.folder.name}).encode()
+    files = {"model.keras": b"one", "model.py": entry.read_bytes(), "settings.json": settings}
     parts = [(name, hashlib.sha256(content).hexdigest()) for name, content in files.items()]
     old = hashlib.sha256(repr(parts).encode()).hexdigest()
     client.delete_model_version_tag(shop.name, "1", FILES)
