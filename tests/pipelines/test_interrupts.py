@@ -19,6 +19,7 @@ def project(reproduced, tmp_path):
     home = tmp_path / "project"
     shutil.copytree(reproduced, home, symlinks=True)
     shutil.rmtree(home / "data" / ".records")
+    shutil.rmtree(home / "mlruns")  # of the other place: its runs hold their addresses
     params = yaml.safe_load((home / "params.yaml").read_text())
     params["train"]["epochs"] = params["tune"]["epochs"] = 10_000
     params["tune"]["steps_per_epoch"] = 1
