@@ -29,8 +29,8 @@ except KeyboardInterrupt:
 
 def write_for_ever(file: Path) -> None:
     """Begin a file, which is gone again if the work does not come to its end."""
-    file.touch()
     try:
+        file.touch()
         time.sleep(600)
     finally:
         file.rename(file.with_suffix(".gone"))
