@@ -81,7 +81,8 @@ def test_volumes_without_intervals_are_shown_alone(browser, segmenting):
     volume = {"ml": 1.5, "low_ml": None, "high_ml": None, "level": None}
     reply = {"volumes": {"WT": volume}, "model": "m", "version": "1", "seconds": 1.0}
     page.evaluate(
-        "async reply => document.body.replaceChildren(...(await import('./page/results.js')).describe(reply))",
+        "async reply =>"
+        " document.body.replaceChildren(...(await import('./page/results.js')).describe(reply))",
         reply,
     )
     assert page.get_by_role("columnheader").all_inner_texts() == ["Region", "ml"]
