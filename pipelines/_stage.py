@@ -1,7 +1,6 @@
 """What stages share: how they end where the input is bad or Ctrl-C stops them, and the tuned settings.
 
-Stages import this module first. What takes long to import is imported inside its functions: so Ctrl-C ends
-a stage with one line during its imports, too.
+Stages import this module first, and its functions import what takes long: so Ctrl-C is one line then, too.
 """
 
 import sys
@@ -25,7 +24,6 @@ PACKAGE = Path(glioseg.__file__).parent
 """The code that runs here, to be kept beside its model."""
 
 BEST = Path("reports/tune/best_params.json")
-
 RECORDS = Path("data/.records")
 """What stages remember of each case, so that they do again only what changed; see `glioseg.data.records`."""
 

@@ -194,6 +194,18 @@ def test_another_table_of_that_name_is_not_written_over(model, tmp_path):
     assert (tmp_path / "summary.csv").read_text() == "name,age\nx,3\n"
 
 
+def test_a_summary_of_an_older_version_goes_on(model, tmp_path):
+    """It lacks a column; its rows stay, and the new one has all columns."""
+    scans = tmp_path / "scans"
+    write_scans(scans, "a", MODALITIES)
+    (tmp_path / "summary.csv").write_text("case,status,wt_ml,made_of\nz,segmented,1.5,x\n")
+    result = run(scans, "-o", tmp_path)
+    assert result.exit_code == 0, result.output
+    rows = table(tmp_path)
+    assert rows.keys() == {"a", "z"}
+    assert (rows["z"]["wt_ml"], rows["z"]["interval_level"]) == ("1.5", "")
+
+
 def test_a_single_file_has_no_summary_and_is_always_made_anew(model, tmp_path):
     write_scans(tmp_path / "scans", "one", MODALITIES)
     for _ in range(2):

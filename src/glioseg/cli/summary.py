@@ -18,6 +18,8 @@ from glioseg.fingerprint import sha256_file
 SUMMARY = "summary.csv"
 SEGMENTED = "segmented"
 COLUMNS = ("case", "status", "model", *NUMBERS, "doubt", "missing", "warnings", "error", "seconds", "made_of")
+ALWAYS = {"case", "status", "made_of"}
+"""Columns of every version's summary; an older one may lack others."""
 
 Row = dict[str, str]
 
@@ -63,7 +65,7 @@ class Summary:
             return []
         except (ValueError, csv.Error) as error:
             raise GliosegError(f"{self.path}: not a summary of `glioseg predict`: {error}") from None
-        if tuple(reader.fieldnames or ()) != COLUMNS:
+        if not ALWAYS <= set(reader.fieldnames or ()) <= set(COLUMNS):
             raise GliosegError(f"{self.path}: not a summary of `glioseg predict`: move it away")
         return rows
 
