@@ -6,6 +6,9 @@ module of this package can import it. A value that is set already stays. Process
 
 import logging
 import os
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
 
 from glioseg.cores import cores
 
@@ -22,6 +25,21 @@ TENSORFLOW = {
 }
 """Environment variables of TensorFlow, and what glioseg sets them to."""
 
+CONVERTER = "tensorflow.lite.python.util"
+"""The module of TensorFlow Lite's converter that takes JAX where it is installed, and does without it elsewhere."""
+
+
+class _ConverterWithoutJax(MetaPathFinder):
+    """Hides JAX while the converter is imported: nothing here converts, and JAX takes a fifth of every start."""
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: object = None) -> None:
+        """Refuse JAX to the converter; everything else is found as ever."""
+        spec = getattr(sys.modules.get(CONVERTER), "__spec__", None)
+        if fullname == "jax" and getattr(spec, "_initializing", False):
+            raise ModuleNotFoundError("JAX is hidden from TensorFlow Lite", name="jax")
+
+
+sys.meta_path.insert(0, _ConverterWithoutJax())
 for _name, _value in TENSORFLOW.items():
     os.environ.setdefault(_name, _value)
 # It warns of every grid that is compiled anew: cases differ in size.
