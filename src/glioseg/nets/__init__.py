@@ -25,21 +25,24 @@ TENSORFLOW = {
 }
 """Environment variables of TensorFlow, and what glioseg sets them to."""
 
-CONVERTER = "tensorflow.lite.python.util"
-"""The module of TensorFlow Lite's converter that takes JAX where it is installed, and does without it elsewhere."""
+TAKE_JAX = ("tensorflow.lite.python.util", "keras.src.callbacks.orbax_checkpoint")
+"""Modules that import JAX where it is installed, and do without it elsewhere; nothing here needs it in them."""
 
 
-class _ConverterWithoutJax(MetaPathFinder):
-    """Hides JAX while the converter is imported: nothing here converts, and JAX takes a fifth of every start."""
+class _WithoutJax(MetaPathFinder):
+    """Hides JAX from modules that only adapt to it: it would take a second of every start on TensorFlow.
+
+    Where Keras computes with JAX, it is imported before them.
+    """
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: object = None) -> None:
-        """Refuse JAX to the converter; everything else is found as ever."""
-        spec = getattr(sys.modules.get(CONVERTER), "__spec__", None)
-        if fullname == "jax" and getattr(spec, "_initializing", False):
-            raise ModuleNotFoundError("JAX is hidden from TensorFlow Lite", name="jax")
+        """Refuse JAX while one of them is imported; everything else is found as ever."""
+        specs = (getattr(sys.modules.get(name), "__spec__", None) for name in TAKE_JAX)
+        if fullname == "jax" and any(getattr(spec, "_initializing", False) for spec in specs):
+            raise ModuleNotFoundError("hidden by glioseg.nets", name="jax")
 
 
-sys.meta_path.insert(0, _ConverterWithoutJax())
+sys.meta_path.insert(0, _WithoutJax())
 for _name, _value in TENSORFLOW.items():
     os.environ.setdefault(_name, _value)
 # It warns of every grid that is compiled anew: cases differ in size.
