@@ -24,6 +24,7 @@ TINY = {
     "train": {"epochs": 2, "steps_per_epoch": 3, "patch_shape": [16, 16, 16], "precision": "float32"},
     "tune": {"trials": 2, "epochs": 1, "steps_per_epoch": 2, "space": {"dropout": {"low": 0.0, "high": 0.3}}},
     "evaluate": {"bootstrap_samples": 50},
+    "compute": {"cluster": "threads"},  # a process takes longer to start than these cases take
     # Networks of seconds are not calibrated: no limit, so that there is a champion to look at.
     # The built-in model takes a minute, and tests have their own versions in mind.
     "register": {"builtin": False, "limits": {"calibration_error": None, "case_s": None, "memory_gb": None}},

@@ -108,6 +108,6 @@ def test_plots_of_both_are_drawn_over_each_other_in_a_page_that_loads_nothing(qu
 
 def test_an_experiment_in_the_workspace_is_shown_and_differs_from_what_is_committed(queued):
     assert succeed(queued, "git", "status", "--porcelain", "--untracked-files=no") == ""
-    succeed(queued, "dvc", "exp", "run", "--name", "longer", "--set-param", "evaluate.bootstrap_samples=60")
-    assert shown(queued)["longer"]["params"]["params.yaml"]["data"]["evaluate"]["bootstrap_samples"] == 60
-    assert changed_params(queued) == {"evaluate.bootstrap_samples": (50, 60)}
+    succeed(queued, "dvc", "exp", "run", "--name", "longer", "--set-param", "register.samples=60")
+    assert shown(queued)["longer"]["params"]["params.yaml"]["data"]["register"]["samples"] == 60
+    assert changed_params(queued) == {"register.samples": (10000, 60)}

@@ -50,7 +50,8 @@ def test_nobody_imports_tensorflow_before_it_is_set_up():
 
 def test_tensorflow_does_not_import_jax_and_jax_works_after_it():
     """Importing it would take a second of every start."""
-    code = "import glioseg.nets, keras, sys; print('jax' in sys.modules); import jax; print(jax.numpy.ones(2).sum())"
+    code = "import glioseg.nets, keras, sys; print('jax' in sys.modules)"
+    code += "; import jax; print(jax.numpy.ones(2).sum())"
     around = os.environ | {"KERAS_BACKEND": "tensorflow"}
     done = subprocess.run(
         [sys.executable, "-c", code], env=around, capture_output=True, text=True, check=True

@@ -111,6 +111,7 @@ def test_a_killed_stage_goes_on_where_it_stopped(tmp_path: Path) -> None:
     home = make_project(tmp_path / "killed", cases=0)
     params = yaml.safe_load((home / "params.yaml").read_text())
     params["data"], params["phantom"]["cases"] = {"source": "phantom"}, 4
+    params["compute"]["cluster"] = "processes"
     (home / "params.yaml").write_text(yaml.safe_dump(params))
     words = [sys.executable, "pipelines/acquire.py"]
     stage = subprocess.Popen(words, cwd=home, env=environment(home), start_new_session=True)

@@ -23,6 +23,7 @@ def project(reproduced, tmp_path):
     params = yaml.safe_load((home / "params.yaml").read_text())
     params["train"]["epochs"] = params["tune"]["epochs"] = 10_000
     params["tune"]["steps_per_epoch"] = 1
+    params["compute"]["cluster"] = "processes"
     (home / "params.yaml").write_text(yaml.safe_dump(params))
     return home
 

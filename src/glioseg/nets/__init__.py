@@ -26,7 +26,7 @@ TENSORFLOW = {
 """Environment variables of TensorFlow, and what glioseg sets them to."""
 
 TAKE_JAX = ("tensorflow.lite.python.util", "keras.src.callbacks.orbax_checkpoint")
-"""Modules that import JAX where it is installed, and do without it elsewhere; nothing here needs it in them."""
+"""They import JAX where it is installed, and do without it elsewhere; nothing here needs it there."""
 
 
 class _WithoutJax(MetaPathFinder):
