@@ -1,7 +1,7 @@
 import multiprocessing
 import time
 
-from glioseg.lab.addresses import Lab, alone
+from glioseg.lab.addresses import Lab, alone, held
 from tests.waiting import LATEST_S
 
 
@@ -59,3 +59,9 @@ def test_a_killed_process_leaves_no_lock(tmp_path):
     victim.join()
     with alone(tmp_path / "x"):
         pass
+
+
+def test_a_lock_that_was_removed_is_held_by_nobody(tmp_path):
+    assert not held(tmp_path / "x")
+    with alone(tmp_path / "x"):
+        assert held(tmp_path / "x")

@@ -184,3 +184,16 @@ def test_experiments_of_others_say_nothing_of_the_project(tmp_path):
         connection.executemany("INSERT INTO experiments VALUES (?, ?)", rows)
     assert recorded_roots(database) == {Path("/a b")}
     assert recorded_roots(tmp_path / "none.db") == set()
+
+
+def test_a_damaged_database_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    database = tmp_path / "mlruns" / "mlflow.db"
+    database.parent.mkdir()
+    database.write_bytes(b"what a full disk left" * 100)
+    result = run()
+    assert (result.exit_code, result.output) == (
+        1,
+        f"glioseg relocate: {database}: file is not a database\n",
+    )

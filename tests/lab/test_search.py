@@ -6,6 +6,7 @@ import subprocess
 import sys
 from contextlib import closing
 
+import optuna
 import pytest
 import studies
 from optuna.trial import TrialState
@@ -19,6 +20,7 @@ from glioseg.lab.search import (
     study_page,
     write_study,
 )
+from glioseg.lab.search.queue import RETRY_OF, Queue, on_duty
 from glioseg.params.study import Choices, Range
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -189,3 +191,19 @@ def test_a_damaged_database_is_told_in_its_own_words(lab):
         kept_studies(lab)
     with pytest.raises(SearchError, match=r"^a study: the database failed: file is not a database$"):
         search(lab=lab, name="a study", objective=studies.train, **ASKED)
+
+
+def test_a_worker_that_ends_its_trial_and_leaves_while_others_look_is_not_dead(lab, monkeypatch):
+    study = optuna.create_study()
+    with on_duty(lab) as worker:
+        queue = Queue(study, lab, studies.TUNE, worker)
+        trial, _ = queue.take()
+
+    def leave(queue, running):
+        study.tell(running.number, 0.5)
+        return True
+
+    monkeypatch.setattr(Queue, "_dead", leave)
+    queue.take()
+    assert study.trials[trial.number].state == TrialState.COMPLETE
+    assert not any(RETRY_OF in trial.user_attrs for trial in study.trials)

@@ -158,12 +158,14 @@ def alone(lock: Path, *, waiting: str = "") -> Iterator[None]:
 
 
 def held(lock: Path) -> bool:
-    """Whether a process holds a lock; the file must be there."""
-    with lock.open("r+") as file:
-        try:
+    """Whether a process holds a lock; one whose file is not there, or was just removed, is held by none."""
+    try:
+        with lock.open("r+") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        pass
     return False
 
 

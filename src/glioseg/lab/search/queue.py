@@ -81,7 +81,8 @@ class Queue:
         optuna.storages.fail_stale_trials(self.study)
         for trial in self.study.get_trials(states=(TrialState.RUNNING,)):
             if self._dead(trial):
-                self.study.tell(trial.number, state=TrialState.FAIL)
+                # A worker may have ended its trial, and then left, since the trials were read.
+                self.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
         trials = self.study.get_trials(deepcopy=False)
         repeated = {number for trial in trials for number in trial.user_attrs.get(RETRY_OF, ())}
         for trial in trials:

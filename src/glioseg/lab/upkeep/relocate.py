@@ -48,17 +48,19 @@ def relocate(lab: Lab, old: Path | None = None) -> Relocation | None:
         What was done; None where the database names this folder already.
 
     Raises:
-        RelocateError: there is no database, or SQLite cannot change it; or it is not clear which folder is
-            meant.
+        RelocateError: there is no database, or SQLite cannot read or change it; or it is not clear which
+            folder is meant.
     """
     database = lab.folder / DATABASE
     if not database.exists():
         raise RelocateError(f"{database}: expected MLflow's database, found none")
     with alone(lab.lock(DATABASE)):
-        source = _source(recorded_roots(database) - {lab.root}, old)
-        if source is None:
-            return None
         try:
+            with closing(sqlite3.connect(database)) as connection:
+                connection.execute("PRAGMA schema_version")
+            source = _source(recorded_roots(database) - {lab.root}, old)
+            if source is None:
+                return None
             backup = _back_up(database)
             with closing(sqlite3.connect(database)) as connection, connection:
                 changed = dict(_rewrite(connection, Lab(source).folder, lab.folder))
