@@ -21,7 +21,7 @@ help:  ## list what make can do
 repro: $(READY)  ## from scans to a registered model
 	dvc repro
 
-test: $(READY)  ## all tests, in two processes more than there are cores
+test: $(READY)  ## all tests, in a process more than there are cores
 	pytest --numprocesses=auto --no-loadscope-reorder
 
 drill: $(READY)  ## feed the data stages a hundred kinds of broken input, and see what they say

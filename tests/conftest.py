@@ -73,11 +73,11 @@ class Shares(LoadScopeScheduling):
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Called by xdist for `--numprocesses=auto`: two more than there are cores, since tests often wait."""
+    """Called by xdist for `--numprocesses=auto`: one more than there are cores, since tests often wait."""
     from glioseg.cluster.here import cores
 
     memory = psutil.virtual_memory().available // (PROCESS_GB * 10**9)
-    return max(FEWEST, min(cores() + 2, memory, MOST))
+    return max(FEWEST, min(cores() + 1, memory, MOST))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Shares:

@@ -73,7 +73,9 @@ def volume(text):
 
 def on_screen(page, plane, shape):
     """Where an axial plane of an LPS scan is drawn: the patient's left is on the right, the front above."""
-    scale = page.locator("#captions .ruler").bounding_box()["width"] / 50  # the ruler is 5 cm
+    # In one go: the page replaces its captions with every picture.
+    ruler = "document.querySelector('#captions .ruler').getBoundingClientRect().width"
+    scale = page.evaluate(ruler) / 50  # the ruler is 5 cm
     enlarged = zoom(plane.T.astype(np.uint8), scale, order=0, grid_mode=True, mode="nearest") > 0
     screen = np.zeros(shape, bool)
     top, left = ((np.array(shape) - enlarged.shape) / 2).round().astype(int)
