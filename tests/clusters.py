@@ -14,7 +14,10 @@ from tests.projects import ROOT
 from tests.waiting import LATEST_S, until
 
 DASK = [sys.executable, "-m", "dask"]
+PROCESSOR = ("ONEDNN_MAX_CPU_ISA", "TF_ENABLE_ONEDNN_OPTS")
+"""Environment variables that limit what networks compute with: workers are limited as these tests are."""
 SETTINGS = {
+    **{name: os.environ[name] for name in PROCESSOR if name in os.environ},
     "PATH": os.environ["PATH"],
     "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", "")]),
 }

@@ -105,7 +105,7 @@ def lines(result, output):
 
 
 def warnings(result):
-    """What the command says of cases; TensorFlow's start-up lines hold the time."""
+    """What the command says of cases; TensorFlow logs lines that hold the time."""
     return sorted(line for line in result.stderr.splitlines() if line.startswith("glioseg predict:"))
 
 

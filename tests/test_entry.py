@@ -77,6 +77,12 @@ INTERRUPT = "os.kill(os.getpid(), signal.SIGINT)"
         {INTERRUPT}
     except KeyboardInterrupt:
         raise ImportError("expected a package, got none") from None""",  # as some compiled modules do
+        f"""
+    class Cleared:
+        def __del__(self):
+            {INTERRUPT}
+    Cleared()  # an error raised as an object is cleared away is printed and ignored
+    time.sleep(600)""",
         f"threading.Thread(target=time.sleep, args=[600]).start(); {INTERRUPT}",
         f"import atexit; atexit.register(print, 'cleared up'); {INTERRUPT}",
     ],

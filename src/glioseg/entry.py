@@ -7,11 +7,17 @@ import atexit
 import os
 import signal
 import sys
+import threading
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 INTERRUPTED = 130
 """Exit code of what Ctrl-C ended, as shells report it: 128 + SIGINT."""
+AGAIN_S = 0.01
+"""How soon Ctrl-C comes again where Python could not raise it."""
 WSL = "https://learn.microsoft.com/windows/wsl/install"
 
 _came = False
@@ -28,12 +34,23 @@ def note_interrupts() -> None:
     """Let `interrupted` know of Ctrl-C from now on; a process that ignores it goes on doing so."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _note)
+        sys.unraisablehook = _let_it_come_again
 
 
 def _note(number: int, frame: FrameType | None) -> None:
     global _came
     _came = True
     raise KeyboardInterrupt
+
+
+def _let_it_come_again(unraisable: "UnraisableHookArgs") -> None:
+    """Where Ctrl-C comes while an object is cleared away, Python prints the error and goes on regardless."""
+    if unraisable.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(unraisable)
+        return
+    again = threading.Timer(AGAIN_S, os.kill, (os.getpid(), signal.SIGINT))
+    again.daemon = True
+    again.start()
 
 
 def interrupted(error: BaseException) -> bool:

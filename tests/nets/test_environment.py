@@ -59,6 +59,33 @@ def test_tensorflow_does_not_import_jax_and_jax_works_after_it():
     assert done.stdout.split() == ["False", "2.0"]
 
 
+def test_tensorflow_is_imported_without_a_line_of_its_own():
+    code = "import glioseg.nets, keras, tensorflow"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+STAND_IN = r"""
+import os, sys
+os.write(2, b"I0000 00:00:1796022074.904125    8850 port.cc:153] oneDNN custom operations are on.\n")
+print("a warning that matters", file=sys.stderr, flush=True)
+os.write(2, b"E0000 00:00:1796022074.904125    8850 x.cc:1] so does an error\n")
+raise ImportError("a wheel for another processor")
+"""
+
+
+def test_what_else_is_said_meanwhile_is_not_lost(tmp_path):
+    (tmp_path / "tensorflow.py").write_text(STAND_IN)
+    code = "import glioseg.nets, tensorflow"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True
+    )
+    first, second, *_, last = done.stderr.decode().splitlines()
+    assert (first, second[:5]) == ("a warning that matters", "E0000")
+    assert last == "ImportError: a wheel for another processor"
+    assert b"oneDNN custom" not in done.stderr
+
+
 def imports(file):
     """The packages that a module imports anywhere but for type checkers."""
     return set(packages(ast.parse(file.read_text())))

@@ -16,6 +16,7 @@ from glioseg.nets.keras_file import load_network
 from glioseg.nets.settings import ModelError, Settings
 from glioseg.nets.unet import build_unet
 from tests.models import make_settings
+from tests.nets.bfloat16 import needs_bfloat16
 
 SHAPE = {"base_filters": 2, "depth": 2, "dropout": 0.1, "heads": "plain", "deep_supervision": "sum"}
 OUTPUTS = ("segmentation", "grade", "survival")
@@ -70,6 +71,7 @@ def test_a_model_folder_is_loaded_as_this_machine_computes_fast(tmp_path, monkey
         assert network.get_layer("enc0_conv1").dtype_policy.name == policy
 
 
+@needs_bfloat16
 def test_the_built_in_model_answers_alike_in_float32_and_bfloat16():
     """At least 99.8 % of the tumour's voxels have the same label; around the tumour of a synthetic case."""
     drawn = make_case(index=0, seed=2018)

@@ -18,6 +18,7 @@ from glioseg.data.store import StoredCase
 from glioseg.errors import GliosegError
 from glioseg.nets.training import Fitted, Plan, fingerprint, fit
 from glioseg.params.sections import Network, Train
+from tests.nets.bfloat16 import needs_bfloat16
 from tests.toys import write_toy
 
 LOGS = {
@@ -141,6 +142,7 @@ def test_it_stops_when_no_better_dice_comes(
     assert len(run(tiny_network(), train, toys, tmp_path).history) == 3
 
 
+@needs_bfloat16
 def test_it_learns_in_mixed_precision_and_leaves_no_policy_behind(
     toys: list[StoredCase], tiny_network: MakeNetwork, tiny_train: MakeTrain, tmp_path: Path
 ) -> None:

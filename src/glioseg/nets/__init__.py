@@ -6,11 +6,9 @@ module of this package can import it. A value that is set already stays. Process
 
 import logging
 import os
-import sys
-from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
 
 from glioseg.cores import cores
+from glioseg.nets.imports import install
 
 THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 """TensorFlow's names of the threads that compute an operation, and that begin operations."""
@@ -25,24 +23,7 @@ TENSORFLOW = {
 }
 """Environment variables of TensorFlow, and what glioseg sets them to."""
 
-TAKE_JAX = ("tensorflow.lite.python.util", "keras.src.callbacks.orbax_checkpoint")
-"""They import JAX where it is installed, and do without it elsewhere; nothing here needs it there."""
-
-
-class _WithoutJax(MetaPathFinder):
-    """Hides JAX from modules that only adapt to it: it would take a second of every start on TensorFlow.
-
-    Where Keras computes with JAX, it is imported before them.
-    """
-
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: object = None) -> None:
-        """Refuse JAX while one of them is imported; everything else is found as ever."""
-        specs = (getattr(sys.modules.get(name), "__spec__", None) for name in TAKE_JAX)
-        if fullname == "jax" and any(getattr(spec, "_initializing", False) for spec in specs):
-            raise ModuleNotFoundError("hidden by glioseg.nets", name="jax")
-
-
-sys.meta_path.insert(0, _WithoutJax())
+install()
 for _name, _value in TENSORFLOW.items():
     os.environ.setdefault(_name, _value)
 # It warns of every grid that is compiled anew: cases differ in size.
