@@ -67,7 +67,8 @@ def run(options: Options) -> Result:
         peaks = {name: side.ask("peak_gb") for name, side in sides.items()}
     remarks = [
         "whole: glioseg in one pass; window: glioseg window by window, with memory for one window."
-        f" Validation chose {'one pass' if Settings.load(model).one_pass else 'windows'} for this network.",
+        f" By its own settings this network ({model.name}) answers"
+        f" {'in one pass' if Settings.load(model).one_pass else 'window by window'}.",
         f"MONAI's process held {peaks['MONAI']:.2f} GB at most.",
     ]
     return Result(rows, _goals(rows, peaks), remarks)
