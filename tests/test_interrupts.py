@@ -37,7 +37,8 @@ def home(tmp_path_factory):
 
 def predict(home, out, *words, **variables):
     command = [sys.executable, "-m", "glioseg", "predict", "scans", "-o", str(out), "--model", "model"]
-    environment = os.environ | SETTINGS | variables
+    # JAX, which these tests import, sets a lower level than a user has.
+    environment = os.environ | SETTINGS | {"TF_CPP_MIN_LOG_LEVEL": "3"} | variables
     return started([*command, *words], out.with_suffix(".log"), environment=environment, cwd=home)
 
 
