@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 """Exit code of what Ctrl-C ended, as shells report it: 128 + SIGINT."""
 AGAIN_S = 0.01
-"""How soon Ctrl-C comes again where Python could not raise it."""
+"""Seconds after which Ctrl-C is sent again where Python ignored it."""
 WSL = "https://learn.microsoft.com/windows/wsl/install"
 
 _came = False
@@ -34,7 +34,7 @@ def note_interrupts() -> None:
     """Let `interrupted` know of Ctrl-C from now on; a process that ignores it goes on doing so."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _note)
-        sys.unraisablehook = _let_it_come_again
+        sys.unraisablehook = _send_again
 
 
 def _note(number: int, frame: FrameType | None) -> None:
@@ -43,8 +43,8 @@ def _note(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _let_it_come_again(unraisable: "UnraisableHookArgs") -> None:
-    """Where Ctrl-C comes while an object is cleared away, Python prints the error and goes on regardless."""
+def _send_again(unraisable: "UnraisableHookArgs") -> None:
+    """Send Ctrl-C again: raised in a destructor or a weakref callback, Python prints it and ignores it."""
     if unraisable.exc_type is not KeyboardInterrupt:
         sys.__unraisablehook__(unraisable)
         return

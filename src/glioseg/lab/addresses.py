@@ -158,7 +158,7 @@ def alone(lock: Path, *, waiting: str = "") -> Iterator[None]:
 
 
 def held(lock: Path) -> bool:
-    """Whether a process holds a lock; one whose file is not there, or was just removed, is held by none."""
+    """Whether a process holds a lock; False where its file does not exist, or was just removed."""
     try:
         with lock.open("r+") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

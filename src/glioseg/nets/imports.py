@@ -68,7 +68,7 @@ def _without_start_up() -> Iterator[None]:
     """Hold back what is written to stderr, by compiled code too; at the end write it, but for `START_UP`."""
     try:
         stderr = os.dup(2)
-    except OSError:  # closed: there is nobody to be spared
+    except OSError:  # stderr is closed: there is nothing to hold back
         yield
         return
     with tempfile.TemporaryFile() as held:
