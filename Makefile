@@ -40,11 +40,11 @@ ui: here  ## MLflow on the runs, http://127.0.0.1:5000
 	@echo "  trainings  $(UI)/#/experiments/2/runs?workflowType=machine_learning"
 	@echo "  test Dice  $(UI)/#/experiments/3/runs?workflowType=machine_learning"
 	@echo "  models     $(UI)/#/models?workflowType=machine_learning"
-	@uri="$$(python -m glioseg.lab.addresses tracking)" && \
+	@uri="$$(python -m glioseg.mlops.tracking.storage tracking)" && \
 	  MLFLOW_BACKEND_STORE_URI="$$uri" mlflow ui --host 127.0.0.1 --port 5000 --workers 1
 
 studies: $(READY)  ## Optuna's dashboard on the studies, http://127.0.0.1:8080
-	@python -m glioseg.lab.search.dashboard 8080
+	@python -m glioseg.mlops.tuning.dashboard 8080
 
 report: here  ## all models and studies in one offline page, reports/experiments.html
 	glioseg report
@@ -56,7 +56,7 @@ relocate: $(READY)  ## after this folder was moved, renamed or restored: make th
 	glioseg relocate
 
 here: $(READY)
-	@python -m glioseg.lab.locations
+	@python -m glioseg.mlops.tracking.mlflow_locations
 
 bench: $(READY) $(PEERS)  ## beside PyTorch, MONAI and nnU-Net, hours; ONLY=train_step for one
 	python -m bench $(if $(ONLY),--only $(ONLY)) $(BENCH)

@@ -28,7 +28,7 @@ from bench import (
 from bench.options import Options
 from bench.results import done, save
 from bench.worker import WorkerError
-from glioseg.errors import GliosegError
+from glioseg.core.errors import GliosegError
 
 BENCHMARKS = {
     "fresh_clone": fresh_clone,

@@ -8,7 +8,7 @@ from hashlib import sha256
 from bench.options import Options
 from bench.results import Result, Row, once
 from bench.worker import Worker
-from glioseg.labels import REGIONS
+from glioseg.core.labels import REGIONS
 
 TITLE = "What each part of the built-in model's training brings"
 USES = ("real",)

@@ -10,12 +10,12 @@ import pandas as pd
 
 from bench.options import COHORT as SECTIONS
 from bench.options import Options, digest
-from glioseg.data.acquire import acquire_phantoms
-from glioseg.data.cases import COHORT, Case, read_cohort
-from glioseg.data.layouts import MODALITIES, SEGMENTATION
-from glioseg.data.splits import Splits, split_cases
-from glioseg.data.store import MANIFEST, store_cohort
-from glioseg.files import write_whole
+from glioseg.core.files import write_whole
+from glioseg.core.modalities import MODALITIES, SEGMENTATION
+from glioseg.data.cohort.cases import COHORT, Case, read_cohort
+from glioseg.data.cohort.ingest import acquire_phantoms
+from glioseg.data.cohort.splits import Splits, split_cases
+from glioseg.data.store.cropped_store import MANIFEST, store_cohort
 from glioseg.params import load_params
 
 SMOKE_CASES, MANY = 6, 65

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.servers import free_port
+from tests.helpers.servers import free_port
 
 START_S = 120
 

@@ -14,12 +14,12 @@ from bench.options import TRAINING, Options, digest
 from bench.paired import ratios, take_turns
 from bench.results import Goal, Result, Row, once
 from bench.worker import Worker
-from glioseg.data.cases import Case, find_cases
-from glioseg.data.layouts import MODALITIES, SEGMENTATION
-from glioseg.data.schemes import settle_schemes, shown_in
-from glioseg.data.volumes import read_volume
-from glioseg.labels import from_scheme, regions_from_labels
-from glioseg.nets.settings import Settings
+from glioseg.core.labels import from_scheme, regions_from_labels
+from glioseg.core.modalities import MODALITIES, SEGMENTATION
+from glioseg.core.nifti import read_volume
+from glioseg.data.cohort.cases import Case, find_cases
+from glioseg.data.cohort.label_schemes import settle_schemes, shown_in
+from glioseg.models.inference.model_settings import Settings
 
 TITLE = "One case: MONAI's sliding window with the same weights"
 USES = ("train_minutes", "model", "real")

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy.typing import NDArray
 
-from glioseg.labels import Label
+from glioseg.core.labels import Label
 
 DENSE = np.array([Label.BACKGROUND, Label.ED, Label.NCR, Label.ET], np.uint8)
 """glioseg's label for each nested one."""

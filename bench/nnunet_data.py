@@ -8,10 +8,10 @@ import numpy as np
 
 from bench.cohort import Cohort, images
 from bench.nested import to_nested
-from glioseg.data.cases import Case
-from glioseg.data.layouts import MODALITIES, SEGMENTATION
-from glioseg.data.volumes import Volume, read_volume, write_volume
-from glioseg.labels import from_scheme
+from glioseg.core.labels import from_scheme
+from glioseg.core.modalities import MODALITIES, SEGMENTATION
+from glioseg.core.nifti import Volume, read_volume, write_volume
+from glioseg.data.cohort.cases import Case
 
 NUMBER = "501"
 DATASET = f"Dataset{NUMBER}_Phantoms"

@@ -17,9 +17,9 @@ from bench.nnunet_data import NUMBER, write_dataset
 from bench.options import Options
 from bench.project import Project, run_command
 from bench.results import Goal, Result, Row
-from glioseg.cluster import LOCAL
-from glioseg.data.cases import COHORT, Case, find_cases, read_cohort
-from glioseg.data.store import StoredCase, _pack
+from glioseg.compute import LOCAL
+from glioseg.data.cohort.cases import COHORT, Case, find_cases, read_cohort
+from glioseg.data.store.cropped_store import StoredCase, _pack
 
 TITLE = "Preparing a cohort: nnU-Net v2, and the floor"
 USES = ("real",)

@@ -11,7 +11,7 @@ from bench.cohort import many
 from bench.options import Options
 from bench.project import CROP, VALIDATE, Project, check
 from bench.results import Goal, Result, Row
-from glioseg.data.cases import Case
+from glioseg.data.cohort.cases import Case
 
 TITLE = "Memory of preparing a cohort"
 USES = ()

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from bench.options import HERE
 from bench.worker import WorkerError
-from glioseg.data.cases import COHORT, Case, write_cohort
-from glioseg.data.layouts import SUFFIX
-from tests.projects import environment
+from glioseg.data.cohort.cases import COHORT, Case, write_cohort
+from glioseg.data.cohort.layouts import SUFFIX
+from tests.helpers.projects import environment
 
 MADE = ("data/.records", "data/cropped", "reports")
 """All that validate and crop leave."""

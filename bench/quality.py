@@ -16,11 +16,11 @@ from bench.nnunet_data import DATASET, NUMBER, label_file, write_dataset, write_
 from bench.options import TRAINING, Options, digest
 from bench.results import Goal, Result, Row, once
 from bench.worker import SCRIPTS, Worker
-from glioseg.cluster import LOCAL
-from glioseg.data.volumes import Volume, read_volume, write_volume
-from glioseg.eval.cases import judge_case, prediction_file
-from glioseg.eval.summary import bootstrap
-from glioseg.labels import REGIONS, to_scheme
+from glioseg.compute import LOCAL
+from glioseg.core.labels import REGIONS, to_scheme
+from glioseg.core.nifti import Volume, read_volume, write_volume
+from glioseg.evaluation.per_case import judge_case, prediction_file
+from glioseg.evaluation.summary import bootstrap
 from glioseg.params import load_params
 
 TITLE = "Quality after the same minutes of training"

@@ -13,7 +13,7 @@ from bench.options import Options
 from bench.project import Project
 from bench.results import Goal, Result
 from bench.worker import WorkerError
-from tests.projects import make_project
+from tests.helpers.projects import make_project
 
 TITLE = "`dvc repro` where nothing changed"
 USES = ()

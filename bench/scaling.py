@@ -17,9 +17,9 @@ from bench.options import Options
 from bench.project import CROP, Project, run_command
 from bench.results import Result, Row
 from bench.worker import QUIET, Worker
-from glioseg.cluster import CLUSTER
-from glioseg.data.cases import COHORT, Case, find_cases, read_cohort
-from glioseg.data.layouts import MODALITIES, SEGMENTATION
+from glioseg.compute import CLUSTER
+from glioseg.core.modalities import MODALITIES, SEGMENTATION
+from glioseg.data.cohort.cases import COHORT, Case, find_cases, read_cohort
 
 TITLE = "Two workers beside one, and what a cluster costs"
 USES = ("real",)
@@ -27,9 +27,9 @@ PREDICT = (sys.executable, "-c", "from glioseg.cli import app; app()", "predict"
 VERDICT = "reports/validation/raw.json"
 READ = """
 from pathlib import Path
-from glioseg.cluster import Cluster
-from glioseg.data.cases import read_cohort
-from glioseg.data.records import digest_cases
+from glioseg.compute import Cluster
+from glioseg.data.cohort.cases import read_cohort
+from glioseg.data.cohort.case_cache import digest_cases
 cases = read_cohort(Path("data/raw/cohort.csv"))
 digest_cases(cases, records=Path("data/.records"), cluster=Cluster("threads"))
 """

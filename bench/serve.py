@@ -21,9 +21,9 @@ from bench.options import Options
 from bench.paired import ratios, take_turns
 from bench.results import Goal, Result, Row
 from bench.worker import QUIET, Worker, WorkerError
-from glioseg.data.cases import Case
-from glioseg.data.layouts import MODALITIES
-from tests.servers import free_port
+from glioseg.core.modalities import MODALITIES
+from glioseg.data.cohort.cases import Case
+from tests.helpers.servers import free_port
 
 TITLE = "Served: one case, and many"
 USES = ()

@@ -15,9 +15,9 @@ from bench.database import connections, counted
 from bench.options import Options
 from bench.results import Goal, Result, Row
 from bench.worker import Worker, WorkerError
-from glioseg.lab.addresses import Lab
-from tests.postgres import postgres, programs
-from tests.servers import free_port, server
+from glioseg.mlops.tracking.storage import Lab
+from tests.helpers.postgres import postgres, programs
+from tests.helpers.servers import free_port, server
 
 TITLE = "The shared parts under load: one MLflow server, one study, one PostgreSQL"
 USES = ()
@@ -137,7 +137,7 @@ def _sides(options: Options, size: Size) -> Iterator[tuple[Lab, list[Side]]]:
 
 def _prepare(lab: Lab) -> dict[str, str]:
     """Make MLflow's tables, and the run that all trials log to beside their own."""
-    from glioseg.lab.tracking import connect, experiment_id
+    from glioseg.mlops.tracking.mlflow_runs import connect, experiment_id
 
     client = connect(lab)
     experiment = experiment_id(client, "tune")

@@ -9,7 +9,7 @@ from bench.options import Options
 from bench.paired import ratios, take_turns
 from bench.results import Goal, Result, Row
 from bench.worker import Worker
-from glioseg.labels import regions_from_labels
+from glioseg.core.labels import regions_from_labels
 
 TITLE = "Training step: the same network in PyTorch"
 USES = ()

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 import glioseg
-from glioseg.entry import interrupted, leave, note_interrupts, require_unix, say_stopped
-from glioseg.errors import one_line
+from glioseg.core.entry import interrupted, leave, note_interrupts, require_unix, say_stopped
+from glioseg.core.errors import one_line
 
 if TYPE_CHECKING:
-    from glioseg.cluster import Cluster
+    from glioseg.compute import Cluster
     from glioseg.params import Params
 
 PACKAGE = Path(glioseg.__file__).parent
@@ -25,7 +25,7 @@ PACKAGE = Path(glioseg.__file__).parent
 
 BEST = Path("reports/tune/best_params.json")
 RECORDS = Path("data/.records")
-"""What stages remember of each case, so that they do again only what changed; see `glioseg.data.records`."""
+"""What stages remember of each case, so that they do again only what changed; see `glioseg.data.cohort.case_cache`."""
 
 
 def _end(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
@@ -50,7 +50,7 @@ def run(main: Callable[[], None]) -> None:
 
 def chosen_cluster() -> "Cluster":
     """Where params.yaml or GLIOSEG_CLUSTER says that cases are done; no stage depends on it."""
-    from glioseg.cluster import choose_cluster
+    from glioseg.compute import choose_cluster
     from glioseg.params import load_params
 
     return choose_cluster(load_params().compute)
@@ -60,9 +60,9 @@ def tuned_params() -> "Params":
     """params.yaml, with what the study found best."""
     from pydantic import ValidationError
 
-    from glioseg.files import read_json
+    from glioseg.core.files import read_json
+    from glioseg.core.settings_file import wrong_value
     from glioseg.params import load_params, with_best
-    from glioseg.settings_file import wrong_value
 
     try:
         return with_best(load_params(), read_json(BEST))

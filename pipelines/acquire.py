@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from _stage import RECORDS, chosen_cluster, run
-from glioseg.data.acquire import acquire_folder, acquire_phantoms
+from glioseg.data.cohort.ingest import acquire_folder, acquire_phantoms
 from glioseg.params import load_params
 
 RAW = Path("data/raw")

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from _stage import chosen_cluster, run, tuned_params
-from glioseg.data.cases import COHORT, Case, read_cases
-from glioseg.eval.cases import judge_cases, predict_cases
-from glioseg.eval.resources import resources
-from glioseg.eval.table import dice_table, interval_line, lesion_line
-from glioseg.files import read_json, replaced_whole
-from glioseg.fingerprint import folder_fingerprint
-from glioseg.lab.lineage import TEST_FILES, metric_code, origin
-from glioseg.nets.kept import KeptModel
+from glioseg.core.files import read_json, replaced_whole
+from glioseg.core.fingerprint import folder_fingerprint
+from glioseg.data.cohort.cases import COHORT, Case, read_cases
+from glioseg.evaluation.cost import resources
+from glioseg.evaluation.per_case import judge_cases, predict_cases
+from glioseg.evaluation.table import dice_table, interval_line, lesion_line
+from glioseg.mlops.tracking.fingerprints import TEST_FILES, metric_code, origin
+from glioseg.models.inference.model_cache import KeptModel
 
 RAW, SPLITS = Path("data/raw"), Path("data/splits.json")
 MODEL, RECORD, REPORTS = Path("models/settled"), Path("reports/settle/model.json"), Path("reports")
@@ -19,10 +19,10 @@ SHOWN = ("crop", "split", "network", "train", "inference", "evaluate", "model")
 
 def main() -> None:
     # Worker processes import this file too: what they do not need is imported here.
-    from glioseg.eval.report import write_report
-    from glioseg.eval.results import EVALUATION, METRICS, PAGE, PER_CASE, all_metrics, write_results
-    from glioseg.eval.subsets import subset_dice
-    from glioseg.lab.tracking import flatten, log_evaluation
+    from glioseg.evaluation.modality_subsets import subset_dice
+    from glioseg.evaluation.report import write_report
+    from glioseg.evaluation.results import EVALUATION, METRICS, PAGE, PER_CASE, all_metrics, write_results
+    from glioseg.mlops.tracking.mlflow_runs import flatten, log_evaluation
 
     params, trained = tuned_params(), read_json(RECORD)
     asked, cases, cluster = params.evaluate, cases_of("test"), chosen_cluster()

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from _stage import run
-from glioseg.data.inventory import take_inventory
-from glioseg.files import write_whole
+from glioseg.core.files import write_whole
+from glioseg.data.cohort.inventory import take_inventory
 from glioseg.params import load_params
 
 RAW, INVENTORY = Path("data/raw"), Path("data/inventory.csv")

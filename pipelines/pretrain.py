@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from _stage import run
-from glioseg import builtin
-from glioseg.lab.addresses import Lab
+from glioseg.mlops.tracking.storage import Lab
+from glioseg.models.inference import builtin
 from glioseg.params.pretraining import load_pretraining
 
 SETTINGS = Path("pipelines/pretrain.yaml")
@@ -12,7 +12,10 @@ SETTINGS = Path("pipelines/pretrain.yaml")
 
 def main() -> None:
     plan = load_pretraining(SETTINGS)
-    from glioseg.lab.pretraining import publish, train_pieces  # TensorFlow: only once the settings are sound
+    from glioseg.mlops.pretraining import (  # TensorFlow: only once the settings are sound
+        publish,
+        train_pieces,
+    )
 
     publish(plan, train_pieces(plan, Lab.here()))
     print(f"pretrain: the built-in model is in {builtin.FOLDER}")

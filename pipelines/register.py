@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from _stage import PACKAGE, run
-from glioseg.data.terms import CONTRACT, load_contract
-from glioseg.eval.table import dice_table
-from glioseg.files import read_json
-from glioseg.lab.addresses import Lab
-from glioseg.lab.promotion.candidate import Evaluation, Source, already, marks, measured
-from glioseg.lab.promotion.known import champion_version, known_version
+from glioseg.core.files import read_json
+from glioseg.data.quality.contract import CONTRACT, load_contract
+from glioseg.evaluation.table import dice_table
+from glioseg.mlops.registry.lookup import champion_version, known_version
+from glioseg.mlops.tracking.candidate import Evaluation, Source, already, marks, measured
+from glioseg.mlops.tracking.storage import Lab
 from glioseg.params import load_params
 
 COHORT, SPLITS = Path("data/raw/cohort.csv"), Path("data/splits.json")
@@ -31,7 +31,7 @@ def main() -> None:
     if known := known_version(lab.database, name=rules.name, tags=marks(source, evaluation, rules)):
         line = already(known, champion_version(lab.database, name=rules.name))
     else:
-        from glioseg.lab.promotion.offer import HeldOut, offer  # MLflow takes seconds to import
+        from glioseg.mlops.registry.register import HeldOut, offer  # MLflow takes seconds to import
 
         run_id = read_json(REPORTS / "settle/model.json")["run_id"]
         tests = HeldOut(COHORT, cases, load_contract(Path(CONTRACT)))

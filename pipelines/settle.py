@@ -5,17 +5,17 @@ from pathlib import Path
 from shutil import copy, copytree
 
 from _stage import PACKAGE, run, tuned_params
-from glioseg.data.answers import percent
-from glioseg.data.store import open_cases
-from glioseg.data.terms import CONTRACT
-from glioseg.files import read_json, replaced_whole, write_whole
-from glioseg.lab.addresses import Lab
-from glioseg.lab.logged_model import log_model
-from glioseg.lab.promotion.candidate import Source
-from glioseg.lab.tracking import connect
-from glioseg.nets.inference import load_networks
-from glioseg.nets.settings import Settings
-from glioseg.nets.settling import settle
+from glioseg.core.files import read_json, replaced_whole, write_whole
+from glioseg.data.quality.contract import CONTRACT
+from glioseg.data.store.cropped_store import open_cases
+from glioseg.mlops.tracking.candidate import Source
+from glioseg.mlops.tracking.logged_model import log_model
+from glioseg.mlops.tracking.mlflow_runs import connect
+from glioseg.mlops.tracking.storage import Lab
+from glioseg.models.inference.model_settings import Settings
+from glioseg.models.inference.prediction import percent
+from glioseg.models.inference.predictor import load_networks
+from glioseg.models.selection.calibrate import settle
 
 CROPPED, RAW, SPLITS = Path("data/cropped"), Path("data/raw"), Path("data/splits.json")
 RUN, RECORD = Path("reports/train/run.json"), Path("reports/settle/model.json")

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 from _stage import run
-from glioseg.data.cases import COHORT, read_cohort
-from glioseg.data.splits import split_cases
-from glioseg.data.store import MANIFEST, read_table
-from glioseg.files import read_json, write_whole
+from glioseg.core.files import read_json, write_whole
+from glioseg.data.cohort.cases import COHORT, read_cohort
+from glioseg.data.cohort.splits import split_cases
+from glioseg.data.store.cropped_store import MANIFEST, read_table
 from glioseg.params import load_params
 
 RAW, CROPPED, SPLITS = Path("data/raw"), Path("data/cropped"), Path("data/splits.json")

@@ -5,18 +5,18 @@ from functools import partial
 from pathlib import Path
 
 from _stage import chosen_cluster, run, tuned_params
-from glioseg.data.splits import training_parts
-from glioseg.data.store import open_cases
-from glioseg.files import read_json, replaced_whole, write_whole
-from glioseg.lab.addresses import Lab
-from glioseg.lab.curves import draw_curves
-from glioseg.lab.initial_weights import noted_digest, noted_weights
-from glioseg.lab.lineage import training_key
-from glioseg.lab.tracking import connect
-from glioseg.lab.training_run import training_run
-from glioseg.nets.devices import require_devices, used
-from glioseg.nets.hosts import join, joined, leads
-from glioseg.nets.inference import save_networks
+from glioseg.core.files import read_json, replaced_whole, write_whole
+from glioseg.data.cohort.splits import training_parts
+from glioseg.data.store.cropped_store import open_cases
+from glioseg.mlops.registry.initial_weights import noted_digest, noted_weights
+from glioseg.mlops.tracking.fingerprints import training_key
+from glioseg.mlops.tracking.learning_curve import draw_curves
+from glioseg.mlops.tracking.mlflow_runs import connect
+from glioseg.mlops.tracking.storage import Lab
+from glioseg.mlops.tracking.training_run import training_run
+from glioseg.models.inference.predictor import save_networks
+from glioseg.models.training.multi_gpu import require_devices, used
+from glioseg.models.training.multi_host import join, joined, leads
 from glioseg.params.sections import Network
 
 CROPPED, RAW, SPLITS = Path("data/cropped"), Path("data/raw"), Path("data/splits.json")
@@ -35,7 +35,7 @@ def main() -> None:
     name, state = name_of(params.network), lab.state(key)
     join(params.train)
     require_devices(params.train.devices)
-    from glioseg.nets.folds import Part, fit_members
+    from glioseg.models.training.cross_validation import Part, fit_members
 
     opened = partial(open_cases, CROPPED, raw=raw)
     parts = [Part(opened(fold["train"]), opened(fold["validation"])) for fold in folds]

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 from _stage import run
-from glioseg.files import write_whole
-from glioseg.lab.search import best_trial, ending, write_study
-from glioseg.lab.trials import log_study
-from glioseg.lab.tuning import work
+from glioseg.core.files import write_whole
+from glioseg.mlops.tuning import best_trial, ending, write_study
+from glioseg.mlops.tuning.mlflow_trials import log_study
+from glioseg.mlops.tuning.worker import work
 from glioseg.params import Params, load_params
 
 OUT = Path("reports/tune")

@@ -6,12 +6,12 @@ from pathlib import Path
 from threading import Thread
 
 from _stage import RECORDS, chosen_cluster, run
-from glioseg.data.cases import COHORT, read_cohort
-from glioseg.data.store_survey import measure_store
-from glioseg.data.survey import measure_cohort
-from glioseg.data.terms import CONTRACT, load_contract
-from glioseg.data.verdict import PREDICTION_ONLY, REFUSED, Verdict
-from glioseg.errors import GliosegError
+from glioseg.core.errors import GliosegError
+from glioseg.data.cohort.cases import COHORT, read_cohort
+from glioseg.data.quality.cohort_statistics import measure_cohort
+from glioseg.data.quality.contract import CONTRACT, load_contract
+from glioseg.data.quality.store_statistics import measure_store
+from glioseg.data.quality.validation_report import PREDICTION_ONLY, REFUSED, Verdict
 from glioseg.params import load_params
 
 RAW, CROPPED = Path("data/raw"), Path("data/cropped")
@@ -20,7 +20,7 @@ DOCS, VERDICTS = Path("reports/data_docs"), Path("reports/validation")
 
 def load_contracts() -> None:
     """Load Great Expectations, which takes four seconds, while worker processes measure the cases."""
-    Thread(target=import_module, args=["glioseg.data.contracts"]).start()
+    Thread(target=import_module, args=["glioseg.data.quality.gx_validation"]).start()
 
 
 def validate_raw() -> Verdict:
@@ -28,7 +28,7 @@ def validate_raw() -> Verdict:
     contract, on_failure = load_contract(Path(CONTRACT)), load_params().validate_.on_failure
     cases = read_cohort(RAW / COHORT)
     rows = measure_cohort(cases, records=RECORDS, cluster=chosen_cluster())
-    from glioseg.data.contracts import check_raw
+    from glioseg.data.quality.gx_validation import check_raw
 
     return check_raw(cases, rows, contract, on_failure=on_failure, docs=DOCS / "raw")
 
@@ -40,7 +40,7 @@ def validate_cropped() -> Verdict:
     rows = measure_store(
         CROPPED, spacings_mm=crop.spacings_mm, raw=raw, records=RECORDS, cluster=chosen_cluster()
     )
-    from glioseg.data.contracts import check_cropped
+    from glioseg.data.quality.gx_validation import check_cropped
 
     return check_cropped(rows, docs=DOCS / "cropped")
 

@@ -17,7 +17,14 @@ for name in ("GLIOSEG_DATABASE_URL", "GLIOSEG_ARTIFACTS_URL", "GLIOSEG_CLUSTER")
 # What a shell starts in the background is deaf to Ctrl-C, and so is all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 install_import_hook(
-    ["glioseg.geometry", "glioseg.labels", "glioseg.data", "glioseg.eval"], "beartype.beartype"
+    [
+        "glioseg.core.geometry",
+        "glioseg.core.labels",
+        "glioseg.core.nifti",
+        "glioseg.data",
+        "glioseg.evaluation",
+    ],
+    "beartype.beartype",
 )
 
 ROOT = Path(__file__).parents[1]
@@ -29,7 +36,7 @@ settings.load_profile("glioseg")
 
 TOGETHER = {
     "tests/deploy": "team",
-    "tests/lab/test_reproduce.py": "reproduced",
+    "tests/mlops/provenance/test_reproduce.py": "reproduced",
     "tests/pipelines/test_interrupts.py": "reproduced",
     "tests/pipelines/test_repro.py": "reproduced",
     "tests/browser": "browser",
@@ -39,11 +46,11 @@ FIRST = (
     "tests/dvc/test_experiments.py",  # makes the reproduced project, while the next three need none
     "browser",
     "tests/drills/test_drill.py",
-    "tests/lab/test_pretraining.py",
+    "tests/mlops/test_pretraining.py",
     "team",
     "reproduced",
-    "tests/nets/test_devices.py",
-    "tests/nets/test_backends.py",
+    "tests/models/training/test_multi_gpu.py",
+    "tests/models/training/test_backends.py",
     "tests/dvc/test_versions.py",
     "tests/dvc/test_remotes.py",
 )
@@ -74,7 +81,7 @@ class Shares(LoadScopeScheduling):
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Called by xdist for `--numprocesses=auto`: one more than there are cores, since tests often wait."""
-    from glioseg.cluster.here import cores
+    from glioseg.compute.local import cores
 
     memory = psutil.virtual_memory().available // (PROCESS_GB * 10**9)
     return max(FEWEST, min(cores() + 1, memory, MOST))
@@ -105,7 +112,7 @@ def real_scans() -> Path:
 @pytest.fixture(scope="session")
 def tiny_train() -> Callable:
     """Settings of a training of seconds; keyword arguments change them."""
-    from tests.toys import make_train  # after the hook above, which checks what it imports
+    from tests.helpers.toys import make_train  # after the hook above, which checks what it imports
 
     return make_train
 
@@ -113,7 +120,7 @@ def tiny_train() -> Callable:
 @pytest.fixture(scope="session")
 def tiny_network() -> Callable:
     """The shape of a network that trains in seconds; keyword arguments change it."""
-    from tests.toys import make_network
+    from tests.helpers.toys import make_network
 
     return make_network
 
@@ -133,6 +140,6 @@ def reproduced(common: Path) -> Path:
     change what is in it, and they commit and push nothing. Others clone it and pull; scans as they were
     lie in `scans` beside it.
     """
-    from tests.projects import make_once, reproduce_tiny_project
+    from tests.helpers.projects import make_once, reproduce_tiny_project
 
     return make_once(common / "lab", reproduce_tiny_project)

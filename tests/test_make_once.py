@@ -6,7 +6,7 @@ from threading import Barrier
 
 import pytest
 
-from tests.projects import make_once
+from tests.helpers.projects import make_once
 
 
 def at_once(make, folder, count=3):

@@ -37,4 +37,4 @@ def test_the_programs_of_a_moved_project_are_made_anew(project: Path, word: str)
 @pytest.mark.parametrize(("word", "server"), [("ui", "mlflow ui"), ("serve", "glioseg serve")])
 def test_servers_look_first_whether_the_runs_were_moved_too(project: Path, word: str, server: str) -> None:
     done = would_do(project, word)
-    assert 0 <= done.index("glioseg.lab.locations") < done.index(server)
+    assert 0 <= done.index("glioseg.mlops.tracking.mlflow_locations") < done.index(server)

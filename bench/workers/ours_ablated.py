@@ -8,24 +8,24 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from serve import serve
 
-from glioseg.data.cases import find_cases
-from glioseg.data.layouts import MODALITIES, SEGMENTATION
+from glioseg.core.labels import REGIONS, regions_from_labels
+from glioseg.core.modalities import MODALITIES, SEGMENTATION
+from glioseg.core.nifti import read_volume
+from glioseg.data.cohort.case_io import read_images
+from glioseg.data.cohort.cases import find_cases
+from glioseg.data.cohort.label_schemes import settle_schemes, shown_in
 from glioseg.data.phantom import Drawn, DrawPlan, draw_case
-from glioseg.data.phantom.canvas import Canvas
-from glioseg.data.phantom.looks import draw_look
-from glioseg.data.phantom.plan import CasePlan, draw_head
-from glioseg.data.phantom.randomised import draw_randomised_plan
-from glioseg.data.phantom.stream import DrawnCase, HeldCase
-from glioseg.data.scans import read_images
-from glioseg.data.schemes import settle_schemes, shown_in
-from glioseg.data.volumes import read_volume
-from glioseg.eval.cases import dense_labels
-from glioseg.lab.pretraining import draw_validation
-from glioseg.labels import REGIONS, regions_from_labels
-from glioseg.nets.inference import Segmenter
-from glioseg.nets.settings import Settings
-from glioseg.nets.training import fit
-from glioseg.nets.validation import hard_dice
+from glioseg.data.phantom.contrast import draw_look
+from glioseg.data.phantom.domain_randomisation import draw_randomised_plan
+from glioseg.data.phantom.grid import Canvas
+from glioseg.data.phantom.sampling import CasePlan, draw_head
+from glioseg.data.store.phantom_stream import DrawnCase, HeldCase
+from glioseg.evaluation.per_case import dense_labels
+from glioseg.mlops.pretraining import draw_validation
+from glioseg.models.inference.model_settings import Settings
+from glioseg.models.inference.predictor import Segmenter
+from glioseg.models.training.fit import fit
+from glioseg.models.training.validation import hard_dice
 from glioseg.params.pretraining import load_pretraining
 
 PLAN = load_pretraining(Path("pipelines/pretrain.yaml"))

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import keras
 
-from glioseg.data.store import CroppedCase
-from glioseg.nets.precision import dtype_policy
-from glioseg.nets.training import Plan
-from glioseg.nets.unet import build_unet
+from glioseg.data.store.cropped_store import CroppedCase
+from glioseg.models.networks.precision import dtype_policy
+from glioseg.models.networks.unet import build_unet
+from glioseg.models.training.fit import Plan
 from glioseg.params import Params, load_params
 
 Changes = Mapping[str, Mapping[str, object]]

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from serve import serve
 
-from glioseg.data.volumes import read_volume
-from glioseg.memory import peak_gb
-from glioseg.nets.inference import Segmenter, load_model
-from glioseg.nets.settings import Settings
+from glioseg.core.memory import peak_gb
+from glioseg.core.nifti import read_volume
+from glioseg.models.inference.model_settings import Settings
+from glioseg.models.inference.predictor import Segmenter, load_model
 
 STATE = {}
 

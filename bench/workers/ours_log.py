@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from serve import serve
 
-from glioseg.lab.tracking import PARENT_TAG, flatten, log_metrics, log_params
+from glioseg.mlops.tracking.mlflow_runs import PARENT_TAG, flatten, log_metrics, log_params
 from glioseg.params import load_params
 
 STATE = {}

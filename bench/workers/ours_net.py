@@ -8,9 +8,9 @@ import numpy as np
 from ours_build import build, changed, compiled
 from serve import serve
 
-from glioseg.nets.inference import MODEL_FILE
-from glioseg.nets.keras_file import load_network
-from glioseg.nets.losses import segmentation_loss
+from glioseg.models.inference.predictor import MODEL_FILE
+from glioseg.models.networks.keras_file import load_network
+from glioseg.models.training.losses import segmentation_loss
 
 STATE = {}
 NETWORK = {"architecture": "seed", "heads": "plain", "deep_supervision": "sum", "target": "regions"}

@@ -11,8 +11,8 @@ import blosc2
 import numpy as np
 from serve import serve
 
-from glioseg.data.patches import sample_patch
-from glioseg.data.store import CroppedCase, Voxels, open_cases
+from glioseg.data.store.cropped_store import CroppedCase, Voxels, open_cases
+from glioseg.models.training.patch_sampling import sample_patch
 
 
 @dataclass

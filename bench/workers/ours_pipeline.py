@@ -9,10 +9,10 @@ import keras
 from ours_build import Changes, changed, compiled
 from serve import serve
 
-from glioseg.data.patches import patch_makers
-from glioseg.data.store import open_cases
-from glioseg.nets.devices import spare_cores
-from glioseg.nets.training import Plan, examples
+from glioseg.data.store.cropped_store import open_cases
+from glioseg.models.training.fit import Plan, examples
+from glioseg.models.training.multi_gpu import spare_cores
+from glioseg.models.training.patch_sampling import patch_makers
 
 STATE = {}
 SKIPPED = 2

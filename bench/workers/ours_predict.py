@@ -6,16 +6,16 @@ from pathlib import Path
 from ours_build import Changes, build, changed
 from serve import serve
 
-from glioseg.data.cases import Case
-from glioseg.data.guard import check_case
-from glioseg.data.layouts import MODALITIES
-from glioseg.data.scans import open_scans
-from glioseg.data.terms import CONTRACT, load_contract
-from glioseg.data.volumes import Volume, write_volume
-from glioseg.labels import Scheme, to_scheme
-from glioseg.nets.inference import load_model, save_model
-from glioseg.nets.precision import dtype_policy
-from glioseg.nets.settings import Settings
+from glioseg.core.labels import Scheme, to_scheme
+from glioseg.core.modalities import MODALITIES
+from glioseg.core.nifti import Volume, write_volume
+from glioseg.data.cohort.case_io import open_scans
+from glioseg.data.cohort.cases import Case
+from glioseg.data.quality.case_validation import check_case
+from glioseg.data.quality.contract import CONTRACT, load_contract
+from glioseg.models.inference.model_settings import Settings
+from glioseg.models.inference.predictor import load_model, save_model
+from glioseg.models.networks.precision import dtype_policy
 
 STATE = {}
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from serve import serve
 
-from glioseg.cluster import Cluster
-from glioseg.data.cases import Case
-from glioseg.data.layouts import ROLES
-from glioseg.labels import Scheme
+from glioseg.compute import Cluster
+from glioseg.core.labels import Scheme
+from glioseg.core.modalities import ROLES
+from glioseg.data.cohort.cases import Case
 
 
 def send(*, address: str, tasks: int) -> dict[str, float]:

@@ -10,13 +10,13 @@ from tempfile import TemporaryDirectory
 from ours_build import Changes, changed
 from serve import serve
 
-from glioseg.data.cases import COHORT, read_cases
-from glioseg.data.store import open_cases
-from glioseg.eval.cases import predict_cases
-from glioseg.nets.inference import Segmenter, load_model, save_model
-from glioseg.nets.settings import Settings
-from glioseg.nets.settling import settle
-from glioseg.nets.training import Fitted, fit
+from glioseg.data.cohort.cases import COHORT, read_cases
+from glioseg.data.store.cropped_store import open_cases
+from glioseg.evaluation.per_case import predict_cases
+from glioseg.models.inference.model_settings import Settings
+from glioseg.models.inference.predictor import Segmenter, load_model, save_model
+from glioseg.models.selection.calibrate import settle
+from glioseg.models.training.fit import Fitted, fit
 from glioseg.params import Params
 
 MARGIN = 0.97

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from serve import serve
 
-from glioseg.lab.addresses import Lab
-from glioseg.lab.search.progress import Progress
-from glioseg.lab.search.queue import Queue, on_duty
-from glioseg.lab.search.running import Running, run
-from glioseg.lab.search.study import open_study
-from glioseg.lab.search.terms import Ending, Measures, Report, Values
+from glioseg.mlops.tracking.storage import Lab
+from glioseg.mlops.tuning.progress import Progress
+from glioseg.mlops.tuning.study import open_study
+from glioseg.mlops.tuning.trial_queue import Queue, on_duty
+from glioseg.mlops.tuning.trial_run import Running, run
+from glioseg.mlops.tuning.types import Ending, Measures, Report, Values
 from glioseg.params import load_params
 
 STATE = {}
@@ -68,7 +68,7 @@ def enter(*, root: str, url: str, name: str, epochs: int) -> None:
 
 
 def work(*, seconds: float, epoch_s: float) -> dict[str, object]:
-    """Run one trial after another until the time is up, as `glioseg.lab.search.search` does.
+    """Run one trial after another until the time is up, as `glioseg.mlops.tuning.search` does.
 
     Returns:
         `counts`: of trials, by outcome and in all, and of reported epochs; `ms`: milliseconds of each call.

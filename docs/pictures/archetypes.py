@@ -13,13 +13,13 @@ from jaxtyping import Int16, UInt8
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from glioseg.data.layouts import MODALITIES
+from glioseg.core.modalities import MODALITIES
 from glioseg.data.phantom import Drawn, draw
 from glioseg.data.phantom.archetypes import ARCHETYPES
-from glioseg.data.phantom.canvas import FINE
-from glioseg.data.phantom.looks import draw_look
-from glioseg.data.phantom.plan import CasePlan
-from glioseg.data.phantom.randomised import draw_randomised_plan, draw_wide_look
+from glioseg.data.phantom.contrast import draw_look
+from glioseg.data.phantom.domain_randomisation import draw_randomised_plan, draw_wide_look
+from glioseg.data.phantom.grid import FINE
+from glioseg.data.phantom.sampling import CasePlan
 
 OUT = Path(__file__).parent / "archetypes"
 SEED = 5

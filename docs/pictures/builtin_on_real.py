@@ -9,11 +9,11 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from glioseg.builtin import builtin_model
-from glioseg.data.cases import find_cases
-from glioseg.data.scans import read_images
-from glioseg.labels import regions_from_labels
-from glioseg.nets.inference import load_model
+from glioseg.core.labels import regions_from_labels
+from glioseg.data.cohort.case_io import read_images
+from glioseg.data.cohort.cases import find_cases
+from glioseg.models.inference.builtin import builtin_model
+from glioseg.models.inference.predictor import load_model
 
 OUT = Path(__file__).with_suffix(".jpg")
 COLOURS = ("#7fd34e", "#ff5a5f", "#ffd23f")

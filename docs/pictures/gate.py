@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from glioseg.lab.promotion.gate import CHAMPION, Rival, judge
-from glioseg.lab.promotion.picture import draw_differences
-from glioseg.lab.promotion.record import verdict_table
+from glioseg.mlops.registry.gate import CHAMPION, Rival, judge
+from glioseg.mlops.registry.gate_figure import draw_differences
+from glioseg.mlops.registry.gate_report import verdict_table
 from glioseg.params import load_params
 
 CASES = 40

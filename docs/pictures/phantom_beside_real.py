@@ -13,11 +13,11 @@ from jaxtyping import Int16, UInt8
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from glioseg.data.cases import find_cases
-from glioseg.data.layouts import MODALITIES, SEGMENTATION
+from glioseg.core.labels import Label, Scheme, from_scheme
+from glioseg.core.modalities import MODALITIES, SEGMENTATION
+from glioseg.core.nifti import read_volume
+from glioseg.data.cohort.cases import find_cases
 from glioseg.data.phantom import make_case
-from glioseg.data.volumes import read_volume
-from glioseg.labels import Label, Scheme, from_scheme
 
 OUT = Path(__file__).with_suffix(".jpg")
 SEED, INDICES = 2018, (0, 17, 3)

@@ -12,10 +12,10 @@ import numpy as np
 from jaxtyping import Int16
 from numpy.typing import NDArray
 
-from glioseg.data.cases import find_cases
-from glioseg.data.layouts import MODALITIES
+from glioseg.core.modalities import MODALITIES
+from glioseg.core.nifti import read_volume
+from glioseg.data.cohort.cases import find_cases
 from glioseg.data.phantom import make_case
-from glioseg.data.volumes import read_volume
 
 OUT = Path(__file__).with_suffix(".png")
 SEED, INDICES = 2018, range(1, 13)

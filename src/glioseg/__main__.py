@@ -1,6 +1,6 @@
 """The `glioseg` command, also as `python -m glioseg`."""
 
-from glioseg.entry import Stopped, interrupted, leave, note_interrupts, say_stopped
+from glioseg.core.entry import Stopped, interrupted, leave, note_interrupts, say_stopped
 
 
 def main() -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glioseg.lab.addresses import Lab
-from tests.browser.pages import TOKEN
+from glioseg.mlops.tracking.storage import Lab
+from tests.helpers.pages import TOKEN
 
 TESTS = Path(__file__).parents[1]
 sys.path += [str(TESTS), str(TESTS / "lab")]  # for servers.py, studies.py and trainings.py
@@ -104,8 +104,8 @@ def brightness(tmp_path_factory):
     """Tumour is where FLAIR is bright, its core where contrast agent brightens T1: means of 3³ voxels."""
     import keras
 
-    from glioseg.nets.inference import save_model
-    from tests.models import INTERVALS, TRUSTING, make_settings
+    from glioseg.models.inference.predictor import save_model
+    from tests.helpers.models import INTERVALS, TRUSTING, make_settings
 
     image = keras.Input((None, None, None, 4))
     layer = keras.layers.Conv3D(3, 3, padding="same", activation="sigmoid")

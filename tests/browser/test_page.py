@@ -5,9 +5,9 @@ import base64
 import numpy as np
 import pytest
 
-from glioseg.data.layouts import MODALITIES
-from glioseg.data.volumes import Grid, Volume, encode_volume
-from tests.browser.pages import (
+from glioseg.core.modalities import MODALITIES
+from glioseg.core.nifti import Grid, Volume, encode_volume
+from tests.helpers.pages import (
     TOKEN,
     differs,
     drawn,

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glioseg.data.layouts import ROLES
-from glioseg.data.volumes import Grid, Volume, write_volume
-from glioseg.labels import TISSUES
-from tests.browser.pages import (
+from glioseg.core.labels import TISSUES
+from glioseg.core.modalities import ROLES
+from glioseg.core.nifti import Grid, Volume, write_volume
+from tests.helpers.pages import (
     TOKEN,
     differs,
     drawn,

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from glioseg.lab.addresses import ARTIFACTS_URL, DATABASE_URL
-from tests.deploy.teams import URL, Team
-from tests.postgres import QUICK, postgres, programs
-from tests.projects import clone_project, commit, succeed
-from tests.s3 import KEYS, make_bucket, s3_server
+from glioseg.mlops.tracking.storage import ARTIFACTS_URL, DATABASE_URL
+from tests.helpers.postgres import QUICK, postgres, programs
+from tests.helpers.projects import clone_project, commit, succeed
+from tests.helpers.s3 import KEYS, make_bucket, s3_server
+from tests.helpers.teams import URL, Team
 
 
 @pytest.fixture(scope="session")

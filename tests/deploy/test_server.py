@@ -12,10 +12,10 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
-from glioseg.lab.addresses import Lab
-from tests.deploy.teams import URL, Team
-from tests.postgres import PASSWORD
-from tests.servers import command_lines, free_port, server
+from glioseg.mlops.tracking.storage import Lab
+from tests.helpers.postgres import PASSWORD
+from tests.helpers.servers import command_lines, free_port, server
+from tests.helpers.teams import URL, Team
 
 ACCOUNTS = Path(__file__).parents[2] / "docs" / "deploy" / "basic_auth.ini"
 ADMIN, ANN = ("admin", "the admin's password"), ("ann", "a password of hers")

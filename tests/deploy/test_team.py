@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glioseg.data.volumes import read_volume
-from glioseg.lab.addresses import ARTIFACTS_URL
-from tests.deploy.teams import URL, Team
-from tests.projects import SHAPE, clone_project, command, write_patient
-from tests.s3 import keys_of
+from glioseg.core.nifti import read_volume
+from glioseg.mlops.tracking.storage import ARTIFACTS_URL
+from tests.helpers.projects import SHAPE, clone_project, command, write_patient
+from tests.helpers.s3 import keys_of
+from tests.helpers.teams import URL, Team
 
 
 @pytest.fixture(scope="module")

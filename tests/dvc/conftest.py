@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.projects import clone_project, succeed
-from tests.s3 import s3_server
+from tests.helpers.projects import clone_project, succeed
+from tests.helpers.s3 import s3_server
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.projects import succeed
-from tests.waiting import until
+from tests.helpers.projects import succeed
+from tests.helpers.waiting import until
 
 RATES = {"slow": 0.001, "fast": 0.01}
 SCORES = {"mean_dice", "dice", "lesion_dice", "hd95_mm"}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.projects import make_project, succeed
+from tests.helpers.projects import make_project, succeed
 
 STAND_IN = """
 import sys

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tests.projects import clone_project, succeed
-from tests.s3 import KEYS, keys_of, make_bucket
+from tests.helpers.projects import clone_project, succeed
+from tests.helpers.s3 import KEYS, keys_of, make_bucket
 
 FOLDERS = ("data/raw", "data/cropped", "models/trained", "reports/data_docs")
 

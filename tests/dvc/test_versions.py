@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glioseg.data.volumes import Volume, read_volume, write_volume
-from tests.projects import command, commit, succeed, write_patient
+from glioseg.core.nifti import Volume, read_volume, write_volume
+from tests.helpers.projects import command, commit, succeed, write_patient
 
 CHANGED = "data/raw/Patient 2/Patient 2_t1.nii.gz"
 

@@ -8,11 +8,11 @@ import pytest
 import yaml
 
 import crop
-from glioseg.data.cases import Case, write_cohort
-from glioseg.data.layouts import ROLES
-from glioseg.data.store import open_cases
-from glioseg.data.volumes import Grid, Volume, write_volume
-from glioseg.labels import Scheme
+from glioseg.core.labels import Scheme
+from glioseg.core.modalities import ROLES
+from glioseg.core.nifti import Grid, Volume, write_volume
+from glioseg.data.cohort.cases import Case, write_cohort
+from glioseg.data.store.cropped_store import open_cases
 
 ROOT = Path(__file__).parents[2]
 SHAPE = (12, 11, 10)

@@ -11,18 +11,18 @@ import pytest
 import yaml
 
 import evaluate
-from glioseg.data.answers import Answer, BrainProbabilities, RegionVolume
-from glioseg.data.cases import Case, CohortError, write_cohort
-from glioseg.data.crop import Placement
-from glioseg.data.layouts import MODALITIES
-from glioseg.data.volumes import Grid, Volume, read_volume, write_volume
-from glioseg.geometry import Box
-from glioseg.lab.lineage import metric_code
-from glioseg.labels import REGIONS, Scheme, regions_from_labels
-from glioseg.nets.kept import KeptModel
-from tests.clusters import scheduler, two_workers
-from tests.models import make_settings
-from tests.predicting import stand_in
+from glioseg.core.geometry import Box
+from glioseg.core.labels import REGIONS, Scheme, regions_from_labels
+from glioseg.core.modalities import MODALITIES
+from glioseg.core.nifti import Grid, Volume, read_volume, write_volume
+from glioseg.data.cohort.cases import Case, CohortError, write_cohort
+from glioseg.data.store.cropping import Placement
+from glioseg.mlops.tracking.fingerprints import metric_code
+from glioseg.models.inference.model_cache import KeptModel
+from glioseg.models.inference.prediction import Answer, BrainProbabilities, RegionVolume
+from tests.helpers.clusters import scheduler, two_workers
+from tests.helpers.models import make_settings
+from tests.helpers.predicting import stand_in
 
 ROOT = Path(__file__).parents[2]
 SHAPE = (30, 34, 28)
@@ -65,7 +65,9 @@ def project(tmp_path, monkeypatch):
     monkeypatch.delenv("DVC_ROOT", raising=False)
     use(monkeypatch, answer)
     logged = []
-    monkeypatch.setattr("glioseg.lab.tracking.log_evaluation", lambda **given: logged.append(given))
+    monkeypatch.setattr(
+        "glioseg.mlops.tracking.mlflow_runs.log_evaluation", lambda **given: logged.append(given)
+    )
     return logged
 
 
@@ -215,7 +217,7 @@ def test_a_cluster_leaves_the_same_bytes(project, here, monkeypatch, tmp_path_fa
     evaluate.main()
     first = contents()
     folder = tmp_path_factory.mktemp("dask")
-    words = ["--preload", "tests.stand_in_worker"]
+    words = ["--preload", "tests.helpers.stand_in_worker"]
     with scheduler(folder) as address, two_workers(address, folder, words=words):
         monkeypatch.setenv("GLIOSEG_CLUSTER", address)
         evaluate.main()

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests.projects import command, environment, make_project, write_patient
+from tests.helpers.projects import command, environment, make_project, write_patient
 
 CASES = 4
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.interrupts import started
-from tests.projects import environment
+from tests.helpers.interrupts import started
+from tests.helpers.projects import environment
 
 LINE = "pipelines/{}: stopped; run `dvc repro` again to go on"
 OUTS = ("data", "models", "reports")

@@ -18,22 +18,22 @@ import settle
 import train
 import tune
 from glioseg.cli import app
-from glioseg.data.cases import Case, write_cohort
-from glioseg.data.crop import Placement
-from glioseg.data.layouts import MODALITIES
-from glioseg.data.store import write_case
-from glioseg.data.volumes import Grid, Volume, write_volume
-from glioseg.eval.resources import Cost
-from glioseg.geometry import Box
-from glioseg.lab.addresses import Lab
-from glioseg.lab.fetch import RegistryError
-from glioseg.lab.lineage import metric_code
-from glioseg.lab.tracking import connect, experiment_id
-from glioseg.labels import REGIONS, Scheme
-from glioseg.nets.inference import Segmenter
-from glioseg.nets.settings import Settings
-from glioseg.settings_file import ParamsError
-from tests.models import make_settings
+from glioseg.core.geometry import Box
+from glioseg.core.labels import REGIONS, Scheme
+from glioseg.core.modalities import MODALITIES
+from glioseg.core.nifti import Grid, Volume, write_volume
+from glioseg.core.settings_file import ParamsError
+from glioseg.data.cohort.cases import Case, write_cohort
+from glioseg.data.store.cropped_store import write_case
+from glioseg.data.store.cropping import Placement
+from glioseg.evaluation.cost import Cost
+from glioseg.mlops.registry.model_uri import RegistryError
+from glioseg.mlops.tracking.fingerprints import metric_code
+from glioseg.mlops.tracking.mlflow_runs import connect, experiment_id
+from glioseg.mlops.tracking.storage import Lab
+from glioseg.models.inference.model_settings import Settings
+from glioseg.models.inference.predictor import Segmenter
+from tests.helpers.models import make_settings
 
 ROOT = Path(__file__).parents[2]
 SHAPE = (12, 14, 10)
@@ -150,7 +150,7 @@ def test_a_worker_without_trials_or_data_says_so(project):
 
 
 def test_a_stopped_training_goes_on_in_its_own_run(project, monkeypatch):
-    import glioseg.nets.folds as folds
+    import glioseg.models.training.cross_validation as folds
 
     def stop(**given):
         given["on_epoch"](0, {"loss": 1.0, "val_dice": 0.1})
@@ -377,8 +377,8 @@ def test_a_champion_of_another_test_split_is_scored_on_the_present_one(project, 
         table = pd.DataFrame([{"case": "c", "dice_wt": 0.5, "dice_tc": 0.5, "dice_et": 0.5}])
         return table, [Cost(3.0, 2.0)]
 
-    monkeypatch.setattr("glioseg.nets.inference.load_model", load)
-    monkeypatch.setattr("glioseg.eval.cases.evaluate_cases", score)
+    monkeypatch.setattr("glioseg.models.inference.predictor.load_model", load)
+    monkeypatch.setattr("glioseg.evaluation.per_case.evaluate_cases", score)
     register.main()
     assert scored == ["c"]
     assert int(champion()) == (2 if moves else 1)

@@ -12,10 +12,10 @@ import yaml
 import crop
 import train
 import validate
-from glioseg.data.cases import Case, write_cohort
-from glioseg.data.layouts import ROLES
-from glioseg.data.volumes import Grid, Volume, write_volume
-from glioseg.labels import Scheme
+from glioseg.core.labels import Scheme
+from glioseg.core.modalities import ROLES
+from glioseg.core.nifti import Grid, Volume, write_volume
+from glioseg.data.cohort.cases import Case, write_cohort
 
 ROOT = Path(__file__).parents[2]
 SHAPE = (14, 14, 12)

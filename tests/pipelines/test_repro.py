@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import yaml
 
-from glioseg.data.volumes import read_volume
-from glioseg.lab.addresses import Lab
-from glioseg.lab.search import kept_studies
-from glioseg.lab.tracking import connect
-from glioseg.lab.upkeep.needed import needed, read_book
-from tests.projects import GRID, SHAPE, command
+from glioseg.core.nifti import read_volume
+from glioseg.mlops.maintenance.reachable import needed, read_book
+from glioseg.mlops.tracking.mlflow_runs import connect
+from glioseg.mlops.tracking.storage import Lab
+from glioseg.mlops.tuning import kept_studies
+from tests.helpers.projects import GRID, SHAPE, command
 
 CASES = 8
 

@@ -9,8 +9,8 @@ import yaml
 
 import split
 from _stage import run
-from glioseg.data.cases import Case, write_cohort
-from glioseg.labels import Scheme
+from glioseg.core.labels import Scheme
+from glioseg.data.cohort.cases import Case, write_cohort
 
 ROOT = Path(__file__).parents[2]
 NAMES = [f"BraTS-GLI-{number:05}-000" for number in range(8)]

@@ -21,11 +21,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from glioseg.lab.addresses import Lab
-from glioseg.lab.tracking import connect, experiment_id
-from glioseg.nets import hosts
-from glioseg.settings_file import ParamsError
-from tests.toys import NETWORK, TRAIN, make_train, write_toy
+from glioseg.core.settings_file import ParamsError
+from glioseg.mlops.tracking.mlflow_runs import connect, experiment_id
+from glioseg.mlops.tracking.storage import Lab
+from glioseg.models.training import multi_host
+from tests.helpers.toys import NETWORK, TRAIN, make_train, write_toy
 
 ROOT = Path(__file__).parents[2]
 NAMES = [f"toy{number}" for number in range(5)]
@@ -54,7 +54,7 @@ def make_project(home: Path) -> Path:
 
 
 def start(home: Path, meeting: dict[str, str]) -> "subprocess.Popen[str]":
-    log = (home / f"{meeting.get(hosts.NUMBER, 'alone')}.log").open("a")
+    log = (home / f"{meeting.get(multi_host.NUMBER, 'alone')}.log").open("a")
     command = [sys.executable, "pipelines/train.py"]
     env = os.environ | RUN | QUICK | meeting
     return subprocess.Popen(command, cwd=home, env=env, stdout=log, stderr=log, text=True)
@@ -66,7 +66,8 @@ def two_hosts(home: Path) -> Iterator[list["subprocess.Popen[str]"]]:
         probe.bind(("127.0.0.1", 0))
         leader = f"127.0.0.1:{probe.getsockname()[1]}"
     started = [
-        start(home, {hosts.LEADER: leader, hosts.COUNT: "2", hosts.NUMBER: str(number)}) for number in (0, 1)
+        start(home, {multi_host.LEADER: leader, multi_host.COUNT: "2", multi_host.NUMBER: str(number)})
+        for number in (0, 1)
     ]
     try:
         yield started
@@ -135,7 +136,7 @@ def test_the_first_host_alone_logs_the_training(
         ({}, "KERAS_DISTRIBUTION_JOB_ADDRESSES: expected KERAS_BACKEND=jax beside it, got tensorflow"),
         ({"jax": "1"}, "KERAS_DISTRIBUTION_NUM_PROCESSES: expected a number beside .* got nothing"),
         (
-            {"jax": "1", hosts.COUNT: "2", hosts.NUMBER: "x"},
+            {"jax": "1", multi_host.COUNT: "2", multi_host.NUMBER: "x"},
             "KERAS_DISTRIBUTION_PROCESS_ID: expected a number beside .* got x",
         ),
     ],
@@ -145,13 +146,13 @@ def test_what_the_environment_lacks_is_named(
 ) -> None:
     if "jax" in variables:
         monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    for name, value in ({hosts.LEADER: "nowhere:1"} | variables).items():
+    for name, value in ({multi_host.LEADER: "nowhere:1"} | variables).items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ParamsError, match=message):
-        hosts.join(make_train())
+        multi_host.join(make_train())
 
 
 def test_without_a_leader_in_the_environment_a_host_is_alone() -> None:
-    hosts.join(make_train())
-    assert hosts.leads()
-    assert not hosts.joined()
+    multi_host.join(make_train())
+    assert multi_host.leads()
+    assert not multi_host.joined()

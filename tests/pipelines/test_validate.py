@@ -12,11 +12,11 @@ import yaml
 import split
 import validate
 from _stage import RECORDS, run
-from glioseg.data.cases import Case, read_cohort, write_cohort
-from glioseg.data.layouts import MODALITIES
-from glioseg.data.store import MANIFEST, store_cohort
-from glioseg.data.volumes import Grid, Volume, read_volume, write_volume
-from glioseg.labels import Scheme
+from glioseg.core.labels import Scheme
+from glioseg.core.modalities import MODALITIES
+from glioseg.core.nifti import Grid, Volume, read_volume, write_volume
+from glioseg.data.cohort.cases import Case, read_cohort, write_cohort
+from glioseg.data.store.cropped_store import MANIFEST, store_cohort
 
 ROOT = Path(__file__).parents[2]
 SHAPE = (20, 18, 14)

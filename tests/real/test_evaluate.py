@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glioseg.data.cases import find_cases
-from glioseg.data.volumes import Volume, read_volume, write_volume
-from glioseg.eval.cases import judge_case
-from glioseg.eval.columns import METRICS, STRUCTURES, column
-from glioseg.labels import REGIONS
+from glioseg.core.labels import REGIONS
+from glioseg.core.nifti import Volume, read_volume, write_volume
+from glioseg.data.cohort.cases import find_cases
+from glioseg.evaluation.columns import METRICS, STRUCTURES, column
+from glioseg.evaluation.per_case import judge_case
 
 
 @pytest.fixture

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 import glioseg
-from glioseg.data.volumes import Grid, Volume
-from glioseg.lab.addresses import Lab
-from glioseg.lab.promotion.candidate import Evaluation, Source
-from glioseg.lab.promotion.registry import register
-from glioseg.lab.tracking import connect
-from glioseg.nets.inference import save_model
-from tests.models import INTERVALS, TRUSTING, make_settings
-from tests.rules import make_rules
+from glioseg.core.nifti import Grid, Volume
+from glioseg.mlops.registry.mlflow_registry import register
+from glioseg.mlops.tracking.candidate import Evaluation, Source
+from glioseg.mlops.tracking.mlflow_runs import connect
+from glioseg.mlops.tracking.storage import Lab
+from glioseg.models.inference.predictor import save_model
+from tests.helpers.models import INTERVALS, TRUSTING, make_settings
+from tests.helpers.rules import make_rules
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for servers.py
 
@@ -64,7 +64,7 @@ def scan():
 @pytest.fixture(scope="session")
 def follower(registered):
     """Answers with the model folder that was registered."""
-    from glioseg.serving.follower import Follower
+    from glioseg.serving.model_reloader import Follower
 
     return Follower(str(registered.root / "models"))
 
@@ -75,7 +75,7 @@ def make_client(follower):
     from fastapi.testclient import TestClient
 
     from glioseg.serving.app import Service, make_app
-    from glioseg.serving.line import Line
+    from glioseg.serving.request_queue import Line
 
     with ExitStack() as stack:
 

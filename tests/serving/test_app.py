@@ -11,13 +11,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from glioseg.data.layouts import MODALITIES
-from glioseg.data.volumes import Grid, Volume, decode_volume, encode_volume
-from glioseg.errors import GliosegError
-from glioseg.labels import REGIONS, Scheme, from_scheme, regions_from_labels, to_scheme
-from glioseg.nets.inference import load_model
-from glioseg.serving.follower import Follower
-from glioseg.serving.sample import sample_file
+from glioseg.core.errors import GliosegError
+from glioseg.core.labels import REGIONS, Scheme, from_scheme, regions_from_labels, to_scheme
+from glioseg.core.modalities import MODALITIES
+from glioseg.core.nifti import Grid, Volume, decode_volume, encode_volume
+from glioseg.models.inference.predictor import load_model
+from glioseg.serving.model_reloader import Follower
+from glioseg.serving.sample_case import sample_file
 
 
 @pytest.fixture(scope="module")
@@ -444,8 +444,8 @@ def test_a_bug_in_loading_a_version_is_logged_with_its_traceback(
         raise error
 
     follower = Follower(str(registered.root / "models"))
-    monkeypatch.setattr("glioseg.serving.follower._meant", lambda model: "models:/glioseg/9")
-    monkeypatch.setattr("glioseg.serving.follower.load_version", fail)
+    monkeypatch.setattr("glioseg.serving.model_reloader._meant", lambda model: "models:/glioseg/9")
+    monkeypatch.setattr("glioseg.serving.model_reloader.load_version", fail)
     follower.look()
     assert follower.problem == f"models:/glioseg/9: {error}"
     assert ("Traceback" in caplog.text) == traceback

@@ -7,8 +7,8 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from glioseg.data.layouts import MODALITIES
-from glioseg.data.volumes import Grid, Volume, encode_volume
+from glioseg.core.modalities import MODALITIES
+from glioseg.core.nifti import Grid, Volume, encode_volume
 
 EXAMPLES, MUTATED = 40, 500
 

@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from glioseg.entry import INTERRUPTED, Stopped, interrupted, require_unix, say_stopped
+from glioseg.core.entry import INTERRUPTED, Stopped, interrupted, require_unix, say_stopped
 
 if sys.platform == "win32":  # what follows imports what Windows lacks
     require_unix()

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from glioseg.errors import one_line
-from glioseg.lab.addresses import Lab
+from glioseg.core.errors import one_line
+from glioseg.mlops.tracking.storage import Lab
 
 if TYPE_CHECKING:
-    from glioseg.lab.proof.chain import Link
+    from glioseg.mlops.provenance.lineage import Link
 
 PICTURES = (".svg", ".png")
 NAME_WIDTH, WIDTH = 28, 110
@@ -37,16 +37,16 @@ def lineage(model: Model, as_json: AsJson = False, output: Picture = None) -> No
     """
     if output and output.suffix not in PICTURES:
         sys.exit(f"glioseg lineage: {output}: expected a name that ends in {' or '.join(PICTURES)}")
-    from glioseg.lab.proof.chain import chain  # MLflow takes seconds to import
-    from glioseg.lab.proof.kept import open_version
-    from glioseg.lab.tracking import connect
+    from glioseg.mlops.provenance.lineage import chain  # MLflow takes seconds to import
+    from glioseg.mlops.provenance.record import open_version
+    from glioseg.mlops.tracking.mlflow_runs import connect
 
     with one_line("glioseg lineage"):
         client = connect(Lab.here())
         kept = open_version(client, model)
         links = chain(client, kept, root=Path())
         if output:
-            from glioseg.lab.proof.picture import draw_chain
+            from glioseg.mlops.provenance.lineage_figure import draw_chain
 
             draw_chain(
                 links, output, title=f"How {kept.version.name} version {kept.version.version} came to be"

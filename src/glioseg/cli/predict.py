@@ -10,17 +10,17 @@ from typing import Annotated
 
 import typer
 
-from glioseg.cli.asked import Address, Workers, asked_cluster
-from glioseg.cli.engine import Engine, find_engine
-from glioseg.cli.segment import Outcome, Terms, Todo, segment_case
-from glioseg.cli.summary import Row, refused_row
-from glioseg.cli.work import Work, plan
-from glioseg.cluster import Cluster
-from glioseg.data.cases import Case, find_cases
-from glioseg.data.layouts import MODALITIES
-from glioseg.entry import interrupted
-from glioseg.errors import one_line
-from glioseg.progress import track
+from glioseg.cli.case_job import Outcome, Terms, Todo, segment_case
+from glioseg.cli.job_plan import Work, plan
+from glioseg.cli.model_loading import Engine, find_engine
+from glioseg.cli.options import Address, Workers, asked_cluster
+from glioseg.cli.summary_csv import Row, refused_row
+from glioseg.compute import Cluster
+from glioseg.core.entry import interrupted
+from glioseg.core.errors import one_line
+from glioseg.core.modalities import MODALITIES
+from glioseg.core.progress import track
+from glioseg.data.cohort.cases import Case, find_cases
 
 ScanFolder = Annotated[Path, typer.Argument(help="A folder with the files of one case, or of many cases.")]
 Output = Annotated[

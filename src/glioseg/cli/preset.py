@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from glioseg.errors import one_line
-from glioseg.presets import apply_preset
+from glioseg.core.errors import one_line
+from glioseg.params.presets import apply_preset
 
 
 def preset(name: Annotated[str, typer.Argument(help="demo, seed or brats.")]) -> None:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from glioseg.errors import one_line
-from glioseg.lab.addresses import Lab
-from glioseg.lab.locations import DATABASE
+from glioseg.core.errors import one_line
+from glioseg.mlops.tracking.mlflow_locations import DATABASE
+from glioseg.mlops.tracking.storage import Lab
 
 if TYPE_CHECKING:
-    from glioseg.lab.upkeep.waste import Waste
+    from glioseg.mlops.maintenance.unreferenced import Waste
 
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
@@ -27,10 +27,10 @@ def prune_runs(yes: Yes = False) -> None:
     lab = Lab.here()
     if not lab.shared and not (lab.folder / DATABASE).exists():
         sys.exit(f"glioseg prune-runs: {lab.folder / DATABASE}: expected MLflow's database, found none")
-    from glioseg.lab.presence import undisturbed
-    from glioseg.lab.tracking import connect
-    from glioseg.lab.upkeep.prune import prune  # MLflow loads for four seconds
-    from glioseg.lab.upkeep.waste import find_waste
+    from glioseg.mlops.maintenance.prune import prune  # MLflow loads for four seconds
+    from glioseg.mlops.maintenance.unreferenced import find_waste
+    from glioseg.mlops.tracking.mlflow_runs import connect
+    from glioseg.mlops.tracking.process_locks import undisturbed
 
     with one_line("glioseg prune-runs"):
         client = connect(lab)

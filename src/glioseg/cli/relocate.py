@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from glioseg.errors import one_line
-from glioseg.lab.addresses import Lab
-from glioseg.lab.upkeep.relocate import relocate as relocate_lab
+from glioseg.core.errors import one_line
+from glioseg.mlops.maintenance.relocate import relocate as relocate_lab
+from glioseg.mlops.tracking.storage import Lab
 
 Old = Annotated[
     Path | None,

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from glioseg.errors import one_line
-from glioseg.files import write_whole
-from glioseg.lab.addresses import Lab
+from glioseg.core.errors import one_line
+from glioseg.core.files import write_whole
+from glioseg.mlops.tracking.storage import Lab
 
 PAGE = Path("reports/experiments.html")
 Output = Annotated[Path, typer.Option("-o", "--output", help="The HTML file to write.")]
@@ -24,10 +24,10 @@ def report(output: Output = PAGE) -> None:
     if not (lab.shared or lab.folder.is_dir()):
         sys.exit(f"glioseg report: {lab.folder}: no such folder: run it in the project's own")
     # MLflow, Optuna and plotly take seconds.
-    from glioseg.lab.experiments.evaluations import find_evaluations
-    from glioseg.lab.experiments.page import experiments_page
-    from glioseg.lab.experiments.studies import find_studies
-    from glioseg.lab.tracking import connect
+    from glioseg.mlops.leaderboard.evaluations import find_evaluations
+    from glioseg.mlops.leaderboard.page import experiments_page
+    from glioseg.mlops.leaderboard.studies import find_studies
+    from glioseg.mlops.tracking.mlflow_runs import connect
 
     with one_line("glioseg report"):
         client = connect(lab)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from glioseg.errors import one_line
-from glioseg.lab.addresses import Lab
+from glioseg.core.errors import one_line
+from glioseg.mlops.tracking.storage import Lab
 
 Model = Annotated[
     str, typer.Argument(help="A registered version: models:/glioseg@champion or models:/glioseg/3.")
@@ -21,11 +21,11 @@ def reproduce(model: Model, retrain: Retrain = False) -> None:
     On the machine that evaluated it they must agree exactly, on another one within a tolerance. The work is
     done in a temporary work tree with a lab of its own; the project's files and runs are not touched.
     """
-    from glioseg.lab.proof import reproduction  # MLflow takes seconds to import
-    from glioseg.lab.tracking import connect
+    from glioseg.mlops.provenance import reproduce  # MLflow takes seconds to import
+    from glioseg.mlops.tracking.mlflow_runs import connect
 
     with one_line("glioseg reproduce", stopped="stopped; the work tree is removed"):
-        found = reproduction.reproduce(connect(Lab.here()), model, root=Path(), retrain=retrain)
+        found = reproduce.reproduce(connect(Lab.here()), model, root=Path(), retrain=retrain)
     print(found.line)
     if not found.agrees:
         sys.exit(1)

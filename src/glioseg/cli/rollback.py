@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from glioseg.errors import one_line
-from glioseg.lab.addresses import Lab
+from glioseg.core.errors import one_line
+from glioseg.mlops.tracking.storage import Lab
 from glioseg.params import load_params
 
 To = Annotated[int | None, typer.Option(min=1, help="The version to go to, instead of `previous`.")]
@@ -19,8 +19,10 @@ def rollback(to: To = None) -> None:
     """
     with one_line("glioseg rollback"):
         name, lab = load_params().register_.name, Lab.here()
-        from glioseg.lab.promotion.versions import Versions
-        from glioseg.lab.tracking import connect  # MLflow loads only once the settings are sound
+        from glioseg.mlops.registry.versions import Versions
+        from glioseg.mlops.tracking.mlflow_runs import (
+            connect,  # MLflow loads only once the settings are sound
+        )
 
         with lab.alone("registry", waiting="rollback: another process is registering a version"):
             print(Versions(connect(lab), name).roll_back(None if to is None else str(to)))

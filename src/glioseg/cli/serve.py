@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from glioseg.errors import one_line
+from glioseg.core.errors import one_line
 from glioseg.serving.port import take_port
 
 Model = Annotated[
@@ -46,8 +46,8 @@ def serve(
         sys.exit(f"glioseg serve: {host}: set GLIOSEG_TOKEN to listen beyond this machine")
     with one_line("glioseg serve"), take_port(host, port) as taken:
         from glioseg.serving.app import Service  # FastAPI, MLflow and TensorFlow take a while
-        from glioseg.serving.follower import Follower
-        from glioseg.serving.line import Line
+        from glioseg.serving.model_reloader import Follower
+        from glioseg.serving.request_queue import Line
         from glioseg.serving.server import run
 
         follower, line = Follower(model), Line(places=queue + 1, limit_s=timeout_s)

@@ -4,13 +4,13 @@ import os
 import socket
 import sys
 
-from glioseg.cli.asked import Address, Workers, asked_cluster
-from glioseg.cli.helpers import Helper
-from glioseg.cluster import Cluster, ClusterError
-from glioseg.errors import one_line
-from glioseg.lab.addresses import DATABASE_URL
+from glioseg.cli.options import Address, Workers, asked_cluster
+from glioseg.cli.tune_cluster import Helper
+from glioseg.compute import Cluster, ClusterError
+from glioseg.core.errors import one_line
+from glioseg.core.settings_file import ParamsError
+from glioseg.mlops.tracking.storage import DATABASE_URL
 from glioseg.params import load_params
-from glioseg.settings_file import ParamsError
 
 
 def tune_worker(cluster: Address = None, workers: Workers = None) -> None:
@@ -34,7 +34,7 @@ def tune_worker(cluster: Address = None, workers: Workers = None) -> None:
 
 def work_here() -> str:
     """Be a worker in this process; the name of the study."""
-    from glioseg.lab.tuning import work  # MLflow, Optuna: only once the settings are sound
+    from glioseg.mlops.tuning.worker import work  # MLflow, Optuna: only once the settings are sound
 
     return str(work(load_params()).study.study_name)
 

@@ -6,8 +6,9 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError, model_validator
 
-from glioseg.geometry import check_patch
-from glioseg.memory import check_window, peak_gb
+from glioseg.core.geometry import check_patch
+from glioseg.core.memory import check_window, peak_gb
+from glioseg.core.settings_file import checked, read_text
 from glioseg.params.compute import Compute
 from glioseg.params.promotion import Register
 from glioseg.params.sections import (
@@ -23,7 +24,6 @@ from glioseg.params.sections import (
     Validate,
 )
 from glioseg.params.study import Choices, Tune
-from glioseg.settings_file import checked, read_text
 
 
 class Params(Section):

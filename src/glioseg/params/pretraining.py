@@ -5,9 +5,9 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from glioseg.geometry import check_patch
+from glioseg.core.geometry import check_patch
+from glioseg.core.settings_file import checked, read_text
 from glioseg.params.sections import Count, Crop, Inference, Network, Phantom, Positive, Section, Train
-from glioseg.settings_file import checked, read_text
 
 
 class Piece(Section):

@@ -15,14 +15,14 @@ from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
-from glioseg.serving.counters import Counters
-from glioseg.serving.door import Door, answer_error, check_token
 from glioseg.serving.errors import Refusal, RequestError
-from glioseg.serving.follower import Follower
-from glioseg.serving.line import Line
-from glioseg.serving.replies import Ready, Reply, Turn
-from glioseg.serving.sample import sample_file
-from glioseg.serving.segment import Segmented, segment
+from glioseg.serving.metrics import Counters
+from glioseg.serving.middleware import Door, answer_error, check_token
+from glioseg.serving.model_reloader import Follower
+from glioseg.serving.request_queue import Line
+from glioseg.serving.sample_case import sample_file
+from glioseg.serving.schemas import Ready, Reply, Turn
+from glioseg.serving.segmentation import Segmented, segment
 from glioseg.serving.uploads import MULTIPART, form_schema, read_upload
 
 HERE = Path(__file__).parent

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from glioseg.errors import GliosegError
+from glioseg.core.errors import GliosegError
 
 
 class Cause(BaseModel):

@@ -2,7 +2,7 @@
 
 import socket
 
-from glioseg.errors import GliosegError
+from glioseg.core.errors import GliosegError
 
 
 def take_port(host: str, port: int) -> socket.socket:

@@ -9,7 +9,7 @@ from types import FrameType
 import uvicorn
 
 from glioseg.serving.app import Service, make_app
-from glioseg.serving.line import Line
+from glioseg.serving.request_queue import Line
 
 M_ARENA_MAX = -8
 """Of glibc's malloc.h: the most heaps that its threads may keep."""

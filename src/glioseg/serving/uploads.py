@@ -8,8 +8,8 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from glioseg.data.layouts import MODALITIES, ROLES
-from glioseg.labels import Scheme
+from glioseg.core.labels import Scheme
+from glioseg.core.modalities import MODALITIES, ROLES
 from glioseg.serving.errors import RequestError, bad_request
 
 CHOICES = ("mirror", "entropy", "probabilities")

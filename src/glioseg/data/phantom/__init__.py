@@ -16,13 +16,13 @@ from jaxtyping import Float64, Int16, UInt8
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from glioseg.data.phantom import scan
+from glioseg.core.geometry import paste
+from glioseg.data.phantom import rendering
 from glioseg.data.phantom.anatomy import Push, build_anatomy, to_work_mm
-from glioseg.data.phantom.canvas import FINE, GRID, WORK, Canvas
-from glioseg.data.phantom.plan import CasePlan, draw_plan
-from glioseg.data.phantom.randomised import draw_randomised_plan
+from glioseg.data.phantom.domain_randomisation import draw_randomised_plan
+from glioseg.data.phantom.grid import FINE, GRID, WORK, Canvas
+from glioseg.data.phantom.sampling import CasePlan, draw_plan
 from glioseg.data.phantom.tumour import CAVITY, grow, radius_mm
-from glioseg.geometry import paste
 from glioseg.params.sections import PhantomPreset as Preset
 
 __all__ = ["PhantomCase", "make_case", "name_of", "plan_case", "render_plan"]
@@ -127,8 +127,8 @@ def draw(plan: CasePlan, *, rngs: Sequence[np.random.Generator], canvas: Canvas)
     pushes = [Push(c, r, share * r) for c, r in zip(centres, radii, strict=True)]
     brain = build_anatomy(plan.head, pushes=pushes, rng=head_rng, canvas=canvas)
     labels = grow(plan.tumour, brain, centres_mm=centres, rng=tumour_rng)
-    scene = scan.build_scene(brain, labels, head=plan.head, tumour=plan.tumour, rng=scan_rng)
-    images = {name: scan.render(look, scene, scan_rng) for name, look in plan.looks.items()}
+    scene = rendering.build_scene(brain, labels, head=plan.head, tumour=plan.tumour, rng=scan_rng)
+    images = {name: rendering.render(look, scene, scan_rng) for name, look in plan.looks.items()}
     labels[labels == CAVITY] = 0
     return Drawn(images, labels)
 

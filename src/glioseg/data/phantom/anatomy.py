@@ -11,9 +11,9 @@ from jaxtyping import Bool, Float32
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from glioseg.data.phantom import fields
-from glioseg.data.phantom.canvas import FINE, WORK, Canvas
-from glioseg.data.phantom.plan import HeadPlan
+from glioseg.data.phantom import random_fields
+from glioseg.data.phantom.grid import FINE, WORK, Canvas
+from glioseg.data.phantom.sampling import HeadPlan
 from glioseg.data.phantom.template import LPS, ORIGIN_VOX, Template, load_template
 
 _WARP_SPACING_MM = 8.0
@@ -143,7 +143,7 @@ def _add_elastic(
     control: Float32[NDArray, "a b c"], head: HeadPlan, rng: np.random.Generator, canvas: Canvas
 ) -> Float32[NDArray, "d h w"]:
     """Evaluate the warp of one axis and add noise at three scales."""
-    field = fields.upsample(control, canvas.shape, _WARP_SPACING_MM / canvas.voxel_mm)
+    field = random_fields.upsample(control, canvas.shape, _WARP_SPACING_MM / canvas.voxel_mm)
     for size_mm, spacing_mm in zip(head.elastic_mm, (40.0, 16.0, 8.0), strict=True):
         field += np.float32(size_mm) * canvas.noise(rng, spacing_mm)
     return field

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from glioseg.data.phantom.plan import Focus, TumourPlan, draw_site, satellite, triple
+from glioseg.data.phantom.sampling import Focus, TumourPlan, draw_site, satellite, triple
 
 Range = tuple[float, float]
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.graph import MCP_Geometric
 
-from glioseg.data.phantom import fields
+from glioseg.core.geometry import Box, Shape3
+from glioseg.data.phantom import random_fields
 from glioseg.data.phantom.anatomy import Anatomy
-from glioseg.data.phantom.canvas import Canvas
-from glioseg.data.phantom.plan import Focus, TumourPlan
-from glioseg.geometry import Box, Shape3
+from glioseg.data.phantom.grid import Canvas
+from glioseg.data.phantom.sampling import Focus, TumourPlan
 
 NCR, ED, ET, CAVITY = 1, 2, 4, 5
 _STEP_MM = 2  # the front runs on a grid of 2 mm: eight times fewer voxels
@@ -83,7 +83,7 @@ class _Local:
 
     def noise(self, rng: np.random.Generator, spacing_mm: float) -> Float32[NDArray, "d h w"]:
         """Gaussian noise of unit variance in this part."""
-        return fields.smooth_noise(rng, _shape(self.brain), spacing_mm / self.canvas.voxel_mm)
+        return random_fields.smooth_noise(rng, _shape(self.brain), spacing_mm / self.canvas.voxel_mm)
 
 
 def _crop(anatomy: Anatomy, box: Box) -> _Local:
@@ -180,8 +180,8 @@ def _arrival(
     speed = local.white + tissue.grey * local.grey + tissue.csf * local.csf
     speed = np.where(local.brain, speed * local.home**2, _BARRED)
     slow = 1 / np.clip(_blocks(speed, local.step), _BARRED, None)
-    slow *= np.exp(roughness * fields.smooth_noise(rng, _shape(slow), 4.0))
-    slow *= np.exp(0.5 * roughness * fields.smooth_noise(rng, _shape(slow), 2.0))
+    slow *= np.exp(roughness * random_fields.smooth_noise(rng, _shape(slow), 4.0))
+    slow *= np.exp(0.5 * roughness * random_fields.smooth_noise(rng, _shape(slow), 2.0))
     mcp = MCP_Geometric(slow, fully_connected=True)
     # 1.6 times the volume leaves room for what is masked out afterwards.
     share = min(local.canvas.voxels(1.6 * volume_ml) / local.brain.size + 0.02, 1.0)
@@ -206,7 +206,7 @@ def _refine(coarse: Float32[NDArray, "a b c"], step: int) -> Float32[NDArray, "d
         count = coarse.shape[axis]
         where = (np.arange(count * step) - 0.5) / step
         gap = np.abs(np.clip(where, 0, count - 1)[:, None] - np.arange(count)[None])
-        coarse = fields.along(coarse, np.clip(1 - gap, 0, None).astype(np.float32), axis)
+        coarse = random_fields.along(coarse, np.clip(1 - gap, 0, None).astype(np.float32), axis)
     return coarse
 
 

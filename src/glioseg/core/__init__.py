@@ -1,0 +1,1 @@
+"""What everything else stands on: files, geometry, labels, NIfTI, errors. It imports no other part of glioseg."""

@@ -1,0 +1,204 @@
+"""Boxes, padding, orientation and resolution: pure NumPy, no files and no labels.
+
+Axes are those of the array, first to last; a volume is (D, H, W) and its channels come last.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Num, Shaped
+from numpy.typing import NDArray
+
+from glioseg.core.errors import GliosegError, SettingError
+
+Shape3 = tuple[int, int, int]
+Spacing3 = tuple[float, float, float]
+"""Distance of neighbouring voxels along each axis, in mm."""
+
+AFFINE_TOLERANCE = 1e-3
+"""Default tolerance of affines, in mm: headers hold float32, so equal positions differ slightly.
+
+The contract's rule `affine` sets another."""
+
+SPACING_DIGITS = 3
+"""Spacing is compared to a micrometre: headers hold float32."""
+
+
+def round_spacing(spacing_mm: Sequence[float]) -> tuple[float, ...]:
+    """Round a spacing to the digits in which spacings are compared."""
+    return tuple(round(float(mm), SPACING_DIGITS) for mm in spacing_mm)
+
+
+@dataclass(frozen=True)
+class Box:
+    """A half-open box of voxels: `start` inclusive, `stop` exclusive, both (3,) in voxels."""
+
+    start: Shape3
+    stop: Shape3
+
+    @property
+    def shape(self) -> Shape3:
+        """Voxels along each axis."""
+        d, h, w = (b - a for a, b in zip(self.start, self.stop, strict=True))
+        return (d, h, w)
+
+    @property
+    def slices(self) -> tuple[slice, slice, slice]:
+        """An index that selects the box from a (D, H, W, ...) array."""
+        d, h, w = (slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
+        return (d, h, w)
+
+
+def bounding_box(mask: Bool[NDArray, "d h w"], margin_vox: int = 0) -> Box:
+    """The smallest box that holds every true voxel, grown by a margin inside the grid.
+
+    Raises:
+        GliosegError: no voxel is true.
+
+    >>> mask = np.zeros((5, 5, 5), bool); mask[1:3, 2, 2:5] = True
+    >>> bounding_box(mask)
+    Box(start=(1, 2, 2), stop=(3, 3, 5))
+    """
+    start, stop = [], []
+    for axis in range(3):
+        hit = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        if hit.size == 0:
+            raise GliosegError("bounding box: expected a non-zero voxel, got none")
+        start.append(max(int(hit[0]) - margin_vox, 0))
+        stop.append(min(int(hit[-1]) + 1 + margin_vox, mask.shape[axis]))
+    return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
+
+
+def paste(patch: Shaped[NDArray, "d h w ..."], box: Box, shape: Shape3) -> Shaped[NDArray, "D H W ..."]:
+    """Put a box's content back into a grid of zeros: the inverse of `array[box.slices]`.
+
+    >>> paste(np.ones((1, 1, 1), int), Box((1, 0, 0), (2, 1, 1)), (3, 1, 1)).ravel().tolist()
+    [0, 1, 0]
+    """
+    if patch.shape[:3] != box.shape:
+        raise ValueError(f"paste: expected shape {box.shape}, got {patch.shape[:3]}")
+    out = np.zeros(shape + patch.shape[3:], patch.dtype)
+    out[box.slices] = patch
+    return out
+
+
+@dataclass(frozen=True)
+class Reorientation:
+    """Axes permuted, then flipped, to bring an array from one orientation to another.
+
+    `order[i]` is the source axis that becomes axis i; `flip[i]` says that axis i is then reversed.
+    """
+
+    order: Shape3
+    flip: tuple[bool, bool, bool]
+
+    def apply(self, array: Shaped[NDArray, "d h w ..."]) -> Shaped[NDArray, "e i x ..."]:
+        """Reorient the first three axes of an array."""
+        moved = array.transpose(*self.order, *range(3, array.ndim))
+        return moved[tuple(slice(None, None, -1 if f else 1) for f in self.flip)]
+
+    def undo(self, array: Shaped[NDArray, "e i x ..."]) -> Shaped[NDArray, "d h w ..."]:
+        """Bring an array back: `undo(apply(x))` equals x."""
+        flipped = array[tuple(slice(None, None, -1 if f else 1) for f in self.flip)]
+        return flipped.transpose(*np.argsort(self.order), *range(3, array.ndim))
+
+
+def pad_to_multiple(
+    array: Shaped[NDArray, "d h w ..."], multiple: int
+) -> tuple[Shaped[NDArray, "D H W ..."], Box]:
+    """Zero-pad the first three axes on both sides to the next multiple; also say where the array lies.
+
+    >>> padded, box = pad_to_multiple(np.ones((3, 4, 5)), 4)
+    >>> padded.shape, box
+    ((4, 4, 8), Box(start=(0, 0, 1), stop=(3, 4, 6)))
+    """
+    d, h, w = (-(-n // multiple) * multiple for n in array.shape[:3])
+    return pad_to_shape(array, (d, h, w))
+
+
+def pad_to_shape(
+    array: Shaped[NDArray, "d h w ..."], shape: Shape3
+) -> tuple[Shaped[NDArray, "D H W ..."], Box]:
+    """Zero-pad the first three axes to at least `shape`, centred; also say where the array lies.
+
+    An axis that is already longer stays as it is.
+    """
+    target = tuple(max(n, s) for n, s in zip(array.shape[:3], shape, strict=True))
+    before = [(t - n) // 2 for t, n in zip(target, array.shape[:3], strict=True)]
+    after = [t - n - b for t, n, b in zip(target, array.shape[:3], before, strict=True)]
+    start = (before[0], before[1], before[2])
+    d, h, w = (b + n for b, n in zip(before, array.shape[:3], strict=True))
+    if not any(before) and not any(after):
+        return array, Box(start, (d, h, w))
+    widths = [*zip(before, after, strict=True), *[(0, 0)] * (array.ndim - 3)]
+    return np.pad(array, widths), Box(start, (d, h, w))
+
+
+def downsample(array: Float[NDArray, "d h w c"], factor: int) -> Float32[NDArray, "e i x c"]:
+    """Average blocks of factor³ voxels; beyond the far ends of a grid that does not divide lie zeros.
+
+    >>> downsample(np.arange(8, dtype=np.float32).reshape(2, 2, 2, 1), 2).item()
+    3.5
+    """
+    # Adding strided views, axis by axis, is many times faster than NumPy's mean over the axes of blocks.
+    total = array.astype(np.float32, copy=False)
+    for axis in range(3):
+        total = _add_neighbours(total, factor, axis)
+    return total * np.float32(1 / factor**3)
+
+
+def _add_neighbours(array: Float32[NDArray, "..."], factor: int, axis: int) -> Float32[NDArray, "..."]:
+    """Add every `factor` neighbours along an axis; the last may be fewer."""
+    every = [array[(slice(None),) * axis + (slice(start, None, factor),)] for start in range(factor)]
+    total = every[0].copy()
+    for part in every[1:]:
+        total[(slice(None),) * axis + (slice(part.shape[axis]),)] += part
+    return total
+
+
+def upsample(array: Float32[NDArray, "e i x c"], factor: int, shape: Shape3) -> Float32[NDArray, "d h w c"]:
+    """Undo `downsample` by linear interpolation between block centres.
+
+    >>> upsample(np.full((2, 2, 2, 1), 3, np.float32), 2, (3, 4, 4)).shape
+    (3, 4, 4, 1)
+    """
+    out: NDArray[np.float32] = array
+    for axis, size in enumerate(shape):
+        out = interpolate(out, (np.arange(size, dtype=np.float32) + 0.5) / factor - 0.5, axis)
+    return out
+
+
+def interpolate(
+    array: Num[NDArray, "..."] | Bool[NDArray, "..."], at: Float[NDArray, "positions"], axis: int
+) -> Float32[NDArray, "..."]:
+    """Interpolate linearly along an axis; a voxel's value holds from its centre to the array's edge.
+
+    Args:
+        array: real numbers, or marks that count as 0 and 1.
+        at: positions in voxels: 0 is the centre of the first voxel. Outside the array lies 0.
+        axis: along which `at` lies.
+
+    >>> interpolate(np.array([2, 6]), np.array([-0.6, -0.4, 0.25, 1.5]), 0).tolist()
+    [0.0, 2.0, 3.0, 6.0]
+    """
+    last = array.shape[axis] - 1
+    within = np.clip(at, 0, last)
+    low = within.astype(int)
+    column = [-1 if each == axis else 1 for each in range(array.ndim)]
+    inside = ((at >= -0.5) & (at <= last + 0.5)).astype(np.float32).reshape(column)
+    share = (within - low).astype(np.float32).reshape(column)
+    near = array.take(low, axis) * ((1 - share) * inside)
+    far = array.take(np.minimum(low + 1, last), axis) * (share * inside)
+    near += far
+    interpolated: NDArray[np.float32] = near.astype(np.float32, copy=False)
+    return interpolated
+
+
+def check_patch(patch_shape: Shape3, depth: int) -> None:
+    """Raise SettingError where a U-Net of this depth cannot halve the patch often enough."""
+    multiple = 2 ** (depth - 1)
+    if any(n % multiple for n in patch_shape):
+        raise SettingError(
+            f"train.patch_shape: expected multiples of {multiple} (depth {depth}), got {list(patch_shape)}"
+        )

@@ -1,0 +1,1 @@
+"""Cropped cases: how they are cut, stored and read at each resolution."""

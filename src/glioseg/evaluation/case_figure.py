@@ -1,0 +1,202 @@
+"""The picture of one case: images, truth and prediction side by side in three planes.
+
+Radiological convention: the patient's right is on the picture's left.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Num, Shaped, UInt8
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from glioseg.core.geometry import Box, bounding_box
+from glioseg.evaluation.colours import BACKDROP, COLOURS, DIM, INK, LEGEND, REGIONS_LEGEND, font
+from glioseg.evaluation.hausdorff import Spacing3
+
+PX_PER_MM = 2.0
+MARGIN_VOX = 9
+GAP_PX = 8
+HEAD_PX = 66
+FOOT_PX = 34
+FILL = 0.3
+SCALE_BAR_MM = 50
+WINDOW_PERCENT = (1.0, 99.7)
+"""Grey values of the brain that become black and white."""
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A way to cut a volume in LPS: the axis across, and the letters at left, right, top, bottom."""
+
+    name: str
+    axis: int
+    letters: tuple[str, str, str, str]
+    head_up: bool
+
+    def cut(self, volume: Shaped[NDArray, "d h w"], index: int) -> Shaped[NDArray, "rows columns"]:
+        """The slice as it is shown: rows downwards, columns to the right."""
+        flat: NDArray = np.take(volume, index, axis=self.axis).T
+        return flat[::-1] if self.head_up else flat
+
+    def spacing_mm(self, spacing_mm: Spacing3) -> tuple[float, float]:
+        """Distance of columns and of rows."""
+        across, down = (s for axis, s in enumerate(spacing_mm) if axis != self.axis)
+        return across, down
+
+
+PLANES = (
+    Plane("axial", 2, ("R", "L", "A", "P"), head_up=False),
+    Plane("coronal", 1, ("R", "L", "S", "I"), head_up=True),
+    Plane("sagittal", 0, ("A", "P", "S", "I"), head_up=True),
+)
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A case in LPS: two of its images (D, H, W), its labels and the spacing along each axis."""
+
+    images: Mapping[str, Num[NDArray, "d h w"]]
+    truth: UInt8[NDArray, "d h w"]
+    prediction: UInt8[NDArray, "d h w"]
+    spacing_mm: Spacing3
+
+    @property
+    def brain(self) -> Bool[NDArray, "d h w"]:
+        """Where any image is not background."""
+        inside: NDArray[np.bool_] = np.any([image != 0 for image in self.images.values()], axis=0)
+        return inside
+
+
+def planes_picture(scan: Scan, *, title: str, subtitle: str) -> Image.Image:
+    """Draw a row for each plane: each image plain, then truth and prediction upon the last image.
+
+    Each plane goes through the largest cross-section of the true tumour; without one through that of
+    the prediction; without either through the middle of the brain.
+
+    Args:
+        scan: what to show.
+        title: first line, e.g. the case's name.
+        subtitle: second line, e.g. its metrics.
+    """
+    brain = scan.brain
+    box = bounding_box(brain, MARGIN_VOX) if brain.any() else bounding_box(np.ones_like(brain))
+    rows = [list(_cells(scan, brain, box, plane)) for plane in PLANES]
+    width = max(cell.width for row in rows for cell in row)
+    columns = len(rows[0])
+    height = sum(row[0].height + GAP_PX for row in rows)
+    size = (columns * (width + GAP_PX) + GAP_PX, HEAD_PX + height + FOOT_PX)
+    picture = Image.new("RGB", size, BACKDROP)
+    top = HEAD_PX
+    for row in rows:
+        for column, cell in enumerate(row):
+            left = GAP_PX + column * (width + GAP_PX) + (width - cell.width) // 2
+            picture.paste(cell, (left, top))
+        top += row[0].height + GAP_PX
+    heads = [name.upper() for name in scan.images] + ["TRUTH", "PREDICTION"]
+    _frame(picture, title, subtitle, heads, width + GAP_PX)
+    return picture
+
+
+def largest_section(
+    truth: UInt8[NDArray, "d h w"], prediction: UInt8[NDArray, "d h w"], box: Box, axis: int
+) -> int:
+    """The slice along an axis with the most tumour, or the middle of the box without any."""
+    across = tuple(a for a in range(3) if a != axis)
+    for labels in (truth, prediction):
+        if labels.any():
+            return int((labels > 0).sum(axis=across).argmax())
+    return (box.start[axis] + box.stop[axis]) // 2
+
+
+def _cells(scan: Scan, brain: Bool[NDArray, "d h w"], box: Box, plane: Plane) -> Iterator[Image.Image]:
+    index = largest_section(scan.truth, scan.prediction, box, plane.axis)
+    inside = index - box.start[plane.axis]
+    across_mm, down_mm = plane.spacing_mm(scan.spacing_mm)
+
+    def cut(volume: Shaped[NDArray, "d h w"]) -> Shaped[NDArray, "rows columns"]:
+        inside_index = min(max(inside, 0), box.shape[plane.axis] - 1)
+        return plane.cut(volume[box.slices], inside_index)
+
+    shown = cut(brain)
+    size = (round(shown.shape[1] * across_mm * PX_PER_MM), round(shown.shape[0] * down_mm * PX_PER_MM))
+    for image in scan.images.values():
+        grey = grey_window(cut(image), image[brain])
+        plain = Image.fromarray(grey).resize(size, Image.Resampling.BICUBIC)
+        plain = plain.convert("RGB")
+        yield _annotated(plain.copy(), plane, f"{plane.name} {index}")
+    for labels in (scan.truth, scan.prediction):
+        yield _annotated(overlay(plain, cut(labels)), plane, "")
+
+
+def grey_window(image: Num[NDArray, "*part"], inside: Num[NDArray, "voxels"]) -> UInt8[NDArray, "*part"]:
+    """Bring an image to 0..255, where `WINDOW_PERCENT` of the brain's values become black and white.
+
+    Args:
+        image: what to show, any shape.
+        inside: the values of the whole image in the brain; there may be none.
+    """
+    low, high = np.percentile(inside, WINDOW_PERCENT) if inside.size else (0, 1)
+    grey: NDArray[np.uint8] = (np.clip((image - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
+    return grey
+
+
+def overlay(picture: Image.Image, labels: UInt8[NDArray, "rows columns"]) -> Image.Image:
+    """Tint the labels into a picture, each with a solid outline, at the picture's resolution."""
+    pixels = np.asarray(picture, np.float32).copy()
+    for label, colour in COLOURS.items():
+        inside = _enlarge(labels == label, picture.size)
+        edge = inside & ~_shrink(inside)
+        pixels[inside] += FILL * (np.array(colour, np.float32) - pixels[inside])
+        pixels[edge] = colour
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+def _enlarge(mask: Bool[NDArray, "rows columns"], size: tuple[int, int]) -> Bool[NDArray, "y x"]:
+    smooth = Image.fromarray(mask.astype(np.uint8) * 255).resize(size, Image.Resampling.BILINEAR)
+    return np.asarray(smooth) >= 128
+
+
+def _shrink(mask: Bool[NDArray, "y x"]) -> Bool[NDArray, "y x"]:
+    core = np.pad(mask, 1)
+    centre = core.copy()
+    for axis in (0, 1):
+        centre &= np.roll(core, 1, axis) & np.roll(core, -1, axis)
+    return centre[1:-1, 1:-1]
+
+
+def _annotated(cell: Image.Image, plane: Plane, name: str) -> Image.Image:
+    draw = ImageDraw.Draw(cell)
+    width, height = cell.size
+    left, right, top, bottom = plane.letters
+    places = {
+        (4, height // 2, "lm"): left,
+        (width - 4, height // 2, "rm"): right,
+        (width // 2, 2, "ma"): top,
+        (width // 2, height - 2, "md"): bottom,
+    }
+    for (x, y, anchor), letter in places.items():
+        draw.text((x, y), letter, INK, font(15), anchor=anchor)
+    draw.text((4, 2), name, DIM, font(13), anchor="la")
+    return cell
+
+
+def _frame(picture: Image.Image, title: str, subtitle: str, heads: list[str], step_px: int) -> None:
+    draw = ImageDraw.Draw(picture)
+    draw.text((GAP_PX, 4), title, INK, font(19), anchor="la")
+    draw.text((picture.width - GAP_PX, 7), subtitle, INK, font(15), anchor="ra")
+    for column, head in enumerate(heads):
+        middle = GAP_PX // 2 + column * step_px + step_px // 2
+        draw.text((middle, HEAD_PX - 8), head, DIM, font(15), anchor="ms")
+    y = picture.height - FOOT_PX // 2 - 2
+    x = GAP_PX
+    for label in COLOURS:
+        draw.rectangle((x, y - 6, x + 12, y + 6), fill=COLOURS[label])
+        draw.text((x + 18, y), LEGEND[label], INK, font(14), anchor="lm")
+        x += 36 + round(draw.textlength(LEGEND[label], font(14)))
+    draw.text((x, y), REGIONS_LEGEND, DIM, font(14), anchor="lm")
+    bar = round(SCALE_BAR_MM * PX_PER_MM)
+    right = picture.width - GAP_PX - 50
+    draw.line((right - bar, y, right, y), INK, 3)
+    draw.text((right + 6, y), f"{SCALE_BAR_MM} mm", INK, font(13), anchor="lm")

@@ -1,0 +1,109 @@
+"""Every metric of one case, on the scan's own grid, under the names of a table's columns."""
+
+import numpy as np
+from jaxtyping import Bool, Int64, UInt8
+from numpy.typing import NDArray
+
+from glioseg.core.geometry import Box, bounding_box
+from glioseg.core.labels import REGIONS, Label
+from glioseg.evaluation.columns import STRUCTURES, column
+from glioseg.evaluation.hausdorff import Spacing3, grid_diagonal_mm, hausdorff_mm
+from glioseg.evaluation.lesion_wise import lesion_scores
+from glioseg.evaluation.overlap import confusion, mask_of, overlap, seed_dice, seed_weighted_dice
+from glioseg.evaluation.surface_dice import surface_dice
+
+
+def case_metrics(
+    truth: UInt8[NDArray, "d h w"],
+    prediction: UInt8[NDArray, "d h w"],
+    *,
+    spacing_mm: Spacing3,
+) -> dict[str, float]:
+    """Measure one predicted case.
+
+    Dice, sensitivity and specificity count voxels of the whole grid, the air around the head
+    included: specificity says how much of everything outside the truth was left alone, so it is
+    close to 1 for any tumour. Every value is finite (docs/decisions/0002-empty-masks.md).
+
+    Args:
+        truth: dense labels on the scan's own grid.
+        prediction: dense labels on the same grid.
+        spacing_mm: of that grid.
+
+    Returns:
+        A value for each column of `METRICS` and each structure, of `REGION_METRICS` and each region,
+        and for each of `CASE_METRICS` (see `columns`).
+    """
+    pairs = confusion(truth, prediction)
+    # Air has neither surface nor lesion, and passing over it would cost as much as all the rest.
+    box = _tumour_box(truth, prediction)
+    near = truth[box.slices], prediction[box.slices]
+    d, h, w = truth.shape
+    row = _structures(pairs, _distances_mm(*near, spacing_mm, grid_diagonal_mm((d, h, w), spacing_mm)))
+    for region, members in REGIONS.items():
+        row |= _region(region, mask_of(near[0], members), mask_of(near[1], members), spacing_mm)
+    return row | {
+        "mean_dice": float(np.mean(list(region_dice(pairs).values()))),
+        "seed_dice": seed_dice(pairs),
+        "seed_weighted_dice": seed_weighted_dice(pairs),
+    }
+
+
+def region_dice(pairs: Int64[NDArray, "4 4"]) -> dict[str, float]:
+    """Dice of WT, TC and ET.
+
+    Args:
+        pairs: as `overlap.confusion` counts them.
+    """
+    return {region: overlap(pairs, members).dice for region, members in REGIONS.items()}
+
+
+def _tumour_box(truth: UInt8[NDArray, "d h w"], prediction: UInt8[NDArray, "d h w"]) -> Box:
+    tumour = (truth | prediction) > 0
+    return bounding_box(tumour if tumour.any() else ~tumour)
+
+
+def _structures(
+    pairs: Int64[NDArray, "4 4"], distances_mm: dict[tuple[Label, ...], float]
+) -> dict[str, float]:
+    row: dict[str, float] = {}
+    for structure, members in STRUCTURES.items():
+        counts = overlap(pairs, members)
+        row[column("dice", structure)] = counts.dice
+        row[column("hd95_mm", structure)] = distances_mm[members]
+        row[column("sensitivity", structure)] = counts.sensitivity
+        row[column("specificity", structure)] = counts.specificity
+    return row
+
+
+def _distances_mm(
+    truth: UInt8[NDArray, "d h w"],
+    prediction: UInt8[NDArray, "d h w"],
+    spacing_mm: Spacing3,
+    missing_mm: float,
+) -> dict[tuple[Label, ...], float]:
+    """HD95 by the labels of a structure: ET is a region and a label, and is measured once."""
+    distances_mm = {}
+    for members in set(STRUCTURES.values()):
+        ours, theirs = mask_of(truth, members), mask_of(prediction, members)
+        alone = ours.any() != theirs.any()
+        distances_mm[members] = missing_mm if alone else hausdorff_mm(ours, theirs, spacing_mm=spacing_mm)
+    return distances_mm
+
+
+def _region(
+    region: str, truth: Bool[NDArray, "d h w"], prediction: Bool[NDArray, "d h w"], spacing_mm: Spacing3
+) -> dict[str, float]:
+    scores = lesion_scores(truth, prediction, spacing_mm=spacing_mm)
+    voxel_ml = float(np.prod(spacing_mm)) / 1000
+    values = {
+        "lesion_dice": scores.dice,
+        "lesion_hd95_mm": scores.hd95_mm,
+        "lesions": scores.lesions,
+        "missed_lesions": scores.missed,
+        "false_lesions": scores.false,
+        "surface_dice": surface_dice(truth, prediction, spacing_mm=spacing_mm),
+        "truth_ml": float(truth.sum()) * voxel_ml,
+        "predicted_ml": float(prediction.sum()) * voxel_ml,
+    }
+    return {column(metric, region): value for metric, value in values.items()}

@@ -1,0 +1,129 @@
+"""A cohort's metrics in a few numbers: mean, median and the bootstrap interval of the mean."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from glioseg.core.labels import REGIONS
+from glioseg.evaluation.columns import CASE_METRICS, METRICS, REGION_METRICS, STRUCTURES, column
+
+COVERAGE_PERCENT = 95.0
+HEADLINE = ("dice", "lesion_dice", "hd95_mm")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One metric over cases; `low` and `high` bound the 95 % bootstrap interval of the mean."""
+
+    mean: float
+    median: float
+    low: float
+    high: float
+
+
+def bootstrap(values: Float[NDArray, "cases columns"], *, samples: int, seed: int) -> list[Summary]:
+    """Summarise each column by the percentile bootstrap of its mean (Efron 1979).
+
+    Whole cases are drawn with replacement, so that all columns see the same draws. With few cases
+    the interval is narrower than it should be: it cannot know of cases that were not seen.
+
+    Args:
+        values: one row a case; finite.
+        samples: how many cohorts to draw.
+        seed: of the draws; the same seed gives the same interval.
+
+    Raises:
+        ValueError: no case, or a value that is not finite.
+
+    >>> bootstrap(np.full((5, 1), 0.5), samples=100, seed=0)
+    [Summary(mean=0.5, median=0.5, low=0.5, high=0.5)]
+    """
+    means = bootstrap_means(values, samples=samples, seed=seed)
+    tail = (100 - COVERAGE_PERCENT) / 2
+    low, high = np.percentile(means, [tail, 100 - tail], axis=0)
+    columns = zip(values.mean(axis=0), np.median(values, axis=0), low, high, strict=True)
+    return [Summary(*(float(number) for number in numbers)) for numbers in columns]
+
+
+def bootstrap_means(
+    values: Float[NDArray, "cases columns"], *, samples: int, seed: int
+) -> Float[NDArray, "samples columns"]:
+    """The mean of each column in cohorts of as many cases, drawn with replacement; see `bootstrap`."""
+    if len(values) == 0:
+        raise ValueError("bootstrap: expected at least one case, got none")
+    if not np.isfinite(values).all():
+        raise ValueError("bootstrap: expected finite values, got NaN or infinity")
+    draws = np.random.default_rng(seed).integers(len(values), size=(samples, len(values)))
+    means: NDArray[np.float64] = values[draws].mean(axis=1)
+    return means
+
+
+def summarise(table: pd.DataFrame, *, samples: int, seed: int) -> dict[str, Any]:
+    """Summarise a table of cases as `metrics.json` keeps it.
+
+    Args:
+        table: one row a case, with the columns of `cases.judge_cases`.
+        samples: how many cohorts the bootstrap draws.
+        seed: of the bootstrap.
+
+    Returns:
+        `cases`, how many; `<metric>` → `<structure>` → the numbers of a `Summary`; each of
+        `CASE_METRICS` → the same numbers; and what `interval_scores` says.
+    """
+    regional = (*REGION_METRICS, "calibration_error")
+    measured = dict.fromkeys(METRICS, STRUCTURES) | dict.fromkeys(regional, REGIONS)
+    names = [column(metric, structure) for metric, structures in measured.items() for structure in structures]
+    names += CASE_METRICS
+    values = table[names].to_numpy(np.float64)
+    numbers = dict(zip(names, map(asdict, bootstrap(values, samples=samples, seed=seed)), strict=True))
+    summary: dict[str, Any] = {"cases": len(table)}
+    for metric, structures in measured.items():
+        summary[metric] = {name: numbers[column(metric, name)] for name in structures}
+    return summary | {name: numbers[name] for name in CASE_METRICS} | interval_scores(table)
+
+
+def interval_scores(table: pd.DataFrame) -> dict[str, Any]:
+    """How often the volume intervals were to hold the true volume, and how often they did.
+
+    Args:
+        table: one row a case, with the columns of `cases.judge_cases`.
+
+    Returns:
+        `volume_interval_level`, a probability; `volume_interval_coverage` → region → the share of cases.
+        Nothing where the model has no intervals.
+    """
+    if "interval_level" not in table:
+        return {}
+    return {
+        "volume_interval_level": float(table["interval_level"].iloc[0]),
+        "volume_interval_coverage": {region: interval_coverage(table, region) for region in REGIONS},
+    }
+
+
+def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The few means by which two models are compared: what `dvc exp show` has room for.
+
+    Args:
+        metrics: as from `summarise`.
+
+    Returns:
+        `mean_dice`, and each of `HEADLINE` by region.
+    """
+    means = {metric: {region: metrics[metric][region]["mean"] for region in REGIONS} for metric in HEADLINE}
+    return {"mean_dice": metrics["mean_dice"]["mean"]} | means
+
+
+def interval_coverage(table: pd.DataFrame, region: str) -> float:
+    """The share of cases whose true volume lies in the model's interval, both ends included.
+
+    Args:
+        table: one row a case, with the columns `truth_<region>_ml`, `low_<region>_ml`, `high_<region>_ml`.
+        region: WT, TC or ET.
+    """
+    truth, low, high = (table[column(name, region)] for name in ("truth_ml", "low_ml", "high_ml"))
+    return float(truth.between(low, high).mean())

@@ -1,0 +1,136 @@
+"""The chain as a picture: settings, data and code flow into the training, and that into the version."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+from glioseg.core.files import write_whole
+from glioseg.mlops.provenance.lineage import Link
+
+PLACES: Mapping[str, tuple[float, float]] = {
+    "evaluation run": (0, 0),
+    "registered version": (1, 0),
+    "kept files": (2, 0),
+    "parameters": (0, 1),
+    "training run": (1, 1),
+    "git commit": (2, 1),
+    "trial": (0, 2),
+    "split": (1, 2),
+    "environment": (2, 2),
+    "study": (0, 3),
+    "cropped data": (1, 3),
+    "validation of cropped data": (2, 3),
+    "raw data": (1, 4),
+    "validation of raw data": (2, 4),
+}
+"""Each link's column and row."""
+
+ARROWS = (
+    ("evaluation run", "registered version"),
+    ("kept files", "registered version"),
+    ("training run", "registered version"),
+    ("parameters", "training run"),
+    ("trial", "parameters"),
+    ("study", "trial"),
+    ("split", "training run"),
+    ("cropped data", "split"),
+    ("raw data", "cropped data"),
+    ("validation of cropped data", "cropped data"),
+    ("validation of raw data", "raw data"),
+    ("git commit", "training run"),
+    ("environment", "git commit"),
+)
+
+COLOURS = {
+    "registered version": "#1f4e79",
+    "training run": "#2f6fb0",
+    "evaluation run": "#2f6fb0",
+    "kept files": "#2f6fb0",
+    "parameters": "#7a5195",
+    "trial": "#7a5195",
+    "study": "#7a5195",
+    "git commit": "#5b6675",
+    "environment": "#5b6675",
+}
+DATA, LOST = "#2e7d5b", "#b3261e"
+WIDTH, HEIGHT, STEP_X, STEP_Y = 3.5, 0.98, 4.1, 1.42
+LINES, LETTERS, TINT = 3, 46, 0.06
+
+
+def draw_chain(links: Sequence[Link], path: Path, *, title: str) -> None:
+    """Draw the chain; a link that is missing is a dashed red box that says why.
+
+    Args:
+        links: as from `chain.chain`.
+        path: the file to write, as its ending says: .svg or .png.
+        title: what stands above.
+    """
+    columns, rows = (1 + max(place[axis] for place in PLACES.values()) for axis in (0, 1))
+    width, height = STEP_X * columns, STEP_Y * rows + 0.4
+    figure = Figure(figsize=(width, height))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, width), ylim=(height, 0))
+    axes.set_axis_off()
+    axes.text(width / 2, 0.3, title, ha="center", va="center", size=15, weight="bold", color="#1b222c")
+    for start, end in ARROWS:
+        _arrow(axes, start, end)
+    for link in links:
+        _box(axes, link)
+    # The same chain gives the same file: no date, and names that are not drawn at random.
+    date, drawn = {"Date": None} if path.suffix == ".svg" else {}, BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "glioseg"}):
+        figure.savefig(drawn, format=path.suffix[1:], dpi=130, facecolor="white", metadata=date)
+    write_whole(path, drawn.getvalue())
+
+
+def _centre(name: str) -> tuple[float, float]:
+    column, row = PLACES[name]
+    return STEP_X * (column + 0.5), STEP_Y * (row + 0.5) + 0.45
+
+
+def _arrow(axes: Axes, start: str, end: str) -> None:
+    """From what was there first to what came of it, edge to edge."""
+    (x0, y0), (x1, y1) = _centre(start), _centre(end)
+    if y0 == y1:
+        side = 1 if x1 > x0 else -1
+        points = (x0 + side * WIDTH / 2, y0), (x1 - side * WIDTH / 2, y1)
+    else:
+        points = (x0, y0 - HEIGHT / 2), (x1, y1 + HEIGHT / 2)
+    arrow = FancyArrowPatch(*points, arrowstyle="-|>", mutation_scale=14, color="#8a95a3", linewidth=1.4)
+    axes.add_patch(arrow)
+
+
+def _box(axes: Axes, link: Link) -> None:
+    x, y = _centre(link.name)
+    colour = LOST if link.missing else COLOURS.get(link.name, DATA)
+    corner = (x - WIDTH / 2, y - HEIGHT / 2)
+    box = FancyBboxPatch(
+        corner,
+        WIDTH,
+        HEIGHT,
+        boxstyle="round,pad=0,rounding_size=0.12",
+        facecolor=to_rgba(colour, TINT),
+        edgecolor=colour,
+        linestyle="--" if link.missing else "-",
+        linewidth=1.6,
+    )
+    axes.add_patch(box)
+    heading = f"{link.name}: missing" if link.missing else link.name
+    axes.text(
+        x, y - HEIGHT / 2 + 0.18, heading, ha="center", va="center", size=10, weight="bold", color=colour
+    )
+    text = "\n".join(_wrapped(link.missing or link.value))
+    axes.text(x, y + 0.13, text, ha="center", va="center", size=8, color="#1b222c", linespacing=1.25)
+
+
+def _wrapped(text: str) -> list[str]:
+    """A text in few lines; what does not fit is cut, and a long hash shows how it begins."""
+    short = " ".join(word if len(word) < 20 else f"{word[:10]}…" for word in text.split())
+    return textwrap.wrap(short, LETTERS, max_lines=LINES, placeholder=" …")

@@ -1,0 +1,1 @@
+"""From scans to a prediction: forward passes, post-processing, uncertainty and expected quality."""

@@ -1,0 +1,1 @@
+"""What validation cases choose: thresholds, calibration, and when to trust a prediction."""

@@ -1,0 +1,1 @@
+"""Training: patches, augmentation, losses, the loop, and many devices."""

@@ -1,0 +1,238 @@
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from glioseg.core.modalities import MODALITIES
+from glioseg.core.nifti import Grid, Volume, read_volume, write_volume
+from glioseg.mlops.registry import model_uri
+from glioseg.models.inference import predictor
+from glioseg.models.inference.model_settings import VolumeIntervals
+from glioseg.models.inference.predictor import Segmenter
+from tests.helpers.models import Formula, make_settings
+from tests.helpers.predicting import GRID, everywhere, make_scan, run, stand_in, write_scans
+
+
+@pytest.fixture
+def models(monkeypatch):
+    return stand_in(monkeypatch)
+
+
+def said(result):
+    """What `sys.exit` said last: a shell shows it on stderr, the runner keeps it in stdout."""
+    return result.stdout
+
+
+def test_an_interval_says_its_level(models, tmp_path):
+    models["settings"] = make_settings(volume_intervals=VolumeIntervals((0.0, 5.0, 0.0), 0.875, cases=7))
+    write_scans(tmp_path / "scans", "one", MODALITIES)
+    result = run(tmp_path / "scans", "-o", tmp_path / "out")
+    ends = {"WT": "0.4 to 0.4", "TC": "0.0 to 0.4", "ET": "0.0 to 0.0"}
+    ml = {"WT": 0.4, "TC": 0.4, "ET": 0.0}
+    volumes = ", ".join(f"{name} {ml[name]} ml (88 % interval {ends[name]})" for name in ml)
+    assert f"one.nii.gz: {volumes}" in result.stdout
+    with (tmp_path / "out" / "summary.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["interval_level"], row["wt_low_ml"], row["wt_high_ml"]) == (
+        "0.875",
+        row["wt_ml"],
+        row["wt_ml"],
+    )
+
+
+def test_one_line_a_case_with_volumes(models, tmp_path):
+    write_scans(tmp_path / "scans", "one", MODALITIES)
+    write_scans(tmp_path / "scans", "two", MODALITIES)
+    result = run(tmp_path / "scans", "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    volumes = "WT 0.4 ml, TC 0.4 ml, ET 0.0 ml"  # no case has calibrated an interval
+    lines = [line for line in result.stdout.splitlines() if "ml" in line]
+    assert lines == [f"{name}: {tmp_path / 'out' / name}.nii.gz: {volumes}" for name in ("one", "two")]
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["one.nii.gz", "summary.csv", "two.nii.gz"]
+    assert models["folders"] == [Path("folder of models:/glioseg@champion")]
+    labels = read_volume(tmp_path / "out" / "one.nii.gz")
+    assert np.unique(labels.data).tolist() == [0, 1]
+    np.testing.assert_array_equal(labels.grid.affine, GRID.affine)
+
+
+def test_a_case_of_the_decathlon_is_segmented_in_its_own_labels(models, tmp_path):
+    task = tmp_path / "Task01_BrainTumour"
+    (task / "imagesTs").mkdir(parents=True)
+    scan = np.stack([make_scan(seed) for seed in range(4)], axis=-1)
+    nib.save(nib.Nifti1Image(scan, GRID.affine), task / "imagesTs" / "BRATS_485.nii.gz")
+    about = {
+        "modality": {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"},
+        "labels": {"1": "edema", "2": "non-enhancing tumor", "3": "enhancing tumour"},
+    }
+    (task / "dataset.json").write_text(json.dumps(about))
+    result = run(task, "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    # The necrotic core of the whole brain: 1 in BraTS, 2 in the Decathlon.
+    assert np.unique(read_volume(tmp_path / "out" / "BRATS_485.nii.gz").data).tolist() == [0, 2]
+    assert "own bytes" not in result.stderr
+
+
+def test_missing_modalities_are_named_and_a_model_that_never_lacked_any_warns(models, tmp_path):
+    write_scans(tmp_path / "scans", "one", ["t1ce", "t2"])
+    result = run(tmp_path / "scans", "-o", tmp_path / "seg.nii.gz")
+    assert result.exit_code == 0, result.output
+    assert "ET 0.0 ml, missing t1 and flair" in result.stdout
+    assert result.stderr.count("warning: the model was trained with train.modality_dropout 0") == 1
+    models["settings"] = make_settings(modality_dropout=0.1)
+    result = run(tmp_path / "scans", "-o", tmp_path / "seg.nii.gz")
+    assert "missing t1 and flair" in result.stdout
+    assert "modality_dropout" not in result.stderr
+
+
+@pytest.mark.parametrize("name", ["seg.nii.gz", "seg.nii"])
+def test_entropy_lies_beside_the_labels(models, tmp_path, name):
+    write_scans(tmp_path / "scans", "one", MODALITIES)
+    assert run(tmp_path / "scans", "-o", tmp_path / name, "--entropy").exit_code == 0
+    labels = read_volume(tmp_path / name)
+    entropy = read_volume(tmp_path / name.replace("seg", "seg_entropy"))
+    # Oedema or core, as likely as not: 1 bit.
+    np.testing.assert_allclose(entropy.data, np.where(labels.data > 0, 1.0, 0.0), atol=1e-5)
+    assert entropy.data.dtype == np.float32
+
+
+def test_several_models_a_budget_and_mirror_images_are_passed_on(models, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Segmenter, "answer", lambda self, images: seen.append(self.settings) or 1 / 0)
+    write_scans(tmp_path / "scans", "one", MODALITIES)
+    words = ["--model", "a", "--model", "b", "--memory-gb", "2.5", "--mirror"]
+    assert run(tmp_path / "scans", "-o", tmp_path / "out", *words).exit_code == 1
+    assert models["folders"] == [Path("folder of a"), Path("folder of b")]
+    assert seen == [make_settings(memory_gb=2.5, mirror=True)]
+
+
+def test_a_bug_in_a_model_is_no_refusal(models, tmp_path, monkeypatch):
+    monkeypatch.setattr(Segmenter, "answer", lambda self, images: np.zeros(2) + np.zeros(3))
+    write_scans(tmp_path / "scans", "one", MODALITIES)
+    result = run(tmp_path / "scans", "-o", tmp_path / "out")
+    assert isinstance(result.exception, ValueError)
+    assert result.exception.__traceback__.tb_next is not None
+    assert "could not be broadcast" not in result.output
+
+
+def test_too_small_a_budget_is_one_line(models, tmp_path):
+    write_scans(tmp_path / "scans", "one", MODALITIES)
+    result = run(tmp_path / "scans", "-o", tmp_path / "out", "--memory-gb", "0.1")
+    assert result.exit_code == 1
+    start = "glioseg predict: one: inference.memory_gb: expected at least "
+    assert said(result).startswith(start)
+    assert len(said(result).splitlines()) == 1
+
+
+def test_outcomes_are_told_where_the_model_has_them(models, tmp_path, monkeypatch):
+    write_scans(tmp_path / "scans", "one", MODALITIES)
+    network = Formula(everywhere, grade=0.25, survival=2.0)
+    monkeypatch.setattr(predictor, "load_ensemble", lambda _: Segmenter((network,), make_settings()))
+    result = run(tmp_path / "scans", "-o", tmp_path / "out")
+    assert "low grade 25%, survival 730 days" in result.stdout  # 2 · 365.25, rounded to even
+
+
+@pytest.mark.parametrize(
+    ("write", "output", "message"),
+    [
+        (["seg"], "out", "one: no modality: expected at least one of t1, t1ce, t2, flair"),
+        ([], "out", "scans: expected a folder of cases, found none"),
+    ],
+)
+def test_what_cannot_be_segmented_is_said_before_the_model_loads(models, tmp_path, write, output, message):
+    write_scans(tmp_path / "scans", "one", write)
+    result = run(tmp_path / "scans", "-o", tmp_path / output)
+    assert result.exit_code == 1
+    assert message in result.output
+    assert "folders" not in models
+
+
+def test_a_case_that_breaks_the_contract_is_skipped_and_the_others_are_segmented(models, tmp_path):
+    for name in ("cut", "good", "nan", "none"):
+        write_scans(tmp_path / "scans", name, ["seg"] if name == "none" else MODALITIES)
+    cut = tmp_path / "scans" / "cut" / "cut_t2.nii.gz"
+    cut.write_bytes(cut.read_bytes()[:60])
+    spoiled = make_scan().astype(np.float32)
+    spoiled[4, 4, 3] = np.nan
+    write_volume(tmp_path / "scans" / "nan" / "nan_t1.nii.gz", Volume(spoiled, GRID))
+    result = run(tmp_path / "scans", "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["good.nii.gz", "summary.csv"]
+    critical = [line for line in result.stderr.splitlines() if "warning" not in line]
+    assert critical[0] == "glioseg predict: none: no modality: expected at least one of t1, t1ce, t2, flair"
+    start = (
+        "glioseg predict: cut/t2 (cut_t2.nii.gz): readable: expected a whole 3D NIfTI file, got not a whole"
+    )
+    assert critical[1].startswith(start)
+    assert critical[2:] == ["glioseg predict: nan/t1 (nan_t1.nii.gz): NaN: expected 0 voxels, got 1 voxels"]
+
+
+def test_a_warning_is_said_and_a_broken_segmentation_does_not_matter(models, tmp_path):
+    write_scans(tmp_path / "scans", "one", MODALITIES)
+    (tmp_path / "scans" / "one" / "one_seg.nii.gz").write_bytes(b"broken")
+    result = run(tmp_path / "scans", "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    about = {m: f"glioseg predict: warning: one/{m} (one_{m}.nii.gz): " for m in MODALITIES}
+    assert sorted(result.stderr.splitlines()) == sorted(
+        f"{about[m]}{rule}"
+        for m in MODALITIES
+        for rule in (
+            "shape: expected (240, 240, 155), got (9, 8, 7)",
+            "spacing: expected (1.0, 1.0, 1.0) mm, got (1.0, 1.0, 2.0) mm, is resampled",
+        )
+    )
+
+
+def test_a_case_that_is_too_large_to_resample_is_refused_alone(models, tmp_path):
+    """Its header is in micrometres."""
+    write_scans(tmp_path / "scans", "good", ["t1"])
+    micrometres = Grid(GRID.shape, np.diag([1000.0, 1000, 2000, 1]))
+    write_volume(tmp_path / "scans" / "wrong" / "wrong_t1.nii.gz", Volume(make_scan(), micrometres))
+    result = run(tmp_path / "scans", "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["good.nii.gz", "summary.csv"]
+    # 8 x 8 x 14 m in voxels of 1 mm, 80 bytes each; of the scan 448 voxels.
+    line = "inference.memory_gb: expected at least 71681.4 GB to resample a brain of 8000 x 8000 x 1.4e+04 mm"
+    assert f"glioseg predict: wrong: {line}" in result.stderr
+    rows = csv.DictReader((tmp_path / "out" / "summary.csv").read_text().splitlines())
+    status = {row["case"]: (row["status"], row["error"].startswith(line)) for row in rows}
+    assert status == {"good": ("segmented", False), "wrong": ("refused", True)}
+
+
+def test_the_contract_is_the_model_s_own(models, tmp_path, monkeypatch):
+    monkeypatch.setattr(model_uri, "model_folder", lambda _: tmp_path)
+    (tmp_path / "contract.yaml").write_text(
+        "shape: {voxels: [9, 8, 7]}\nspacing: {predict: critical, mm: [1, 1, 1.5]}\n"
+    )
+    write_scans(tmp_path / "scans", "one", ["t1"])
+    result = run(tmp_path / "scans", "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert [line for line in result.stderr.splitlines() if "modality_dropout" not in line] == [
+        "glioseg predict: one/t1 (one_t1.nii.gz): spacing:"
+        " expected (1.0, 1.0, 1.5) mm, got (1.0, 1.0, 2.0) mm"
+    ]
+
+
+def test_many_cases_need_a_folder(models, tmp_path):
+    for name in ("one", "two"):
+        write_scans(tmp_path / "scans", name, MODALITIES)
+    result = run(tmp_path / "scans", "-o", tmp_path / "seg.nii.gz")
+    assert result.exit_code == 1
+    assert "seg.nii.gz: expected a folder to write 2 cases to" in said(result)
+    assert "folders" not in models
+
+
+def test_a_wrong_command_does_not_load_tensorflow(tmp_path):
+    code = (
+        "import json, sys; from glioseg import cli\n"
+        "try: cli.app(sys.argv[1:])\n"
+        "except SystemExit: print(json.dumps(sorted({'keras', 'tensorflow', 'mlflow'} & sys.modules.keys())))"
+    )
+    words = [sys.executable, "-c", code, "predict", str(tmp_path / "none"), "-o", "x"]
+    result = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert json.loads(result.stdout) == []

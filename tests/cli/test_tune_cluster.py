@@ -1,0 +1,67 @@
+"""`glioseg tune-worker --cluster`: a tune worker beside each worker of a real Dask cluster."""
+
+import os
+import shutil
+import signal
+import sys
+
+import pytest
+import studies
+from optuna.trial import TrialState
+from study_command import TRIALS
+
+from tests.helpers.clusters import SETTINGS, running, scheduler, two_workers
+from tests.helpers.projects import ROOT
+from tests.helpers.waiting import LATEST_S
+
+HERE = ROOT / "tests" / "lab"
+COMMAND = [sys.executable, str(HERE / "study_command.py"), "tune-worker", "--cluster"]
+
+
+@pytest.fixture
+def watch(common_lab, request):
+    with studies.Watch.on(common_lab, f"study of {request.node.name}") as watch:
+        yield watch
+
+
+@pytest.fixture
+def cluster(watch, tmp_path):
+    """A scheduler's address, and two workers on the study of this test."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    settings = {"DVC_ROOT": str(watch.lab.root), "STUDY": watch.name, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    settings["PYTHONPATH"] = os.pathsep.join([SETTINGS["PYTHONPATH"], str(HERE)])
+    words = ["--no-nanny"]
+    with (
+        scheduler(tmp_path, settings=settings) as address,
+        two_workers(address, tmp_path, words=words, settings=settings) as workers,
+    ):
+        yield address, workers
+
+
+def until_both_are_at_it(watch, client, log):
+    watch.wait_for(lambda: client.poll() is not None or len(watch.at_work()) == 2)
+    assert client.poll() is None, log.read_text()
+
+
+def test_a_killed_worker_s_trial_is_taken_over_and_the_study_ends(watch, cluster, tmp_path):
+    address, workers = cluster
+    with running([*COMMAND, address], log := tmp_path / "client.log", {}) as client:
+        until_both_are_at_it(watch, client, log)
+        os.kill(workers[0].pid, signal.SIGKILL)  # the process beside it notices, and stops
+        watch.wait_for(lambda: watch.trials(TrialState.FAIL))
+        (tmp_path / "go on").touch()
+        assert client.wait(LATEST_S) == 0, log.read_text()
+    assert log.read_text().splitlines()[-1] == "tune-worker: the study is finished, workers: 2"
+    study = watch.check(asked=TRIALS)
+    assert [trial.state for trial in study.trials].count(TrialState.FAIL) == 1
+
+
+def test_stopped_it_stops_its_workers(watch, cluster, tmp_path):
+    address, _ = cluster
+    with running([*COMMAND, address], log := tmp_path / "client.log", {}) as client:
+        until_both_are_at_it(watch, client, log)
+        client.send_signal(signal.SIGINT)
+        assert client.wait(LATEST_S) == 130
+        watch.wait_for(lambda: len(watch.trials(TrialState.FAIL)) == 2)
+    last = "glioseg tune-worker: stopped; another worker, or this one started again, goes on"
+    assert log.read_text().splitlines()[-1] == last

@@ -1,0 +1,192 @@
+"""What a user can mend ends a command or a stage with one line; a bug shows its traceback."""
+
+import errno
+import os
+import pkgutil
+import shutil
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import glioseg
+from _stage import BEST, tuned_params
+from glioseg.cli import app
+from glioseg.compute.local import _InterruptedError
+from glioseg.core.entry import Stopped
+from glioseg.core.errors import GliosegError, one_line
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT / "pipelines")])}
+
+NO_ERRORS: tuple[type[BaseException], ...] = (Stopped, _InterruptedError)
+"""Exceptions of glioseg's own that serve the flow of control alone: what ends a process after Ctrl-C."""
+
+COMMANDS = {
+    "preset": (["demo"], "glioseg.cli.preset", "apply_preset"),
+    "predict": ([".", "-o", "out"], "glioseg.cli.predict", "find_cases"),
+    "rollback": ([], "glioseg.cli.rollback", "load_params"),
+    "tune-worker": ([], "glioseg.cli.tune_worker", "load_params"),
+    "relocate": ([], "glioseg.cli.relocate", "relocate_lab"),
+    "report": ([], "glioseg.mlops.tracking.mlflow_runs", "connect"),
+    "lineage": (["models:/glioseg/1"], "glioseg.mlops.tracking.mlflow_runs", "connect"),
+    "reproduce": (["models:/glioseg/1"], "glioseg.mlops.tracking.mlflow_runs", "connect"),
+    "prune-runs": ([], "glioseg.mlops.tracking.mlflow_runs", "connect"),
+    "serve": ([], "glioseg.cli.serve", "take_port"),
+}
+"""Every command: its words, and the module and name of a function that it calls."""
+
+GONE = FileNotFoundError(errno.ENOENT, "No such file or directory", "scan.nii.gz")
+FULL = OSError(errno.ENOSPC, "No space left on device")
+MENDABLE = {
+    "case: expected 3 axes, got 2": GliosegError("case: expected 3 axes, got 2"),
+    "[Errno 2] No such file or directory: 'scan.nii.gz'": GONE,
+    "[Errno 28] No space left on device": FULL,
+    "[('scan', 'copy', 'Permission denied')]": shutil.Error([("scan", "copy", "Permission denied")]),
+}
+
+
+def bug(*_: object, **__: object) -> None:
+    np.zeros(2) + np.zeros(3)  # ValueError: operands could not be broadcast together
+
+
+def test_every_exception_of_glioseg_s_own_is_one_that_a_user_can_mend():
+    modules = [import_module(found.name) for found in pkgutil.walk_packages(glioseg.__path__, "glioseg.")]
+    defined = {
+        each
+        for module in modules
+        for each in vars(module).values()
+        if isinstance(each, type) and issubclass(each, BaseException) and each.__module__ == module.__name__
+    }
+    assert len(defined) > 25
+    strange = [each for each in defined if not issubclass(each, GliosegError) and each not in NO_ERRORS]
+    assert strange == []
+
+
+@pytest.mark.parametrize("said", MENDABLE)
+def test_what_a_user_can_mend_is_one_line(said):
+    with pytest.raises(SystemExit) as end, one_line("glioseg"):
+        raise MENDABLE[said]
+    assert end.value.code == f"glioseg: {said}"
+    with pytest.raises(SystemExit) as end, one_line():
+        raise MENDABLE[said]
+    assert end.value.code == said
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("bug"), KeyError("bug"), RuntimeError("bug"), OSError("names no file")]
+)
+def test_every_other_error_passes(error):
+    with pytest.raises(type(error)) as passed, one_line("glioseg", stopped="stopped"):
+        raise error
+    assert passed.value is error
+
+
+def test_an_interrupt_takes_along_what_its_line_is_to_say():
+    """See test_entry.py for the line."""
+    with pytest.raises(KeyboardInterrupt, match=r"^stopped; go on$"), one_line("x", stopped="stopped; go on"):
+        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt, match=r"^1 of 2$"), one_line("glioseg"):
+        raise KeyboardInterrupt("1 of 2")
+
+
+def test_what_a_user_can_mend_is_not_said_where_ctrl_c_led_to_it(monkeypatch):
+    """As a file that a compiled module could not read to its end."""
+    monkeypatch.setattr("glioseg.core.entry._came", True)
+    with pytest.raises(KeyboardInterrupt, match=r"^stopped$"), one_line("glioseg", stopped="stopped"):
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "scan.nii")
+
+
+def test_commands_are_all_of_them():
+    names = {each.name or each.callback.__name__.replace("_", "-") for each in app.registered_commands}
+    assert names == set(COMMANDS)
+
+
+@pytest.fixture
+def invoke(tmp_path, monkeypatch):
+    """Run a command in a folder with an MLflow database, where a function that it calls raises an error."""
+    (tmp_path / "mlruns").mkdir()
+    (tmp_path / "mlruns/mlflow.db").touch()
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(command, instead):
+        words, module, name = COMMANDS[command]
+        monkeypatch.setattr(import_module(module), name, instead)
+        return CliRunner().invoke(app, [command, *words])
+
+    return invoke
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_bug_in_a_command_shows_its_traceback(invoke, command):
+    result = invoke(command, bug)
+    assert isinstance(result.exception, ValueError)  # Python prints its traceback, and leaves with 1
+    assert "could not be broadcast" in str(result.exception)
+    assert (result.exit_code, result.output) == (1, "")
+
+
+@pytest.mark.parametrize("said", MENDABLE)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_a_user_can_mend_is_one_line_of_a_command(invoke, command, said):
+    def fail(*_, **__):
+        raise MENDABLE[said]
+
+    result = invoke(command, fail)
+    assert (result.exit_code, result.output) == (1, f"glioseg {command}: {said}\n")
+
+
+STAGE = """
+import numpy as np
+from _stage import run
+from glioseg.core.errors import GliosegError
+
+def main():
+    {}
+
+run(main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("raise GliosegError('case: expected 3 axes, got 2')", "-c: case: expected 3 axes, got 2\n"),
+        ("open('scan.nii.gz')", "-c: [Errno 2] No such file or directory: 'scan.nii.gz'\n"),
+    ],
+)
+def test_what_a_user_can_mend_is_one_line_of_a_stage(tmp_path, code, said):
+    done = stage(tmp_path, code)
+    assert (done.returncode, done.stderr) == (1, said)
+
+
+def test_a_bug_in_a_stage_shows_its_traceback(tmp_path):
+    done = stage(tmp_path, "np.zeros(2) + np.zeros(3)")
+    first, *_, last = done.stderr.splitlines()
+    assert (done.returncode, first) == (1, "Traceback (most recent call last):")
+    assert last.startswith("ValueError: operands could not be broadcast")
+
+
+@pytest.mark.parametrize(
+    ("best", "said"),
+    [
+        ('{"depth": 1}', "depth: Input should be greater than or equal to 2"),
+        ("{", "not JSON: "),
+        (b"\xff", "not JSON: "),
+    ],
+)
+def test_best_values_that_do_not_fit_are_named(tmp_path, monkeypatch, best, said):
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    BEST.parent.mkdir(parents=True)
+    BEST.write_bytes(best if isinstance(best, bytes) else best.encode())
+    with pytest.raises(GliosegError, match=f"^{BEST}: {said}"):
+        tuned_params()
+
+
+def stage(folder: Path, code: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-c", STAGE.format(code)]
+    return subprocess.run(command, cwd=folder, env=SETTINGS, capture_output=True, text=True, check=False)

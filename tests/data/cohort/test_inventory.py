@@ -1,0 +1,60 @@
+"""The inventory of a folder changes with each file's size and time, and with nothing else."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from glioseg.data.cohort.cases import CohortError
+from glioseg.data.cohort.inventory import take_inventory
+
+COHORT = Path("data/raw")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("b/2, second.nii.gz", "a/1.nii.gz"):
+        (tmp_path / "x" / name).parent.mkdir(parents=True)
+        (tmp_path / "x" / name).write_bytes(b"four")
+        os.utime(tmp_path / "x" / name, ns=(7, 7))
+    return tmp_path / "x"
+
+
+def test_every_file_is_listed_with_size_and_time(folder):
+    assert take_inventory(folder, cohort=COHORT).splitlines() == [
+        "file,bytes,mtime_ns",
+        "a/1.nii.gz,4,7",
+        '"b/2, second.nii.gz",4,7',
+    ]
+
+
+def test_it_does_not_depend_on_where_the_folder_lies(folder):
+    before = take_inventory(folder, cohort=COHORT)
+    assert take_inventory(folder.rename(folder.with_name("y")), cohort=COHORT) == before
+
+
+def test_a_link_that_leads_nowhere_is_listed(folder):
+    (folder / "a" / "0.nii.gz").symlink_to("nowhere")
+    assert take_inventory(folder, cohort=COHORT).splitlines()[1] == "a/0.nii.gz"
+
+
+def test_a_table_of_patients_is_listed_wherever_it_lies(folder, tmp_path):
+    table = tmp_path / "elsewhere" / "visits.csv"
+    table.parent.mkdir()
+    table.write_text("case,patient\n")
+    os.utime(table, ns=(8, 8))
+    listed = take_inventory(folder, cohort=COHORT, patients=table)
+    assert listed.splitlines()[3:] == ["data.patients: visits.csv,13,8"]
+    table.write_text("case,patient\n1,1\n")
+    assert take_inventory(folder, cohort=COHORT, patients=table) != listed
+    with pytest.raises(CohortError, match=r"nowhere\.csv: expected a table of patients, found none"):
+        take_inventory(folder, cohort=COHORT, patients=tmp_path / "nowhere.csv")
+
+
+def test_without_a_folder_there_is_a_header_alone():
+    assert take_inventory(None, cohort=COHORT) == "file,bytes,mtime_ns\n"
+
+
+def test_no_folder_is_named(tmp_path):
+    with pytest.raises(CohortError, match="nowhere: expected a folder of cases, found none"):
+        take_inventory(tmp_path / "nowhere", cohort=COHORT)

@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from glioseg.core.geometry import Box
+from glioseg.core.labels import Label
+from glioseg.evaluation.case_figure import PLANES, PX_PER_MM, Scan, largest_section, overlay, planes_picture
+from glioseg.evaluation.colours import COLOURS
+
+AXIAL, CORONAL, SAGITTAL = PLANES
+
+
+@pytest.mark.parametrize(
+    ("plane", "corner"),
+    [(AXIAL, ("R", "A")), (CORONAL, ("R", "S")), (SAGITTAL, ("A", "S"))],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_radiological_convention(plane, corner):
+    # The voxel that lies rightmost, foremost and topmost: LPS axes grow to the left, the back and the head.
+    volume = np.zeros((3, 4, 5))
+    volume[0, 0, -1] = 1
+    index = {AXIAL: 4, CORONAL: 0, SAGITTAL: 0}[plane]
+    shown = plane.cut(volume, index)
+    assert np.argwhere(shown).tolist() == [[0, 0]]
+    left, _, top, _ = plane.letters
+    assert (left, top) == corner
+
+
+def test_the_slice_with_the_most_tumour_is_shown():
+    box, nothing = Box((0, 0, 0), (8, 8, 8)), np.zeros((8, 8, 8), np.uint8)
+    truth, prediction = nothing.copy(), nothing.copy()
+    truth[5, :3, :3] = 1
+    truth[6, :2, :2] = 1
+    prediction[1] = 1
+    assert largest_section(truth, prediction, box, axis=0) == 5
+    assert largest_section(nothing, prediction, box, axis=0) == 1
+    assert largest_section(nothing, nothing, box, axis=0) == 4
+
+
+def test_overlay_tints_and_outlines_and_leaves_the_rest():
+    grey = Image.new("RGB", (40, 40), (100, 100, 100))
+    labels = np.zeros((20, 20), np.uint8)
+    labels[5:15, 5:15] = Label.ET
+    pixels = np.asarray(overlay(grey, labels))
+    assert tuple(pixels[1, 1]) == (100, 100, 100)
+    assert tuple(pixels[10, 20]) == COLOURS[Label.ET]
+    red, green, blue = (int(value) for value in pixels[20, 20])
+    assert red > 100 < green
+    assert blue < 100
+
+
+def test_picture_is_made_of_four_columns_and_three_planes(scan):
+    picture = planes_picture(scan, title="case", subtitle="Dice")
+    widest_mm = max(scan.truth.shape)
+    assert picture.width > 4 * widest_mm * PX_PER_MM * 0.9
+    assert picture.height > sum((48, 36, 36)) * PX_PER_MM * 0.9
+    drawn = {tuple(colour) for colour in np.asarray(picture).reshape(-1, 3)}
+    assert set(COLOURS.values()) <= drawn
+
+
+def test_spacing_stretches_the_picture(scan):
+    tall = Scan(scan.images, scan.truth, scan.prediction, (1.0, 1.0, 3.0))
+    grown = (
+        planes_picture(tall, title="", subtitle="").height
+        - planes_picture(scan, title="", subtitle="").height
+    )
+    brain_vox = int(scan.brain.any(axis=(0, 1)).sum())
+    # Two of the three planes show the stretched axis; margins around the brain stretch too.
+    assert grown >= 2 * 2 * brain_vox * PX_PER_MM
+
+
+def test_nothing_to_show_is_shown():
+    nothing = np.zeros((20, 20, 20), np.uint8)
+    scan = Scan({"flair": nothing.astype(np.int16)}, nothing, nothing, (1.0, 1.0, 1.0))
+    assert planes_picture(scan, title="", subtitle="").size > (0, 0)

@@ -1,0 +1,138 @@
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from glioseg.compute import Cluster
+from glioseg.core.labels import Scheme
+from glioseg.core.nifti import Grid, read_volume
+from glioseg.evaluation.per_case import (
+    EvaluationError,
+    evaluate_cases,
+    judge_case,
+    judge_cases,
+    predict_cases,
+    scan_in_lps,
+)
+
+RAS = np.diag([1.0, 1, 1, 1])
+HERE = Cluster("threads")
+"""No worker processes: starting them costs more than these cases do."""
+
+
+def test_a_perfect_prediction_scores_1_in_both_schemes(write_case, scan, say):
+    cases = [write_case("old"), write_case("new", Scheme.BRATS2023)]
+    table, _ = evaluate_cases(say(scan.truth), cases, cluster=HERE)
+    assert sorted(table["case"]) == ["new", "old"]
+    assert (table["mean_dice"] == 1).all()
+    assert (table["hd95_wt_mm"] == 0).all()
+
+
+@pytest.mark.parametrize(("scheme", "et"), [(Scheme.BRATS2021, 4), (Scheme.BRATS2023, 3)])
+def test_predictions_are_kept_in_the_cases_own_scheme_and_grid(write_case, tmp_path, scan, say, scheme, et):
+    case = write_case("one", scheme, affine=RAS)
+    predict_cases(say(scan.prediction), [case], tmp_path / "out")
+    kept = read_volume(tmp_path / "out" / "one.nii.gz")
+    assert set(np.unique(kept.data)) == {0, 1, 2, et}
+    np.testing.assert_array_equal(kept.grid.affine, RAS)
+
+
+def test_the_model_gets_the_four_images(write_case, tmp_path, scan, say):
+    seen = []
+    answer = say(scan.truth).answer
+    model = SimpleNamespace(answer=lambda images: seen.append(sorted(images)) or answer(images))
+    predict_cases(model, [write_case("one")], tmp_path)
+    assert seen == [["flair", "t1", "t1ce", "t2"]]
+
+
+def test_the_worst_case_comes_first(write_case, tmp_path, scan, say):
+    cases = [write_case(name) for name in ("good", "missed", "poor")]
+    labels = iter([scan.truth, scan.truth * np.uint8(0), scan.prediction])
+    model = SimpleNamespace(answer=lambda images: say(next(labels)).answer(images))
+    answers, _ = predict_cases(model, cases, tmp_path / "out")
+    table = judge_cases(cases, answers, predictions=tmp_path / "out", pictures=None, cluster=HERE)
+    assert table["case"].tolist() == ["missed", "poor", "good"]
+    assert table["mean_dice"].is_monotonic_increasing
+    assert table.drop(columns=["grade", "survival_days"]).notna().all(axis=None)
+
+
+def test_intervals_and_outcomes_are_kept_beside_what_is_known(write_case, tmp_path, scan, say):
+    cases = [replace(write_case("known"), grade="LGG", survival_days=400.0), write_case("unknown")]
+    answer = say(scan.truth, low_ml=1.0, high_ml=2.5, grade_lgg=0.75, survival_days=365.0)
+    table = predict_cases(answer, cases, tmp_path)[0].set_index("case")
+    assert set(table) == {
+        "interval_level",
+        *(f"{end}_{region}_ml" for end in ("low", "high") for region in ("wt", "tc", "et")),
+        *(f"calibration_error_{region}" for region in ("wt", "tc", "et")),
+        *("grade", "survival_days", "grade_lgg", "survival_days_predicted"),
+    }  # fmt: skip
+    assert (table.loc["known", "low_et_ml"], table.loc["known", "high_et_ml"]) == (1, 2.5)
+    assert (table["interval_level"] == 0.875).all()
+    assert (table.loc["known", "grade"], table.loc["known", "survival_days"]) == ("LGG", 400)
+    assert (table["grade_lgg"] == 0.75).all()
+    assert (table["survival_days_predicted"] == 365).all()
+    assert table.loc["unknown", ["grade", "survival_days"]].isna().all()
+
+
+def test_a_model_without_outcomes_has_no_columns_for_them(write_case, tmp_path, scan, say):
+    table, _ = predict_cases(say(scan.truth), [write_case("one")], tmp_path)
+    assert not {"grade_lgg", "survival_days_predicted"} & set(table)
+
+
+def test_a_model_without_intervals_has_no_columns_for_them(write_case, tmp_path, scan, say):
+    table, _ = predict_cases(say(scan.truth, level=None), [write_case("one")], tmp_path)
+    assert not [name for name in table if name.startswith(("low_", "high_", "interval"))]
+
+
+@pytest.mark.parametrize("affine", [None, RAS], ids=["LPS", "RAS"])
+def test_probabilities_are_held_against_the_truth(write_case, tmp_path, scan, say, affine):
+    """A model that is 90 % sure and never wrong is off by 0.1 everywhere."""
+    table, _ = predict_cases(say(scan.truth, sure=0.9), [write_case("one", affine=affine)], tmp_path)
+    for region in ("wt", "tc", "et"):
+        assert table[f"calibration_error_{region}"].tolist() == [pytest.approx(0.1)]
+
+
+@pytest.mark.parametrize("imagej", [False, True])
+def test_a_case_is_drawn(write_case, tmp_path, scan, say, imagej):
+    case = write_case("one")
+    predict_cases(say(scan.prediction), [case], tmp_path / "out")
+    judge_case(case, predictions=tmp_path / "out", pictures=tmp_path / "pictures", imagej=imagej)
+    names = {path.name: path.stat().st_size for path in (tmp_path / "pictures").iterdir()}
+    drawn = {"one.png", "one_truth.gif", "one_prediction.gif"}
+    assert set(names) == drawn | ({"one.tif"} if imagej else set())
+    for name in drawn:
+        with Image.open(tmp_path / "pictures" / name) as picture:
+            assert min(picture.size) > 100
+            assert picture.convert("L").getextrema()[1] > 100
+
+
+def test_pictures_do_not_depend_on_how_the_scan_is_stored(write_case):
+    lps, ras = write_case("lps"), write_case("ras", affine=RAS)
+    scans = []
+    for case in (lps, ras):
+        volume = read_volume(case.files["seg"])
+        labels = volume.data.astype(np.uint8)
+        scans.append(scan_in_lps({"flair": volume.data}, labels, labels, volume.grid))
+    np.testing.assert_array_equal(scans[0].truth, scans[1].truth[::-1, ::-1])
+
+
+def test_spacing_follows_its_axis(scan):
+    grid = Grid((40, 48, 36), np.array([[0, 0, 3.0, 0], [1, 0, 0, 0], [0, 2, 0, 0], [0, 0, 0, 1]]))
+    turned = scan_in_lps({}, scan.truth, scan.truth, grid)
+    # The file's axes go forward (1 mm), up (2 mm) and right (3 mm); LPS asks for left, back, up.
+    assert turned.spacing_mm == (3.0, 1.0, 2.0)
+    assert turned.truth.shape == (36, 40, 48)
+
+
+def test_no_case_is_an_error(tmp_path):
+    with pytest.raises(EvaluationError, match="expected at least one case, got none"):
+        predict_cases(SimpleNamespace(answer=None), [], tmp_path)
+
+
+def test_a_case_without_truth_is_named(write_case, tmp_path):
+    case = write_case("one")
+    bare = replace(case, files={role: file for role, file in case.files.items() if role != "seg"})
+    with pytest.raises(EvaluationError, match="one: expected a file for each role, missing seg"):
+        predict_cases(SimpleNamespace(answer=None), [bare], tmp_path)

@@ -1,0 +1,22 @@
+"""A team: what its machines have in common."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.helpers.projects import succeed
+
+URL = "s3://team/glioseg"
+
+
+@dataclass(frozen=True)
+class Team:
+    """`home`: where the model was trained; `around`: the environment of every machine of the team."""
+
+    home: Path
+    around: dict[str, str]
+    bucket: Any
+
+    def run(self, home: Path, *words: str) -> str:
+        """Run a command, which must succeed, on a machine of the team."""
+        return succeed(home, *words, **self.around)

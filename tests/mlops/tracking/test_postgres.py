@@ -1,0 +1,167 @@
+"""Studies and runs in PostgreSQL: a real server."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from threading import Thread
+from urllib.parse import quote
+
+import pytest
+import sqlalchemy as sa
+import studies
+from optuna.trial import TrialState
+
+from glioseg.cli.tune_cluster import Helper
+from glioseg.mlops.registry.lookup import champion_version
+from glioseg.mlops.tracking.mlflow_runs import connect
+from glioseg.mlops.tracking.postgres import DatabaseError, in_schema
+from glioseg.mlops.tracking.storage import DATABASE_URL, Lab
+from glioseg.mlops.tracking.training_run import training_run
+from tests.helpers.postgres import PASSWORD, QUICK, postgres, programs
+from tests.helpers.servers import free_port
+
+
+@pytest.fixture(scope="module")
+def address():
+    """The address of a new database on a server of this module's own."""
+    bins = programs() or pytest.skip("no PostgreSQL: apt-get install postgresql")
+    with postgres(bins, **QUICK) as address:
+        yield address
+
+
+@pytest.fixture
+def watch(address, tmp_path, monkeypatch, request):
+    """The study of this test, in the database."""
+    monkeypatch.chdir(tmp_path)
+    with studies.Watch.on(Lab(tmp_path, address), f"study of {request.node.name}") as watch:
+        yield watch
+
+
+def test_two_workers_share_a_study_and_one_goes_on_after_kill_9(watch):
+    first, second = watch.start(trials=4), watch.start(trials=4)
+    watch.wait_for(lambda: watch.trials(TrialState.RUNNING))
+    first.kill()
+    watch.join(second)
+    watch.check(asked=4)
+    assert not list(watch.lab.folder.glob("*.db"))
+
+
+def test_the_trial_of_a_machine_that_falls_silent_is_repeated_and_counts_once(watch):
+    """It only slept: when it wakes up, its trial is not its own any more."""
+    sleeper = watch.start(trials=1, objective=studies.until_told, host="far away")
+    watch.wait_for(watch.at_work)
+    os.kill(sleeper.pid, signal.SIGSTOP)
+    watch.join(watch.start(trials=1, host="here"))
+    (watch.lab.root / "go on").touch()
+    os.kill(sleeper.pid, signal.SIGCONT)
+    watch.join(sleeper)
+    study = watch.check(asked=1)
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.COMPLETE]
+    assert "trial 0 was taken for dead" in watch.said(sleeper)
+
+
+def test_one_variable_moves_runs_and_studies_to_the_database(watch, address):
+    lines = {}
+    for word in ("tracking", "studies"):
+        done = subprocess.run(
+            [sys.executable, "-m", "glioseg.mlops.tracking.storage", word],
+            env=os.environ | {DATABASE_URL: address},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        lines[word] = done.stdout.strip()
+    assert lines == {"tracking": watch.lab.tracking_uri, "studies": watch.lab.study_url}
+    for line in lines.values():  # each finds the tables of one of the two, and no others
+        with sa.create_engine(line).connect() as connection:
+            names = set(sa.inspect(connection).get_table_names())
+        assert "alembic_version" in names
+        assert ("experiments" in names) == (line == lines["tracking"])
+        assert ("trials" in names) == (line == lines["studies"])
+    assert champion_version(watch.lab.database, name="glioseg") is None
+
+
+def test_who_finds_the_lock_taken_says_so_and_waits(watch, capsys):
+    order = []
+
+    def second():
+        with watch.lab.alone("x", waiting="another has it"):
+            order.append("second")
+
+    thread = Thread(target=second)
+    with watch.lab.alone("x"):
+        thread.start()
+        watch.wait_for(lambda: "another has it" in capsys.readouterr().out)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+
+
+def test_a_server_that_does_not_answer_is_named_without_its_password():
+    with pytest.raises(DatabaseError, match=r"no database at postgresql\+psycopg://me:\*\*\*@127") as error:
+        Lab(Path("/nowhere"), f"postgresql://me:secret@127.0.0.1:{free_port()}/db").alone("x").__enter__()
+    assert "secret" not in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("end", "why"),
+    [
+        ("?user=me&password=secret", "refused"),
+        ("?sslpassword=secret", "refused"),
+        ("?password=secret&nonsense=1", 'invalid connection option "nonsense"'),
+    ],
+)
+def test_a_password_among_the_options_is_not_shown(end, why):
+    with pytest.raises(DatabaseError, match=why) as error:
+        Lab(Path("/nowhere"), f"postgresql://127.0.0.1:{free_port()}/db{end}").alone("x").__enter__()
+    assert "password=hidden" in str(error.value)
+    assert "secret" not in str(error.value)
+
+
+def test_what_python_shows_of_a_lab_or_a_helper_holds_no_password():
+    """Dask logs a task that fails with all that it was called with."""
+    url = "postgresql://me:secret@host/db"
+    for shown in (Lab(Path("/x"), url), Helper(print, "host", url)):
+        assert "secret" not in f"{shown} {shown!r}"
+
+
+def test_no_row_and_no_file_of_a_training_holds_the_password(watch):
+    with training_run(
+        connect(watch.lab), state=watch.lab.state("k"), name="unet", params={"a": 1}, cases=[{"train": 1}]
+    ) as log:
+        log.mark({"device": "CPU"})
+    watch.join(watch.start(trials=1))
+    kept = "".join(file.read_text() for file in watch.lab.root.rglob("*") if file.is_file())
+    for url in (watch.lab.tracking_uri, watch.lab.study_url):
+        with sa.create_engine(url).connect() as connection:
+            for table in sa.inspect(connection).get_table_names():
+                kept += str(connection.execute(sa.text(f'SELECT * FROM "{table}"')).fetchall())
+    assert "unet" in kept
+    assert watch.name in kept
+    for secret in (PASSWORD, quote(PASSWORD, safe="")):
+        assert secret not in kept
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://me:secret@host/db",
+        "mysql://host/db?password=secret",
+        "host/db",
+        "postgres://me:secret@host/db",
+        "postgresql://me:secret/db",
+    ],
+)
+def test_another_kind_of_address_is_refused(url):
+    with pytest.raises(DatabaseError, match="expected postgresql://user:password@host/database") as error:
+        in_schema(url, "optuna")
+    assert "secret" not in str(error.value)
+
+
+def test_a_missing_driver_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(DatabaseError, match=r"pip install 'glioseg\[postgres\]'"):
+        Lab(Path("/nowhere"), "postgresql://me@127.0.0.1/db").alone("x").__enter__()

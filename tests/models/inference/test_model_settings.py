@@ -1,0 +1,92 @@
+import json
+
+import pytest
+
+from glioseg.models.inference import builtin
+from glioseg.models.inference.model_settings import Settings, VolumeIntervals
+from glioseg.models.networks.keras_file import ModelError
+from glioseg.params.sections import Crop, Inference
+from tests.helpers.models import TRUSTING, make_settings
+from tests.helpers.toys import make_network, make_train
+
+CROP = Crop(margin_vox=3, spacings_mm=(1,), on_the_fly=False)
+INFERENCE = Inference(
+    memory_gb=4, overlap=0.25, mirror=True, threshold=(0.5,), min_et_ml=(0.0,), min_component_ml=(0.0,)
+)
+
+
+def test_settings_of_a_network_that_no_case_has_judged():
+    network = make_network(spacing_mm=2, depth=4, base_filters=6, target="labels")
+    train = make_train(patch_shape=(8, 16, 8), modality_dropout=0.3)
+    assert Settings.untuned(network, train, CROP, INFERENCE) == Settings(
+        spacing_mm=2,
+        multiple=8,
+        margin_vox=3,
+        target="labels",
+        base_filters=6,
+        modality_dropout=0.3,
+        window_shape=(8, 16, 8),
+        overlap=0.25,
+        memory_gb=4,
+        mirror=True,
+    )
+
+
+def test_a_round_trip(tmp_path):
+    settings = make_settings(
+        temperature=(1.5, 1.0, 0.5),
+        volume_intervals=VolumeIntervals((0.1, 0.2, 0.3), level=0.875, cases=7),
+        calibration_error_before=(0.1, 0.1, 0.1),
+        calibration_error_after=(0.01, 0.02, 0.03),
+        confidence=TRUSTING,
+    )
+    settings.save(tmp_path)
+    assert Settings.load(tmp_path) == settings
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "3"])
+def test_other_files_are_named(tmp_path, content):
+    (tmp_path / "settings.json").write_text(content)
+    with pytest.raises(ModelError, match=r"settings.json: not a model's settings"):
+        Settings.load(tmp_path)
+
+
+def test_settings_from_before_confidence_and_with_a_broken_one(tmp_path):
+    make_settings(confidence=TRUSTING).save(tmp_path)
+    file = tmp_path / "settings.json"
+    record = json.loads(file.read_text())
+    file.write_text(json.dumps(record | {"confidence": {"found": 3}}))
+    with pytest.raises(ModelError, match=r"settings.json: not a model's settings: confidence: "):
+        Settings.load(tmp_path)
+    del record["confidence"]
+    file.write_text(json.dumps(record))
+    assert Settings.load(tmp_path) == make_settings()
+
+
+def test_intervals_of_which_no_level_is_known_are_left_out(tmp_path):
+    """Earlier versions kept how far intervals reach, and not how many cases that came from."""
+    make_settings().save(tmp_path)
+    file = tmp_path / "settings.json"
+    record = json.loads(file.read_text())
+    del record["volume_intervals"]
+    file.write_text(json.dumps(record | {"volume_reach": [0.5, 0.7, 0.6]}))
+    assert Settings.load(tmp_path) == make_settings()
+    assert Settings.load(builtin.FOLDER).volume_intervals is None
+    file.write_text(json.dumps(record | {"volume_intervals": {"half_width": [0.5, 0.7]}}))
+    with pytest.raises(ModelError, match=r"settings.json: not a model's settings: volume_intervals: "):
+        Settings.load(tmp_path)
+
+
+def test_what_a_person_reads_of_them_leaves_out_many_numbers():
+    told = make_settings(confidence=TRUSTING).told
+    assert "confidence" not in told
+    assert told["spacing_mm"] == 1
+
+
+def test_missing_and_unknown_settings_are_named(tmp_path):
+    make_settings().save(tmp_path)
+    record = json.loads((tmp_path / "settings.json").read_text())
+    del record["overlap"]
+    (tmp_path / "settings.json").write_text(json.dumps(record | {"colour": "blue"}))
+    with pytest.raises(ModelError, match=r"not a model's settings: missing or unknown: colour, overlap$"):
+        Settings.load(tmp_path)

@@ -1,0 +1,110 @@
+"""What TensorFlow reads of the environment is set before it is imported, wherever networks run."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import glioseg
+from glioseg.core.cpus import cores
+from glioseg.models import TENSORFLOW
+
+PACKAGE = Path(glioseg.__file__).parent
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+
+
+def environment_after(statement, **given):
+    """The variables of a new process after a statement; of TensorFlow's only `given` are set before it."""
+    bare = {name: value for name, value in os.environ.items() if name not in TENSORFLOW}
+    code = f"{statement}; import json, os; print(json.dumps(dict(os.environ)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=bare | given, capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout)
+
+
+def test_onednn_is_on_and_threads_are_as_many_as_cores():
+    found = environment_after("import glioseg.models")
+    assert found[ONEDNN] == "1"
+    assert {found[name] for name in TENSORFLOW if "THREADS" in name} == {str(cores())}
+
+
+def test_a_user_s_own_setting_wins():
+    given = {ONEDNN: "0", "TF_NUM_INTRAOP_THREADS": "3"}
+    assert environment_after("import glioseg.models", **given).items() >= given.items()
+
+
+def test_nobody_imports_tensorflow_before_it_is_set_up():
+    """Only modules of `glioseg.models` import it, and Python runs that package's own module first."""
+    importers = {
+        file.relative_to(PACKAGE).parts[0]
+        for file in PACKAGE.rglob("*.py")
+        if imports(file) & {"keras", "tensorflow"}
+    }
+    assert importers == {"nets"}
+
+
+def test_tensorflow_does_not_import_jax_and_jax_works_after_it():
+    """Importing it would take a second of every start."""
+    code = "import glioseg.models, keras, sys; print('jax' in sys.modules)"
+    code += "; import jax; print(jax.numpy.ones(2).sum())"
+    around = os.environ | {"KERAS_BACKEND": "tensorflow"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=around, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False", "2.0"]
+
+
+def test_tensorflow_is_imported_without_a_line_of_its_own():
+    code = "import glioseg.models, keras, tensorflow"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+STAND_IN = r"""
+import os, sys
+os.write(2, b"I0000 00:00:1796022074.904125    8850 port.cc:153] oneDNN custom operations are on.\n")
+print("a warning that matters", file=sys.stderr, flush=True)
+os.write(2, b"E0000 00:00:1796022074.904125    8850 x.cc:1] so does an error\n")
+raise ImportError("a wheel for another processor")
+"""
+
+
+def test_what_else_is_said_meanwhile_is_not_lost(tmp_path):
+    (tmp_path / "tensorflow.py").write_text(STAND_IN)
+    code = "import glioseg.models, tensorflow"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True
+    )
+    first, second, *_, last = done.stderr.decode().splitlines()
+    assert (first, second[:5]) == ("a warning that matters", "E0000")
+    assert last == "ImportError: a wheel for another processor"
+    assert b"oneDNN custom" not in done.stderr
+
+
+def imports(file):
+    """The packages that a module imports anywhere but for type checkers."""
+    return set(packages(ast.parse(file.read_text())))
+
+
+def packages(node):
+    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        return
+    if isinstance(node, ast.Import):
+        yield from (alias.name.partition(".")[0] for alias in node.names)
+    if isinstance(node, ast.ImportFrom):
+        yield (node.module or "").partition(".")[0]
+    for child in ast.iter_child_nodes(node):
+        yield from packages(child)
+
+
+@pytest.mark.skipif("TF_ENABLE_ONEDNN_OPTS" in os.environ and os.environ[ONEDNN] == "0", reason="asked for")
+def test_onednn_computes_here():
+    """TensorFlow says so itself, with the settings of this process."""
+    from tensorflow.python.util import _pywrap_util_port
+
+    assert _pywrap_util_port.IsMklEnabled()

@@ -1,0 +1,161 @@
+"""Several devices do in a step what one device does with the whole batch.
+
+In a process of its own: TensorFlow makes logical devices only before it is used.
+"""
+
+import io
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from glioseg.core.settings_file import ParamsError
+from glioseg.models.training import checkpoint, multi_gpu
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def states(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of every training's state, and what was printed."""
+    home = tmp_path_factory.mktemp("devices")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.helpers.two_devices", str(home)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return home, done.stdout
+
+
+def compare(one: Path, other: Path) -> None:
+    """All that a step changes is equal: weights and Adam's moments.
+
+    The moments alone tell a gradient from a multiple of it: Adam's steps do not. The weights may differ by
+    a tenth of a step: a bias before an instance norm has no gradient but rounding, which Adam enlarges.
+    """
+    with np.load(one / checkpoint.FILE) as ours, np.load(other / checkpoint.FILE) as theirs:
+        assert set(ours.files) == set(theirs.files)
+        weights = sum(name.startswith("best") for name in ours.files)
+        running = sum(name.startswith("running") for name in ours.files)
+        assert running == 3 * weights + 1  # weights, the count of steps, two moments of each weight
+        for i in range(running):
+            atol = 1e-3 if i < weights else 1e-7
+            ours_i, theirs_i = ours[f"running{i}"], theirs[f"running{i}"]
+            np.testing.assert_allclose(ours_i, theirs_i, rtol=1e-3, atol=atol, err_msg=f"running{i}")
+
+
+def test_two_devices_train_as_one_does(states: tuple[Path, str]) -> None:
+    """Dice over the whole batch, cross-entropy, and outcomes that are partly unknown."""
+    one, two = states[0] / "one", states[0] / "two"
+    compare_epochs(one, two)
+    compare(one, two)
+    compare_networks(one.with_suffix(".keras"), two.with_suffix(".keras"))
+
+
+def test_stopped_after_an_epoch_it_goes_on_with_each_device_s_dropout(states: tuple[Path, str]) -> None:
+    compare_epochs(states[0] / "dropping", states[0] / "stopped")
+    compare_networks(states[0] / "dropping.keras", states[0] / "stopped.keras")
+
+
+def compare_epochs(one: Path, other: Path) -> None:
+    """Both trainings logged the same."""
+    for a, b in zip(history(one), history(other), strict=True):
+        assert a | {"seconds": 0} == pytest.approx(b | {"seconds": 0}, rel=1e-4)
+
+
+def history(state: Path) -> list[dict[str, float]]:
+    with np.load(state / checkpoint.FILE) as stored:
+        return json.loads(stored["record"].item())["history"]
+
+
+def compare_networks(one: Path, other: Path) -> None:
+    """Two model files differ in the rounding of weights, and in the time at which they were made."""
+    with zipfile.ZipFile(one) as ours, zipfile.ZipFile(other) as theirs:
+        assert sorted(ours.namelist()) == sorted(theirs.namelist())
+        assert ours.read("config.json") == theirs.read("config.json")
+        stored, others = (weights(file.read("model.weights.h5")) for file in (ours, theirs))
+    assert {k: v.shape for k, v in stored.items()} == {k: v.shape for k, v in others.items()}
+    for name, values in stored.items():
+        np.testing.assert_allclose(values, others[name], rtol=1e-3, atol=1e-3, err_msg=name)
+
+
+def weights(content: bytes) -> dict[str, np.ndarray]:
+    """Every array of an HDF5 file by its path."""
+    found = {}
+    with h5py.File(io.BytesIO(content)) as file:
+        file.visititems(lambda name, x: found.update({name: x[()]} if isinstance(x, h5py.Dataset) else {}))
+    return found
+
+
+def test_it_says_on_how_many_devices(states: tuple[Path, str]) -> None:
+    # "two", "dropping", and "stopped" twice.
+    said = "training on 2 of 2 devices, 2 of each batch on each"
+    assert states[1].splitlines().count(said) == 4
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "asked", "found", "used"),
+    [
+        (4, "auto", 4, 4),
+        (6, "auto", 4, 3),
+        (3, "auto", 2, 1),
+        (2, "auto", 8, 2),
+        (7, "auto", 8, 7),
+        (5, "auto", 0, 0),
+        (4, 2, 4, 2),
+        (4, 4, 4, 4),
+        (4, 1, 4, 1),
+        (4, 1, 0, 0),
+    ],
+)
+def test_as_many_devices_are_used_as_take_equal_shares(
+    tiny_train: Callable,
+    batch_size: int,
+    asked: int | str,
+    found: int,
+    used: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = [f"GPU:{number}" for number in range(found)]
+    monkeypatch.setattr(multi_gpu, "replicas", lambda: names)
+    assert multi_gpu.shared_by(tiny_train(batch_size=batch_size, devices=asked)) == names[:used]
+
+
+@pytest.mark.parametrize("found", [0, 1, 3])
+def test_fewer_devices_than_are_asked_for_are_an_error(
+    tiny_train: Callable, found: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multi_gpu, "replicas", lambda: ["GPU"] * found)
+    expected = rf"^train\.devices: expected 4 GPUs that can train together, got {found}$"
+    with pytest.raises(ParamsError, match=expected):
+        multi_gpu.spread(tiny_train(batch_size=4, devices=4))
+
+
+def test_a_batch_that_cannot_be_shared_stays_on_one_device(
+    tiny_train: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multi_gpu, "replicas", lambda: ["GPU:0", "GPU:1"])
+    train = tiny_train(batch_size=3)
+    assert isinstance(multi_gpu.spread(train), nullcontext)
+    assert list(multi_gpu.feed(lambda: iter("abc"), train=train)) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("cores", "gpu", "spare"), [(8, None, 4), (8, (9, 0), 7), (1, None, 1), (1, (9, 0), 1)]
+)
+def test_beside_a_gpu_nearly_all_cores_make_patches(
+    cores: int, gpu: tuple[int, int] | None, spare: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multi_gpu, "cores", lambda: cores)
+    monkeypatch.setattr("glioseg.models.networks.precision.gpu_capability", lambda: gpu)
+    assert multi_gpu.spare_cores() == spare

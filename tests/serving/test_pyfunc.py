@@ -1,0 +1,351 @@
+import ast
+import base64
+import gzip
+import json
+import subprocess
+import sys
+import sysconfig
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.exceptions import MlflowException
+from servers import free_port, server
+
+from glioseg.core.errors import SettingError
+from glioseg.core.labels import REGIONS, Scheme, from_scheme
+from glioseg.core.modalities import MODALITIES
+from glioseg.core.nifti import Grid, Volume, decode_volume, encode_volume
+from glioseg.mlops.tracking.logged_model import NEEDED
+from glioseg.models.inference.prediction import NUMBERS
+from glioseg.models.inference.predictor import Segmenter, load_model
+
+ROOT = Path(__file__).parents[2]
+IMPORTED_AS = {"pyyaml": "yaml"}
+ANOTHER_BACKEND = {"jax"}
+"""What is imported only where a user sets KERAS_BACKEND to it; the version was made on TensorFlow."""
+PROBABILITIES = ("wt_probability", "tc_probability", "et_probability")
+
+
+@pytest.fixture(scope="module")
+def model(registered):
+    mlflow.set_tracking_uri(registered.tracking_uri)
+    return mlflow.pyfunc.load_model("models:/glioseg@champion")
+
+
+@pytest.fixture(scope="module")
+def expected(registered, scan):
+    """What the network itself says, without MLflow: dense labels on the scan's own grid."""
+    labels = load_model(registered.root / "models").segment(dict.fromkeys(MODALITIES, scan))
+    assert len(np.unique(labels)) == 4
+    return labels
+
+
+def row(scan, compress=True):
+    return dict.fromkeys(MODALITIES, encode_volume(scan, compress=compress))
+
+
+def test_a_label_map_comes_back_on_the_scan_s_own_grid(model, scan, expected):
+    answer = model.predict(pd.DataFrame([row(scan)]))
+    volume = decode_volume(answer["segmentation"][0], name="answer")
+    np.testing.assert_array_equal(volume.grid.affine, scan.grid.affine)
+    np.testing.assert_array_equal(from_scheme(volume.data, Scheme.BRATS2021), expected)
+    assert volume.data.dtype == np.uint8
+
+
+def test_volumes_are_voxels_times_their_size(model, scan, expected):
+    answer = model.predict(pd.DataFrame([row(scan)])).iloc[0]
+    # A voxel is 1 x 1 x 2 mm = 0.002 ml.
+    assert answer["wt_ml"] == pytest.approx(0.002 * (expected > 0).sum())
+    assert answer["tc_ml"] == pytest.approx(0.002 * np.isin(expected, (1, 3)).sum())
+    assert answer["et_ml"] == pytest.approx(0.002 * (expected == 3).sum())
+    assert answer["interval_level"] == 0.875
+    for region in ("wt", "tc", "et"):
+        assert answer[f"{region}_low_ml"] < answer[f"{region}_ml"] < answer[f"{region}_high_ml"]
+
+
+def test_gzip_or_not_and_one_answer_a_row(model, scan):
+    answer = model.predict(pd.DataFrame([row(scan), row(scan, compress=False)]))
+    assert len(answer) == 2
+    assert answer["segmentation"][0] == answer["segmentation"][1]
+
+
+def test_the_scheme_is_the_caller_s(model, scan, expected):
+    answer = model.predict(pd.DataFrame([row(scan)]), params={"scheme": "brats2023"})
+    data = decode_volume(answer["segmentation"][0], name="answer").data
+    np.testing.assert_array_equal(data, expected)  # dense labels are BraTS 2023's
+
+
+def verdicts(answer):
+    return [json.loads(text) for text in answer["verdict"]]
+
+
+def test_the_verdict_tells_what_is_odd(model, scan):
+    affine = scan.grid.affine.copy()
+    affine[0, 0] = affine[1, 1] = -1
+    plain = encode_volume(Volume(scan.data, Grid(scan.grid.shape, affine)))
+    answer = model.predict(pd.DataFrame([{"t1": plain}]))
+    (verdict,) = verdicts(answer)
+    assert verdict["status"] == "warned"
+    shape = {"rule": "shape", "field": "t1", "severity": "warning"}
+    assert verdict["findings"][0] == shape | {"message": "expected (240, 240, 155), got (20, 24, 18)"}
+    assert {finding["severity"] for finding in verdict["findings"][1:]} == {"info"}  # t1ce, t2, flair
+
+
+def test_entropy_is_told_for_the_brain_and_each_region(model, registered, scan):
+    answer = model.predict(pd.DataFrame([row(scan)])).iloc[0]
+    expected = load_model(registered.root / "models").answer(dict.fromkeys(MODALITIES, scan)).entropy_bits
+    labels = from_scheme(decode_volume(answer["segmentation"], name="answer").data, Scheme.BRATS2021)
+    assert answer["brain_bits"] == pytest.approx(expected[scan.data > 0].mean(), rel=1e-5)
+    assert answer["wt_bits"] == pytest.approx(expected[labels > 0].mean(), rel=1e-5)
+    assert answer["grade_lgg"] is None
+
+
+def test_confidence_is_told_and_why_it_is_low(model, registered, scan):
+    known = load_model(registered.root / "models").answer(dict.fromkeys(MODALITIES, scan))
+    told = model.predict(pd.DataFrame([row(scan)])).iloc[0]
+    for region in REGIONS:
+        assert told[f"{region.lower()}_confidence"] == pytest.approx(known.confidence[region])
+    assert told["doubt"] == "; ".join(known.doubt) != ""
+
+
+def test_probabilities_come_where_asked_for(model, registered, scan):
+    assert not any(name.endswith("_probability") for name in model.predict(pd.DataFrame([row(scan)])))
+    answer = model.predict(pd.DataFrame([row(scan)]), params={"probabilities": True}).iloc[0]
+    images = dict.fromkeys(MODALITIES, scan)
+    expected = load_model(registered.root / "models").answer(images).probabilities.on_grid()
+    for channel, region in enumerate(("wt", "tc", "et")):
+        volume = decode_volume(answer[f"{region}_probability"], name=region)
+        np.testing.assert_array_equal(volume.grid.affine, scan.grid.affine)
+        np.testing.assert_allclose(volume.data, expected[..., channel], atol=0.5 / 255 + 1e-6)
+
+
+def test_mirror_images_are_the_caller_s_choice_or_the_model_s(model, scan, monkeypatch):
+    seen = []
+    look = Segmenter.answer
+    monkeypatch.setattr(
+        type(model.unwrap_python_model()._segmenter),
+        "answer",
+        lambda self, images: seen.append(self.settings.mirror) or look(self, images),
+    )
+    for params in ({"mirror": True}, {"mirror": False}, {}):
+        model.predict(pd.DataFrame([row(scan)]), params=params)
+    assert seen == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("column", "content", "rule", "message"),
+    [
+        ("t2", b"not NIfTI", "readable", "expected a whole 3D NIfTI file, got not a NIfTI file"),
+        ("flair", b"\x1f\x8b", "readable", "expected a whole 3D NIfTI file, got not a whole"),
+        ("t1", "a text", "readable", "expected a whole 3D NIfTI file, got str and no bytes"),
+    ],
+)
+def test_a_bad_file_is_named_and_costs_no_other_row_its_answer(model, scan, column, content, rule, message):
+    frame = pd.DataFrame([row(scan), row(scan) | {column: content}, row(scan)], index=[7, 3, 5])
+    answer = model.predict(frame, params={"probabilities": True})
+    assert [verdict["status"] for verdict in verdicts(answer)] == ["warned", "refused", "warned"]
+    worst = verdicts(answer)[1]["findings"][0]
+    assert (worst["rule"], worst["field"], worst["severity"]) == (rule, column, "critical")
+    assert worst["message"].startswith(message)
+    assert answer["segmentation"][3] == answer["wt_probability"][3] == b""
+    assert answer["wt_ml"][3] is None
+    assert answer["segmentation"][7] == answer["segmentation"][5] != b""
+
+
+def test_the_contract_guards_it_and_is_the_version_s_own(model, scan):
+    affine = np.diag([1.0, 1.0, 1.5, 1.0])
+    thin = encode_volume(Volume(scan.data, Grid(scan.grid.shape, affine)))
+    (verdict,) = verdicts(model.predict(pd.DataFrame([dict.fromkeys(MODALITIES, thin)])))
+    spacing = {"rule": "spacing", "field": "t1", "severity": "critical"}
+    message = "expected (1.0, 1.0, 2.0) mm, got (1.0, 1.0, 1.5) mm"
+    assert (verdict["status"], verdict["findings"][0]) == ("refused", spacing | {"message": message})
+    spoiled = scan.data.astype(np.float32)
+    spoiled[8, 8, 8] = np.inf
+    case = row(scan) | {"t2": encode_volume(Volume(spoiled, scan.grid))}
+    (verdict,) = verdicts(model.predict(pd.DataFrame([case])))
+    infinite = {"rule": "infinite", "field": "t2", "severity": "critical"}
+    assert verdict["findings"][0] == infinite | {"message": "expected 0 voxels, got 1 voxels"}
+
+
+def test_an_unknown_scheme_is_an_error(model, scan):
+    with pytest.raises(MlflowException, match=r"^scheme: expected one of brats2021, .*, got brats1999"):
+        model.predict(pd.DataFrame([row(scan)]), params={"scheme": "brats1999"})
+
+
+def test_what_the_network_cannot_segment_is_refused_too(model, scan, monkeypatch):
+    def refuse(*_):
+        raise SettingError("inference.memory_gb: expected at least 3 GB, got 1")
+
+    monkeypatch.setattr(type(model.unwrap_python_model()._segmenter), "answer", refuse)
+    (verdict,) = verdicts(model.predict(pd.DataFrame([row(scan)])))
+    assert verdict["status"] == "refused"
+    assert verdict["findings"][0]["rule"] == "prediction"
+    assert verdict["findings"][0]["message"] == "inference.memory_gb: expected at least 3 GB, got 1"
+
+
+@pytest.mark.parametrize("bug", [lambda *_: 1 / 0, lambda *_: np.zeros(2) + np.zeros(3)])
+def test_what_nobody_foresaw_is_one_line_without_a_trace(model, scan, monkeypatch, bug):
+    segmenter = type(model.unwrap_python_model()._segmenter)
+    monkeypatch.setattr(segmenter, "answer", bug)
+    with pytest.raises(MlflowException) as error:
+        model.predict(pd.DataFrame([row(scan)]))
+    assert error.value.get_http_status_code() == 500
+    answer = json.loads(error.value.serialize_as_json())
+    assert answer["message"] == "a case could not be segmented; the log says why"
+    assert "stack_trace" not in answer
+
+
+@pytest.mark.parametrize("cell", [None, float("nan"), b""])
+def test_a_modality_may_be_missing(model, registered, scan, cell):
+    fewer = {name: scan for name in MODALITIES if name not in ("t2", "flair")}
+    expected = load_model(registered.root / "models").segment(fewer)
+    columns_missing = pd.DataFrame([row(scan)]).drop(columns=["t2", "flair"])
+    cells_missing = pd.DataFrame([row(scan), row(scan) | {"t2": cell, "flair": cell}])
+    for answer in (model.predict(columns_missing).iloc[0], model.predict(cells_missing).iloc[1]):
+        volume = decode_volume(answer["segmentation"], name="answer")
+        np.testing.assert_array_equal(from_scheme(volume.data, Scheme.BRATS2021), expected)
+
+
+def test_no_modality_is_refused(model, scan):
+    with pytest.raises(MlflowException, match=r"^expected a column of t1, t1ce, t2, flair, got none"):
+        model.predict(pd.DataFrame([{"t3": row(scan)["t1"]}]))
+    frame = pd.DataFrame([row(scan), row(scan) | dict.fromkeys(MODALITIES, b"")])
+    verdict = verdicts(model.predict(frame))[1]
+    assert verdict["status"] == "refused"
+    assert verdict["findings"][0]["message"] == "expected at least one of t1, t1ce, t2, flair, got none"
+
+
+def test_threads_may_call_it_at_once(model, scan):
+    frame = pd.DataFrame([row(scan)])
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: model.predict(frame)["segmentation"][0], range(8)))
+    assert len(set(answers)) == 1
+
+
+ELSEWHERE = """
+import importlib.util, json, sys
+site, store, rows, answers = sys.argv[1:]
+sys.path.append(site)  # and not what its .pth files name: the checkout
+assert importlib.util.find_spec("glioseg") is None
+import mlflow, pandas
+mlflow.set_tracking_uri(store)
+model = mlflow.pyfunc.load_model("models:/glioseg@champion")
+frame = pandas.read_parquet(rows)
+chunks = [model.predict(frame.iloc[start : start + 2]) for start in range(0, len(frame), 2)]
+pandas.concat(chunks).to_parquet(answers)
+own = [module.__file__ for name, module in sys.modules.items() if name.split(".")[0] == "glioseg"]
+print(json.dumps([file for file in own if file]))
+"""
+
+
+def test_another_process_needs_nothing_of_the_checkout_and_may_cut_rows_into_chunks(
+    model, registered, scan, tmp_path
+):
+    """As Spark does: a chunk is a DataFrame, and the last one may hold a single row, here a bad one."""
+    cases = [row(scan), {"t1ce": row(scan)["t1ce"]}, {"t1": b"no file"}]
+    frame = pd.DataFrame(cases, index=list("abc"))
+    frame.to_parquet(tmp_path / "rows.parquet")
+    files = [str(tmp_path / "rows.parquet"), str(tmp_path / "answers.parquet")]
+    words = [sys.executable, "-I", "-S", "-c", ELSEWHERE, sysconfig.get_path("purelib")]
+    done = subprocess.run(
+        [*words, registered.tracking_uri, *files], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    modules = [Path(file) for file in json.loads(done.stdout.splitlines()[-1])]
+    assert not [file for file in modules if file.is_relative_to(ROOT)]
+    assert third_parties(modules) - ANOTHER_BACKEND <= {IMPORTED_AS.get(name, name) for name in NEEDED}
+    answer = pd.read_parquet(tmp_path / "answers.parquet")
+    assert answer.index.tolist() == ["a", "b", "c"]
+    assert [verdict["status"] for verdict in verdicts(answer)] == ["warned", "warned", "refused"]
+    here = model.predict(frame)
+    for case in "ab":
+        there, expected = (decode_volume(a["segmentation"][case], name=case).data for a in (answer, here))
+        assert (there == expected).mean() > 0.999
+
+
+def third_parties(files):
+    """The packages outside Python that files import, wherever in them."""
+    names = set()
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                names.add((node.module or "").partition(".")[0])
+    return names - sys.stdlib_module_names - {"glioseg"}
+
+
+def post(address, body, kind="application/json"):
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    request = urllib.request.Request(f"{address}/invocations", content, {"Content-Type": kind})
+    with urllib.request.urlopen(request, timeout=120) as answer:
+        return json.load(answer, parse_constant=pytest.fail)["predictions"]  # NaN is no JSON
+
+
+def refusal(address, body, kind="application/json"):
+    with pytest.raises(urllib.error.HTTPError) as error:
+        post(address, body, kind)
+    text = error.value.read().decode()
+    assert "Traceback" not in text
+    assert "stack_trace" not in text
+    return error.value.code, json.loads(text)
+
+
+def test_mlflow_s_own_server_answers_without_the_checkout(registered, scan, expected, tmp_path):
+    # Found before the checkout, and after the version's own copy.
+    (tmp_path / "glioseg").mkdir()
+    (tmp_path / "glioseg" / "__init__.py").write_text("raise ImportError('not the version´s own glioseg')")
+    port = free_port()
+    words = ["mlflow", "models", "serve", "-m", "models:/glioseg@champion"]
+    words += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
+    places = {"MLFLOW_TRACKING_URI": registered.tracking_uri, "PYTHONPATH": str(tmp_path)}
+    with server(words, port=port, ready="ping", **places) as address:
+        ways_to_ask(address, scan, expected)
+        what_is_refused(address, scan)
+
+
+def ways_to_ask(address, scan, expected):
+    files = {name: base64.b64encode(content).decode() for name, content in row(scan).items()}
+    split = {"dataframe_split": {"columns": list(files), "data": [list(files.values())]}}
+    buffer = BytesIO()
+    pd.DataFrame([row(scan)]).to_parquet(buffer)
+    parquet = buffer.getvalue(), "application/vnd.apache.parquet"
+    answers = [post(address, split), post(address, {"dataframe_records": [files]}), post(address, *parquet)]
+    for (answer,) in answers:
+        volume = decode_volume(base64.b64decode(answer["segmentation"]), name="answer")
+        np.testing.assert_array_equal(volume.grid.affine, scan.grid.affine)
+        assert (from_scheme(volume.data, Scheme.BRATS2021) == expected).mean() > 0.999
+        assert set(answer) == {"segmentation", "doubt", "verdict", *NUMBERS}
+    params = {"scheme": "brats2023", "mirror": True, "probabilities": True}
+    subset = {name: files[name] for name in ("t1", "t2")}
+    (answer,) = post(address, {"dataframe_records": [subset], "params": params})
+    assert set(answer) == {"segmentation", "doubt", "verdict", *NUMBERS, *PROBABILITIES}
+    assert 3 in decode_volume(base64.b64decode(answer["segmentation"]), name="answer").data
+
+
+def what_is_refused(address, scan):
+    good = base64.b64encode(row(scan)["t1"]).decode()
+    named = gzip.GzipFile("Doe_John.nii", "wb", fileobj=(buffer := BytesIO()))
+    named.write(b"no image")
+    named.close()
+    bad = base64.b64encode(buffer.getvalue()).decode()
+    code, answer = refusal(address, {"dataframe_records": [{"t1": bad}]})
+    assert code == 400
+    assert answer["message"].startswith("row 0/t1: readable: expected a whole 3D NIfTI file, got not")
+    assert (answer["findings"][0]["rule"], answer["findings"][0]["field"]) == ("readable", "t1")
+    assert "Doe" not in json.dumps(answer)
+    one, other = post(address, {"dataframe_records": [{"t1": bad}, {"t1": good}]})
+    assert (one["segmentation"], one["wt_ml"]) == ("", None)
+    assert other["wt_ml"] > 0
+    code, answer = refusal(address, {"dataframe_records": [{"t1": good}], "params": {"scheme": "x"}})
+    assert (code, answer["message"][:7]) == (400, "scheme:")
+    for nonsense in ({"dataframe_records": [{"t1": 5}]}, {"dataframe_records": [{"t3": good}]}, {}, b"{"):
+        assert refusal(address, nonsense)[0] == 400
+    assert refusal(address, b"t1\nsome text\n", "text/csv")[0] == 400

@@ -1,8 +1,0 @@
-from glioseg.progress import track
-
-
-def test_a_log_gets_a_closing_line_with_count_and_estimate(capsys):
-    assert list(track(iter("abc"), title="crop", total=3)) == ["a", "b", "c"]
-    (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith("crop: 3/3, ")
-    assert line.endswith("about 0 s left")
