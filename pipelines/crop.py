@@ -5,9 +5,9 @@ from pathlib import Path
 from _stage import RECORDS, chosen_cluster, run
 from glioseg.core.files import read_json
 from glioseg.data.cohort.cases import COHORT, read_cohort
-from glioseg.data.quality.contract import CONTRACT, load_contract
 from glioseg.data.store.cropped_store import store_cohort
 from glioseg.params import load_params
+from glioseg.params.contract import CONTRACT, load_contract
 
 RAW, CROPPED, VERDICT = Path("data/raw"), Path("data/cropped"), Path("reports/validation/raw.json")
 

@@ -1,7 +1,7 @@
 """Stage initial_weights: note which weights training starts from, so that it starts anew from others."""
 
 from _stage import run
-from glioseg.mlops.registry.initial_weights import note_weights
+from glioseg.mlops.tracking.initial_weights import note_weights
 from glioseg.params import load_params
 
 

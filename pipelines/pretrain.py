@@ -4,7 +4,7 @@ from pathlib import Path
 
 from _stage import run
 from glioseg.mlops.tracking.storage import Lab
-from glioseg.models.inference import builtin
+from glioseg.models import builtin
 from glioseg.params.pretraining import load_pretraining
 
 SETTINGS = Path("pipelines/pretrain.yaml")

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from _stage import PACKAGE, run
 from glioseg.core.files import read_json
-from glioseg.data.quality.contract import CONTRACT, load_contract
 from glioseg.evaluation.table import dice_table
-from glioseg.mlops.registry.lookup import champion_version, known_version
 from glioseg.mlops.tracking.candidate import Evaluation, Source, already, marks, measured
+from glioseg.mlops.tracking.model_uri import champion_version, known_version
 from glioseg.mlops.tracking.storage import Lab
 from glioseg.params import load_params
+from glioseg.params.contract import CONTRACT, load_contract
 
 COHORT, SPLITS = Path("data/raw/cohort.csv"), Path("data/splits.json")
 MODEL, REPORTS = Path("models/settled"), Path("reports")

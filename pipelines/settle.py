@@ -6,7 +6,6 @@ from shutil import copy, copytree
 
 from _stage import PACKAGE, run, tuned_params
 from glioseg.core.files import read_json, replaced_whole, write_whole
-from glioseg.data.quality.contract import CONTRACT
 from glioseg.data.store.cropped_store import open_cases
 from glioseg.mlops.tracking.candidate import Source
 from glioseg.mlops.tracking.logged_model import log_model
@@ -14,8 +13,9 @@ from glioseg.mlops.tracking.mlflow_runs import connect
 from glioseg.mlops.tracking.storage import Lab
 from glioseg.models.inference.model_settings import Settings
 from glioseg.models.inference.prediction import percent
-from glioseg.models.inference.predictor import load_networks
+from glioseg.models.networks.keras_file import load_networks
 from glioseg.models.selection.calibrate import settle
+from glioseg.params.contract import CONTRACT
 
 CROPPED, RAW, SPLITS = Path("data/cropped"), Path("data/raw"), Path("data/splits.json")
 RUN, RECORD = Path("reports/train/run.json"), Path("reports/settle/model.json")

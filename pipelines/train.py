@@ -8,13 +8,13 @@ from _stage import chosen_cluster, run, tuned_params
 from glioseg.core.files import read_json, replaced_whole, write_whole
 from glioseg.data.cohort.splits import training_parts
 from glioseg.data.store.cropped_store import open_cases
-from glioseg.mlops.registry.initial_weights import noted_digest, noted_weights
 from glioseg.mlops.tracking.fingerprints import training_key
+from glioseg.mlops.tracking.initial_weights import noted_digest, noted_weights
 from glioseg.mlops.tracking.learning_curve import draw_curves
 from glioseg.mlops.tracking.mlflow_runs import connect
 from glioseg.mlops.tracking.storage import Lab
 from glioseg.mlops.tracking.training_run import training_run
-from glioseg.models.inference.predictor import save_networks
+from glioseg.models.networks.keras_file import save_networks
 from glioseg.models.training.multi_gpu import require_devices, used
 from glioseg.models.training.multi_host import join, joined, leads
 from glioseg.params.sections import Network

@@ -9,10 +9,10 @@ from _stage import RECORDS, chosen_cluster, run
 from glioseg.core.errors import GliosegError
 from glioseg.data.cohort.cases import COHORT, read_cohort
 from glioseg.data.quality.cohort_statistics import measure_cohort
-from glioseg.data.quality.contract import CONTRACT, load_contract
 from glioseg.data.quality.store_statistics import measure_store
 from glioseg.data.quality.validation_report import PREDICTION_ONLY, REFUSED, Verdict
 from glioseg.params import load_params
+from glioseg.params.contract import CONTRACT, load_contract
 
 RAW, CROPPED = Path("data/raw"), Path("data/cropped")
 DOCS, VERDICTS = Path("reports/data_docs"), Path("reports/validation")

@@ -8,8 +8,7 @@ import numpy as np
 from ours_build import build, changed, compiled
 from serve import serve
 
-from glioseg.models.inference.predictor import MODEL_FILE
-from glioseg.models.networks.keras_file import load_network
+from glioseg.models.networks.keras_file import MODEL_FILE, load_network
 from glioseg.models.training.losses import segmentation_loss
 
 STATE = {}

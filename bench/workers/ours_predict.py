@@ -12,10 +12,10 @@ from glioseg.core.nifti import Volume, write_volume
 from glioseg.data.cohort.case_io import open_scans
 from glioseg.data.cohort.cases import Case
 from glioseg.data.quality.case_validation import check_case
-from glioseg.data.quality.contract import CONTRACT, load_contract
 from glioseg.models.inference.model_settings import Settings
 from glioseg.models.inference.predictor import load_model, save_model
 from glioseg.models.networks.precision import dtype_policy
+from glioseg.params.contract import CONTRACT, load_contract
 
 STATE = {}
 

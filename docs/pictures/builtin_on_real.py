@@ -12,7 +12,7 @@ import numpy as np
 from glioseg.core.labels import regions_from_labels
 from glioseg.data.cohort.case_io import read_images
 from glioseg.data.cohort.cases import find_cases
-from glioseg.models.inference.builtin import builtin_model
+from glioseg.models.builtin import builtin_model
 from glioseg.models.inference.predictor import load_model
 
 OUT = Path(__file__).with_suffix(".jpg")

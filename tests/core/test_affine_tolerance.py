@@ -19,7 +19,6 @@ from glioseg.data.cohort.cases import COHORT, Case, read_cases, read_cohort
 from glioseg.data.cohort.ingest import acquire_folder
 from glioseg.data.quality.case_validation import evaluate
 from glioseg.data.quality.cohort_statistics import measure_cohort
-from glioseg.data.quality.contract import Contract, load_contract
 from glioseg.data.quality.raw_expectations import raw_tables
 from glioseg.data.store.cropped_store import open_cases, store_cohort
 from glioseg.data.store.cropping import Placement
@@ -27,6 +26,7 @@ from glioseg.evaluation.per_case import evaluate_cases
 from glioseg.mlops.registry.register import HeldOut
 from glioseg.models.inference import predictor
 from glioseg.models.inference.predictor import Segmenter
+from glioseg.params.contract import Contract, load_contract
 from glioseg.serving.errors import RequestError
 from glioseg.serving.model_reloader import Version
 from glioseg.serving.segmentation import segment

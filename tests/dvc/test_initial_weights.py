@@ -22,7 +22,7 @@ for out in yaml.safe_load(Path("dvc.yaml").read_text())["stages"][Path(sys.argv[
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("{}")
 """
-BUILTIN = Path("src/glioseg/builtin/model")
+BUILTIN = Path("src/glioseg/models/builtin/model")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from glioseg.core.fingerprint import files_fingerprint
 from glioseg.mlops import pretraining
 from glioseg.mlops.pretraining import publish, train_pieces
-from glioseg.models.inference import builtin
+from glioseg.models import builtin
 from glioseg.models.networks.weight_transfer import take_weights
 from glioseg.models.selection import corruption_study
 from glioseg.models.selection.corruptions import KINDS

@@ -27,9 +27,9 @@ from glioseg.data.cohort.cases import Case, write_cohort
 from glioseg.data.store.cropped_store import write_case
 from glioseg.data.store.cropping import Placement
 from glioseg.evaluation.cost import Cost
-from glioseg.mlops.registry.model_uri import RegistryError
 from glioseg.mlops.tracking.fingerprints import metric_code
 from glioseg.mlops.tracking.mlflow_runs import connect, experiment_id
+from glioseg.mlops.tracking.model_uri import RegistryError
 from glioseg.mlops.tracking.storage import Lab
 from glioseg.models.inference.model_settings import Settings
 from glioseg.models.inference.predictor import Segmenter

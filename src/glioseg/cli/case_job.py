@@ -13,10 +13,10 @@ from glioseg.core.nifti import Grid, Volume, write_volume
 from glioseg.data.cohort.case_io import open_scans
 from glioseg.data.cohort.cases import Case
 from glioseg.data.quality.case_validation import check_case
-from glioseg.data.quality.contract import Contract
 from glioseg.data.quality.validation_report import REFUSED, Finding
 from glioseg.data.store.resampling import ResamplingError
 from glioseg.models.inference.prediction import Answer, Model, RegionVolume, percent
+from glioseg.params.contract import Contract
 
 
 @dataclass(frozen=True)

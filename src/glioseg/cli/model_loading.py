@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glioseg.core.fingerprint import code_fingerprint, folder_fingerprint
-from glioseg.data.quality.contract import CONTRACT, Contract, load_contract
 from glioseg.mlops.tracking.storage import Lab
-from glioseg.models.inference import builtin
+from glioseg.models import builtin
+from glioseg.params.contract import CONTRACT, Contract, load_contract
 
 if TYPE_CHECKING:
     from glioseg.models.inference.model_cache import KeptModel
@@ -88,7 +88,7 @@ def find_engine(models: Sequence[str], *, mirror: bool | None, memory_gb: float 
         mirror: whether to average over mirror images; None: the model's own setting.
         memory_gb: memory to keep within.
     """
-    from glioseg.mlops.registry.model_uri import (  # only once the input is sound
+    from glioseg.mlops.tracking.model_uri import (  # only once the input is sound
         default_model,
         model_folder,
         pinned,

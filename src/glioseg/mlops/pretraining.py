@@ -12,17 +12,17 @@ import pandas as pd
 from glioseg.compute import Cluster
 from glioseg.core.files import read_json, replaced_whole, write_whole
 from glioseg.core.fingerprint import files_fingerprint
-from glioseg.data.quality.contract import CONTRACT
 from glioseg.data.store.phantom_stream import HeldCase, Stream
 from glioseg.mlops.tracking.fingerprints import commit, sha256
 from glioseg.mlops.tracking.learning_curve import draw_curves
 from glioseg.mlops.tracking.mlflow_runs import connect
 from glioseg.mlops.tracking.storage import Lab
 from glioseg.mlops.tracking.training_run import training_run
-from glioseg.models.inference import builtin
-from glioseg.models.inference.predictor import MODEL_FILE, load_networks, save_networks
+from glioseg.models import builtin
 from glioseg.models.networks.half_weights import deflate, round_to_half
+from glioseg.models.networks.keras_file import MODEL_FILE, load_networks, save_networks
 from glioseg.models.training.multi_gpu import computed_by
+from glioseg.params.contract import CONTRACT
 from glioseg.params.pretraining import Piece, Pretraining
 from glioseg.params.sections import Phantom
 

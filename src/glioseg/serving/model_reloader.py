@@ -12,12 +12,11 @@ from glioseg.core.errors import GliosegError
 from glioseg.core.fingerprint import folder_fingerprint
 from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import Grid, Volume
-from glioseg.data.quality.contract import Contract
-from glioseg.mlops.registry.lookup import champion_version
-from glioseg.mlops.registry.model_uri import default_model, model_folder, pinned
+from glioseg.mlops.tracking.model_uri import champion_version, default_model, model_folder, pinned
 from glioseg.mlops.tracking.storage import Lab
-from glioseg.models.inference import builtin
+from glioseg.models import builtin
 from glioseg.models.inference.predictor import Segmenter, load_model
+from glioseg.params.contract import Contract
 
 LOG = logging.getLogger("glioseg.serving")
 REGISTERED = "models:/"

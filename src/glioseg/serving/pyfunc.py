@@ -26,10 +26,11 @@ from glioseg.core.nifti import Grid, Volume, encode_shares, encode_volume, fair_
 from glioseg.data.cohort.case_io import Scan, decode_scan
 from glioseg.data.cohort.cases import Case
 from glioseg.data.quality.case_validation import check_case
-from glioseg.data.quality.contract import Contract
 from glioseg.data.quality.validation_report import ACCEPTED, REFUSED
 from glioseg.models.inference.prediction import NUMBERS, Answer
-from glioseg.models.inference.predictor import MODEL_FILE, Segmenter, load_model
+from glioseg.models.inference.predictor import Segmenter, load_model
+from glioseg.models.networks.keras_file import MODEL_FILE
+from glioseg.params.contract import Contract
 
 LOG = logging.getLogger("glioseg")
 WARNED = "warned"

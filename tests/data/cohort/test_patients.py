@@ -16,8 +16,8 @@ from glioseg.data.cohort.splits import split_cases
 from glioseg.data.quality.case_validation import evaluate
 from glioseg.data.quality.cohort_outliers import alike_cases
 from glioseg.data.quality.cohort_statistics import measure_cohort
-from glioseg.data.quality.contract import Contract
 from glioseg.data.quality.raw_expectations import raw_tables
+from glioseg.params.contract import Contract
 
 HERE = Cluster("threads")
 SHAPE = (36, 36, 36)

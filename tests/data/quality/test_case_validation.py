@@ -13,7 +13,6 @@ from glioseg.data.cohort.case_io import Scan, open_scans
 from glioseg.data.cohort.cases import Case
 from glioseg.data.quality import gx_validation
 from glioseg.data.quality.case_validation import BREAKS, check_case, evaluate
-from glioseg.data.quality.contract import Contract, Term
 from glioseg.data.quality.expectations import (
     Table,
     absent,
@@ -24,6 +23,7 @@ from glioseg.data.quality.expectations import (
     present,
     unique,
 )
+from glioseg.params.contract import Contract, Term
 
 SHAPE = (12, 10, 8)
 GRID = Grid(SHAPE, np.diag([-1.0, -1, 1, 1]))

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from glioseg.data.quality.cohort_outliers import alike_cases, far_away, find_outliers
-from glioseg.data.quality.contract import Contract, Far
 from glioseg.data.quality.volume_statistics import VolumeRow
+from glioseg.params.contract import Contract, Far
 
 FAR = Far(severity="warning", predict="off", times=8, deviations=5)
 EVEN = [1.0] * 8

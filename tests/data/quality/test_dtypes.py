@@ -17,12 +17,12 @@ from glioseg.data.cohort.cases import COHORT, Case, read_cohort
 from glioseg.data.cohort.ingest import acquire_folder
 from glioseg.data.quality.case_validation import evaluate
 from glioseg.data.quality.cohort_statistics import measure_cohort
-from glioseg.data.quality.contract import Contract
 from glioseg.data.quality.raw_expectations import raw_tables
 from glioseg.data.quality.thumbnails import thumbnail
 from glioseg.data.quality.validation_report import Finding
 from glioseg.data.quality.volume_statistics import measure_scans
 from glioseg.data.store.cropped_store import StoredCase, store_cohort
+from glioseg.params.contract import Contract
 
 HERE = Cluster("threads")
 SHAPE = (12, 14, 11)

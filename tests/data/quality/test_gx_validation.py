@@ -12,9 +12,9 @@ from glioseg.data.cohort.cases import Case, find_cases, read_cohort, write_cohor
 from glioseg.data.quality import gx_validation
 from glioseg.data.quality.case_validation import evaluate
 from glioseg.data.quality.cohort_statistics import measure_cohort
-from glioseg.data.quality.contract import Contract, Shape
 from glioseg.data.quality.raw_expectations import raw_tables
 from glioseg.data.quality.validation_report import ContractError, Verdict
+from glioseg.params.contract import Contract, Shape
 from tests.helpers.defects import SAMPLES, SHAPE, write_cohort_of
 
 EXPECTED = Contract(shape=Shape(severity="critical", predict="warning", voxels=SHAPE))

@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from glioseg import cli
 from glioseg.mlops.maintenance.relocate import RelocateError, relocate
-from glioseg.mlops.registry.model_uri import model_folder
 from glioseg.mlops.tracking.mlflow_locations import MovedError, recorded_roots
 from glioseg.mlops.tracking.mlflow_runs import connect, experiment_id
+from glioseg.mlops.tracking.model_uri import model_folder
 from glioseg.mlops.tracking.storage import Lab
 
 

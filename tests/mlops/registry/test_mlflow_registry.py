@@ -11,11 +11,16 @@ import pytest
 
 from glioseg.core import fingerprint
 from glioseg.mlops.provenance.record import LineageError, model_files, open_version
-from glioseg.mlops.registry.lookup import champion_version, known_version
-from glioseg.mlops.registry.model_uri import RegistryError, model_folder, pinned
 from glioseg.mlops.tracking.candidate import CONTENT, FILES, marks
 from glioseg.mlops.tracking.logged_model import log_model
 from glioseg.mlops.tracking.mlflow_runs import experiment_id
+from glioseg.mlops.tracking.model_uri import (
+    RegistryError,
+    champion_version,
+    known_version,
+    model_folder,
+    pinned,
+)
 
 
 def numbers(shop):

@@ -10,7 +10,7 @@ import yaml
 from typer.testing import CliRunner
 
 from glioseg.cli import app
-from glioseg.mlops.registry.model_uri import RegistryError
+from glioseg.mlops.tracking.model_uri import RegistryError
 from glioseg.mlops.tracking.storage import alone
 
 ROOT = Path(__file__).parents[3]

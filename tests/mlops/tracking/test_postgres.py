@@ -14,8 +14,8 @@ import studies
 from optuna.trial import TrialState
 
 from glioseg.cli.tune_cluster import Helper
-from glioseg.mlops.registry.lookup import champion_version
 from glioseg.mlops.tracking.mlflow_runs import connect
+from glioseg.mlops.tracking.model_uri import champion_version
 from glioseg.mlops.tracking.postgres import DatabaseError, in_schema
 from glioseg.mlops.tracking.storage import DATABASE_URL, Lab
 from glioseg.mlops.tracking.training_run import training_run

@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 from glioseg import cli
 from glioseg.mlops.maintenance.prune import fingerprints
 from glioseg.mlops.maintenance.unreferenced import find_waste
-from glioseg.mlops.registry.model_uri import model_folder
 from glioseg.mlops.tracking.mlflow_locations import MovedError
 from glioseg.mlops.tracking.mlflow_runs import connect
+from glioseg.mlops.tracking.model_uri import model_folder
 from glioseg.mlops.tracking.s3 import BucketError
 from glioseg.mlops.tracking.storage import ARTIFACTS_URL, Lab
 from tests.helpers.s3 import KEYS, keys_of, make_bucket, s3_server
@@ -76,7 +76,7 @@ def test_files_of_runs_and_models_go_to_the_bucket_and_none_to_the_folder(here, 
 
 
 def test_what_is_fetched_goes_when_the_process_ends(here):
-    code = "from glioseg.mlops.registry.model_uri import model_folder as f; p = f('models:/unet/1'); print(p, p.is_dir())"
+    code = "from glioseg.mlops.tracking.model_uri import model_folder as f; p = f('models:/unet/1'); print(p, p.is_dir())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     folder, there = done.stdout.rsplit(maxsplit=1)
     assert there == "True"

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from glioseg.models.inference import builtin
+from glioseg.models import builtin
 from glioseg.models.inference.model_settings import Settings, VolumeIntervals
 from glioseg.models.networks.keras_file import ModelError
 from glioseg.params.sections import Crop, Inference

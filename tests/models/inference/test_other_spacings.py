@@ -13,7 +13,7 @@ from glioseg.data.phantom import make_case, plan_case
 from glioseg.data.store.cropping import crop_brain, crop_images, uncrop
 from glioseg.evaluation.metrics import region_dice
 from glioseg.evaluation.overlap import confusion
-from glioseg.models.inference.builtin import builtin_model
+from glioseg.models.builtin import builtin_model
 from glioseg.models.inference.calibration import calibrate
 from glioseg.models.inference.postprocess import fill_core, final_labels
 from glioseg.models.inference.predictor import Segmenter, load_model

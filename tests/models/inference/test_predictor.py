@@ -7,7 +7,6 @@ import pytest
 from glioseg.core.errors import GliosegError
 from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import Grid, Volume
-from glioseg.data.quality.contract import CONTRACT, Contract, Spacing
 from glioseg.models.inference.model_settings import VolumeIntervals
 from glioseg.models.inference.out_of_distribution import FEATURES, Likeness
 from glioseg.models.inference.prediction import NUMBERS
@@ -21,6 +20,7 @@ from glioseg.models.inference.predictor import (
 from glioseg.models.inference.quality_estimation import Confidence
 from glioseg.models.networks.keras_file import ModelError
 from glioseg.models.networks.weight_transfer import take_weights
+from glioseg.params.contract import CONTRACT, Contract, Spacing
 from tests.helpers.models import Formula, make_settings
 
 COARSE = Contract(spacing=Spacing(severity="critical", predict="warning", mm=(2.0, 2.0, 2.0)))

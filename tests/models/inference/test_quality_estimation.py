@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from glioseg.models.inference.expected_dice import Belief, believe
 from glioseg.models.inference.out_of_distribution import FEATURES, Likeness
-from glioseg.models.inference.quality_estimation import LOW, Confidence, fit_lines
+from glioseg.models.inference.quality_estimation import LOW, Belief, Confidence, believe, fit_lines
 
 PLAIN = ((0.0, 1.0),) * 3
 USUAL = np.zeros(len(FEATURES))

@@ -6,8 +6,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from glioseg.models.inference.predictor import load_networks
 from glioseg.models.networks.half_weights import deflate, round_to_half
+from glioseg.models.networks.keras_file import load_networks
 
 
 def network() -> keras.Model:

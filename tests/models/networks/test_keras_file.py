@@ -9,11 +9,11 @@ import pytest
 
 from glioseg.core.nifti import Grid, Volume
 from glioseg.data.phantom import make_case
-from glioseg.models.inference import builtin
+from glioseg.models import builtin
 from glioseg.models.inference.model_settings import Settings
-from glioseg.models.inference.predictor import Segmenter, load_model, load_networks, save_model
+from glioseg.models.inference.predictor import Segmenter, load_model, save_model
 from glioseg.models.networks import precision
-from glioseg.models.networks.keras_file import ModelError, load_network
+from glioseg.models.networks.keras_file import ModelError, load_network, load_networks
 from glioseg.models.networks.unet import build_unet
 from tests.helpers.bfloat16 import needs_bfloat16
 from tests.helpers.models import make_settings

@@ -8,8 +8,8 @@ from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import Grid, Volume
 from glioseg.data.store.cropping import crop_images, crop_labels
 from glioseg.data.store.resolution import coarse_image, coarse_labels
-from glioseg.models.inference.expected_dice import Belief
 from glioseg.models.inference.predictor import Segmenter, load_model, save_model
+from glioseg.models.inference.quality_estimation import Belief
 from glioseg.models.selection.calibrate import _one_pass_will_do, settle
 from glioseg.models.selection.corruption_study import MOST_CASES, learn_confidence
 from glioseg.params.sections import Inference

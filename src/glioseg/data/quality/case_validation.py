@@ -11,11 +11,11 @@ from typing import Any
 
 from glioseg.data.cohort.case_io import Scan
 from glioseg.data.cohort.cases import Case
-from glioseg.data.quality.contract import Contract
 from glioseg.data.quality.expectations import Record, Table
 from glioseg.data.quality.raw_expectations import raw_tables
 from glioseg.data.quality.validation_report import Finding
 from glioseg.data.quality.volume_statistics import measure_scans
+from glioseg.params.contract import Contract
 
 Settings = Mapping[str, Any]
 Breaks = Callable[[Sequence[Record], Settings], Iterator[bool]]

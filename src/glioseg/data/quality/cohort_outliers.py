@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from glioseg.core.modalities import MODALITIES
-from glioseg.data.quality.contract import Alike, Contract, Far
 from glioseg.data.quality.image_quality import read_fingerprint
 from glioseg.data.quality.volume_statistics import VolumeRow
+from glioseg.params.contract import Alike, Contract, Far
 
 ENOUGH = 8
 """Fewer volumes of a modality have no median to be far from."""

@@ -6,8 +6,8 @@ A rule names an expectation of Great Expectations but does not import it: `glios
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from glioseg.data.quality.contract import Severity
 from glioseg.data.quality.validation_report import Finding
+from glioseg.params.contract import Severity
 
 Where = tuple[str, str | bool]
 """A column and the value that it has in the rows meant."""

@@ -23,7 +23,6 @@ from great_expectations.expectations.row_conditions import Column
 from glioseg.core.files import replaced_whole
 from glioseg.data.cohort.cases import Case
 from glioseg.data.quality.cohort_outliers import alike_cases
-from glioseg.data.quality.contract import Contract
 from glioseg.data.quality.cropped_expectations import crop_tables
 from glioseg.data.quality.data_docs import finish_site
 from glioseg.data.quality.expectations import Rule, Table
@@ -32,6 +31,7 @@ from glioseg.data.quality.store_statistics import CropRow
 from glioseg.data.quality.thumbnails import draw_findings
 from glioseg.data.quality.validation_report import ContractError, Finding, OnFailure, Verdict, judge
 from glioseg.data.quality.volume_statistics import VolumeRow
+from glioseg.params.contract import Contract
 
 INDEX = ["case", "role", "file"]
 """The columns by which a violation is found again."""

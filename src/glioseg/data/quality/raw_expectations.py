@@ -12,7 +12,6 @@ from glioseg.core.modalities import MODALITIES, ROLES, SEGMENTATION
 from glioseg.core.nifti import NUMBERS, ORIENTATION
 from glioseg.data.cohort.cases import Case
 from glioseg.data.quality.cohort_outliers import ODD_COLUMNS, Oddity, find_outliers
-from glioseg.data.quality.contract import Affine, BrainFraction, Contract, Shape, Spacing, Swapped
 from glioseg.data.quality.expectations import (
     Record,
     Rule,
@@ -28,6 +27,7 @@ from glioseg.data.quality.expectations import (
 )
 from glioseg.data.quality.volume_statistics import VolumeRow
 from glioseg.data.store.grids import expected_affine
+from glioseg.params.contract import Affine, BrainFraction, Contract, Shape, Spacing, Swapped
 
 
 def raw_tables(

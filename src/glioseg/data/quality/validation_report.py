@@ -8,7 +8,7 @@ from typing import Literal
 
 from glioseg.core.errors import GliosegError
 from glioseg.core.files import write_whole
-from glioseg.data.quality.contract import Severity
+from glioseg.params.contract import Severity
 
 ACCEPTED, PREDICTION_ONLY, REFUSED = "accepted", "prediction_only", "refused"
 OnFailure = Literal["stop", "quarantine"]

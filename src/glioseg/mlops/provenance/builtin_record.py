@@ -10,7 +10,7 @@ from glioseg.core.files import read_json
 from glioseg.mlops.provenance.collectors import RECORD, Record
 from glioseg.mlops.provenance.recorder import SEAL, folder_of
 from glioseg.mlops.tracking.fingerprints import sha256
-from glioseg.models.inference import builtin
+from glioseg.models import builtin
 
 KEPT_OF_BUILTIN = (builtin.RECORD, builtin.HISTORY, builtin.CARD)
 NOT_HERE = ("parameters", "training", "evaluation", "study")

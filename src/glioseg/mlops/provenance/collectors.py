@@ -12,8 +12,8 @@ from glioseg.core.files import read_json, write_whole
 from glioseg.core.fingerprint import files_fingerprint
 from glioseg.core.settings_file import parse_yaml, read_text
 from glioseg.data.cohort.cases import COHORT, read_cohort
-from glioseg.data.quality.contract import CONTRACT
 from glioseg.mlops.tracking.fingerprints import SOURCE, UNKNOWN, commit, dvc_hash, git, locked_hashes, sha256
+from glioseg.params.contract import CONTRACT
 
 RECORD = "lineage.json"
 LOCK = "requirements.lock"

@@ -16,7 +16,7 @@ from glioseg.mlops.provenance.record import Kept
 from glioseg.mlops.provenance.recorder import folder_of
 from glioseg.mlops.tracking.candidate import CONTENT
 from glioseg.mlops.tracking.mlflow_runs import PARENT_TAG, experiment_id
-from glioseg.models.inference import builtin
+from glioseg.models import builtin
 
 REGISTRY = "MLflow's registry"
 NONE = "none was asked for"

@@ -156,7 +156,7 @@ def same_weights(then: Path, now: Path) -> str:
         return "the weights are the same bytes"
     import numpy as np  # TensorFlow takes 12 s, and is not needed where the bytes are the same
 
-    from glioseg.models.inference.predictor import load_networks
+    from glioseg.models.networks.keras_file import load_networks
 
     old, new = (
         [weights for model in load_networks(folder) for weights in model.get_weights()]

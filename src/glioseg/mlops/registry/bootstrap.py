@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from glioseg.mlops.registry.mlflow_registry import Keep, register
 from glioseg.mlops.registry.rivals import PER_CASE, worst_calibration_error
 from glioseg.mlops.tracking.candidate import Evaluation, Source
-from glioseg.models.inference.builtin import builtin_model
+from glioseg.models.builtin import builtin_model
 from glioseg.params.promotion import Register
 
 ELSEWHERE = "none: trained before it came with glioseg"

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from glioseg.data.quality.contract import Contract
 from glioseg.mlops.provenance.builtin_record import keep_packaged
 from glioseg.mlops.provenance.recorder import keep_lineage
 from glioseg.mlops.registry.bootstrap import register_builtin
@@ -14,6 +13,7 @@ from glioseg.mlops.registry.versions import Versions
 from glioseg.mlops.tracking.candidate import Evaluation, Source
 from glioseg.mlops.tracking.mlflow_runs import connect
 from glioseg.mlops.tracking.storage import Lab
+from glioseg.params.contract import Contract
 from glioseg.params.promotion import Register
 
 

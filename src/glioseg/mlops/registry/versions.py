@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from glioseg.mlops.registry.model_uri import RegistryError
+from glioseg.mlops.tracking.model_uri import RegistryError
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 SINCE, UNTIL = "champion_since", "champion_until"

@@ -8,8 +8,8 @@ from mlflow import MlflowClient
 from glioseg.core.files import read_json
 from glioseg.data.cohort.splits import training_parts
 from glioseg.data.store.cropped_store import open_cases
-from glioseg.mlops.registry.initial_weights import noted_weights
 from glioseg.mlops.tracking.fingerprints import data_version
+from glioseg.mlops.tracking.initial_weights import noted_weights
 from glioseg.mlops.tracking.mlflow_runs import connect
 from glioseg.mlops.tracking.storage import Lab
 from glioseg.mlops.tuning import Study, search, study_name

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from glioseg.core.labels import REGIONS, Label, labels_from_regions
+from glioseg.models.inference.calibration import calibrate
+from glioseg.models.inference.quality_estimation import Belief, believe
 
 if TYPE_CHECKING:
     from glioseg.models.inference.model_settings import Settings
@@ -33,6 +35,22 @@ def final_labels(regions: Float32[NDArray, "d h w 3"], settings: "Settings", *, 
         min_et_ml=settings.min_et_ml,
         voxel_ml=voxel_ml,
     )
+
+
+def belief_of(
+    image: Float32[NDArray, "d h w 4"], regions: Float32[NDArray, "d h w 3"], settings: "Settings"
+) -> tuple[Belief, LabelMap]:
+    """The belief in what was found in a crop, and its final labels, both on the network's own grid.
+
+    Args:
+        image: what the network saw.
+        regions: probabilities that it answered, not calibrated yet.
+        settings: say how answers are cleaned and calibrated.
+    """
+    brain: NDArray[np.bool_] = np.logical_or.reduce(image != 0, axis=-1)
+    seen = np.where(brain[..., np.newaxis], regions, np.float32(0))
+    labels = final_labels(seen, settings, voxel_ml=settings.spacing_mm**3 / 1000)
+    return believe(labels[brain], calibrate(regions[brain], settings.temperature)), labels
 
 
 def decide(regions: Float32[NDArray, "d h w 3"], threshold: float) -> LabelMap:

@@ -1,7 +1,6 @@
 """From raw volumes to an answer on the scan's own grid: what predict, evaluate and serving share."""
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,26 +13,22 @@ from numpy.typing import NDArray
 from glioseg.core.geometry import upsample
 from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import Volume
-from glioseg.data.quality.contract import CONTRACT, Contract, load_contract
 from glioseg.data.store.cropping import Placement, crop_brain, place_crop, uncrop
 from glioseg.data.store.resampling import NetworkGrid
 from glioseg.models.inference.calibration import calibrate
-from glioseg.models.inference.expected_dice import belief_of
 from glioseg.models.inference.forward import examine, window_gb
 from glioseg.models.inference.model_settings import Settings
 from glioseg.models.inference.out_of_distribution import portrait
-from glioseg.models.inference.postprocess import final_labels
+from glioseg.models.inference.postprocess import belief_of, final_labels
 from glioseg.models.inference.prediction import Answer, BrainProbabilities
 from glioseg.models.inference.probabilities import Findings, Image
 from glioseg.models.inference.uncertainty import entropy_bits, mean_bits, region_volumes
-from glioseg.models.networks.keras_file import ModelError, load_network
+from glioseg.models.networks.keras_file import ModelError, load_networks, save_networks
 from glioseg.models.networks.targets import DAYS_PER_YEAR
+from glioseg.params.contract import CONTRACT, Contract, load_contract
 
 if TYPE_CHECKING:
     import keras
-
-MODEL_FILE = "model.keras"
-MEMBER = re.compile(r"model_(\d+)\.keras")
 
 
 @dataclass(frozen=True)
@@ -141,23 +136,6 @@ def at_1_mm(
     fine = upsample(regions, spacing_mm, (d, h, w)) if spacing_mm > 1 else regions
     fine[~brain] = 0
     return fine
-
-
-def save_networks(folder: Path, models: Sequence["keras.Model"]) -> None:
-    """Write networks: `model.keras` and, of more members, `model_1.keras`, …."""
-    for number, model in enumerate(models):
-        model.save(folder / (f"model_{number}.keras" if number else MODEL_FILE))
-
-
-def load_networks(folder: Path) -> tuple["keras.Model", ...]:
-    """Load networks, as `save_networks` writes them, in the precision that this machine computes fast.
-
-    Raises:
-        ModelError: a file that is not there, or is not a network.
-    """
-    numbers = sorted(int(match[1]) for path in folder.iterdir() if (match := MEMBER.fullmatch(path.name)))
-    files = [folder / MODEL_FILE, *(folder / f"model_{number}.keras" for number in numbers)]
-    return tuple(load_network(file) for file in files)
 
 
 def save_model(folder: Path, models: Sequence["keras.Model"], settings: Settings) -> None:

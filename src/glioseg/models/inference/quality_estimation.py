@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float32, Float64, UInt8
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from glioseg.core.labels import REGIONS
-from glioseg.models.inference.expected_dice import Belief
+from glioseg.core.labels import REGIONS, regions_from_labels
 from glioseg.models.inference.out_of_distribution import Likeness, Portrait
 
 LOW = 0.6
@@ -27,6 +26,39 @@ RIDGE = 0.5
 
 Line = tuple[float, float]
 Lines = tuple[Line, Line, Line]
+
+
+@dataclass(frozen=True)
+class Belief:
+    """What a network's probabilities promise one answer, of WT, TC and ET each.
+
+    `dice`: expected overlap; of an empty answer that of the region around it; `empty`: what was not found.
+    """
+
+    dice: Float64[NDArray, "3"]
+    empty: Bool[NDArray, "3"]
+
+
+def believe(labels: UInt8[NDArray, "voxels"], regions: Float32[NDArray, "voxels 3"]) -> Belief:
+    """What probabilities promise an answer.
+
+    Args:
+        labels: the final dense labels of the brain's voxels.
+        regions: the same voxels' calibrated probabilities.
+
+    >>> likely = np.array([[0.9, 0.6, 0.1], [0.6, 0.2, 0.0]], np.float32)
+    >>> believe(np.array([1, 2], np.uint8), likely).dice.round(3).tolist()  # 3 / 3.5, 1.2 / 1.8, as TC
+    [0.857, 0.667, 0.667]
+    """
+    answer = regions_from_labels(labels)
+    both = np.where(answer, regions, np.float32(0)).sum(axis=0, dtype=np.float64)
+    each = regions.sum(axis=0, dtype=np.float64) + answer.sum(axis=0)
+    dice = 2 * both / np.maximum(each, 1e-9)
+    empty: NDArray[np.bool_] = answer.sum(axis=0) == 0
+    around = 0.5  # around the whole tumour there is nothing to go by
+    for region in range(len(REGIONS)):
+        around = dice[region] = around if empty[region] else dice[region]
+    return Belief(dice, empty)
 
 
 @dataclass(frozen=True)

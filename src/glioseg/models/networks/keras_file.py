@@ -1,7 +1,9 @@
 """Read a `.keras` file in the precision that this machine computes fast."""
 
 import json
+import re
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
     import keras
 
     from glioseg.models.networks.precision import Precision
+
+MODEL_FILE = "model.keras"
+MEMBER = re.compile(r"model_(\d+)\.keras")
 
 NOT_KERAS = (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile)
 """What Keras raises for a file that is no network, was cut, or lacks a part."""
@@ -79,3 +84,20 @@ def _takes_time(layer: dict[str, Any]) -> bool:
         and layer["config"]["kernel_size"] == [3, 3, 3]
         and IMAGE not in json.dumps(layer["inbound_nodes"])
     )
+
+
+def save_networks(folder: Path, models: Sequence["keras.Model"]) -> None:
+    """Write networks: `model.keras` and, of more members, `model_1.keras`, …."""
+    for number, model in enumerate(models):
+        model.save(folder / (f"model_{number}.keras" if number else MODEL_FILE))
+
+
+def load_networks(folder: Path) -> tuple["keras.Model", ...]:
+    """Load networks, as `save_networks` writes them, in the precision that this machine computes fast.
+
+    Raises:
+        ModelError: a file that is not there, or is not a network.
+    """
+    numbers = sorted(int(match[1]) for path in folder.iterdir() if (match := MEMBER.fullmatch(path.name)))
+    files = [folder / MODEL_FILE, *(folder / f"model_{number}.keras" for number in numbers)]
+    return tuple(load_network(file) for file in files)

@@ -3,7 +3,7 @@
 from threading import Lock
 
 from glioseg.compute.dask_worker import threads_here
-from glioseg.models import THREADS
+from glioseg.core.tensorflow_startup import THREADS
 
 ONE_AT_A_TIME = Lock()
 """For networks in a worker of many threads: two at once would need the memory twice."""

@@ -9,11 +9,11 @@ from jaxtyping import Float32, Float64, UInt8
 from numpy.typing import NDArray
 
 from glioseg.core.labels import regions_from_labels
-from glioseg.models.inference.expected_dice import Belief, belief_of
 from glioseg.models.inference.forward import examine
 from glioseg.models.inference.model_settings import Settings
 from glioseg.models.inference.out_of_distribution import Portraits, learn_likeness, portrait
-from glioseg.models.inference.quality_estimation import Confidence, fit_lines
+from glioseg.models.inference.postprocess import belief_of
+from glioseg.models.inference.quality_estimation import Belief, Confidence, fit_lines
 from glioseg.models.selection.corruptions import KINDS, shifted
 
 if TYPE_CHECKING:

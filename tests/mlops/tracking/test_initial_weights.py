@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from glioseg.core.settings_file import ParamsError
-from glioseg.mlops.registry.initial_weights import NOTE, note_weights, noted_digest, noted_weights
-from glioseg.mlops.registry.model_uri import RegistryError
-from glioseg.models.inference import builtin
+from glioseg.mlops.tracking.initial_weights import NOTE, note_weights, noted_digest, noted_weights
+from glioseg.mlops.tracking.model_uri import RegistryError
+from glioseg.models import builtin
 
 
 def sha256(content):
@@ -19,7 +19,7 @@ def sha256(content):
 
 
 def test_without_weights_the_note_says_so_and_no_model_is_looked_for(lab):
-    code = "import sys; from glioseg.mlops.registry.initial_weights import *; note_weights(None)"
+    code = "import sys; from glioseg.mlops.tracking.initial_weights import *; note_weights(None)"
     code += "; sys.exit('scipy' in sys.modules or 'mlflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     assert json.loads(NOTE.read_text()) == {"init_from": None, "sha256": None}

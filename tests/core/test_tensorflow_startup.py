@@ -11,7 +11,7 @@ import pytest
 
 import glioseg
 from glioseg.core.cpus import cores
-from glioseg.models import TENSORFLOW
+from glioseg.core.tensorflow_startup import TENSORFLOW
 
 PACKAGE = Path(glioseg.__file__).parent
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"

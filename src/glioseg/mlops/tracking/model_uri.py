@@ -1,19 +1,40 @@
-"""The files of a model, found by its address: in a folder, in the registry, or in the package."""
+"""Model addresses: which version is the champion, and where the files of a model are.
 
+Importing MLflow takes four seconds, reading SQLite none: the lookups read MLflow's tables themselves. Where a
+table is missing or the database is no file, they return None and MLflow is asked.
+"""
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glioseg.core.errors import GliosegError
-from glioseg.mlops.registry.lookup import champion_version
 from glioseg.mlops.tracking.storage import Lab, download_folder
-from glioseg.models.inference import builtin
-from glioseg.models.inference.predictor import MODEL_FILE
+from glioseg.models import builtin
+from glioseg.models.networks.keras_file import MODEL_FILE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 NAME = "glioseg"
 CHAMPION = f"models:/{NAME}@champion"
+
+
+VERSION_QUERY = """
+    SELECT MAX(versions.version) FROM model_versions AS versions
+    WHERE versions.name = :name AND versions.current_stage <> 'Deleted_Internal'
+      AND EXISTS (
+        SELECT 1 FROM model_version_tags AS tags
+        WHERE tags.name = versions.name AND tags.version = versions.version AND tags.key = 'verdict')
+      AND :count = (
+        SELECT COUNT(*) FROM model_version_tags AS tags
+        JOIN json_each(:tags) AS wanted ON tags.key = wanted.key AND tags.value = wanted.value
+        WHERE tags.name = versions.name AND tags.version = versions.version)
+"""
+CHAMPION_QUERY = "SELECT version FROM registered_model_aliases WHERE name = :name AND alias = 'champion'"
 
 
 class RegistryError(GliosegError):
@@ -91,3 +112,31 @@ def _client() -> "MlflowClient":
     )
 
     return connect(Lab.here())
+
+
+def known_version(database: Path | None, *, name: str, tags: Mapping[str, str]) -> int | None:
+    """The newest version of a registered model that has all these tags and a verdict, or None.
+
+    Args:
+        database: MLflow's SQLite file, if it has one; it is only read.
+        name: of the registered model.
+        tags: what the version must be tagged with.
+    """
+    values = {"name": name, "tags": json.dumps(dict(tags)), "count": len(tags)}
+    return _select(database, VERSION_QUERY, values)
+
+
+def champion_version(database: Path | None, *, name: str) -> int | None:
+    """The version under the alias `champion`, or None."""
+    return _select(database, CHAMPION_QUERY, {"name": name})
+
+
+def _select(database: Path | None, query: str, values: Mapping[str, object]) -> int | None:
+    if database is None:
+        return None
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+            row = connection.execute(query, values).fetchone()
+    except sqlite3.Error:
+        return None
+    return None if row is None or row[0] is None else int(row[0])

@@ -26,7 +26,7 @@ def note_weights(init_from: str | None) -> str:
     if init_from is None:
         write_whole(NOTE, _note(None, None))
         return "training starts from random weights"
-    from glioseg.mlops.registry.model_uri import RegistryError, weights_file  # takes a second to import
+    from glioseg.mlops.tracking.model_uri import RegistryError, weights_file  # takes a second to import
 
     try:
         file = weights_file(init_from)
@@ -47,7 +47,7 @@ def noted_weights(init_from: str | None) -> Path | None:
     """
     if init_from is None:
         return None
-    from glioseg.mlops.registry.model_uri import weights_file
+    from glioseg.mlops.tracking.model_uri import weights_file
 
     file = weights_file(init_from)
     expected, found = noted_digest(), sha256_file(file)

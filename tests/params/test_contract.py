@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from glioseg.core.settings_file import ParamsError
-from glioseg.data.quality.contract import Contract, load_contract
 from glioseg.data.quality.raw_expectations import raw_tables
+from glioseg.params.contract import Contract, load_contract
 
 ROOT = Path(__file__).parents[3]
 DEFAULTS = Contract().model_dump(mode="json")

@@ -16,9 +16,9 @@ from glioseg.mlops.provenance.builtin_record import keep_packaged
 from glioseg.mlops.provenance.lineage import chain
 from glioseg.mlops.provenance.record import open_version
 from glioseg.mlops.registry.bootstrap import register_builtin
-from glioseg.mlops.registry.model_uri import CHAMPION, default_model, model_folder, weights_file
+from glioseg.mlops.tracking.model_uri import CHAMPION, default_model, model_folder, weights_file
 from glioseg.mlops.tracking.storage import Lab
-from glioseg.models.inference import builtin
+from glioseg.models import builtin
 from glioseg.models.inference.predictor import load_model
 from glioseg.models.networks.weight_transfer import take_weights
 from glioseg.params.pretraining import load_pretraining
