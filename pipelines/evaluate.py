@@ -13,7 +13,7 @@ from glioseg.mlops.tracking.fingerprints import TEST_FILES, metric_code, origin
 from glioseg.models.inference.model_cache import KeptModel
 
 RAW, SPLITS = Path("data/raw"), Path("data/splits.json")
-MODEL, RECORD, REPORTS = Path("models/settled"), Path("reports/settle/model.json"), Path("reports")
+MODEL, RECORD, REPORTS = Path("models/calibrated"), Path("reports/calibrate/model.json"), Path("reports")
 SHOWN = ("crop", "split", "network", "train", "inference", "evaluate", "model")
 
 

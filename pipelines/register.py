@@ -12,7 +12,7 @@ from glioseg.params import load_params
 from glioseg.params.contract import CONTRACT, load_contract
 
 COHORT, SPLITS = Path("data/raw/cohort.csv"), Path("data/splits.json")
-MODEL, REPORTS = Path("models/settled"), Path("reports")
+MODEL, REPORTS = Path("models/calibrated"), Path("reports")
 NEXT = """
 pictures         reports/pictures, reports/report.html
 compare runs     make ui       http://127.0.0.1:5000
@@ -33,7 +33,7 @@ def main() -> None:
     else:
         from glioseg.mlops.registry.register import HeldOut, offer  # MLflow takes seconds to import
 
-        run_id = read_json(REPORTS / "settle/model.json")["run_id"]
+        run_id = read_json(REPORTS / "calibrate/model.json")["run_id"]
         tests = HeldOut(COHORT, cases, load_contract(Path(CONTRACT)))
         line = offer(lab, rules, source, evaluation, run_id=run_id, tests=tests)
     print(f"register: {rules.name} {line}\n\n{dice_table(metrics)}")

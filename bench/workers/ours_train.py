@@ -15,7 +15,7 @@ from glioseg.data.store.cropped_store import open_cases
 from glioseg.evaluation.per_case import predict_cases
 from glioseg.models.inference.model_settings import Settings
 from glioseg.models.inference.predictor import Segmenter, load_model, save_model
-from glioseg.models.selection.calibrate import settle
+from glioseg.models.selection.calibrate import calibrate_model
 from glioseg.models.training.fit import Fitted, fit
 from glioseg.params import Params
 
@@ -40,7 +40,7 @@ def train(
     fitted, marks = run(_with_epochs(params, epochs))
     untuned = Settings.untuned(params.network, params.train, params.crop, params.inference)
     Path(out).mkdir(parents=True, exist_ok=True)
-    settings = settle([fitted.model], validation, untuned, inference=params.inference)
+    settings = calibrate_model([fitted.model], validation, untuned, inference=params.inference)
     save_model(Path(out), [fitted.model], settings)
     steps = params.train.steps_per_epoch or math.ceil(len(train_cases) / params.train.batch_size)
     return {"seconds": marks[-1], "steps": steps * len(marks), "epochs": f"{len(marks)} of {epochs}"}

@@ -29,12 +29,12 @@ STAGES = {
         ["data/cropped", "data/splits.json", "reports/tune/best_params.json"],
         ["models/trained", "reports/train/run.json"],
     ),
-    "settle": (
+    "calibrate": (
         ["data/cropped", "models/trained", "reports/train/run.json"],
-        ["models/settled", "reports/settle/model.json"],
+        ["models/calibrated", "reports/calibrate/model.json"],
     ),
     "evaluate": (
-        ["data/raw", "data/splits.json", "models/settled", "reports/settle/model.json"],
+        ["data/raw", "data/splits.json", "models/calibrated", "reports/calibrate/model.json"],
         ["reports/per_case.csv", "reports/metrics.json"],
     ),
 }
@@ -72,13 +72,13 @@ def _stage(name: str) -> dict:
 
 def offer(client, name, keep=keep_lineage):
     """Evaluate and register what lies here, as the stages do; the version's address."""
-    record = json.loads(Path("reports/settle/model.json").read_text())
+    record = json.loads(Path("reports/calibrate/model.json").read_text())
     metrics, table = json.loads(Path("reports/metrics.json").read_text()), Path("reports/per_case.csv")
     log_evaluation(run=record, params={}, cases=1, test_data="c", metrics=metrics, files=[table])
     register(
         client,
         params=make_rules(name),
-        source=Source(sorted(Path("models/settled").iterdir()), PACKAGE),
+        source=Source(sorted(Path("models/calibrated").iterdir()), PACKAGE),
         run_id=record["run_id"],
         evaluation=Evaluation(table, ["c"]),
         keep=keep,

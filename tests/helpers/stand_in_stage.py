@@ -54,19 +54,19 @@ def train():
     write("reports/train/run.json", {"run_id": identity()["run_id"]})
 
 
-def settle():
+def calibrate():
     settings = {"spacing_mm": 2, "modality_dropout": 0.0}
     settings |= {f"calibration_error_{when}": [0.02, 0.03, 0.04] for when in ("before", "after")}
-    write("models/settled/model.keras", Path("models/trained/model.keras").read_text())
-    write("models/settled/settings.json", settings)
-    write("reports/settle/model.json", {key: identity()[key] for key in ("run_id", "model_id")})
+    write("models/calibrated/model.keras", Path("models/trained/model.keras").read_text())
+    write("models/calibrated/settings.json", settings)
+    write("reports/calibrate/model.json", {key: identity()[key] for key in ("run_id", "model_id")})
 
 
 def evaluate():
     time.sleep(float(os.environ.get("STAND_STILL_S", "0")))
     case = json.loads(Path("data/splits.json").read_text())["test"][0]
     dice = float(Path(f"data/raw/{case}/{case}_t1.nii.gz").read_text()) + OFFSET
-    dice -= len(Path("models/settled/model.keras").read_text()) / 64
+    dice -= len(Path("models/calibrated/model.keras").read_text()) / 64
     names = [f"dice_{region.lower()}" for region in REGIONS]
     write("reports/per_case.csv", f"case,{','.join(names)}\n{case}," + ",".join([repr(dice)] * 3) + "\n")
     numbers = {region: dict.fromkeys(("mean", "median", "low", "high"), dice) for region in REGIONS}

@@ -90,7 +90,7 @@ def build(lab: Lab) -> Stock:
     stock.add("fold", "train", parent="training", fold="0")
     stock.add_model("model", "training")
     stock.add_version("model", "training")
-    stock.add_model("sibling", "training")  # settled anew, and never registered
+    stock.add_model("sibling", "training")  # calibrated again, and never registered
     stock.add("hidden training", "train")
     stock.add_model("hidden", "hidden training")
     stock.add_version("hidden", "hidden training")

@@ -83,6 +83,6 @@ def test_pieces_are_trained_once_each_from_the_one_before_and_told_in_the_packag
     record = json.loads((package / builtin.RECORD).read_text())
     assert (record["steps"], len(record["trained"])) == (4, 2)
     assert record["trained"][0]["environment"] == files_fingerprint([pretraining.LOCK], folder=Path())
-    assert record["settled"]["computed_by"] == f"tensorflow {version('tensorflow')}, CPU"
+    assert record["calibrated"]["computed_by"] == f"tensorflow {version('tensorflow')}, CPU"
     assert pd.read_csv(package / builtin.HISTORY)["piece"].tolist() == [1, 2]
     assert (package / builtin.CARD).exists()

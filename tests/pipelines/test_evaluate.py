@@ -57,7 +57,7 @@ def project(tmp_path, monkeypatch):
         cases.append(Case(name, files, Scheme.BRATS2021, grade=grade, survival_days=KNOWN_DAYS[name]))
     write_cohort(tmp_path / "data" / "raw" / "cohort.csv", cases)
     (tmp_path / "data" / "splits.json").write_text(json.dumps(SPLITS))
-    for place, content in (("tune/best_params.json", {"learning_rate": 0.01}), ("settle/model.json", RUN)):
+    for place, content in (("tune/best_params.json", {"learning_rate": 0.01}), ("calibrate/model.json", RUN)):
         (tmp_path / "reports" / place).parent.mkdir(parents=True)
         (tmp_path / "reports" / place).write_text(json.dumps(content))
     shutil.copy(ROOT / "params.yaml", tmp_path)
@@ -93,7 +93,7 @@ def change_params(section, **changes):
 
 
 def outs():
-    return {path.name for path in Path("reports").iterdir()} - {"tune", "train", "settle"}
+    return {path.name for path in Path("reports").iterdir()} - {"tune", "train", "calibrate"}
 
 
 @pytest.fixture
@@ -212,7 +212,7 @@ def test_a_cluster_leaves_the_same_bytes(project, here, monkeypatch, tmp_path_fa
     """Two workers, to which as to this process a formula is a network."""
     monkeypatch.setattr(KeptModel, "load", LOAD)
     stand_in(monkeypatch)
-    make_settings().save(Path("models/settled"))
+    make_settings().save(Path("models/calibrated"))
     change_params("evaluate", modality_subsets=True)
     evaluate.main()
     first = contents()

@@ -12,9 +12,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+import calibrate
 import initial_weights
 import register
-import settle
 import train
 import tune
 from glioseg.cli import app
@@ -186,21 +186,21 @@ def test_devices_that_are_not_there_are_missed_before_a_run_is_opened(project):
 def test_settling_logs_a_model_that_belongs_to_the_training(project):
     Path("contract.yaml").write_text("spacing: {predict: critical}\n")
     train.main()
-    settle.main()
-    assert Path("models/settled/contract.yaml").read_text() == Path("contract.yaml").read_text()
-    identity = json.loads(Path("reports/settle/model.json").read_text())
+    calibrate.main()
+    assert Path("models/calibrated/contract.yaml").read_text() == Path("contract.yaml").read_text()
+    identity = json.loads(Path("reports/calibrate/model.json").read_text())
     model = connect(Lab.here()).get_logged_model(identity["model_id"])
     assert model.status == "READY"
     assert model.source_run_id == identity["run_id"]
     assert model.params["network.dropout"] == "0.2"
     assert "calibration_error_after_wt" in {metric.key for metric in model.metrics}
-    settings = Settings.load(Path("models/settled"))
+    settings = Settings.load(Path("models/calibrated"))
     assert (settings.spacing_mm, settings.multiple, settings.margin_vox) == (1, 2, 1)
     choices = yaml.safe_load((ROOT / "params.yaml").read_text())["inference"]
     assert settings.min_et_ml in choices["min_et_ml"]
     assert settings.min_component_ml in choices["min_component_ml"]
-    trained, settled = Path("models/trained/model.keras"), Path("models/settled/model.keras")
-    assert trained.read_bytes() == settled.read_bytes()
+    trained, calibrated = Path("models/trained/model.keras"), Path("models/calibrated/model.keras")
+    assert trained.read_bytes() == calibrated.read_bytes()
 
 
 @pytest.mark.parametrize(("spacings_mm", "raw"), [([1, 2], None), ([2], Path("data/raw"))])
@@ -209,25 +209,25 @@ def test_cases_that_the_store_lacks_at_1_mm_are_cropped_from_their_raw_scans(
 ):
     set_params(crop={"spacings_mm": spacings_mm}, network={"spacing_mm": 2})
     asked = []
-    monkeypatch.setattr(settle, "open_cases", lambda store, names, raw: asked.append((*names, raw)))
-    monkeypatch.setattr(settle, "load_networks", lambda folder: sys.exit("far enough"))
+    monkeypatch.setattr(calibrate, "open_cases", lambda store, names, raw: asked.append((*names, raw)))
+    monkeypatch.setattr(calibrate, "load_networks", lambda folder: sys.exit("far enough"))
     with pytest.raises(SystemExit, match="far enough"):
-        settle.main()
+        calibrate.main()
     assert asked == [("c", raw), ("a", "b", None)]
 
 
 def test_settling_again_logs_another_model_of_the_same_run(project):
     train.main()
-    settle.main()
-    first = json.loads(Path("reports/settle/model.json").read_text())
-    settle.main()
-    assert json.loads(Path("reports/settle/model.json").read_text()) == first
+    calibrate.main()
+    first = json.loads(Path("reports/calibrate/model.json").read_text())
+    calibrate.main()
+    assert json.loads(Path("reports/calibrate/model.json").read_text()) == first
     set_params(inference={"mirror": False, "memory_gb": 4})
-    settle.main()
-    second = json.loads(Path("reports/settle/model.json").read_text())
+    calibrate.main()
+    second = json.loads(Path("reports/calibrate/model.json").read_text())
     assert second["run_id"] == first["run_id"]
     assert second["model_id"] != first["model_id"]
-    assert Settings.load(Path("models/settled")).memory_gb == 4
+    assert Settings.load(Path("models/calibrated")).memory_gb == 4
     assert connect(Lab.here()).get_logged_model(second["model_id"]).params["inference.memory_gb"] == "4.0"
 
 
@@ -238,21 +238,21 @@ def set_params(**sections):
     Path("params.yaml").write_text(yaml.safe_dump(params))
 
 
-def test_cross_validation_trains_a_network_for_each_fold_and_settles_their_ensemble(
+def test_cross_validation_trains_a_network_for_each_fold_and_calibrates_their_ensemble(
     project, capsys, monkeypatch
 ):
     set_params(split={"folds": 2}, train={"folds": 2, "epochs": 1})
     train.main()
-    asked, choose = [], settle.settle
+    asked, choose = [], calibrate.calibrate_model
 
     def note(models, cases, settings, *, inference, learned):
         asked.append((len(models), [case.name for case in cases], [case.name for case in learned]))
         return choose(models, cases, settings, inference=inference, learned=learned)
 
-    monkeypatch.setattr(settle, "settle", note)
-    settle.main()
+    monkeypatch.setattr(calibrate, "calibrate_model", note)
+    calibrate.main()
     assert asked == [(2, ["c"], ["a", "b"])]  # no member has seen c
-    assert {path.name for path in Path("models/settled").iterdir()} == {
+    assert {path.name for path in Path("models/calibrated").iterdir()} == {
         "model.keras", "model_1.keras", "settings.json",
     }  # fmt: skip
     client = connect(Lab.here())
@@ -271,7 +271,7 @@ def test_cross_validation_trains_a_network_for_each_fold_and_settles_their_ensem
 
 def test_training_starts_from_a_registered_model(project, capsys):
     train.main()
-    settle.main()
+    calibrate.main()
     table({"d": 0.8})
     register.main()
     version = connect(Lab.here()).get_model_version_by_alias("glioseg", "champion")
@@ -320,10 +320,10 @@ def table(dice):
 
 
 def evaluated(model, case, dice):
-    """What settle and evaluate leave, for a model of which some bytes are all that is."""
-    write_json(Path("reports/settle/model.json"), {"run_id": "0" * 32, "model_id": "m-" + "0" * 32})
+    """What calibrate and evaluate leave, for a model of which some bytes are all that is."""
+    write_json(Path("reports/calibrate/model.json"), {"run_id": "0" * 32, "model_id": "m-" + "0" * 32})
     table({case: dice})
-    folder = Path("models/settled")
+    folder = Path("models/calibrated")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.keras").write_text(model)
     (folder / "settings.json").write_text("{}")

@@ -57,7 +57,7 @@ def test_another_way_to_answer_does_not_train_again(project):
     again = command(project, "dvc", "repro")
     assert again.returncode == 0, again.stderr
     assert [line.split("'")[1] for line in again.stdout.splitlines() if line.startswith("Running")] == [
-        "inventory", "initial_weights", "tune", "settle", "evaluate", "register",
+        "inventory", "initial_weights", "tune", "calibrate", "evaluate", "register",
     ]  # fmt: skip
     with sqlite3.connect(project / "mlruns" / "mlflow.db") as database:
         versions = database.execute("select run_id, source from model_versions").fetchall()
@@ -119,7 +119,7 @@ def test_predict_writes_labels_on_the_scan_s_own_grid(project):
     assert set(np.unique(volume.data)) <= {0, 1, 2, 4}
     assert volume.grid.shape == SHAPE
     np.testing.assert_array_equal(volume.grid.affine, GRID.affine)
-    many = command(project, "glioseg", "predict", "scans", "-o", "out/all", "--model", "models/settled")
+    many = command(project, "glioseg", "predict", "scans", "-o", "out/all", "--model", "models/calibrated")
     assert many.returncode == 0, many.stderr
     names = [path.name for path in (project / "out" / "all").iterdir()]
     assert len(names) == CASES + 1

@@ -116,7 +116,7 @@ def piece_key(plan: Pretraining, piece: Piece, init: Path | None) -> str:
 def publish(plan: Pretraining, pieces: Sequence[Trained]) -> None:
     """Settle the last piece's network on the validation patients, and put the model into the package."""
     from glioseg.models.inference.model_settings import Settings
-    from glioseg.models.selection.calibrate import settle
+    from glioseg.models.selection.calibrate import calibrate_model
 
     cases, network, train = plan.of_piece(plan.pieces[-1])
     with replaced_whole(builtin.FOLDER) as aside:
@@ -127,7 +127,7 @@ def publish(plan: Pretraining, pieces: Sequence[Trained]) -> None:
         deflate(aside / MODEL_FILE)
         held = draw_validation(plan, spacing_mm=1)  # where answers are given
         untuned = Settings.untuned(network, train, plan.crop, plan.inference)
-        settle([model], held, untuned, inference=plan.inference, learned=stream(cases)).save(aside)
+        calibrate_model([model], held, untuned, inference=plan.inference, learned=stream(cases)).save(aside)
         for name in WRITTEN_BY_HAND:
             copy(builtin.FOLDER / name, aside)
         copy(CONTRACT, aside)
@@ -144,5 +144,5 @@ def _record(plan: Pretraining, pieces: Sequence[Trained], last: pd.DataFrame) ->
         "steps": sum(piece.epochs * piece.steps_per_epoch for piece in plan.pieces),
         "validation_dice": float(last["val_dice"].max()),
         "trained": [read_json(piece.origin) for piece in pieces],
-        "settled": origin_now(),
+        "calibrated": origin_now(),
     }

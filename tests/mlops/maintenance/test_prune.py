@@ -192,7 +192,7 @@ OTHER_STUDY = {"study-other", "study-other trial 0", "study-other trial 1"}
 
 @pytest.mark.parametrize("copy", ["", ".dvc/tmp/exps/tmp1"])
 def test_what_the_reports_name_is_kept(stocked, copy):
-    records = {"tune/study.json": "study-other", "train/run.json": "loser", "settle/model.json": "sibling"}
+    records = {"tune/study.json": "study-other", "train/run.json": "loser", "calibrate/model.json": "sibling"}
     for name, content in records.items():
         write(stocked.lab.root / copy / "reports" / name, json.dumps({"id": stocked.ids[content], "n": 1}))
     prune(stocked.lab, stocked.client, waste_of(stocked))

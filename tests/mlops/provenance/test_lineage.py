@@ -87,8 +87,8 @@ def test_a_training_run_that_was_deleted_is_named_and_so_is_one_that_never_was_h
     finally:
         client.restore_run(run_id)
     record = {"run_id": "0" * 32, "model_id": "m-elsewhere"}
-    Path("reports/settle/model.json").unlink()
-    Path("reports/settle/model.json").write_text(json.dumps(record))
+    Path("reports/calibrate/model.json").unlink()
+    Path("reports/calibrate/model.json").write_text(json.dumps(record))
     missing = lost(client, offer(client, "pulled"), project)
     assert list(missing) == ["training run"]
     assert "is not in this database" in missing["training run"]
@@ -185,8 +185,8 @@ def test_a_model_of_two_names_has_two_lineages(client, project):
 
 
 def test_an_older_version_tells_what_its_tags_tell(client, project):
-    Path("models/settled/settings.json").unlink()
-    Path("models/settled/settings.json").write_text("{}")  # a model that nothing was kept with
+    Path("models/calibrated/settings.json").unlink()
+    Path("models/calibrated/settings.json").write_text("{}")  # a model that nothing was kept with
     address = offer(client, "older", keep=lambda client, name, version: None)
     missing = lost(client, address, project)
     assert missing.keys() == set(NAMES) - KNOWN_BY_TAGS

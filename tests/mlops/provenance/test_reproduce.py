@@ -106,16 +106,16 @@ def test_only_another_machine_or_environment_excuses_a_rounding(client, project,
 
 def test_a_machine_that_is_not_known_is_not_taken_for_this_one(client, project, monkeypatch):
     monkeypatch.setattr("stand_in.log_evaluation", lambda **given: None)
-    Path("reports/settle/model.json").unlink()
-    Path("reports/settle/model.json").write_text('{"run_id": "elsewhere", "model_id": "m"}')
+    Path("reports/calibrate/model.json").unlink()
+    Path("reports/calibrate/model.json").write_text('{"run_id": "elsewhere", "model_id": "m"}')
     kept = open_version(client, offer(client, "no-run"))
     (why,) = reasons_to_differ(kept, project)
     assert why.startswith("the machine of the first evaluation is not known: no evaluation in this database")
 
 
 def test_a_model_that_was_changed_is_found_out(client, project):
-    Path("models/settled/model.keras").unlink()
-    Path("models/settled/model.keras").write_text("a model of its own")
+    Path("models/calibrated/model.keras").unlink()
+    Path("models/calibrated/model.keras").write_text("a model of its own")
     address = offer(client, "swapped")
     (top_of(address) / "artifacts" / "model.keras").write_text("another")
     with pytest.raises(LineageError, match=r"swapped/1: its files are not those that were registered"):
@@ -152,8 +152,8 @@ def test_a_commit_that_is_not_here_is_an_error(client, project):
 
 
 def test_an_older_version_is_an_error(client, project):
-    Path("models/settled/settings.json").unlink()
-    Path("models/settled/settings.json").write_text('{"older": true}')
+    Path("models/calibrated/settings.json").unlink()
+    Path("models/calibrated/settings.json").write_text('{"older": true}')
     address = offer(client, "older-still", keep=lambda client, name, version: None)
     with pytest.raises(LineageError, match=OLDER):
         do(client, address, project)

@@ -10,7 +10,7 @@ from glioseg.data.store.cropping import crop_images, crop_labels
 from glioseg.data.store.resolution import coarse_image, coarse_labels
 from glioseg.models.inference.predictor import Segmenter, load_model, save_model
 from glioseg.models.inference.quality_estimation import Belief
-from glioseg.models.selection.calibrate import _one_pass_will_do, settle
+from glioseg.models.selection.calibrate import _one_pass_will_do, calibrate_model
 from glioseg.models.selection.corruption_study import MOST_CASES, learn_confidence
 from glioseg.params.sections import Inference
 from tests.helpers.models import Formula, make_settings
@@ -61,12 +61,12 @@ def test_sizes_drop_what_is_false_and_keep_what_is_true():
     # A voxel is 0.001 ml: the stray oedema voxel and the 1 false ET voxel are below 0.002 ml, and the
     # 200 true voxels of ET are above 0.02 ml: that size and 0.002 ml do as well, so the larger counts.
     stray = case(truth={2: np.s_[1:6]}, answer={2: np.s_[1:6], 3: np.s_[2, 2, 2:3]} | {1: np.s_[9, 9, 9:10]})
-    chosen = settle([ANSWER], [GOOD, stray], make_settings(), inference=INFERENCE, learned=[])
+    chosen = calibrate_model([ANSWER], [GOOD, stray], make_settings(), inference=INFERENCE, learned=[])
     assert (chosen.min_et_ml, chosen.min_component_ml) == (0.02, 0.002)
 
 
 def test_where_nothing_helps_the_answer_stays_as_it_is():
-    chosen = settle([ANSWER], [GOOD], make_settings(), inference=INFERENCE, learned=[])
+    chosen = calibrate_model([ANSWER], [GOOD], make_settings(), inference=INFERENCE, learned=[])
     assert (chosen.min_et_ml, chosen.min_component_ml) == (0.02, 0.0)
 
 
@@ -77,14 +77,16 @@ def test_the_threshold_is_that_with_the_best_dice(true, expected):
     regions[:4], regions[4:8] = 0.6, 0.3
     label = np.zeros(SHAPE, np.uint8)
     label[: 8 if true else 4] = 3
-    chosen = settle([ANSWER], [Case(regions, label)], make_settings(), inference=INFERENCE, learned=[])
+    chosen = calibrate_model(
+        [ANSWER], [Case(regions, label)], make_settings(), inference=INFERENCE, learned=[]
+    )
     assert chosen.threshold == expected
 
 
 def test_temperatures_and_errors_are_those_of_all_cases():
     # ET: 0.95 in 200 voxels of one case, of which the other case's truth has none: half are right.
     false = case(truth={2: np.s_[1:8]}, answer=TUMOUR)
-    chosen = settled([GOOD, false])
+    chosen = calibrated([GOOD, false])
     # ET: of 2000 voxels 400 at 0.95 (200 right) and 1600 at 0.05 (none right).
     before = (400 * abs(0.5 - 0.95) + 1600 * 0.05) / 2000
     assert chosen.calibration_error_before[2] == pytest.approx(before, abs=0.002)
@@ -100,7 +102,7 @@ def test_all_is_chosen_for_the_mean_of_an_ensemble():
     label[:6] = 3
     scan = Case(np.full((*SHAPE, 3), 0.5), label)
     members = [Formula(lambda batch, p=p: np.full((*batch.shape[:4], 3), p)) for p in (0.9, 0.3)]
-    chosen = settle(members, [scan], make_settings(), inference=INFERENCE, learned=[])
+    chosen = calibrate_model(members, [scan], make_settings(), inference=INFERENCE, learned=[])
     # Alone they are off by 0.3, and have other temperatures; Dice is best where all is tumour: up to 0.5.
     assert chosen.calibration_error_before == pytest.approx((0, 0, 0), abs=0.003)
     assert chosen.temperature == pytest.approx((1, 1, 1), abs=0.05)
@@ -118,8 +120,8 @@ def test_all_members_must_fit_the_memory_for_one_pass():
         assert [bool(network.shapes) for network in networks] == [compared] * count
 
 
-def settled(cases, settings=None, inference=INFERENCE):
-    return settle([ANSWER], cases, settings or make_settings(), inference=inference, learned=[])
+def calibrated(cases, settings=None, inference=INFERENCE):
+    return calibrate_model([ANSWER], cases, settings or make_settings(), inference=inference, learned=[])
 
 
 def test_of_few_cases_the_interval_holds_all_and_says_how_much_that_promises():
@@ -129,7 +131,7 @@ def test_of_few_cases_the_interval_holds_all_and_says_how_much_that_promises():
     half, more = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.uint8)
     half[:5], more[:5], more[5] = 3, 3, 2
     cases = [Case(regions, label) for label in (more, *[half] * 6)]
-    found = settled(cases).volume_intervals
+    found = calibrated(cases).volume_intervals
     # A voxel is 0.001 ml: 0.5 ml are found, 0.6 ml are there. 0.98 and 0.3 are sure and possible, so that
     # the doubt is below the least one, whatever temperature the other cases choose.
     assert found.half_width[0] == pytest.approx(np.log(1.6 / 1.5) / 0.1)
@@ -139,8 +141,8 @@ def test_of_few_cases_the_interval_holds_all_and_says_how_much_that_promises():
 
 
 def test_fewer_than_four_cases_give_no_interval():
-    assert settled([GOOD] * 3).volume_intervals is None
-    assert settled([GOOD] * 4).volume_intervals.level == 0.8
+    assert calibrated([GOOD] * 3).volume_intervals is None
+    assert calibrated([GOOD] * 4).volume_intervals.level == 0.8
 
 
 def test_a_case_is_scored_with_what_the_others_choose():
@@ -148,7 +150,7 @@ def test_a_case_is_scored_with_what_the_others_choose():
     sizes = INFERENCE.model_copy(update={"threshold": (0.5,), "min_et_ml": (0.0, 0.2, 0.4)})
     true = case(truth={3: np.s_[1:4]}, answer={3: np.s_[1:4]})
     false = case(truth={1: np.s_[1:2]}, answer={3: np.s_[1:2]})
-    chosen = settled([true, false, false, false], inference=sizes)
+    chosen = calibrated([true, false, false, false], inference=sizes)
     # 0.2 ml is right for all. The three others alone take the larger of two sizes that do as well, 0.4 ml,
     # by which the 0.3 ml are none; the answer is sure, so the doubt is the least one.
     assert chosen.min_et_ml == 0.2
@@ -182,7 +184,7 @@ def test_intervals_are_fitted_where_they_are_applied():
     network = Formula(lambda batch: np.where(batch[..., :3] > 1, 0.97, 0.03))
     untuned = make_settings(spacing_mm=2, margin_vox=0)
     inference = INFERENCE.model_copy(update={"threshold": (0.5,)})
-    chosen = settle([network], [plate()] * 4, untuned, inference=inference, learned=[])
+    chosen = calibrate_model([network], [plate()] * 4, untuned, inference=inference, learned=[])
     answer = Segmenter((network,), chosen).answer(plate().images)
     true_ml = 3 * 14 * 14 / 1000
     for volume in answer.volumes.values():
@@ -193,14 +195,14 @@ def test_intervals_are_fitted_where_they_are_applied():
 
 def test_confidence_is_learned_from_sound_and_spoilt_scans(toys):
     """A network that is right wherever the scan is sound: what is promised is kept, or nearly so."""
-    chosen = settle([ANSWER], [GOOD] * 2, make_settings(), inference=INFERENCE, learned=toys[:3])
+    chosen = calibrate_model([ANSWER], [GOOD] * 2, make_settings(), inference=INFERENCE, learned=toys[:3])
     assert chosen.confidence.likeness is None  # three cases do not tell what training is like
     sure = Belief(np.array([0.95, 0.95, 0.95]), np.zeros(3, bool))
     unsure = Belief(np.array([0.3, 0.3, 0.3]), np.zeros(3, bool))
     for region, dice in chosen.confidence.expected_dice(sure).items():
         assert dice > 0.6
         assert dice > chosen.confidence.expected_dice(unsure)[region]
-    again = settle([ANSWER], [GOOD] * 2, make_settings(), inference=INFERENCE, learned=toys[:3])
+    again = calibrate_model([ANSWER], [GOOD] * 2, make_settings(), inference=INFERENCE, learned=toys[:3])
     assert again == chosen
 
 
@@ -233,7 +235,7 @@ def shaken_by(edge):
 @pytest.mark.parametrize(("edge", "at_once"), [(10, True), (8, False)])
 def test_a_crop_is_seen_at_once_unless_windows_are_better(edge, at_once):
     settings = make_settings(window_shape=(8, 8, 8))  # a crop is 10 voxels long
-    chosen = settle([shaken_by(edge)], [GOOD], settings, inference=INFERENCE, learned=[])
+    chosen = calibrate_model([shaken_by(edge)], [GOOD], settings, inference=INFERENCE, learned=[])
     assert chosen.one_pass is at_once
     # What is chosen after that is chosen of the right answers.
     assert chosen.calibration_error_before == pytest.approx((0.05, 0.05, 0.05), abs=0.002)
@@ -246,7 +248,7 @@ def test_where_only_one_way_is_possible_nothing_is_compared(changes):
     assert network.shapes == []
 
 
-def test_a_trained_network_with_all_its_outputs_settles_is_saved_and_answers(toys, tmp_path):
+def test_a_trained_network_with_all_its_outputs_is_calibrated_is_saved_and_answers(toys, tmp_path):
     from glioseg.models.networks.unet import build_unet, without_deep_supervision
 
     network = build_unet(
@@ -259,9 +261,9 @@ def test_a_trained_network_with_all_its_outputs_settles_is_saved_and_answers(toy
         outputs=("segmentation", "grade", "survival"),
     )
     settings = make_settings(multiple=4, mirror=True)
-    settled = settle([network] * 2, toys[:3], settings, inference=INFERENCE, learned=toys[3:])
-    assert settled.calibration_error_after is not None
-    save_model(tmp_path, [without_deep_supervision(network)] * 2, settled)
+    calibrated = calibrate_model([network] * 2, toys[:3], settings, inference=INFERENCE, learned=toys[3:])
+    assert calibrated.calibration_error_after is not None
+    save_model(tmp_path, [without_deep_supervision(network)] * 2, calibrated)
     scan = np.zeros((9, 10, 8), np.int16)
     scan[1:8, 1:9, 1:7] = np.random.default_rng(0).integers(1, 99, (7, 8, 6))
     answer = load_model(tmp_path).answer({"flair": Volume(scan, Grid(scan.shape, np.eye(4)))})
@@ -269,5 +271,5 @@ def test_a_trained_network_with_all_its_outputs_settles_is_saved_and_answers(toy
     assert not answer.labels[scan == 0].any()
     assert 0 < answer.grade_lgg < 1
     assert np.isfinite(answer.survival_days)
-    assert settled.volume_intervals is None  # of three cases
+    assert calibrated.volume_intervals is None  # of three cases
     assert [volume.level for volume in answer.volumes.values()] == [None] * 3

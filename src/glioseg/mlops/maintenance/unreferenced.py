@@ -16,7 +16,7 @@ from glioseg.mlops.tracking.mlflow_runs import EXPERIMENTS
 from glioseg.mlops.tracking.storage import Lab
 from glioseg.mlops.tuning import kept_studies
 
-RECORDS = ("reports/tune/study.json", "reports/train/run.json", "reports/settle/model.json")
+RECORDS = ("reports/tune/study.json", "reports/train/run.json", "reports/calibrate/model.json")
 """They name a study, a run and a model of which the next `dvc repro` may register a version."""
 
 PLACES = ("artifacts/*/*", "artifacts/*/models/*", "[0-9]*/*", "[0-9]*/models/*")

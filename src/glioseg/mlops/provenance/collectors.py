@@ -26,7 +26,7 @@ KEPT = {
     "contract.yaml": CONTRACT,
     "splits.json": "data/splits.json",
     "best_params.json": "reports/tune/best_params.json",
-    "model.json": "reports/settle/model.json",
+    "model.json": "reports/calibrate/model.json",
     "per_case.csv": "reports/per_case.csv",
     "metrics.json": "reports/metrics.json",
     "initial_weights.json": "models/initial_weights.json",
@@ -162,7 +162,7 @@ def environment(root: Path) -> dict[str, str]:
 
 def model(root: Path) -> dict[str, Any]:
     """What a user of the model must know of its settings."""
-    settings = read_json(root / "models/settled/settings.json")
+    settings = read_json(root / "models/calibrated/settings.json")
     names = ("spacing_mm", "modality_dropout", "calibration_error_before", "calibration_error_after")
     return {name: settings[name] for name in names}
 

@@ -19,7 +19,7 @@ from glioseg.mlops.provenance.record import OLDER, Kept, LineageError, model_fil
 from glioseg.mlops.tracking.fingerprints import dvc_hash, locked_hashes, locked_stages
 from glioseg.mlops.tracking.machine import has_gpu, machine, only_in
 
-SETTLED = "models/settled"
+SETTLED = "models/calibrated"
 RESULTS = ("per_case.csv", "metrics.json")
 TRAINING = ("train", "settle")
 
@@ -34,7 +34,7 @@ def reproduce(client: MlflowClient, address: str, *, root: Path, retrain: bool) 
         client: as from `tracking.connect`.
         address: `models:/NAME/VERSION` or `models:/NAME@ALIAS`.
         root: of the project.
-        retrain: train and settle again first.
+        retrain: train and calibrate again first.
 
     Raises:
         LineageError, CheckoutError, DataError: something that it takes is not there.

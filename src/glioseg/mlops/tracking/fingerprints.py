@@ -131,7 +131,7 @@ def origin(files: Iterable[Path], cohort: Path, trained: Mapping[str, str]) -> d
     Args:
         files: of the test cases.
         cohort: the folder that they lie in.
-        trained: content of reports/settle/model.json.
+        trained: content of reports/calibrate/model.json.
     """
     return {
         "DVC's hash of data/cropped": data_version(),

@@ -188,7 +188,7 @@ def log_evaluation(
     evaluation is logged without the link.
 
     Args:
-        run: content of reports/settle/model.json: `run_id` and `model_id` of the training.
+        run: content of reports/calibrate/model.json: `run_id` and `model_id` of the training.
         params: all settings, nested as in params.yaml.
         cases: how many test cases there are.
         test_data: a hash of the test cases' files; models with the same one can be compared.

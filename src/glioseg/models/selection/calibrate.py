@@ -53,7 +53,7 @@ class _Record:
     truth: Float64[NDArray, "3"]
 
 
-def settle(
+def calibrate_model(
     models: "Models",
     cases: "Sequence[CroppedCase]",
     settings: Settings,
@@ -82,7 +82,7 @@ def settle(
     threshold, component, et = _best(records, inference)
     counts = _total(records)
     temperature = _temperatures(counts)
-    settled = replace(
+    calibrated = replace(
         settings,
         threshold=inference.threshold[threshold],
         min_component_ml=inference.min_component_ml[component],
@@ -92,7 +92,7 @@ def settle(
         calibration_error_before=_regions(calibration_error(region, 1.0) for region in counts),
         calibration_error_after=_regions(map(calibration_error, counts, temperature)),
     )
-    return replace(settled, confidence=learn_confidence(models, cases, settled, learned=learned))
+    return replace(calibrated, confidence=learn_confidence(models, cases, calibrated, learned=learned))
 
 
 def _best(records: Sequence[_Record], inference: "Inference") -> tuple[int, int, int]:

@@ -1,4 +1,4 @@
-"""Stage settle: let validation cases choose how the network answers, and log it as a model to call."""
+"""Stage calibrate: let validation cases choose thresholds and calibration, and log the model to MLflow."""
 
 import json
 from pathlib import Path
@@ -14,12 +14,12 @@ from glioseg.mlops.tracking.storage import Lab
 from glioseg.models.inference.model_settings import Settings
 from glioseg.models.inference.prediction import percent
 from glioseg.models.networks.keras_file import load_networks
-from glioseg.models.selection.calibrate import settle
+from glioseg.models.selection.calibrate import calibrate_model
 from glioseg.params.contract import CONTRACT
 
 CROPPED, RAW, SPLITS = Path("data/cropped"), Path("data/raw"), Path("data/splits.json")
-RUN, RECORD = Path("reports/train/run.json"), Path("reports/settle/model.json")
-NETWORKS, MODEL = Path("models/trained"), Path("models/settled")
+RUN, RECORD = Path("reports/train/run.json"), Path("reports/calibrate/model.json")
+NETWORKS, MODEL = Path("models/trained"), Path("models/calibrated")
 
 
 def main() -> None:
@@ -32,10 +32,12 @@ def main() -> None:
     unseen = open_cases(CROPPED, splits["validation"], raw=judged)
     learned = open_cases(CROPPED, splits["train"], raw=raw)
     untuned = Settings.untuned(network, train, crop, inference)
-    settled = settle(load_networks(NETWORKS), unseen, untuned, inference=inference, learned=learned)
+    calibrated = calibrate_model(
+        load_networks(NETWORKS), unseen, untuned, inference=inference, learned=learned
+    )
     with replaced_whole(MODEL) as aside:
         copytree(NETWORKS, aside, dirs_exist_ok=True)
-        settled.save(aside)
+        calibrated.save(aside)
         if Path(CONTRACT).exists():
             copy(CONTRACT, aside)
     used = params.model_dump(mode="json", include={"network", "train", "crop", "inference"})
@@ -45,20 +47,20 @@ def main() -> None:
         Source(sorted(MODEL.iterdir()), PACKAGE),
         run_id=run_id,
         params=used,
-        metrics=settled.calibration,
+        metrics=calibrated.calibration,
     )
     write_whole(RECORD, json.dumps({"run_id": run_id, "model_id": model_id}, indent=2).encode() + b"\n")
     chosen = (
-        f"tumour from probability {settled.threshold:g} and {settled.min_component_ml:g} ml on,"
-        f" enhancing tumour from {settled.min_et_ml:g} ml on"
+        f"tumour from probability {calibrated.threshold:g} and {calibrated.min_component_ml:g} ml on,"
+        f" enhancing tumour from {calibrated.min_et_ml:g} ml on"
     )
-    print(f"settle: {len(unseen)} validation cases chose: {chosen}; {_intervals(settled)}")
+    print(f"calibrate: {len(unseen)} validation cases chose: {chosen}; {_intervals(calibrated)}")
 
 
-def _intervals(settled: Settings) -> str:
-    if settled.volume_intervals is None:
+def _intervals(calibrated: Settings) -> str:
+    if calibrated.volume_intervals is None:
         return "too few for intervals of volumes"
-    return f"{percent(settled.volume_intervals.level)} intervals of volumes"
+    return f"{percent(calibrated.volume_intervals.level)} intervals of volumes"
 
 
 if __name__ == "__main__":
