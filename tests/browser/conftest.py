@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +13,6 @@ from glioseg.mlops.tracking.storage import Lab
 from tests.helpers.pages import TOKEN
 
 TESTS = Path(__file__).parents[1]
-sys.path += [str(TESTS), str(TESTS / "lab")]  # for servers.py, studies.py and trainings.py
-
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 WEBGL = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]  # on the CPU
 OPTIONS = ["--no-sandbox", *WEBGL, "--disable-background-networking"]
@@ -33,8 +30,7 @@ class Project:
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory):
-    import studies
-    import trainings
+    from tests.helpers import studies, trainings
 
     root = tmp_path_factory.mktemp("project")
     lock = {"stages": {"crop": {"outs": [{"path": "data/cropped", "md5": DATA}]}}}
@@ -62,7 +58,7 @@ def browser():
 @pytest.fixture(scope="session")
 def mlflow(project):
     """The address of MLflow's page on the project, as `make ui` serves it."""
-    from servers import free_port, server
+    from tests.helpers.servers import free_port, server
 
     port = free_port()
     words = ["mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
@@ -126,7 +122,7 @@ def brightness(tmp_path_factory):
 @pytest.fixture(scope="session")
 def segmenting(brightness):
     """The address of `glioseg serve` with that network; it wants `pages.TOKEN`."""
-    from servers import free_port, server
+    from tests.helpers.servers import free_port, server
 
     port = free_port()
     words = ["typer", "glioseg.cli", "run", "serve", "--model", str(brightness), "--port", str(port)]

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-import studies
-import trainings
 from typer.testing import CliRunner
 
 from glioseg import cli
+from tests.helpers import studies, trainings
 
 MEANS = {
     name: np.mean(list(cases.values()), axis=1) for name, cases in (("A", trainings.A), ("B", trainings.B))

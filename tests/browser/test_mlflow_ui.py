@@ -1,8 +1,8 @@
 """MLflow's page in a real browser, as somebody meets it who compares trials, studies and trained models."""
 
 import pytest
-import studies
-import trainings
+
+from tests.helpers import studies, trainings
 
 RUNS = "/#/experiments/{}/runs?workflowType=machine_learning"
 CURVES = "() => document.querySelector('.js-plotly-plot').data.map(line => [line.name, [...line.y]])"

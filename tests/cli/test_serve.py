@@ -5,12 +5,12 @@ import sys
 import time
 
 import pytest
-from servers import free_port
 from typer.testing import CliRunner
 
 from glioseg.cli import app
 from glioseg.serving import model_reloader
 from glioseg.serving.port import take_port
+from tests.helpers.servers import free_port
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.0.7", "example.org", "::"])

@@ -6,16 +6,15 @@ import signal
 import sys
 
 import pytest
-import studies
 from optuna.trial import TrialState
-from study_command import TRIALS
 
-from tests.helpers.clusters import SETTINGS, running, scheduler, two_workers
+from tests.helpers import studies
+from tests.helpers.clusters import running, scheduler, two_workers
 from tests.helpers.projects import ROOT
+from tests.helpers.study_command import TRIALS
 from tests.helpers.waiting import LATEST_S
 
-HERE = ROOT / "tests" / "lab"
-COMMAND = [sys.executable, str(HERE / "study_command.py"), "tune-worker", "--cluster"]
+COMMAND = [sys.executable, "-m", "tests.helpers.study_command", "tune-worker", "--cluster"]
 
 
 @pytest.fixture
@@ -29,7 +28,6 @@ def cluster(watch, tmp_path):
     """A scheduler's address, and two workers on the study of this test."""
     shutil.copy(ROOT / "params.yaml", tmp_path)
     settings = {"DVC_ROOT": str(watch.lab.root), "STUDY": watch.name, "MLFLOW_DISABLE_TELEMETRY": "true"}
-    settings["PYTHONPATH"] = os.pathsep.join([SETTINGS["PYTHONPATH"], str(HERE)])
     words = ["--no-nanny"]
     with (
         scheduler(tmp_path, settings=settings) as address,

@@ -3,10 +3,9 @@
 import os
 import sys
 
-import studies
-
 from glioseg.cli import app
 from glioseg.mlops.tracking.storage import Lab
+from tests.helpers import studies
 
 TRIALS = 5
 
@@ -18,7 +17,7 @@ def work() -> None:
 
 
 if __name__ == "__main__":
-    from study_command import work as elsewhere  # by a name that other processes know
+    from tests.helpers.study_command import work as elsewhere  # by a name that other processes know
 
     sys.modules["glioseg.cli.tune_worker"].work_here = elsewhere
     app()

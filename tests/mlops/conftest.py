@@ -1,13 +1,9 @@
 import shutil
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from glioseg.mlops.tracking.storage import Lab
-
-sys.path.insert(0, str(Path(__file__).parent))  # for studies.py, which also runs as a script, and shops.py
 
 
 @pytest.fixture
@@ -41,7 +37,7 @@ def common_lab(common_root, tmp_path, monkeypatch):
 @pytest.fixture
 def shop(common_lab, tmp_path):
     """A registered model of its own in the common lab."""
-    from shops import Shop  # not every test of this folder needs MLflow
+    from tests.helpers.shops import Shop  # not every test of this folder needs MLflow
 
     return Shop(common_lab, f"unet-{tmp_path.name}", tmp_path)
 
@@ -49,7 +45,7 @@ def shop(common_lab, tmp_path):
 @pytest.fixture(scope="session")
 def built(tmp_path_factory):
     """A lab with two registered versions and much that nobody needs; nobody changes this one."""
-    import stock
+    from tests.helpers import stock
 
     return stock.build(Lab(tmp_path_factory.mktemp("built")))
 
@@ -71,9 +67,8 @@ def stocked(built, tmp_path, monkeypatch):
 @pytest.fixture
 def run(common_lab, request):
     """Runs the study of this test; called again it goes on with it."""
-    import studies
-
     from glioseg.mlops.tuning import search
+    from tests.helpers import studies
 
     def run(tune=studies.TUNE, objective=studies.train, **given):
         standing = {"name": request.node.name, "first": studies.FIRST, "observer": studies.Silent()}
@@ -85,9 +80,8 @@ def run(common_lab, request):
 @pytest.fixture(scope="session")
 def stood_in(common_root, tmp_path_factory):
     """A stand-in project that ran once, and the runs of the common lab that it names."""
-    from stand_in import make_stand_in
-
     from glioseg.mlops.tracking.mlflow_runs import PARENT_TAG, connect, experiment_id
+    from tests.helpers.stand_in import make_stand_in
 
     client = connect(Lab(common_root))
     train = client.create_run(experiment_id(client, "train"), run_name="a training").info.run_id

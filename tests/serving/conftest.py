@@ -1,4 +1,3 @@
-import sys
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +14,6 @@ from glioseg.mlops.tracking.storage import Lab
 from glioseg.models.inference.predictor import save_model
 from tests.helpers.models import INTERVALS, TRUSTING, make_settings
 from tests.helpers.rules import make_rules
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # for servers.py
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
-from servers import free_port, server
 
 from glioseg.core.errors import SettingError
 from glioseg.core.labels import REGIONS, Scheme, from_scheme
@@ -25,6 +24,7 @@ from glioseg.core.nifti import Grid, Volume, decode_volume, encode_volume
 from glioseg.mlops.tracking.logged_model import NEEDED
 from glioseg.models.inference.prediction import NUMBERS
 from glioseg.models.inference.predictor import Segmenter, load_model
+from tests.helpers.servers import free_port, server
 
 ROOT = Path(__file__).parents[2]
 IMPORTED_AS = {"pyyaml": "yaml"}

@@ -11,11 +11,11 @@ from threading import Event, Thread
 import httpx
 import numpy as np
 import pytest
-from servers import free_port
 
 from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import Grid, Volume, encode_volume
 from glioseg.mlops.tracking.mlflow_runs import connect
+from tests.helpers.servers import free_port
 from tests.helpers.waiting import LATEST_S, until
 
 AT_ONCE = 8

@@ -9,8 +9,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import studies
-import trainings
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -22,6 +20,7 @@ from glioseg.mlops.leaderboard.rows import leaderboard
 from glioseg.mlops.leaderboard.studies import find_studies
 from glioseg.mlops.tracking.mlflow_runs import connect, experiment_id
 from glioseg.mlops.tracking.storage import Lab
+from tests.helpers import studies, trainings
 
 ROOT = Path(__file__).parents[3]
 DATA = "0123456789abcdef0123456789abcdef.dir"

@@ -12,7 +12,6 @@ from contextlib import closing, suppress
 import mlflow
 import pandas as pd
 import pytest
-from stock import ORPHAN, write
 from typer.testing import CliRunner
 
 from glioseg import cli
@@ -24,6 +23,7 @@ from glioseg.mlops.maintenance.unreferenced import Waste, find_waste
 from glioseg.mlops.tracking.candidate import Source
 from glioseg.mlops.tracking.logged_model import log_model
 from glioseg.mlops.tuning import kept_studies
+from tests.helpers.stock import ORPHAN, write
 
 NEEDED = {
     "training", "fold", "model", "evaluation of model",

@@ -9,7 +9,6 @@ from pathlib import Path
 import mlflow
 import pytest
 import yaml
-from stand_in import offer
 
 from glioseg.cli.lineage import lineage
 from glioseg.mlops.provenance.lineage import chain
@@ -19,6 +18,7 @@ from glioseg.mlops.provenance.recorder import folder_of
 from glioseg.mlops.tracking.fingerprints import git
 from glioseg.mlops.tracking.mlflow_runs import connect
 from tests.helpers.projects import commit, succeed
+from tests.helpers.stand_in import offer
 
 NAMES = [
     "registered version", "kept files", "evaluation run", "training run", "study", "trial", "parameters",

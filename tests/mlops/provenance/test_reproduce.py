@@ -10,7 +10,6 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from stand_in import offer
 
 from glioseg.mlops.provenance.collectors import RECORD
 from glioseg.mlops.provenance.dvc_data import DataError
@@ -21,6 +20,7 @@ from glioseg.mlops.provenance.reproduce import reasons_to_differ, reproduce
 from glioseg.mlops.tracking.fingerprints import git
 from glioseg.mlops.tracking.mlflow_runs import EXPERIMENTS, connect, experiment_id
 from tests.helpers.projects import ROOT, command, commit, succeed
+from tests.helpers.stand_in import offer
 from tests.helpers.waiting import LATEST_S
 
 LIBRARY = Path("src/glioseg_stand_in/__init__.py")

@@ -12,12 +12,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
-from shops import ELSEWHERE, table
 
 from glioseg.mlops.registry.promotion import VERDICT
 from glioseg.mlops.tracking.logged_model import log_model
 from glioseg.mlops.tracking.mlflow_runs import experiment_id, log_evaluation
 from glioseg.params.promotion import Limits
+from tests.helpers.shops import ELSEWHERE, table
 
 ROOT = Path(__file__).parents[3]
 PATH = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
@@ -255,9 +255,8 @@ def test_a_killed_process_leaves_what_the_next_one_finishes(shop):
     code = f"""
 import os, signal, sys
 from pathlib import Path
-sys.path.insert(0, {str(Path(__file__).parent)!r})
 from mlflow import MlflowClient
-from shops import Shop
+from tests.helpers.shops import Shop
 from glioseg.mlops.tracking.storage import Lab
 shop = Shop(Lab(Path({str(shop.lab.root)!r})), {shop.name!r}, Path({str(shop.folder)!r}))
 shop.offer("one", a=0.7)

@@ -4,10 +4,10 @@ import json
 
 import pandas as pd
 import pytest
-from shops import table
 
 from glioseg.models.networks.keras_file import ModelError
 from glioseg.params.promotion import Limits
+from tests.helpers.shops import table
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-import studies
 from mlflow.entities import Metric
 
 from glioseg.mlops.maintenance.relocate import relocate
@@ -24,6 +23,7 @@ from glioseg.mlops.tracking.mlflow_runs import (
 )
 from glioseg.mlops.tracking.storage import Lab
 from glioseg.mlops.tracking.training_run import training_run
+from tests.helpers import studies
 
 ROOT = Path(__file__).parents[3]
 PARAMS = {"network": {"depth": 4}, "train": {"learning_rate": 0.01}}

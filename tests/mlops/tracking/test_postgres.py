@@ -10,7 +10,6 @@ from urllib.parse import quote
 
 import pytest
 import sqlalchemy as sa
-import studies
 from optuna.trial import TrialState
 
 from glioseg.cli.tune_cluster import Helper
@@ -19,6 +18,7 @@ from glioseg.mlops.tracking.model_uri import champion_version
 from glioseg.mlops.tracking.postgres import DatabaseError, in_schema
 from glioseg.mlops.tracking.storage import DATABASE_URL, Lab
 from glioseg.mlops.tracking.training_run import training_run
+from tests.helpers import studies
 from tests.helpers.postgres import PASSWORD, QUICK, postgres, programs
 from tests.helpers.servers import free_port
 

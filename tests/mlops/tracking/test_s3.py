@@ -8,8 +8,6 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 import pytest
-import stock
-import trainings
 from typer.testing import CliRunner
 
 from glioseg import cli
@@ -20,6 +18,7 @@ from glioseg.mlops.tracking.mlflow_runs import connect
 from glioseg.mlops.tracking.model_uri import model_folder
 from glioseg.mlops.tracking.s3 import BucketError
 from glioseg.mlops.tracking.storage import ARTIFACTS_URL, Lab
+from tests.helpers import stock, trainings
 from tests.helpers.s3 import KEYS, keys_of, make_bucket, s3_server
 from tests.helpers.servers import free_port
 

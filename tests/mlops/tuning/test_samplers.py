@@ -6,12 +6,12 @@ import warnings
 
 import optuna
 import pytest
-import studies
 from optuna.pruners import HyperbandPruner, MedianPruner, SuccessiveHalvingPruner
 from optuna.samplers import NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 
 from glioseg.mlops.tuning import samplers
 from glioseg.params.study import Tune
+from tests.helpers import studies
 
 DEPRECATED = {
     "consider_prior",

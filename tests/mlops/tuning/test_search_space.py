@@ -3,12 +3,12 @@
 import math
 
 import pytest
-import studies
 from optuna.trial import TrialState
 from pydantic import ValidationError
 
 from glioseg.mlops.tuning import SearchError, best_trial, ending, study_page, write_study
 from glioseg.params.study import Tune, parents_first
+from tests.helpers import studies
 
 CONDITIONAL = {
     "cross_entropy_weight": {"low": 0.5, "high": 2.0, "log": True, "when": {"loss": ["dice_ce"]}},

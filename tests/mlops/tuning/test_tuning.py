@@ -8,7 +8,6 @@ from contextlib import closing
 
 import optuna
 import pytest
-import studies
 from optuna.trial import TrialState
 
 from glioseg.mlops.tuning import (
@@ -22,6 +21,7 @@ from glioseg.mlops.tuning import (
 )
 from glioseg.mlops.tuning.trial_queue import RETRY_OF, Queue, on_duty
 from glioseg.params.study import Choices, Range
+from tests.helpers import studies
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 ASKED = {"tune": studies.TUNE, "first": studies.FIRST, "observer": studies.Silent()}
@@ -163,7 +163,7 @@ def test_a_database_that_fails_is_told_in_its_own_words(lab):
 
 def test_kill_9_in_a_trial_loses_none_and_runs_it_again(common_lab):
     victim = subprocess.run(
-        [sys.executable, studies.__file__, str(common_lab.root)],
+        [sys.executable, "-m", "tests.helpers.studies", str(common_lab.root)],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,

@@ -4,11 +4,11 @@ import random
 import time
 
 import pytest
-import studies
 from optuna.trial import TrialState
 
 from glioseg.mlops.tracking.mlflow_runs import connect
 from glioseg.mlops.tuning.study import FINISHED
+from tests.helpers import studies
 from tests.helpers.waiting import LATEST_S
 
 
