@@ -10,12 +10,13 @@ import pandas as pd
 
 from bench.options import COHORT as SECTIONS
 from bench.options import Options, digest
-from glioseg.core.files import write_whole
+from glioseg.core.files import write_atomic
 from glioseg.core.modalities import MODALITIES, SEGMENTATION
 from glioseg.data.cohort.cases import COHORT, Case, read_cohort
 from glioseg.data.cohort.ingest import acquire_phantoms
 from glioseg.data.cohort.splits import Splits, split_cases
-from glioseg.data.store.cropped_store import MANIFEST, store_cohort
+from glioseg.data.store.cropped_cases import MANIFEST
+from glioseg.data.store.cropped_store import store_cohort
 from glioseg.params import load_params
 
 SMOKE_CASES, MANY = 6, 65
@@ -66,7 +67,7 @@ def prepare(options: Options) -> Cohort:
         store_cohort(cohort.store, cases, **crop, records=records)
         manifest = pd.read_csv(cohort.store / MANIFEST, dtype={"case": str, "patient": str, "grade": str})
         splits = split_cases(manifest, **params.split.model_dump())
-        write_whole(cohort.folder / "splits.json", json.dumps(splits, indent=2).encode())
+        write_atomic(cohort.folder / "splits.json", json.dumps(splits, indent=2).encode())
     return cohort
 
 

@@ -17,8 +17,9 @@ from bench.worker import Worker
 from glioseg.core.labels import from_scheme, regions_from_labels
 from glioseg.core.modalities import MODALITIES, SEGMENTATION
 from glioseg.core.nifti import read_volume
-from glioseg.data.cohort.cases import Case, find_cases
-from glioseg.data.cohort.label_schemes import settle_schemes, shown_in
+from glioseg.data.cohort.cases import Case
+from glioseg.data.cohort.ingest import detect_case_scheme, resolve_schemes
+from glioseg.data.cohort.layouts import find_cases
 from glioseg.models.inference.model_settings import Settings
 
 TITLE = "One case: MONAI's sliding window with the same weights"
@@ -52,7 +53,7 @@ def run(options: Options) -> Result:
         ours.ask("export", model=model, out=work / "weights.npz")
     cases = cohort.tests[: size.phantoms]
     real = find_cases(options.real) if options.real else []
-    cases += settle_schemes(real, [shown_in(case) for case in real])
+    cases += resolve_schemes(real, [detect_case_scheme(case) for case in real])
     with (
         Worker("ours_infer.py", log=options.log("ours_infer_whole")) as whole,
         Worker("ours_infer.py", log=options.log("ours_infer_window")) as window,

@@ -18,8 +18,10 @@ from bench.options import Options
 from bench.project import Project, run_command
 from bench.results import Goal, Result, Row
 from glioseg.compute import LOCAL
-from glioseg.data.cohort.cases import COHORT, Case, find_cases, read_cohort
-from glioseg.data.store.cropped_store import StoredCase, _pack
+from glioseg.data.cohort.cases import COHORT, Case, read_cohort
+from glioseg.data.cohort.layouts import find_cases
+from glioseg.data.store.cropped_cases import StoredCase
+from glioseg.data.store.cropped_store import write_array
 
 TITLE = "Preparing a cohort: nnU-Net v2, and the floor"
 USES = ("real",)
@@ -103,7 +105,7 @@ def _inflate_and_write(store: Path, aside: Path, case: Case) -> float:
     for file in case.files.values():
         igzip.decompress(file.read_bytes())
     for name, array in arrays.items():
-        _pack(aside / case.case / name, array)
+        write_array(aside / case.case / name, array)
     return time.perf_counter() - begun
 
 

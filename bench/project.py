@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.options import HERE
 from bench.worker import WorkerError
 from glioseg.data.cohort.cases import COHORT, Case, write_cohort
-from glioseg.data.cohort.layouts import SUFFIX
+from glioseg.data.cohort.layouts import NIFTI_SUFFIX
 from tests.helpers.projects import environment
 
 MADE = ("data/.records", "data/cropped", "reports")
@@ -69,7 +69,7 @@ class Project:
         for case in cases:
             (raw / case.case).mkdir(parents=True)
             for role, file in case.files.items():
-                link = raw / case.case / f"{case.case}_{role}{SUFFIX.search(file.name).group()}"
+                link = raw / case.case / f"{case.case}_{role}{NIFTI_SUFFIX.search(file.name).group()}"
                 link.symlink_to(file.resolve())
         write_cohort(raw / COHORT, cases)
 

@@ -19,7 +19,7 @@ from bench.worker import SCRIPTS, Worker
 from glioseg.compute import LOCAL
 from glioseg.core.labels import REGIONS, to_scheme
 from glioseg.core.nifti import Volume, read_volume, write_volume
-from glioseg.evaluation.per_case import judge_case, prediction_file
+from glioseg.evaluation.per_case import measure_case, prediction_path
 from glioseg.evaluation.summary import bootstrap
 from glioseg.params import load_params
 
@@ -147,7 +147,7 @@ def _predict(peer: Worker, cohort: Cohort, work: Path, *, model: Path) -> None:
         for case in cohort.tests:
             answer = read_volume(nested / f"{case.case}.nii.gz")
             labels = to_scheme(from_nested(np.rint(answer.data).astype(np.uint8)), case.scheme)
-            write_volume(prediction_file(out, case), Volume(labels, answer.grid))
+            write_volume(prediction_path(out, case), Volume(labels, answer.grid))
         return {"seconds": seconds}
 
     once(work / "predict.json", make)
@@ -155,7 +155,7 @@ def _predict(peer: Worker, cohort: Cohort, work: Path, *, model: Path) -> None:
 
 def _score(cohort: Cohort, work: Path) -> Row:
     """Mean Dice over the test cases, and the 95 % bootstrap interval of their mean Dice."""
-    judge = partial(judge_case, predictions=work / "predictions", pictures=None)
+    judge = partial(measure_case, predictions=work / "predictions", pictures=None)
     table = LOCAL.map(judge, cohort.tests, title="measure")
     evaluate = load_params().evaluate
     dice = np.array([[row[column] for column in COLUMNS.values()] for row in table], np.float64)

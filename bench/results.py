@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from glioseg.files import write_whole
+from glioseg.core.files import write_atomic
 
 Row = Mapping[str, object]
 
@@ -37,7 +37,7 @@ def save(path: Path, result: Result, *, settings: Row, machine: Row) -> None:
         "settings": settings,
         **asdict(result),
     }
-    write_whole(path, json.dumps(record, indent=2).encode() + b"\n")
+    write_atomic(path, json.dumps(record, indent=2).encode() + b"\n")
 
 
 def done(path: Path, *, settings: Row, machine: Row) -> bool:
@@ -51,5 +51,5 @@ def done(path: Path, *, settings: Row, machine: Row) -> bool:
 def once(path: Path, make: Callable[[], Row]) -> Row:
     """The record that a long step left, or the step itself if it has left none."""
     if not path.exists():
-        write_whole(path, json.dumps(make(), indent=2).encode() + b"\n")
+        write_atomic(path, json.dumps(make(), indent=2).encode() + b"\n")
     return json.loads(path.read_text())

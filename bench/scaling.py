@@ -17,14 +17,15 @@ from bench.options import Options
 from bench.project import CROP, Project, run_command
 from bench.results import Result, Row
 from bench.worker import QUIET, Worker
-from glioseg.compute import CLUSTER
+from glioseg.compute import CLUSTER_VARIABLE
 from glioseg.core.modalities import MODALITIES, SEGMENTATION
-from glioseg.data.cohort.cases import COHORT, Case, find_cases, read_cohort
+from glioseg.data.cohort.cases import COHORT, Case, read_cohort
+from glioseg.data.cohort.layouts import find_cases
 
 TITLE = "Two workers beside one, and what a cluster costs"
 USES = ("real",)
 PREDICT = (sys.executable, "-c", "from glioseg.cli import app; app()", "predict", "data/raw")
-VERDICT = "reports/validation/raw.json"
+VALIDATION = "reports/validation/raw.json"
 READ = """
 from pathlib import Path
 from glioseg.compute import Cluster
@@ -33,7 +34,7 @@ from glioseg.data.cohort.case_cache import digest_cases
 cases = read_cohort(Path("data/raw/cohort.csv"))
 digest_cases(cases, records=Path("data/.records"), cluster=Cluster("threads"))
 """
-"""What validate leaves to crop beside its verdict: the files' digests."""
+"""What validate leaves to crop beside its report: the files' digests."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +101,9 @@ def _time(
 def _accept(project: Project) -> None:
     """Leave what validate would of sound cases."""
     cases = read_cohort(project.folder / "data/raw" / COHORT)
-    verdicts = {"cases": {case.case: {"status": "accepted"} for case in cases}}
-    (project.folder / VERDICT).parent.mkdir(parents=True, exist_ok=True)
-    (project.folder / VERDICT).write_text(json.dumps(verdicts))
+    report = {"cases": {case.case: {"status": "accepted"} for case in cases}}
+    (project.folder / VALIDATION).parent.mkdir(parents=True, exist_ok=True)
+    (project.folder / VALIDATION).write_text(json.dumps(report))
     project.run("python", "-c", READ)
 
 
@@ -118,7 +119,7 @@ def _predict(project: Project, hosts: Hosts) -> Run:
 
 
 def _command(project: Project, words: Sequence[str], hosts: Hosts) -> Run:
-    env = project.environment | QUIET | {CLUSTER: hosts.address}
+    env = project.environment | QUIET | {CLUSTER_VARIABLE: hosts.address}
     before = _used_s()
     seconds = run_command(words, log=project.log, cwd=project.folder, env=env)
     return Run(seconds, _used_s() - before)

@@ -15,7 +15,7 @@ from bench.database import connections, counted
 from bench.options import Options
 from bench.results import Goal, Result, Row
 from bench.worker import Worker, WorkerError
-from glioseg.mlops.tracking.storage import Lab
+from glioseg.mlops.tracking.storage import ProjectStorage
 from tests.helpers.postgres import postgres, programs
 from tests.helpers.servers import free_port, server
 
@@ -81,8 +81,8 @@ class Side:
 def run(options: Options) -> Result:
     """One process of each kind alone, then all of them together."""
     size = SMOKE if options.smoke else FULL
-    with _sides(options, size) as (lab, sides):
-        engine = sa.create_engine(lab.tracking_uri, isolation_level="AUTOCOMMIT")
+    with _sides(options, size) as (storage, sides):
+        engine = sa.create_engine(storage.tracking_uri, isolation_level="AUTOCOMMIT")
         alone = [_transactions_a_trial(side, engine, size) for side in sides]
         before = [Counter(side.counts) for side in sides]
         with connections(engine) as seen, counted(engine) as grown, ThreadPoolExecutor(len(sides)) as pool:
@@ -104,7 +104,7 @@ def run(options: Options) -> Result:
 
 
 @contextmanager
-def _sides(options: Options, size: Size) -> Iterator[tuple[Lab, list[Side]]]:
+def _sides(options: Options, size: Size) -> Iterator[tuple[ProjectStorage, list[Side]]]:
     """A new database with a server and a study on it, and the processes, ready to begin."""
     bins, home = programs(), (options.work / "shared_load").resolve()
     if bins is None:
@@ -112,9 +112,9 @@ def _sides(options: Options, size: Size) -> Iterator[tuple[Lab, list[Side]]]:
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     with ExitStack() as stack:
-        lab = Lab(home, stack.enter_context(postgres(bins, max_connections=CONNECTIONS)))
-        shared = _prepare(lab)
-        uri = stack.enter_context(_mlflow_server(lab))
+        storage = ProjectStorage(home, stack.enter_context(postgres(bins, max_connections=CONNECTIONS)))
+        shared = _prepare(storage)
+        uri = stack.enter_context(_mlflow_server(storage))
 
         def start(script: str) -> list[Worker]:
             log = options.log(script.removesuffix(".py"))
@@ -125,9 +125,9 @@ def _sides(options: Options, size: Size) -> Iterator[tuple[Lab, list[Side]]]:
         for worker in logging:
             worker.ask("connect", uri=uri, **shared)
         for worker in searching:
-            worker.ask("enter", root=lab.root, url=lab.database_url, name="a study", epochs=EPOCHS)
+            worker.ask("enter", root=storage.root, url=storage.database_url, name="a study", epochs=EPOCHS)
         yield (
-            lab,
+            storage,
             [
                 Side(logging, "runs", "log", {"epochs": EPOCHS}),
                 Side(searching, "trials", "work", {"epoch_s": EPOCH_S}),
@@ -135,21 +135,21 @@ def _sides(options: Options, size: Size) -> Iterator[tuple[Lab, list[Side]]]:
         )
 
 
-def _prepare(lab: Lab) -> dict[str, str]:
+def _prepare(storage: ProjectStorage) -> dict[str, str]:
     """Make MLflow's tables, and the run that all trials log to beside their own."""
     from glioseg.mlops.tracking.mlflow_runs import connect, experiment_id
 
-    client = connect(lab)
+    client = connect(storage)
     experiment = experiment_id(client, "tune")
     return {"experiment": experiment, "parent": client.create_run(experiment, run_name="a study").info.run_id}
 
 
 @contextmanager
-def _mlflow_server(lab: Lab) -> Iterator[str]:
-    """MLflow's server as it comes, on the lab's database."""
+def _mlflow_server(storage: ProjectStorage) -> Iterator[str]:
+    """MLflow's server with default settings, on the project's database."""
     port = free_port()
-    words = ["mlflow", "server", "--backend-store-uri", lab.tracking_uri, "--port", str(port)]
-    words += ["--artifacts-destination", str(lab.folder / "artifacts")]
+    words = ["mlflow", "server", "--backend-store-uri", storage.tracking_uri, "--port", str(port)]
+    words += ["--artifacts-destination", str(storage.folder / "artifacts")]
     with server(words, port=port, ready="health", **QUIET) as address:
         yield address
 

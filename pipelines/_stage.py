@@ -1,6 +1,7 @@
-"""What stages share: how they end where the input is bad or Ctrl-C stops them, and the tuned settings.
+"""What all stages share: one-line errors, Ctrl-C, and the tuned settings.
 
-Stages import this module first, and its functions import what takes long: so Ctrl-C is one line then, too.
+Stages import this module first, and its functions do the slow imports: so Ctrl-C prints one line during
+imports too.
 """
 
 import sys
@@ -9,47 +10,55 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-# A queued experiment runs in a copy of the project: with the copy's code, which dvc.lock names.
+# A queued experiment runs in a copy of the project, with the code of the copy, which dvc.lock names.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 import glioseg
-from glioseg.core.entry import interrupted, leave, note_interrupts, require_unix, say_stopped
-from glioseg.core.errors import one_line
+from glioseg.core.entry import (
+    exit_interrupted,
+    handle_interrupts,
+    print_interrupted,
+    require_unix,
+    was_interrupted,
+)
+from glioseg.core.errors import one_line_errors
 
 if TYPE_CHECKING:
     from glioseg.compute import Cluster
     from glioseg.params import Params
 
 PACKAGE = Path(glioseg.__file__).parent
-"""The code that runs here, to be kept beside its model."""
+"""The package that runs here; its code is stored with the model."""
 
 BEST = Path("reports/tune/best_params.json")
 RECORDS = Path("data/.records")
-"""What stages remember of each case, so that they do again only what changed; see `glioseg.data.cohort.case_cache`."""
+"""Per-case cache, so that a stage computes changed cases only; see `glioseg.data.cohort.case_cache`."""
 
 
-def _end(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    """Python's last resort, also for what is raised while stages import: Ctrl-C is one line."""
-    if not interrupted(error):
+def _handle_exception(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    """Print one line for Ctrl-C, also during imports; every other uncaught error keeps its traceback."""
+    if not was_interrupted(error):
         sys.__excepthook__(kind, error, traceback)
         return
-    say_stopped(sys.argv[0], KeyboardInterrupt("stopped; run `dvc repro` again to go on"))
-    leave()
+    print_interrupted(sys.argv[0], KeyboardInterrupt("stopped; run `dvc repro` again to go on"))
+    exit_interrupted()
 
 
 require_unix()
-note_interrupts()
-sys.excepthook = _end
+handle_interrupts()
+sys.excepthook = _handle_exception
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a stage; an error that names its cause becomes one line on stderr, without a traceback."""
-    with one_line(sys.argv[0]):
+    """Run a stage; an error that a user can correct becomes one line on stderr, without a traceback."""
+    with one_line_errors(sys.argv[0]):
         main()
 
 
-def chosen_cluster() -> "Cluster":
-    """Where params.yaml or GLIOSEG_CLUSTER says that cases are done; no stage depends on it."""
+def configured_cluster() -> "Cluster":
+    """The cluster that params.yaml or GLIOSEG_CLUSTER names; no stage depends on it, since results do not."""
     from glioseg.compute import choose_cluster
     from glioseg.params import load_params
 
@@ -57,14 +66,14 @@ def chosen_cluster() -> "Cluster":
 
 
 def tuned_params() -> "Params":
-    """params.yaml, with what the study found best."""
+    """params.yaml, with the best settings of the study."""
     from pydantic import ValidationError
 
     from glioseg.core.files import read_json
-    from glioseg.core.settings_file import wrong_value
-    from glioseg.params import load_params, with_best
+    from glioseg.params import load_params, with_best_params
+    from glioseg.params.settings_file import params_error
 
     try:
-        return with_best(load_params(), read_json(BEST))
+        return with_best_params(load_params(), read_json(BEST))
     except ValidationError as error:
-        raise wrong_value(BEST, error) from None
+        raise params_error(BEST, error) from None

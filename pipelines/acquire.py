@@ -1,8 +1,8 @@
-"""Stage acquire: bring the cohort into data/raw."""
+"""Stage acquire: copy the cohort to data/raw, or render phantoms there."""
 
 from pathlib import Path
 
-from _stage import RECORDS, chosen_cluster, run
+from _stage import RECORDS, configured_cluster, run
 from glioseg.data.cohort.ingest import acquire_folder, acquire_phantoms
 from glioseg.params import load_params
 
@@ -10,7 +10,7 @@ RAW = Path("data/raw")
 
 
 def main() -> None:
-    params, cluster = load_params(), chosen_cluster()
+    params, cluster = load_params(), configured_cluster()
     data = params.data
     if data.scans:
         cases = acquire_folder(
@@ -22,8 +22,7 @@ def main() -> None:
             cluster=cluster,
         )
     else:
-        drawn = params.phantom.model_dump()
-        cases = acquire_phantoms(RAW, **drawn, records=RECORDS, cluster=cluster)
+        cases = acquire_phantoms(RAW, **params.phantom.model_dump(), records=RECORDS, cluster=cluster)
     labelled = sum(case.labelled for case in cases)
     schemes = " and ".join(sorted({case.scheme for case in cases}))
     print(f"acquire: {len(cases)} cases in {RAW}, {labelled} with a segmentation ({schemes})")

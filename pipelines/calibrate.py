@@ -1,16 +1,16 @@
-"""Stage calibrate: let validation cases choose thresholds and calibration, and log the model to MLflow."""
+"""Stage calibrate: choose thresholds and calibration on the validation cases, and log the model to MLflow."""
 
 import json
 from pathlib import Path
 from shutil import copy, copytree
 
 from _stage import PACKAGE, run, tuned_params
-from glioseg.core.files import read_json, replaced_whole, write_whole
-from glioseg.data.store.cropped_store import open_cases
-from glioseg.mlops.tracking.candidate import Source
+from glioseg.core.files import read_json, replace_folder_atomic, write_atomic
+from glioseg.data.store.cropped_cases import open_cases
 from glioseg.mlops.tracking.logged_model import log_model
 from glioseg.mlops.tracking.mlflow_runs import connect
-from glioseg.mlops.tracking.storage import Lab
+from glioseg.mlops.tracking.model_files import ModelFiles
+from glioseg.mlops.tracking.storage import ProjectStorage
 from glioseg.models.inference.model_settings import Settings
 from glioseg.models.inference.prediction import percent
 from glioseg.models.networks.keras_file import load_networks
@@ -27,15 +27,15 @@ def main() -> None:
     network, train, crop, inference = params.network, params.train, params.crop, params.inference
     splits = read_json(SPLITS)
     raw = RAW if crop.on_the_fly else None
-    # Answers are judged at 1 mm: where the store lacks that, these cases are cropped from their raw scans.
-    judged = raw if 1 in crop.spacings_mm else RAW
-    unseen = open_cases(CROPPED, splits["validation"], raw=judged)
-    learned = open_cases(CROPPED, splits["train"], raw=raw)
+    # Predictions are evaluated at 1 mm; if the store has no 1 mm crops, the raw scans are cropped instead.
+    raw_1_mm = raw if 1 in crop.spacings_mm else RAW
+    validation_cases = open_cases(CROPPED, splits["validation"], raw=raw_1_mm)
+    training_cases = open_cases(CROPPED, splits["train"], raw=raw)
     untuned = Settings.untuned(network, train, crop, inference)
     calibrated = calibrate_model(
-        load_networks(NETWORKS), unseen, untuned, inference=inference, learned=learned
+        load_networks(NETWORKS), validation_cases, untuned, inference=inference, training_cases=training_cases
     )
-    with replaced_whole(MODEL) as aside:
+    with replace_folder_atomic(MODEL) as aside:
         copytree(NETWORKS, aside, dirs_exist_ok=True)
         calibrated.save(aside)
         if Path(CONTRACT).exists():
@@ -43,24 +43,25 @@ def main() -> None:
     used = params.model_dump(mode="json", include={"network", "train", "crop", "inference"})
     run_id = read_json(RUN)["run_id"]
     model_id = log_model(
-        connect(Lab.here()),
-        Source(sorted(MODEL.iterdir()), PACKAGE),
+        connect(ProjectStorage.current()),
+        ModelFiles(sorted(MODEL.iterdir()), PACKAGE),
         run_id=run_id,
         params=used,
         metrics=calibrated.calibration,
     )
-    write_whole(RECORD, json.dumps({"run_id": run_id, "model_id": model_id}, indent=2).encode() + b"\n")
+    write_atomic(RECORD, json.dumps({"run_id": run_id, "model_id": model_id}, indent=2).encode() + b"\n")
     chosen = (
-        f"tumour from probability {calibrated.threshold:g} and {calibrated.min_component_ml:g} ml on,"
-        f" enhancing tumour from {calibrated.min_et_ml:g} ml on"
+        f"probability threshold {calibrated.threshold:g},"
+        f" smallest component {calibrated.min_component_ml:g} ml,"
+        f" smallest enhancing tumour {calibrated.min_et_ml:g} ml"
     )
-    print(f"calibrate: {len(unseen)} validation cases chose: {chosen}; {_intervals(calibrated)}")
+    print(f"calibrate: {len(validation_cases)} validation cases: {chosen}; {_intervals(calibrated)}")
 
 
 def _intervals(calibrated: Settings) -> str:
     if calibrated.volume_intervals is None:
-        return "too few for intervals of volumes"
-    return f"{percent(calibrated.volume_intervals.level)} intervals of volumes"
+        return "too few cases for volume intervals"
+    return f"{percent(calibrated.volume_intervals.level)} volume intervals"
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""Stage initial_weights: note which weights training starts from, so that it starts anew from others."""
+"""Stage initial_weights: record the weights that training starts from, so that other weights re-run it."""
 
 from _stage import run
-from glioseg.mlops.tracking.initial_weights import note_weights
+from glioseg.mlops.tracking.initial_weights import record_initial_weights
 from glioseg.params import load_params
 
 
 def main() -> None:
-    print(f"initial_weights: {note_weights(load_params().train.init_from)}")
+    print(f"initial_weights: {record_initial_weights(load_params().train.init_from)}")
 
 
 if __name__ == "__main__":

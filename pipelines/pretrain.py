@@ -1,9 +1,9 @@
-"""Train the built-in model, piece by piece, and put it into the package: `make pretrain`, hours."""
+"""Train the built-in model in phases, and put it into the package (`make pretrain`; takes hours)."""
 
 from pathlib import Path
 
 from _stage import run
-from glioseg.mlops.tracking.storage import Lab
+from glioseg.mlops.tracking.storage import ProjectStorage
 from glioseg.models import builtin
 from glioseg.params.pretraining import load_pretraining
 
@@ -12,12 +12,12 @@ SETTINGS = Path("pipelines/pretrain.yaml")
 
 def main() -> None:
     plan = load_pretraining(SETTINGS)
-    from glioseg.mlops.pretraining import (  # TensorFlow: only once the settings are sound
+    from glioseg.mlops.pretraining import (  # imports TensorFlow after the settings are checked
         publish,
-        train_pieces,
+        train_phases,
     )
 
-    publish(plan, train_pieces(plan, Lab.here()))
+    publish(plan, train_phases(plan, ProjectStorage.current()))
     print(f"pretrain: the built-in model is in {builtin.FOLDER}")
 
 

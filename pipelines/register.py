@@ -1,19 +1,20 @@
-"""Stage register: offer the evaluated model to the registry, once; then say what to do with it."""
+"""Stage register: register the evaluated model unless it is registered, and print the next steps."""
 
 from pathlib import Path
 
 from _stage import PACKAGE, run
 from glioseg.core.files import read_json
-from glioseg.evaluation.table import dice_table
-from glioseg.mlops.tracking.candidate import Evaluation, Source, already, marks, measured
-from glioseg.mlops.tracking.model_uri import champion_version, known_version
-from glioseg.mlops.tracking.storage import Lab
+from glioseg.evaluation.summary import dice_table
+from glioseg.mlops.registry.candidate import Evaluation, already_registered, gate_measures, identifying_tags
+from glioseg.mlops.tracking.model_files import ModelFiles
+from glioseg.mlops.tracking.model_uri import champion_version, find_version
+from glioseg.mlops.tracking.storage import ProjectStorage
 from glioseg.params import load_params
 from glioseg.params.contract import CONTRACT, load_contract
 
 COHORT, SPLITS = Path("data/raw/cohort.csv"), Path("data/splits.json")
 MODEL, REPORTS = Path("models/calibrated"), Path("reports")
-NEXT = """
+NEXT_STEPS = """
 pictures         reports/pictures, reports/report.html
 compare runs     make ui       http://127.0.0.1:5000
 serve the model  make serve    http://127.0.0.1:8000
@@ -21,23 +22,28 @@ segment a case   .venv/bin/glioseg predict CASE_FOLDER -o seg.nii.gz"""
 
 
 def main() -> None:
-    rules, lab = load_params().register_, Lab.here()
+    settings, storage = load_params().register_, ProjectStorage.current()
     metrics = read_json(REPORTS / "metrics.json")
-    source = Source(sorted(MODEL.iterdir()), PACKAGE)
+    model_files = ModelFiles(sorted(MODEL.iterdir()), PACKAGE)
     cases = read_json(SPLITS)["test"]
     resources = read_json(REPORTS / "resources.json")
     code = read_json(REPORTS / "evaluation.json")["metric_code_sha256"]
-    evaluation = Evaluation(REPORTS / "per_case.csv", cases, measured(metrics, resources), code)
-    if known := known_version(lab.database, name=rules.name, tags=marks(source, evaluation, rules)):
-        line = already(known, champion_version(lab.database, name=rules.name))
+    evaluation = Evaluation(REPORTS / "per_case.csv", cases, gate_measures(metrics, resources), code)
+    if registered := find_version(
+        storage.database, name=settings.name, tags=identifying_tags(model_files, evaluation, settings)
+    ):
+        line = already_registered(registered, champion_version(storage.database, name=settings.name))
     else:
-        from glioseg.mlops.registry.register import HeldOut, offer  # MLflow takes seconds to import
+        from glioseg.mlops.registry.register import (  # imports MLflow, which takes seconds
+            HeldOutCases,
+            register_candidate,
+        )
 
         run_id = read_json(REPORTS / "calibrate/model.json")["run_id"]
-        tests = HeldOut(COHORT, cases, load_contract(Path(CONTRACT)))
-        line = offer(lab, rules, source, evaluation, run_id=run_id, tests=tests)
-    print(f"register: {rules.name} {line}\n\n{dice_table(metrics)}")
-    print(NEXT)
+        tests = HeldOutCases(COHORT, cases, load_contract(Path(CONTRACT)))
+        line = register_candidate(storage, settings, model_files, evaluation, run_id=run_id, tests=tests)
+    print(f"register: {settings.name} {line}\n\n{dice_table(metrics)}")
+    print(NEXT_STEPS)
 
 
 if __name__ == "__main__":

@@ -81,10 +81,10 @@ class Shares(LoadScopeScheduling):
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Called by xdist for `--numprocesses=auto`: one more than there are cores, since tests often wait."""
-    from glioseg.compute.local import cores
+    from glioseg.compute.local import usable_cores
 
     memory = psutil.virtual_memory().available // (PROCESS_GB * 10**9)
-    return max(FEWEST, min(cores() + 1, memory, MOST))
+    return max(FEWEST, min(usable_cores() + 1, memory, MOST))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Shares:

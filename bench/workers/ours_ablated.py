@@ -8,24 +8,24 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from serve import serve
 
+from glioseg.core.dice import dice_per_channel
 from glioseg.core.labels import REGIONS, regions_from_labels
 from glioseg.core.modalities import MODALITIES, SEGMENTATION
 from glioseg.core.nifti import read_volume
-from glioseg.data.cohort.case_io import read_images
-from glioseg.data.cohort.cases import find_cases
-from glioseg.data.cohort.label_schemes import settle_schemes, shown_in
-from glioseg.data.phantom import Drawn, DrawPlan, draw_case
-from glioseg.data.phantom.contrast import draw_look
-from glioseg.data.phantom.domain_randomisation import draw_randomised_plan
-from glioseg.data.phantom.grid import Canvas
-from glioseg.data.phantom.sampling import CasePlan, draw_head
-from glioseg.data.store.phantom_stream import DrawnCase, HeldCase
+from glioseg.data.cohort.cases import read_images
+from glioseg.data.cohort.ingest import detect_case_scheme, resolve_schemes
+from glioseg.data.cohort.layouts import find_cases
+from glioseg.data.phantom import PlanSampler, RenderedPhantom, render_case
+from glioseg.data.phantom.contrast import sample_contrast
+from glioseg.data.phantom.domain_randomisation import sample_randomised_plan
+from glioseg.data.phantom.grid import PhantomGrid
+from glioseg.data.phantom.sampling import CasePlan, sample_head
+from glioseg.data.store.phantom_stream import CachedSyntheticCase, SyntheticCase
 from glioseg.evaluation.per_case import dense_labels
-from glioseg.mlops.pretraining import draw_validation
+from glioseg.mlops.pretraining import render_validation
 from glioseg.models.inference.model_settings import Settings
-from glioseg.models.inference.predictor import Segmenter
+from glioseg.models.inference.predictor import Predictor
 from glioseg.models.training.fit import fit
-from glioseg.models.training.validation import hard_dice
 from glioseg.params.pretraining import load_pretraining
 
 PLAN = load_pretraining(Path("pipelines/pretrain.yaml"))
@@ -33,41 +33,42 @@ PLAN = load_pretraining(Path("pipelines/pretrain.yaml"))
 
 def typical_looks(rng: np.random.Generator) -> CasePlan:
     """Every kind of glioma, in heads and scans as they mostly are."""
-    plan = draw_randomised_plan(rng)
-    looks = {name: draw_look(name, enhancing=plan.tumour.enhancing, rng=rng) for name in MODALITIES}
-    return replace(plan, head=draw_head(rng, plan.age), looks=looks)
+    plan = sample_randomised_plan(rng)
+    contrasts = {name: sample_contrast(name, enhancing=plan.tumour.enhancing, rng=rng) for name in MODALITIES}
+    return replace(plan, head=sample_head(rng, plan.age), contrasts=contrasts)
 
 
 def rings(rng: np.random.Generator) -> CasePlan:
     """One kind of glioma, in any head and scan."""
-    return draw_randomised_plan(rng, "ring")
+    return sample_randomised_plan(rng, "ring")
 
 
-PLANS: dict[str, DrawPlan] = {
-    "as they are": draw_randomised_plan,
+PLAN_SAMPLERS: dict[str, PlanSampler] = {
+    "as they are": sample_randomised_plan,
     "typical looks": typical_looks,
     "rings": rings,
 }
 
 
 @dataclass(frozen=True)
-class PlannedCase(DrawnCase):
-    """A patient of one of `PLANS`."""
+class PlannedCase(SyntheticCase):
+    """A patient of one of `PLAN_SAMPLERS`."""
 
     patients: str = "as they are"
 
-    def draw(self, canvas: Canvas) -> Drawn:
+    def render(self, grid: PhantomGrid) -> RenderedPhantom:
         """Draw what that says."""
-        return draw_case(index=self.index, seed=self.seed, plans=PLANS[self.patients], canvas=canvas)[1]
+        sample_plan = PLAN_SAMPLERS[self.patients]
+        return render_case(index=self.index, seed=self.seed, sample_plan=sample_plan, grid=grid)[1]
 
 
 @cache
-def held_cases(cases: int | None) -> list[HeldCase]:
+def held_cases(cases: int | None) -> list[CachedSyntheticCase]:
     """The validation patients of pretrain.yaml, or so many of each kind."""
     parts = PLAN.validation
     if cases:
         parts = tuple(part.model_copy(update={"cases": cases}) for part in parts)
-    return draw_validation(PLAN.model_copy(update={"validation": parts}))
+    return render_validation(PLAN.model_copy(update={"validation": parts}))
 
 
 def train(
@@ -106,18 +107,19 @@ def train(
         settings = replace(
             Settings.untuned(network, setup, PLAN.crop, PLAN.inference), mirror=False, memory_gb=20
         )
-        dice["real"] = _of_real(Segmenter((fitted.model,), settings), Path(real))
+        dice["real"] = _of_real(Predictor((fitted.model,), settings), Path(real))
     return dice
 
 
-def _of_real(segmenter: Segmenter, folder: Path) -> dict[str, float]:
+def _of_real(predictor: Predictor, folder: Path) -> dict[str, float]:
     found = find_cases(folder)
-    cases = [case for case in settle_schemes(found, [shown_in(case) for case in found]) if case.labelled]
+    resolved = resolve_schemes(found, [detect_case_scheme(case) for case in found])
+    cases = [case for case in resolved if case.labelled]
     each = []
     for case in cases:
         truth = dense_labels(read_volume(case.files[SEGMENTATION]), case.scheme)
-        answer = segmenter.segment(read_images(case))
-        each.append(hard_dice(regions_from_labels(truth), regions_from_labels(answer)))
+        answer = predictor.segment(read_images(case))
+        each.append(dice_per_channel(regions_from_labels(truth), regions_from_labels(answer)))
     return dict(zip(REGIONS, np.mean(each, axis=0).tolist(), strict=True))
 
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import keras
 
-from glioseg.data.store.cropped_store import CroppedCase
-from glioseg.models.networks.precision import dtype_policy
+from glioseg.data.store.cropped_cases import CroppedCase
+from glioseg.models.networks.hardware import dtype_policy
 from glioseg.models.networks.unet import build_unet
-from glioseg.models.training.fit import Plan
+from glioseg.models.training.fit import Trainer
 from glioseg.params import Params, load_params
 
 Changes = Mapping[str, Mapping[str, object]]
@@ -27,9 +27,9 @@ def build(params: Params, *, dtype: str) -> keras.Model:
     return build_unet(**shape, outputs=params.train.outputs, dtype=dtype)
 
 
-def compiled(params: Params, cases: Sequence[CroppedCase]) -> Plan:
+def compiled(params: Params, cases: Sequence[CroppedCase]) -> Trainer:
     """A training that is ready to run."""
     model = build(params, dtype=dtype_policy(params.train.precision))
-    plan = Plan(params.network, params.train, model, cases)
+    plan = Trainer(params.network, params.train, model, cases)
     plan.compile()
     return plan

@@ -9,8 +9,9 @@ from serve import serve
 
 from glioseg.core.memory import peak_gb
 from glioseg.core.nifti import read_volume
+from glioseg.models.inference.loading import load_model
 from glioseg.models.inference.model_settings import Settings
-from glioseg.models.inference.predictor import Segmenter, load_model
+from glioseg.models.inference.predictor import Predictor
 
 STATE = {}
 
@@ -29,14 +30,14 @@ def load_windowed(*, model: str, window: list[int]) -> None:
 
 def _load(model: str, **changes) -> None:
     known = load_model(Path(model))
-    STATE["segmenter"] = Segmenter(known.models, replace(known.settings, mirror=False, **changes))
+    STATE["predictor"] = Predictor(known.models, replace(known.settings, mirror=False, **changes))
 
 
 def segment(*, files: dict[str, str], out: str) -> float:
     """Segment the case of these files by modality; write its dense labels; return the seconds."""
     begun = time.perf_counter()
     images = {name: read_volume(Path(path)) for name, path in files.items()}
-    labels = STATE["segmenter"].segment(images)
+    labels = STATE["predictor"].segment(images)
     seconds = time.perf_counter() - begun
     np.save(out, labels)
     return seconds

@@ -11,7 +11,7 @@ import blosc2
 import numpy as np
 from serve import serve
 
-from glioseg.data.store.cropped_store import CroppedCase, Voxels, open_cases
+from glioseg.data.store.cropped_cases import CroppedCase, Voxels, open_cases
 from glioseg.models.training.patch_sampling import sample_patch
 
 

@@ -9,10 +9,10 @@ import keras
 from ours_build import Changes, changed, compiled
 from serve import serve
 
-from glioseg.data.store.cropped_store import open_cases
-from glioseg.models.training.fit import Plan, examples
-from glioseg.models.training.multi_gpu import spare_cores
-from glioseg.models.training.patch_sampling import patch_makers
+from glioseg.data.store.cropped_cases import open_cases
+from glioseg.models.training.fit import Trainer, training_batches
+from glioseg.models.training.multi_gpu import patch_worker_count
+from glioseg.models.training.patch_sampling import patch_workers
 
 STATE = {}
 SKIPPED = 2
@@ -72,16 +72,16 @@ def batch_alone(*, batches: int) -> float:
     return (time.perf_counter() - begun) / batches
 
 
-def _examples(plan: Plan, start: int):
-    workers = spare_cores()
-    with patch_makers(plan.cases, workers=workers) as makers:
-        yield from examples(
+def _examples(plan: Trainer, start: int):
+    workers = patch_worker_count()
+    with patch_workers(plan.cases, workers=workers) as executor:
+        yield from training_batches(
             plan.network,
             plan.train,
             plan.cases,
             outputs=plan.outputs,
             start=start,
-            makers=makers,
+            executor=executor,
             ahead=workers,
         )
 

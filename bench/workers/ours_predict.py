@@ -6,15 +6,14 @@ from pathlib import Path
 from ours_build import Changes, build, changed
 from serve import serve
 
-from glioseg.core.labels import Scheme, to_scheme
+from glioseg.core.labels import LabelScheme, to_scheme
 from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import Volume, write_volume
-from glioseg.data.cohort.case_io import open_scans
-from glioseg.data.cohort.cases import Case
-from glioseg.data.quality.case_validation import check_case
+from glioseg.data.cohort.cases import Case, open_scans
+from glioseg.data.quality.raw_expectations import check_case
+from glioseg.models.inference.loading import load_model, save_model
 from glioseg.models.inference.model_settings import Settings
-from glioseg.models.inference.predictor import load_model, save_model
-from glioseg.models.networks.precision import dtype_policy
+from glioseg.models.networks.hardware import dtype_policy
 from glioseg.params.contract import CONTRACT, load_contract
 
 STATE = {}
@@ -30,17 +29,17 @@ def make(*, out: str, changes: Changes | None = None) -> None:
 
 def load(*, model: str) -> None:
     """Load a model folder with its contract."""
-    STATE["segmenter"], STATE["contract"] = load_model(Path(model)), load_contract(Path(model) / CONTRACT)
+    STATE["predictor"], STATE["contract"] = load_model(Path(model)), load_contract(Path(model) / CONTRACT)
 
 
 def predict(*, files: dict[str, str], out: str) -> float:
     """Read, check, segment and write a case; return the seconds."""
     begun = time.perf_counter()
-    case = Case("case", {role: Path(file) for role, file in files.items()}, Scheme.BRATS2021)
+    case = Case("case", {role: Path(file) for role, file in files.items()}, LabelScheme.BRATS2021)
     scans = open_scans(case, MODALITIES)
     check_case(case, scans, STATE["contract"])
     images = {role: scan.volume for role, scan in scans.items()}
-    labels = STATE["segmenter"].answer(images).labels
+    labels = STATE["predictor"].predict(images).labels
     grid = next(iter(images.values())).grid
     write_volume(Path(out), Volume(to_scheme(labels, case.scheme), grid))
     return time.perf_counter() - begun

@@ -7,7 +7,7 @@ from pathlib import Path
 from serve import serve
 
 from glioseg.compute import Cluster
-from glioseg.core.labels import Scheme
+from glioseg.core.labels import LabelScheme
 from glioseg.core.modalities import ROLES
 from glioseg.data.cohort.cases import Case
 
@@ -30,7 +30,7 @@ def send(*, address: str, tasks: int) -> dict[str, float]:
 def _case(name: str) -> Case:
     """What travels of a case: its name, and where its files are."""
     folder = Path("/shared/scans") / name
-    return Case(name, {role: folder / f"{name}_{role}.nii.gz" for role in ROLES}, Scheme.BRATS2021)
+    return Case(name, {role: folder / f"{name}_{role}.nii.gz" for role in ROLES}, LabelScheme.BRATS2021)
 
 
 if __name__ == "__main__":

@@ -11,12 +11,13 @@ from ours_build import Changes, changed
 from serve import serve
 
 from glioseg.data.cohort.cases import COHORT, read_cases
-from glioseg.data.store.cropped_store import open_cases
+from glioseg.data.store.cropped_cases import open_cases
 from glioseg.evaluation.per_case import predict_cases
+from glioseg.models.inference.loading import load_model, save_model
 from glioseg.models.inference.model_settings import Settings
-from glioseg.models.inference.predictor import Segmenter, load_model, save_model
+from glioseg.models.inference.predictor import Predictor
 from glioseg.models.selection.calibrate import calibrate_model
-from glioseg.models.training.fit import Fitted, fit
+from glioseg.models.training.fit import FitResult, fit
 from glioseg.params import Params
 
 MARGIN = 0.97
@@ -52,8 +53,8 @@ def predict(*, model: str, mirror: bool, cohort: str, names: list[str], out: str
     cases = read_cases(Path(cohort) / COHORT, names)
     begun = time.monotonic()
     trained = load_model(Path(model))
-    segmenter = Segmenter(trained.models, replace(trained.settings, mirror=mirror))
-    predict_cases(segmenter, cases, Path(out))
+    predictor = Predictor(trained.models, replace(trained.settings, mirror=mirror))
+    predict_cases(predictor, cases, Path(out))
     return time.monotonic() - begun
 
 
@@ -63,7 +64,7 @@ def _with_epochs(params: Params, epochs: int) -> Params:
     return params.model_copy(update={"train": train})
 
 
-def _timed(params: Params, **cases) -> tuple[Fitted, list[float]]:
+def _timed(params: Params, **cases) -> tuple[FitResult, list[float]]:
     """Train, and say at how many seconds each epoch ended."""
     marks, begun = [], time.monotonic()
     with TemporaryDirectory() as state:

@@ -6,12 +6,11 @@ from pathlib import Path
 
 from serve import serve
 
-from glioseg.mlops.tracking.storage import Lab
-from glioseg.mlops.tuning.progress import Progress
-from glioseg.mlops.tuning.study import open_study
-from glioseg.mlops.tuning.trial_queue import Queue, on_duty
-from glioseg.mlops.tuning.trial_run import Running, run
-from glioseg.mlops.tuning.types import Ending, Measures, Report, Values
+from glioseg.mlops.tracking.storage import ProjectStorage
+from glioseg.mlops.tuning.search_loop import Report, RunningTrial, run_trial
+from glioseg.mlops.tuning.study import Measures, ParamValues, TrialResult, open_study
+from glioseg.mlops.tuning.study_report import StudyProgress
+from glioseg.mlops.tuning.trial_queue import TrialQueue, register_worker
 from glioseg.params import load_params
 
 STATE = {}
@@ -24,17 +23,17 @@ class Kept:
     def __init__(self) -> None:
         self.outcomes: Counter[str] = Counter()
 
-    def started(self, number: int, values: Values) -> None:
+    def started(self, number: int, values: ParamValues) -> None:
         """Nothing to do."""
 
     def epoch(self, number: int, epoch: int, logs: dict[str, float]) -> None:
         """Nothing to do."""
 
-    def ended(self, number: int, ending: Ending) -> None:
+    def ended(self, number: int, result: TrialResult) -> None:
         """Count it."""
-        self.outcomes[ending.outcome] += 1
+        self.outcomes[result.outcome] += 1
 
-    def unended(self) -> tuple[int, ...]:
+    def open_trials(self) -> tuple[int, ...]:
         """Nobody asks."""
         return ()
 
@@ -46,7 +45,7 @@ class Arithmetic:
         self.epochs, self.epoch_s, self.reports = epochs, epoch_s, 0
         self.report_ms: list[float] = []
 
-    def __call__(self, values: Values, report: Report) -> Measures:
+    def __call__(self, values: ParamValues, report: Report) -> Measures:
         """Sleep and report, epoch after epoch."""
         for epoch in range(self.epochs):
             time.sleep(self.epoch_s)
@@ -63,26 +62,31 @@ class Arithmetic:
 def enter(*, root: str, url: str, name: str, epochs: int) -> None:
     """Open the study, with the space, the sampler and the pruner of params.yaml."""
     tune = load_params().tune.model_copy(update={"trials": NO_END, "epochs": epochs})
-    lab = Lab(Path(root), url)
-    STATE.update(lab=lab, tune=tune, study=open_study(lab, name, tune))
+    storage = ProjectStorage(Path(root), url)
+    STATE.update(storage=storage, tune=tune, study=open_study(storage, name, tune))
 
 
 def work(*, seconds: float, epoch_s: float) -> dict[str, object]:
-    """Run one trial after another until the time is up, as `glioseg.mlops.tuning.search` does.
+    """Run one trial after another until the time is up, as `glioseg.mlops.tuning.search_loop` does.
 
     Returns:
         `counts`: of trials, by outcome and in all, and of reported epochs; `ms`: milliseconds of each call.
     """
     end, observer = time.monotonic() + seconds, Kept()
-    lab, tune, study = STATE["lab"], STATE["tune"], STATE["study"]
+    storage, tune, study = STATE["storage"], STATE["tune"], STATE["study"]
     objective, take_ms = Arithmetic(tune.epochs, epoch_s), []
-    with on_duty(lab) as worker:
-        queue, progress = Queue(study, lab, tune, worker), Progress(study, tune)
+    with register_worker(storage) as worker:
+        queue, progress = TrialQueue(study, storage, tune, worker), StudyProgress(study, tune)
         while time.monotonic() < end:
             begun = time.perf_counter()
             trial, values = queue.take()
             take_ms.append(1000 * (time.perf_counter() - begun))
-            run(Running(study, trial, tune, observer, spared=False), values, objective, lambda values: {})
+            run_trial(
+                RunningTrial(study, trial, tune, observer, is_default=False),
+                values,
+                objective,
+                lambda values: {},
+            )
             progress.show(trial.number)
     ms = {"Optuna: take a trial": take_ms, "Optuna: report an epoch": objective.report_ms}
     counts = observer.outcomes | {"trials": observer.outcomes.total(), "reports": objective.reports}

@@ -1,7 +1,7 @@
-"""Draw each kind of glioma of the cohort that teaches: `python docs/pictures/archetypes.py`.
+"""Pictures of the kinds of glioma of the domain-randomised cohort: `python docs/pictures/archetypes.py`.
 
-Left the four modalities as scans mostly look, with the regions; right the same patient with a wide look. The
-pictures, one a kind, are written to the folder beside this script.
+Each picture shows, on the left, the four modalities with typical contrasts and the regions, and on the right
+the same case with wide contrasts. The script writes one picture of each kind to the folder `archetypes`.
 """
 
 from dataclasses import replace
@@ -14,25 +14,24 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from glioseg.core.modalities import MODALITIES
-from glioseg.data.phantom import Drawn, draw
-from glioseg.data.phantom.archetypes import ARCHETYPES
-from glioseg.data.phantom.contrast import draw_look
-from glioseg.data.phantom.domain_randomisation import draw_randomised_plan, draw_wide_look
-from glioseg.data.phantom.grid import FINE
+from glioseg.data.phantom import RenderedPhantom, render_plan
+from glioseg.data.phantom.contrast import sample_contrast
+from glioseg.data.phantom.domain_randomisation import ARCHETYPES, sample_randomised_plan, sample_wide_contrast
+from glioseg.data.phantom.grid import GRID_1MM
 from glioseg.data.phantom.sampling import CasePlan
 
 OUT = Path(__file__).parent / "archetypes"
 SEED = 5
 NCR, ED, ET = 1, 2, 4
 OUTLINES = {"#7fd34e": (NCR, ED, ET), "#ff5a5f": (NCR, ET), "#ffd23f": (ET,)}
-TITLES = ("T1", "T1ce", "T2", "FLAIR", "WT, TC, ET", "T1ce, wide look", "FLAIR, wide look", "T2, wide look")
+TITLES = ("T1", "T1ce", "T2", "FLAIR", "WT, TC, ET", "T1ce, wide", "FLAIR, wide", "T2, wide")
 
 
 def main() -> None:
     OUT.mkdir(exist_ok=True)
     for number, name in enumerate(ARCHETYPES):
-        plan = draw_randomised_plan(np.random.default_rng([SEED, number]), name)
-        typical, wide = (render(look(plan, number, wide=wide), number) for wide in (False, True))
+        plan = sample_randomised_plan(np.random.default_rng([SEED, number]), name)
+        typical, wide = (render(with_contrasts(plan, number, wide=wide), number) for wide in (False, True))
         figure, axes = plt.subplots(1, len(TITLES), figsize=(14, 2.1), facecolor="black")
         draw_row(axes, typical, wide)
         figure.subplots_adjust(0.002, 0.0, 0.998, 0.9, 0.02, 0.02)
@@ -40,20 +39,22 @@ def main() -> None:
         plt.close(figure)
 
 
-def look(plan: CasePlan, number: int, *, wide: bool) -> CasePlan:
-    """The same patient with typical or with wide looks."""
+def with_contrasts(plan: CasePlan, number: int, *, wide: bool) -> CasePlan:
+    """The same case with typical or with wide contrasts."""
     rng = np.random.default_rng([SEED, number, 1])
+    tumour = plan.tumour
     if wide:
-        return replace(plan, looks={name: draw_wide_look(name, plan.tumour, rng) for name in MODALITIES})
-    enhancing = plan.tumour.enhancing
-    return replace(plan, looks={name: draw_look(name, enhancing=enhancing, rng=rng) for name in MODALITIES})
+        contrasts = {name: sample_wide_contrast(name, tumour, rng) for name in MODALITIES}
+    else:
+        contrasts = {name: sample_contrast(name, enhancing=tumour.enhancing, rng=rng) for name in MODALITIES}
+    return replace(plan, contrasts=contrasts)
 
 
-def render(plan: CasePlan, number: int) -> Drawn:
-    return draw(plan, rngs=np.random.default_rng([SEED, number, 2]).spawn(3), canvas=FINE)
+def render(plan: CasePlan, number: int) -> RenderedPhantom:
+    return render_plan(plan, rngs=np.random.default_rng([SEED, number, 2]).spawn(3), grid=GRID_1MM)
 
 
-def draw_row(axes: NDArray[np.object_], typical: Drawn, wide: Drawn) -> None:
+def draw_row(axes: NDArray[np.object_], typical: RenderedPhantom, wide: RenderedPhantom) -> None:
     """Axial slices through the middle of the tumour."""
     tumour = np.isin(typical.labels, (NCR, ET)) if (typical.labels != ED).any() else typical.labels > 0
     z = int(np.argmax(tumour.sum(axis=(0, 1))))

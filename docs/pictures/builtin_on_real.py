@@ -10,10 +10,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from glioseg.core.labels import regions_from_labels
-from glioseg.data.cohort.case_io import read_images
-from glioseg.data.cohort.cases import find_cases
+from glioseg.data.cohort.cases import read_images
+from glioseg.data.cohort.layouts import find_cases
 from glioseg.models.builtin import builtin_model
-from glioseg.models.inference.predictor import load_model
+from glioseg.models.inference.loading import load_model
 
 OUT = Path(__file__).with_suffix(".jpg")
 COLOURS = ("#7fd34e", "#ff5a5f", "#ffd23f")
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("case", type=Path, help="folder of one BraTS case")
     (case,) = find_cases(parser.parse_args().case)
     images = read_images(case)
-    regions = regions_from_labels(load_model(builtin_model()).answer(images).labels)
+    regions = regions_from_labels(load_model(builtin_model()).predict(images).labels)
     x, y, z = (int(np.argmax(regions[..., 1].sum(axis=axes))) for axes in ((1, 2), (0, 2), (0, 1)))
     planes = {"axial": np.s_[:, :, z], "coronal": np.s_[:, y, ::-1], "sagittal": np.s_[x, :, ::-1]}
     figure, axes = plt.subplots(2, 6, figsize=(13, 4.6), facecolor="black")

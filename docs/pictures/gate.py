@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from glioseg.mlops.registry.gate import CHAMPION, Rival, judge
-from glioseg.mlops.registry.gate_figure import draw_differences
-from glioseg.mlops.registry.gate_report import verdict_table
+from glioseg.mlops.registry.gate import CHAMPION_ROLE, Baseline, decide
+from glioseg.mlops.registry.gate_report import decision_table, draw_gate_figure
 from glioseg.params import load_params
 
 CASES = 40
@@ -29,12 +28,12 @@ def main() -> None:
         new[name] += rng.normal(gain, SPREADS[name], CASES)
     for row, dice in LOST.items():
         new.loc[row, "dice_et"] -= dice
-    rivals = [Rival("4", CHAMPION, old)]
-    verdict = judge(new, rivals, rules=load_params().register_, measured={"calibration_error": 0.004})
+    baselines = [Baseline("4", CHAMPION_ROLE, old)]
+    decision = decide(new, baselines, rules=load_params().register_, measured={"calibration_error": 0.004})
     Path(__file__).with_suffix(".png").write_bytes(
-        draw_differences(verdict, title="Version 6 beside the champion, version 4")
+        draw_gate_figure(decision, title="Version 6 against the champion, version 4")
     )
-    print(verdict.reason, verdict_table(verdict), sep="\n\n")
+    print(decision.reason, decision_table(decision), sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -13,10 +13,10 @@ from jaxtyping import Int16, UInt8
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from glioseg.core.labels import Label, Scheme, from_scheme
+from glioseg.core.labels import Label, LabelScheme, from_scheme
 from glioseg.core.modalities import MODALITIES, SEGMENTATION
 from glioseg.core.nifti import read_volume
-from glioseg.data.cohort.cases import find_cases
+from glioseg.data.cohort.layouts import find_cases
 from glioseg.data.phantom import make_case
 
 OUT = Path(__file__).with_suffix(".jpg")
@@ -48,7 +48,7 @@ def main() -> None:
     figure.savefig(OUT, dpi=100)
 
 
-def read(files: dict[str, Path], scheme: Scheme) -> tuple[Images, Labels]:
+def read(files: dict[str, Path], scheme: LabelScheme) -> tuple[Images, Labels]:
     """The volumes of a real case; labels dense."""
     images = {name: read_volume(files[name]).data for name in MODALITIES}
     return images, from_scheme(read_volume(files[SEGMENTATION]).data.astype(np.uint8), scheme)
@@ -57,7 +57,7 @@ def read(files: dict[str, Path], scheme: Scheme) -> tuple[Images, Labels]:
 def phantom(index: int) -> tuple[Images, Labels]:
     """The volumes of a phantom; labels dense."""
     case = make_case(index=index, seed=SEED)
-    return case.images, from_scheme(case.segmentation, Scheme.BRATS2021)
+    return case.images, from_scheme(case.segmentation, LabelScheme.BRATS2021)
 
 
 def draw_row(row: NDArray[np.object_], images: Images, labels: Labels) -> None:

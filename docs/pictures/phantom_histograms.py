@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import read_volume
-from glioseg.data.cohort.cases import find_cases
+from glioseg.data.cohort.layouts import find_cases
 from glioseg.data.phantom import make_case
 
 OUT = Path(__file__).with_suffix(".png")

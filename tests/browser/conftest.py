@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glioseg.mlops.tracking.storage import Lab
+from glioseg.mlops.tracking.storage import ProjectStorage
 from tests.helpers.pages import TOKEN
 
 TESTS = Path(__file__).parents[1]
@@ -39,8 +39,8 @@ def project(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         patch.delenv("DVC_ROOT", raising=False)
-        study, _ = studies.run(Lab(root))
-        return Project(root, study, trainings.two_models(Lab(root), root / "files"))
+        study, _ = studies.run(ProjectStorage(root))
+        return Project(root, study, trainings.two_models(ProjectStorage(root), root / "files"))
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +62,7 @@ def mlflow(project):
 
     port = free_port()
     words = ["mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    store = {"MLFLOW_BACKEND_STORE_URI": Lab(project.root).tracking_uri}
+    store = {"MLFLOW_BACKEND_STORE_URI": ProjectStorage(project.root).tracking_uri}
     with server(
         words, port=port, ready="health", MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false", **store
     ) as address:
@@ -71,23 +71,23 @@ def mlflow(project):
 
 @pytest.fixture
 def visit(browser):
-    """Open a page as somebody does who comes for the first time; keyword arguments are a new context's."""
+    """Opens a page in a new browser context; keyword arguments configure the context."""
     contexts = []
 
-    def come(**how):
-        contexts.append(browser.new_context(**how))
+    def open_page(**options):
+        contexts.append(browser.new_context(**options))
         page = contexts[-1].new_page()
         page.set_default_timeout(90_000)
         return page
 
-    yield come
+    yield open_page
     for context in contexts:
         context.close()
 
 
 @pytest.fixture
 def shoot(tmp_path):
-    """Keep a picture: in the folder that GLIOSEG_SCREENSHOTS names, or with the test's own files."""
+    """Saves a screenshot in the folder that GLIOSEG_SCREENSHOTS names, or in the folder of the test."""
 
     def keep(page, name):
         page.screenshot(path=Path(os.environ.get("GLIOSEG_SCREENSHOTS", tmp_path)) / name)
@@ -97,11 +97,11 @@ def shoot(tmp_path):
 
 @pytest.fixture(scope="session")
 def brightness(tmp_path_factory):
-    """Tumour is where FLAIR is bright, its core where contrast agent brightens T1: means of 3³ voxels."""
+    """Finds tumour where FLAIR is bright, and core where T1ce exceeds T1, from means of 3³ voxels."""
     import keras
 
-    from glioseg.models.inference.predictor import save_model
-    from tests.helpers.models import INTERVALS, TRUSTING, make_settings
+    from glioseg.models.inference.loading import save_model
+    from tests.helpers.models import IDENTITY_ESTIMATOR, INTERVALS, make_settings
 
     image = keras.Input((None, None, None, 4))
     layer = keras.layers.Conv3D(3, 3, padding="same", activation="sigmoid")
@@ -114,14 +114,16 @@ def brightness(tmp_path_factory):
     save_model(
         folder,
         [network],
-        make_settings(spacing_mm=2, min_component_ml=3.0, volume_intervals=INTERVALS, confidence=TRUSTING),
+        make_settings(
+            spacing_mm=2, min_component_ml=3.0, volume_intervals=INTERVALS, confidence=IDENTITY_ESTIMATOR
+        ),
     )
     return folder
 
 
 @pytest.fixture(scope="session")
 def segmenting(brightness):
-    """The address of `glioseg serve` with that network; it wants `pages.TOKEN`."""
+    """The address of `glioseg serve` with that network; it requires `pages.TOKEN`."""
     from tests.helpers.servers import free_port, server
 
     port = free_port()

@@ -1,4 +1,4 @@
-"""The service's page in a real browser: cases given to it, from the sample to what cannot be read."""
+"""The page of the service in a real browser: from the sample case to unreadable files."""
 
 import base64
 
@@ -31,16 +31,16 @@ def scan():
     return Volume(data, Grid(data.shape, np.diag([-1.0, -1.0, 1.0, 1.0])))
 
 
-def test_the_sample_is_shown_segmented_and_measured(browser, segmenting, shoot):
+def test_the_sample_case_is_shown_segmented_and_measured(browser, segmenting, shoot):
     page = open_page(browser, segmenting)
     page.get_by_role("button", name="Sample case").click()
     give_token(page, "another one")
-    page.get_by_text("That is not this service's token.").wait_for()
+    page.get_by_text("This token is wrong.").wait_for()
     give_token(page, TOKEN)
-    page.get_by_text("No scan yet.").wait_for(state="hidden")
-    answer = segment(page)
-    assert page.locator("#model").inner_text() == f"{answer['model']}, version {answer['version']}"
-    labels, truth = volume(answer["segmentation"]), sample_file(page, "seg").data
+    page.get_by_text("No scan loaded.").wait_for(state="hidden")
+    response = segment(page)
+    assert page.locator("#model").inner_text() == f"{response['model']}, version {response['version']}"
+    labels, truth = volume(response["segmentation"]), sample_file(page, "seg").data
     page.get_by_role("columnheader", name="88 % interval").wait_for()
     for region, values in {"WT": (1, 2, 4), "TC": (1, 4), "ET": (4,)}.items():
         mine, true = np.isin(labels, values), np.isin(truth, values)
@@ -48,16 +48,16 @@ def test_the_sample_is_shown_segmented_and_measured(browser, segmenting, shoot):
         assert float(cells[1]) == pytest.approx(mine.sum() / 1000, abs=0.06)  # a voxel is a microlitre
         low, high = map(float, cells[2].split(" – "))
         assert low <= float(cells[1]) <= high
-        assert float(cells[3]) == pytest.approx(answer["confidence"][region], abs=6e-3)
+        assert float(cells[3]) == pytest.approx(response["confidence"][region], abs=6e-3)
         assert float(cells[4]) == pytest.approx(2 * (mine & true).sum() / (mine.sum() + true.sum()), abs=6e-4)
-    assert page.evaluate("(box => box.scrollWidth <= box.clientWidth)(document.getElementById('answer'))")
+    assert page.evaluate("(box => box.scrollWidth <= box.clientWidth)(document.getElementById('results'))")
     badge = page.locator(".badge").inner_text()
-    assert badge == ("▲ Low confidence" if answer["doubt"] else "✓ No sign of low confidence")
-    for reason in answer["doubt"]:
+    assert badge == ("▲ Low confidence" if response["doubt"] else "✓ No sign of low confidence")
+    for reason in response["doubt"]:
         page.get_by_text(reason).wait_for()
-    said = page.evaluate("said")
-    assert any(line.startswith(("Sent", "The model is at it")) for line in said)
-    assert said[-1] == "Done."
+    lines = page.evaluate("lines")
+    assert any(line.startswith(("Sent", "Segmenting")) for line in lines)
+    assert lines[-1] == "Done."
     drawn(page)
     shoot(page, "page-answer.png")
 
@@ -79,11 +79,11 @@ def test_the_sample_is_shown_segmented_and_measured(browser, segmenting, shoot):
 def test_volumes_without_intervals_are_shown_alone(browser, segmenting):
     page = open_page(browser, segmenting)
     volume = {"ml": 1.5, "low_ml": None, "high_ml": None, "level": None}
-    reply = {"volumes": {"WT": volume}, "model": "m", "version": "1", "seconds": 1.0}
+    response = {"volumes": {"WT": volume}, "model": "m", "version": "1", "seconds": 1.0}
     page.evaluate(
-        "async reply =>"
-        " document.body.replaceChildren(...(await import('./page/results.js')).describe(reply))",
-        reply,
+        "async response =>"
+        " document.body.replaceChildren(...(await import('./page/results.js')).describe(response))",
+        response,
     )
     assert page.get_by_role("columnheader").all_inner_texts() == ["Region", "ml"]
     assert page.get_by_role("row").last.inner_text().split() == ["WT", "1.50"]
@@ -93,7 +93,7 @@ def test_volumes_without_intervals_are_shown_alone(browser, segmenting):
 def test_a_real_case_from_its_folder(browser, segmenting, real_scans):
     page = open_page(browser, segmenting)
     page.locator("#folder").set_input_files(real_scans / "BraTS-GLI-00000-000")
-    page.get_by_text("No scan yet.").wait_for(state="hidden")
+    page.get_by_text("No scan loaded.").wait_for(state="hidden")
     page.locator("#planes").select_option("axial")
     assert page.locator("#scheme").input_value() == "brats2023"
     labels = volume(segment(page, token=TOKEN)["segmentation"])
@@ -107,7 +107,7 @@ def test_a_real_case_from_its_folder(browser, segmenting, real_scans):
     page.close()
 
 
-def test_roles_by_hand_and_errors_at_their_field(browser, segmenting, scan):
+def test_modalities_are_chosen_by_hand_and_errors_appear_at_their_field(browser, segmenting, scan):
     page = open_page(browser, segmenting)
     sound = encode_volume(scan)
     page.evaluate_handle(
@@ -120,7 +120,7 @@ def test_roles_by_hand_and_errors_at_their_field(browser, segmenting, scan):
         }""",
         base64.b64encode(sound).decode(),
     )
-    page.get_by_text("1 of the files end neither in .nii nor in .nii.gz and were left out.").wait_for()
+    page.get_by_text("1 of the files are not .nii or .nii.gz and were ignored.").wait_for()
     field = page.locator("#of-flair")
     page.get_by_text("This cannot be read as a NIfTI file.").wait_for()
     assert field.get_attribute("aria-invalid") == "true"
@@ -130,13 +130,13 @@ def test_roles_by_hand_and_errors_at_their_field(browser, segmenting, scan):
     page.locator("#error-flair").get_by_text(refused["message"]).wait_for()
     field.select_option("")
     assert segment(page)["missing"] == [m for m in MODALITIES if m != "t1"]
-    assert "T1ce, T2, FLAIR" in page.locator("#answered").inner_text()
+    assert "T1ce, T2, FLAIR" in page.locator("#result-list").inner_text()
     page.close()
 
 
 def test_cancel(browser, segmenting, scan):
     page = open_page(browser, segmenting)
-    page.route("**/segment", lambda route: None)  # the service never answers
+    page.route("**/segment", lambda route: None)  # the service never responds
     given = {"name": "x_t1.nii.gz", "mimeType": "application/gzip", "buffer": encode_volume(scan)}
     page.locator("#files").set_input_files([given])
     page.get_by_role("button", name="Segment", exact=True).click()
@@ -150,7 +150,7 @@ DROP_A_FOLDER = """bytes => {
   const image = Uint8Array.from(atob(bytes), c => c.charCodeAt(0));
   const file = (name, content) => ({isFile: true, file: good => good(new File([content], name))});
   const folder = (...parts) => ({isFile: false, createReader: () => {
-    const batches = [...parts.map(part => [part]), []];  // a browser tells a folder's content bit by bit
+    const batches = [...parts.map(part => [part]), []];  // a browser lists a folder in batches
     return {readEntries: good => good(batches.shift())};
   }});
   const inner = folder(file('p_flair.nii.gz', image));
@@ -161,10 +161,10 @@ DROP_A_FOLDER = """bytes => {
 }"""
 
 
-def test_a_folder_that_is_dropped_is_opened_to_its_last_file(browser, segmenting, scan):
+def test_a_dropped_folder_is_read_recursively(browser, segmenting, scan):
     page = open_page(browser, segmenting)
     page.evaluate(DROP_A_FOLDER, base64.b64encode(encode_volume(scan)).decode())
-    page.get_by_text("No scan yet.").wait_for(state="hidden")
+    page.get_by_text("No scan loaded.").wait_for(state="hidden")
     chosen = {role: page.locator(f"#of-{role}").input_value() for role in (*MODALITIES, "seg")}
     assert chosen == {
         "t1": "p_t1.nii.gz",
@@ -185,10 +185,10 @@ def test_a_folder_that_is_dropped_is_opened_to_its_last_file(browser, segmenting
             "8 requests wait. Try again in 9 s.",
         ),
         (503, "<h1>from a proxy</h1>", "The service is busy. Try again in 9 s."),
-        (504, "<h1>from a proxy</h1>", "The service took longer than it allows itself. Try again in 9 s."),
+        (504, "<h1>from a proxy</h1>", "The request timed out. Try again in 9 s."),
     ],
 )
-def test_a_service_that_cannot_answer_now_is_said_in_words(browser, segmenting, scan, status, body, words):
+def test_an_unavailable_service_is_reported(browser, segmenting, scan, status, body, words):
     page = open_page(browser, segmenting)
     page.route(
         "**/segment", lambda route: route.fulfill(status=status, body=body, headers={"Retry-After": "9"})

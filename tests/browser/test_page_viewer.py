@@ -31,7 +31,7 @@ pytestmark = pytest.mark.timeout(900)
 
 @pytest.fixture(scope="module")
 def small(browser, segmenting, tmp_path_factory):
-    """A page with a small part of the sample case, in one plane, segmented, and the answer."""
+    """A page with a small part of the sample case in one plane, segmented, and the response."""
     page, folder = open_page(browser, segmenting), tmp_path_factory.mktemp("small")
     truth = sample_file(page, "seg")
     # The tumour is not in the middle, so that a picture that is upside down is not right.
@@ -41,14 +41,14 @@ def small(browser, segmenting, tmp_path_factory):
         whole = truth if role == "seg" else sample_file(page, role)
         write_volume(folder / f"part_{role}.nii.gz", Volume(whole.data[part], Grid(SMALL, whole.grid.affine)))
     page.locator("#files").set_input_files(sorted(folder.iterdir()))
-    page.get_by_text("No scan yet.").wait_for(state="hidden")
+    page.get_by_text("No scan loaded.").wait_for(state="hidden")
     page.locator("#planes").select_option("axial")
     return page, segment(page, token=TOKEN)
 
 
-def test_each_region_is_where_the_answer_has_it_and_goes_when_switched_off(small):
-    page, answer = small
-    labels = volume(answer["segmentation"])
+def test_each_region_is_drawn_at_its_voxels_and_can_be_hidden(small):
+    page, response = small
+    labels = volume(response["segmentation"])
     number = int(np.argmax((labels > 0).sum(axis=(0, 1)))) + 1
     page.locator("#axial").fill(str(number))
     shown = drawn(page)
@@ -143,7 +143,7 @@ def test_keys_scroll_the_slices(small, key, plane, step):
     page.locator("#planes").select_option("axial")
 
 
-def test_the_planes_are_linked_and_the_wheel_scrolls_the_one_under_it(small):
+def test_the_planes_are_linked_and_the_wheel_scrolls_the_plane_under_the_pointer(small):
     page, _ = small
     page.locator("#planes").select_option("all")
     box = page.locator("#canvas").bounding_box()
@@ -159,7 +159,7 @@ def test_the_planes_are_linked_and_the_wheel_scrolls_the_one_under_it(small):
     page.locator("#planes").select_option("axial")
 
 
-def test_the_3d_view_turns(small):
+def test_the_3d_view_rotates(small):
     page, _ = small
     page.locator("#planes").select_option("3d")
     before = drawn(page)
@@ -172,18 +172,18 @@ def test_the_3d_view_turns(small):
 
 
 def test_warnings_of_the_contract_are_shown(small):
-    page, answer = small
-    assert {warning["rule"] for warning in answer["warnings"]} >= {"shape"}
-    for warning in answer["warnings"]:
+    page, response = small
+    assert {warning["rule"] for warning in response["warnings"]} >= {"shape"}
+    for warning in response["warnings"]:
         page.locator(".warnings").get_by_text(warning["message"]).first.wait_for()
 
 
-def test_the_download_is_the_answer(small):
-    page, answer = small
+def test_the_download_is_the_label_map(small):
+    page, response = small
     with page.expect_download() as loaded:
         page.get_by_role("link", name="Download").click()
-    assert Path(loaded.value.path()).read_bytes() == base64.b64decode(answer["segmentation"])
-    assert loaded.value.suggested_filename == f"part-glioseg-v{answer['version']}.nii.gz"
+    assert Path(loaded.value.path()).read_bytes() == base64.b64decode(response["segmentation"])
+    assert loaded.value.suggested_filename == f"part-glioseg-v{response['version']}.nii.gz"
 
 
 def test_every_control_has_a_name_and_the_keyboard_reaches_it(small):
@@ -209,17 +209,17 @@ CONTROLS = """() => [...document.querySelectorAll('button, input, select, canvas
 """
 
 
-def test_nothing_leaves_the_service_s_own_address_and_nothing_goes_wrong(small):
+def test_the_page_contacts_only_the_service_and_logs_no_error(small):
     page, _ = small
-    strange = [
-        url for url in page.asked if not url.startswith((page.address, "data:", f"blob:{page.address}"))
+    foreign = [
+        url for url in page.requests if not url.startswith((page.address, "data:", f"blob:{page.address}"))
     ]
-    assert strange == []
-    assert [line for line in page.wrong if "401" not in line] == []  # for the browser, no token is an error
+    assert foreign == []
+    assert [line for line in page.errors if "401" not in line] == []  # for the browser, no token is an error
 
 
-def test_the_page_knows_the_label_schemes(small):
+def test_the_page_and_the_package_have_the_same_label_schemes(small):
     page, _ = small
-    told = page.evaluate("import('/page/colours.js').then(module => module.TISSUES)")
+    schemes = page.evaluate("import('/page/colours.js').then(module => module.TISSUES)")
     values = {s.value: {str(v): t.name for v, t in tissues.items() if t} for s, tissues in TISSUES.items()}
-    assert told == values
+    assert schemes == values

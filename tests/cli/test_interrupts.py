@@ -1,4 +1,4 @@
-"""Ctrl-C ends `glioseg predict` with one line, whatever it is at, and leaves no process and no half file."""
+"""Ctrl-C ends `glioseg predict` with one line at any time, and leaves no process and no partial file."""
 
 import csv
 import os
@@ -9,23 +9,23 @@ import pytest
 import yaml
 
 from glioseg.core.nifti import read_volume
-from glioseg.models.inference.predictor import save_model
+from glioseg.models.inference.loading import save_model
 from glioseg.models.networks.unet import build_unet, without_deep_supervision
 from tests.helpers.clusters import SETTINGS
 from tests.helpers.interrupts import started
 from tests.helpers.models import make_settings
-from tests.helpers.projects import CONTRACT, SHAPE, write_patient
+from tests.helpers.projects import CONTRACT, SHAPE, write_case
 
 CASES = 4
-SAID = "glioseg predict: stopped: {} of 4 cases are written; run again to go on"
+STOPPED = "glioseg predict: stopped: {} of 4 cases are written; run again to go on"
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """Scans of a few patients, and an untrained network whose passes take a good part of a second."""
+    """Scans of a few cases, and an untrained network whose forward pass takes a good part of a second."""
     home = tmp_path_factory.mktemp("predict")
     for index in range(CASES):
-        write_patient(home / "scans", index)
+        write_case(home / "scans", index)
     shape = {"base_filters": 24, "depth": 4, "dropout": 0.0, "heads": "plain", "deep_supervision": "none"}
     built = build_unet(architecture="seed", outputs=("segmentation",), dtype="float32", **shape)
     (home / "model").mkdir()
@@ -45,7 +45,7 @@ def predict(home, out, *words, **variables):
 def written(out):
     """The cases that summary.csv names; each has a file, and every file is whole.
 
-    A worker may end a case as Ctrl-C comes: it has no row then, and is done again the next time.
+    A worker may finish a case during Ctrl-C: the case has no row then, and is run again the next time.
     """
     if not out.exists():
         return []
@@ -62,28 +62,28 @@ def written(out):
 @pytest.mark.parametrize(
     "module", ["glioseg.core.entry", "numpy", "pandas", "tensorflow.python.pywrap_tensorflow"]
 )
-def test_while_it_imports(home, tmp_path, module):
+def test_during_imports(home, tmp_path, module):
     with predict(home, tmp_path / "out", PYTHONPROFILEIMPORTTIME="1") as command:
         command.wait_for(f" {module}\n")  # Python names a module once it is imported
         code, lines = command.interrupt(group=False)
     assert code == 130
-    assert lines in (["glioseg: stopped"], ["glioseg predict: stopped"], [SAID.format(0)])
+    assert lines in (["glioseg: stopped"], ["glioseg predict: stopped"], [STOPPED.format(0)])
     assert written(tmp_path / "out") == []
 
 
-def test_while_a_network_is_at_a_case(home, tmp_path):
+def test_during_a_forward_pass(home, tmp_path):
     with predict(home, tmp_path / "out") as command:
         command.wait_for("Patient 0: ")
         code, lines = command.interrupt(group=False)
     cases = written(tmp_path / "out")
-    assert (code, lines) == (130, [SAID.format(len(cases))])
+    assert (code, lines) == (130, [STOPPED.format(len(cases))])
     assert 1 <= len(cases) < CASES
 
 
-def test_while_workers_are_at_cases(home, tmp_path):
+def test_while_workers_segment_cases(home, tmp_path):
     with predict(home, tmp_path / "out", "--workers", "2") as command:
         command.wait_for(": WT ")
         code, lines = command.interrupt(group=True)
     cases = written(tmp_path / "out")
-    assert (code, lines) == (130, [SAID.format(len(cases))])
+    assert (code, lines) == (130, [STOPPED.format(len(cases))])
     assert 1 <= len(cases) < CASES

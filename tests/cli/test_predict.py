@@ -10,25 +10,25 @@ import pytest
 
 from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import Grid, Volume, read_volume, write_volume
-from glioseg.mlops.registry import model_uri
-from glioseg.models.inference import predictor
+from glioseg.mlops.tracking import model_uri
+from glioseg.models.inference import loading
 from glioseg.models.inference.model_settings import VolumeIntervals
-from glioseg.models.inference.predictor import Segmenter
+from glioseg.models.inference.predictor import Predictor
 from tests.helpers.models import Formula, make_settings
-from tests.helpers.predicting import GRID, everywhere, make_scan, run, stand_in, write_scans
+from tests.helpers.predicting import GRID, everywhere, make_scan, run, use_formula, write_scans
 
 
 @pytest.fixture
 def models(monkeypatch):
-    return stand_in(monkeypatch)
+    return use_formula(monkeypatch)
 
 
-def said(result):
-    """What `sys.exit` said last: a shell shows it on stderr, the runner keeps it in stdout."""
+def error_line(result):
+    """The message of `sys.exit`: a shell shows it on stderr, typer's runner returns it in stdout."""
     return result.stdout
 
 
-def test_an_interval_says_its_level(models, tmp_path):
+def test_an_interval_names_its_level(models, tmp_path):
     models["settings"] = make_settings(volume_intervals=VolumeIntervals((0.0, 5.0, 0.0), 0.875, cases=7))
     write_scans(tmp_path / "scans", "one", MODALITIES)
     result = run(tmp_path / "scans", "-o", tmp_path / "out")
@@ -45,12 +45,12 @@ def test_an_interval_says_its_level(models, tmp_path):
     )
 
 
-def test_one_line_a_case_with_volumes(models, tmp_path):
+def test_each_case_prints_one_line_with_volumes(models, tmp_path):
     write_scans(tmp_path / "scans", "one", MODALITIES)
     write_scans(tmp_path / "scans", "two", MODALITIES)
     result = run(tmp_path / "scans", "-o", tmp_path / "out")
     assert result.exit_code == 0, result.output
-    volumes = "WT 0.4 ml, TC 0.4 ml, ET 0.0 ml"  # no case has calibrated an interval
+    volumes = "WT 0.4 ml, TC 0.4 ml, ET 0.0 ml"  # the model has no intervals
     lines = [line for line in result.stdout.splitlines() if "ml" in line]
     assert lines == [f"{name}: {tmp_path / 'out' / name}.nii.gz: {volumes}" for name in ("one", "two")]
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
@@ -61,7 +61,7 @@ def test_one_line_a_case_with_volumes(models, tmp_path):
     np.testing.assert_array_equal(labels.grid.affine, GRID.affine)
 
 
-def test_a_case_of_the_decathlon_is_segmented_in_its_own_labels(models, tmp_path):
+def test_a_decathlon_case_is_segmented_with_the_labels_of_its_scheme(models, tmp_path):
     task = tmp_path / "Task01_BrainTumour"
     (task / "imagesTs").mkdir(parents=True)
     scan = np.stack([make_scan(seed) for seed in range(4)], axis=-1)
@@ -78,7 +78,7 @@ def test_a_case_of_the_decathlon_is_segmented_in_its_own_labels(models, tmp_path
     assert "own bytes" not in result.stderr
 
 
-def test_missing_modalities_are_named_and_a_model_that_never_lacked_any_warns(models, tmp_path):
+def test_missing_modalities_are_named_and_warned_of_without_modality_dropout(models, tmp_path):
     write_scans(tmp_path / "scans", "one", ["t1ce", "t2"])
     result = run(tmp_path / "scans", "-o", tmp_path / "seg.nii.gz")
     assert result.exit_code == 0, result.output
@@ -91,19 +91,19 @@ def test_missing_modalities_are_named_and_a_model_that_never_lacked_any_warns(mo
 
 
 @pytest.mark.parametrize("name", ["seg.nii.gz", "seg.nii"])
-def test_entropy_lies_beside_the_labels(models, tmp_path, name):
+def test_the_entropy_map_is_written_beside_the_labels(models, tmp_path, name):
     write_scans(tmp_path / "scans", "one", MODALITIES)
     assert run(tmp_path / "scans", "-o", tmp_path / name, "--entropy").exit_code == 0
     labels = read_volume(tmp_path / name)
     entropy = read_volume(tmp_path / name.replace("seg", "seg_entropy"))
-    # Oedema or core, as likely as not: 1 bit.
+    # Oedema or core with probability 1/2 each: 1 bit.
     np.testing.assert_allclose(entropy.data, np.where(labels.data > 0, 1.0, 0.0), atol=1e-5)
     assert entropy.data.dtype == np.float32
 
 
-def test_several_models_a_budget_and_mirror_images_are_passed_on(models, tmp_path, monkeypatch):
+def test_models_memory_budget_and_mirroring_are_passed_on(models, tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(Segmenter, "answer", lambda self, images: seen.append(self.settings) or 1 / 0)
+    monkeypatch.setattr(Predictor, "predict", lambda self, images: seen.append(self.settings) or 1 / 0)
     write_scans(tmp_path / "scans", "one", MODALITIES)
     words = ["--model", "a", "--model", "b", "--memory-gb", "2.5", "--mirror"]
     assert run(tmp_path / "scans", "-o", tmp_path / "out", *words).exit_code == 1
@@ -111,8 +111,8 @@ def test_several_models_a_budget_and_mirror_images_are_passed_on(models, tmp_pat
     assert seen == [make_settings(memory_gb=2.5, mirror=True)]
 
 
-def test_a_bug_in_a_model_is_no_refusal(models, tmp_path, monkeypatch):
-    monkeypatch.setattr(Segmenter, "answer", lambda self, images: np.zeros(2) + np.zeros(3))
+def test_a_bug_in_a_model_is_not_reported_as_a_rejection(models, tmp_path, monkeypatch):
+    monkeypatch.setattr(Predictor, "predict", lambda self, images: np.zeros(2) + np.zeros(3))
     write_scans(tmp_path / "scans", "one", MODALITIES)
     result = run(tmp_path / "scans", "-o", tmp_path / "out")
     assert isinstance(result.exception, ValueError)
@@ -125,14 +125,14 @@ def test_too_small_a_budget_is_one_line(models, tmp_path):
     result = run(tmp_path / "scans", "-o", tmp_path / "out", "--memory-gb", "0.1")
     assert result.exit_code == 1
     start = "glioseg predict: one: inference.memory_gb: expected at least "
-    assert said(result).startswith(start)
-    assert len(said(result).splitlines()) == 1
+    assert error_line(result).startswith(start)
+    assert len(error_line(result).splitlines()) == 1
 
 
-def test_outcomes_are_told_where_the_model_has_them(models, tmp_path, monkeypatch):
+def test_grade_and_survival_are_printed_if_the_model_predicts_them(models, tmp_path, monkeypatch):
     write_scans(tmp_path / "scans", "one", MODALITIES)
     network = Formula(everywhere, grade=0.25, survival=2.0)
-    monkeypatch.setattr(predictor, "load_ensemble", lambda _: Segmenter((network,), make_settings()))
+    monkeypatch.setattr(loading, "load_ensemble", lambda _: Predictor((network,), make_settings()))
     result = run(tmp_path / "scans", "-o", tmp_path / "out")
     assert "low grade 25%, survival 730 days" in result.stdout  # 2 · 365.25, rounded to even
 
@@ -144,7 +144,7 @@ def test_outcomes_are_told_where_the_model_has_them(models, tmp_path, monkeypatc
         ([], "out", "scans: expected a folder of cases, found none"),
     ],
 )
-def test_what_cannot_be_segmented_is_said_before_the_model_loads(models, tmp_path, write, output, message):
+def test_unusable_input_is_reported_before_the_model_is_loaded(models, tmp_path, write, output, message):
     write_scans(tmp_path / "scans", "one", write)
     result = run(tmp_path / "scans", "-o", tmp_path / output)
     assert result.exit_code == 1
@@ -157,22 +157,20 @@ def test_a_case_that_breaks_the_contract_is_skipped_and_the_others_are_segmented
         write_scans(tmp_path / "scans", name, ["seg"] if name == "none" else MODALITIES)
     cut = tmp_path / "scans" / "cut" / "cut_t2.nii.gz"
     cut.write_bytes(cut.read_bytes()[:60])
-    spoiled = make_scan().astype(np.float32)
-    spoiled[4, 4, 3] = np.nan
-    write_volume(tmp_path / "scans" / "nan" / "nan_t1.nii.gz", Volume(spoiled, GRID))
+    corrupt = make_scan().astype(np.float32)
+    corrupt[4, 4, 3] = np.nan
+    write_volume(tmp_path / "scans" / "nan" / "nan_t1.nii.gz", Volume(corrupt, GRID))
     result = run(tmp_path / "scans", "-o", tmp_path / "out")
     assert result.exit_code == 1
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["good.nii.gz", "summary.csv"]
     critical = [line for line in result.stderr.splitlines() if "warning" not in line]
     assert critical[0] == "glioseg predict: none: no modality: expected at least one of t1, t1ce, t2, flair"
-    start = (
-        "glioseg predict: cut/t2 (cut_t2.nii.gz): readable: expected a whole 3D NIfTI file, got not a whole"
-    )
+    start = "glioseg predict: cut/t2 (cut_t2.nii.gz): readable: expected a whole 3D NIfTI file, got not"
     assert critical[1].startswith(start)
     assert critical[2:] == ["glioseg predict: nan/t1 (nan_t1.nii.gz): NaN: expected 0 voxels, got 1 voxels"]
 
 
-def test_a_warning_is_said_and_a_broken_segmentation_does_not_matter(models, tmp_path):
+def test_warnings_are_printed_and_a_broken_segmentation_is_ignored(models, tmp_path):
     write_scans(tmp_path / "scans", "one", MODALITIES)
     (tmp_path / "scans" / "one" / "one_seg.nii.gz").write_bytes(b"broken")
     result = run(tmp_path / "scans", "-o", tmp_path / "out")
@@ -188,8 +186,8 @@ def test_a_warning_is_said_and_a_broken_segmentation_does_not_matter(models, tmp
     )
 
 
-def test_a_case_that_is_too_large_to_resample_is_refused_alone(models, tmp_path):
-    """Its header is in micrometres."""
+def test_a_case_that_is_too_large_to_resample_is_rejected_alone(models, tmp_path):
+    """Its header gives the spacing in micrometres."""
     write_scans(tmp_path / "scans", "good", ["t1"])
     micrometres = Grid(GRID.shape, np.diag([1000.0, 1000, 2000, 1]))
     write_volume(tmp_path / "scans" / "wrong" / "wrong_t1.nii.gz", Volume(make_scan(), micrometres))
@@ -204,7 +202,7 @@ def test_a_case_that_is_too_large_to_resample_is_refused_alone(models, tmp_path)
     assert status == {"good": ("segmented", False), "wrong": ("refused", True)}
 
 
-def test_the_contract_is_the_model_s_own(models, tmp_path, monkeypatch):
+def test_the_contract_comes_from_the_model(models, tmp_path, monkeypatch):
     monkeypatch.setattr(model_uri, "model_folder", lambda _: tmp_path)
     (tmp_path / "contract.yaml").write_text(
         "shape: {voxels: [9, 8, 7]}\nspacing: {predict: critical, mm: [1, 1, 1.5]}\n"
@@ -223,7 +221,7 @@ def test_many_cases_need_a_folder(models, tmp_path):
         write_scans(tmp_path / "scans", name, MODALITIES)
     result = run(tmp_path / "scans", "-o", tmp_path / "seg.nii.gz")
     assert result.exit_code == 1
-    assert "seg.nii.gz: expected a folder to write 2 cases to" in said(result)
+    assert "seg.nii.gz: expected a folder for 2 cases, got a file name" in error_line(result)
     assert "folders" not in models
 
 

@@ -1,4 +1,4 @@
-"""`glioseg predict` on a cluster: real workers, and the same bytes as without."""
+"""`glioseg predict` on a cluster of real workers writes the same bytes as without one."""
 
 import csv
 import os
@@ -13,13 +13,13 @@ from distributed import Client
 from typer.testing import CliRunner
 
 from glioseg import cli
-from glioseg.models.inference.predictor import save_model
+from glioseg.models.inference.loading import save_model
 from glioseg.models.networks.unet import build_unet, without_deep_supervision
 from tests.helpers.clusters import running, scheduler, two_workers, until
 from tests.helpers.models import make_settings
-from tests.helpers.predicting import stand_in
-from tests.helpers.projects import write_patient
-from tests.helpers.waiting import LATEST_S
+from tests.helpers.predicting import use_formula
+from tests.helpers.projects import write_case
+from tests.helpers.waiting import TIMEOUT_S
 
 CASES = 5
 STUCK = "Patient 4"
@@ -28,16 +28,16 @@ COMMAND = [sys.executable, "-c", "from glioseg.cli import app; app()", "predict"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Scans of a few patients."""
+    """Scans of a few cases."""
     home = tmp_path_factory.mktemp("predict")
     for index in range(CASES):
-        write_patient(home / "scans", index)
+        write_case(home / "scans", index)
     return home
 
 
 @pytest.fixture
 def words(folder):
-    """What to segment, and with what: no network, but a formula in its place."""
+    """Options of the command: a formula in place of a network, and entropy maps."""
     model = folder / "formula"
     model.mkdir(exist_ok=True)
     make_settings().save(model)
@@ -46,7 +46,7 @@ def words(folder):
 
 @pytest.fixture(scope="module")
 def network(folder):
-    """A network that nobody trained: arithmetic is arithmetic."""
+    """An untrained network."""
     keras.utils.set_random_seed(4)
     shape = {"base_filters": 2, "depth": 2, "dropout": 0.0, "heads": "plain", "deep_supervision": "none"}
     built = build_unet(architecture="seed", outputs=("segmentation",), dtype="float32", **shape)
@@ -58,17 +58,17 @@ def network(folder):
 
 @pytest.fixture
 def alone(folder, words, monkeypatch):
-    """What the command leaves without a cluster."""
+    """The output of the command without a cluster."""
     with monkeypatch.context() as patch:
-        stand_in(patch)["folder"] = words[1]
+        use_formula(patch)["folder"] = words[1]
         assert run(folder / "scans", "-o", folder / "alone", *words).exit_code == 0
     return folder / "alone"
 
 
 @pytest.fixture(scope="module")
 def quick(folder):
-    """A scheduler's address and its two workers, to which a formula is a network."""
-    preload = ["--preload", "tests.helpers.stand_in_worker"]
+    """The address of a scheduler and its two workers, which load a formula in place of a network."""
+    preload = ["--preload", "tests.helpers.formula_worker"]
     with scheduler(folder) as address, two_workers(address, folder, words=preload) as workers:
         yield address, workers
 
@@ -77,8 +77,8 @@ def run(*words):
     return CliRunner().invoke(cli.app, ["predict", *map(str, words)])
 
 
-def run_apart(settings, *words):
-    """In a process of its own, since TensorFlow reads its settings once."""
+def run_in_process(settings, *words):
+    """Run the command in its own process, since TensorFlow reads its settings once."""
     words = [*COMMAND, *map(str, words)]
     return subprocess.run(words, env=os.environ | settings, capture_output=True, text=True)
 
@@ -105,7 +105,7 @@ def lines(result, output):
 
 
 def warnings(result):
-    """What the command says of cases; TensorFlow logs lines that hold the time."""
+    """Lines of the command; TensorFlow also logs lines, which contain the time."""
     return sorted(line for line in result.stderr.splitlines() if line.startswith("glioseg predict:"))
 
 
@@ -117,13 +117,13 @@ PROCESSORS = {
 
 
 @pytest.mark.parametrize("settings", PROCESSORS.values(), ids=PROCESSORS)
-def test_workers_leave_and_say_what_one_process_does(folder, network, tmp_path, settings):
-    """With a real network, in two processes of this machine and in two workers of one thread each."""
+def test_workers_write_and_print_the_same_as_one_process(folder, network, tmp_path, settings):
+    """With a real network, in two local processes and in two Dask workers of one thread each."""
     scans, words = folder / "scans", ["--model", network, "--entropy"]
     with scheduler(tmp_path) as address, two_workers(address, tmp_path, settings=settings):
         where = {"alone": [], "processes": ["--workers", 2], "dask": ["--cluster", address]}
         done = {
-            name: run_apart(settings, scans, "-o", tmp_path / name, *words, *more)
+            name: run_in_process(settings, scans, "-o", tmp_path / name, *words, *more)
             for name, more in where.items()
         }
     for name, result in done.items():
@@ -133,55 +133,53 @@ def test_workers_leave_and_say_what_one_process_does(folder, network, tmp_path, 
         assert warnings(result) == warnings(done["alone"])
 
 
-def test_a_case_that_breaks_the_contract_is_refused_and_the_next_time_it_alone_is_tried(
-    words, quick, tmp_path
-):
+def test_a_rejected_case_is_the_only_one_that_is_tried_again(words, quick, tmp_path):
     for index in range(3):
-        write_patient(tmp_path / "scans", index)
+        write_case(tmp_path / "scans", index)
     cut = tmp_path / "scans" / "Patient 1" / "Patient 1_t2.nii.gz"
     whole = cut.read_bytes()
     cut.write_bytes(whole[:60])
-    asked = [tmp_path / "scans", "-o", tmp_path / "out", *words, "--cluster", quick[0]]
-    result = run(*asked)
+    words_of_command = [tmp_path / "scans", "-o", tmp_path / "out", *words, "--cluster", quick[0]]
+    result = run(*words_of_command)
     assert result.exit_code == 1
     assert "glioseg predict: Patient 1/t2 (Patient 1_t2.nii.gz): readable: expected a whole" in result.stderr
     rows = table(tmp_path / "out")
     assert [rows[case]["status"] for case in sorted(rows)] == ["segmented", "refused", "segmented"]
     cut.write_bytes(whole)
-    result = run(*asked)
+    result = run(*words_of_command)
     assert result.exit_code == 0, result.output
     assert "2 of 3 cases are finished already" in result.stdout
     assert {row["status"] for row in table(tmp_path / "out").values()} == {"segmented"}
 
 
-def test_stopped_it_keeps_what_is_done_and_a_killed_worker_s_case_is_done_elsewhere(
+def test_finished_cases_survive_ctrl_c_and_the_case_of_a_killed_worker_moves_to_another(
     folder, words, alone, quick, tmp_path
 ):
-    """One case is read from a pipe, which keeps its worker waiting."""
+    """One scan is a named pipe, so the worker of its case waits."""
     address, workers = quick
     pipe, output = folder / "scans" / STUCK / f"{STUCK}_t1.nii.gz", tmp_path / "out"
-    kept = pipe.rename(tmp_path / "kept")
+    original = pipe.rename(tmp_path / "original")
     os.mkfifo(pipe)
-    asked = [folder / "scans", "-o", output, *words, "--cluster", address]
-    command = [*COMMAND, *map(str, asked)]
+    words_of_command = [folder / "scans", "-o", output, *words, "--cluster", address]
+    command = [*COMMAND, *map(str, words_of_command)]
 
     with begin(command, log := tmp_path / "first.log") as process:
-        until(lambda: log.read_text().count(".nii.gz: WT ") == CASES - 1, "answers")
+        until(lambda: log.read_text().count(".nii.gz: WT ") == CASES - 1, "predictions")
         process.send_signal(signal.SIGINT)
-        assert process.wait(LATEST_S) != 0
+        assert process.wait(TIMEOUT_S) != 0
     assert "Traceback" not in log.read_text()
     assert sorted(table(output)) == [f"Patient {number}" for number in range(CASES - 1)]
     assert not (output / ".model").exists()
-    os.close(os.open(pipe, os.O_RDWR | os.O_NONBLOCK))  # who still waits for the pipe finds it empty
+    os.close(os.open(pipe, os.O_RDWR | os.O_NONBLOCK))  # a worker that still waits reads an empty file
 
     with begin(command, log := tmp_path / "second.log") as process, Client(address) as client:
         until(lambda: busy(client), "a worker that waits for the pipe")
-        kept.rename(pipe)
+        original.rename(pipe)
         (at_it,) = busy(client)
         logs = [(folder / name).read_text() for name in ("one.log", "two.log")]
-        (victim,) = [each for each, said in zip(workers, logs, strict=True) if at_it in said]
+        (victim,) = [each for each, log_text in zip(workers, logs, strict=True) if at_it in log_text]
         os.killpg(victim.pid, signal.SIGKILL)
-        assert process.wait(LATEST_S) == 0, log.read_text()
+        assert process.wait(TIMEOUT_S) == 0, log.read_text()
     assert f"{CASES - 1} of {CASES} cases are finished already" in log.read_text()
     same(alone, output)
 
@@ -191,14 +189,14 @@ def begin(command: list[str], log: Path):
 
 
 def busy(client):
-    """The addresses of workers that are at a case."""
+    """Addresses of the workers that are processing a case."""
     return [address for address, tasks in client.processing().items() if any("predict" in t for t in tasks)]
 
 
-def test_a_cluster_that_is_none_is_one_line(folder, words, tmp_path):
-    result = run(folder / "scans", "-o", tmp_path / "out", *words, "--cluster", "nobody")
+def test_an_invalid_cluster_address_is_one_line(folder, words, tmp_path):
+    result = run(folder / "scans", "-o", tmp_path / "out", *words, "--cluster", "elsewhere")
     assert result.exit_code == 1
     assert result.stdout == (
         "glioseg predict: --cluster: cluster: expected processes, threads, slurm"
-        " or a scheduler's address such as tcp://host:8786, got nobody\n"
+        " or a scheduler's address such as tcp://host:8786, got elsewhere\n"
     )

@@ -1,4 +1,4 @@
-"""`glioseg predict` on a folder of cases: its summary, and how it goes on where it stopped."""
+"""`glioseg predict` on a folder of cases: its summary, and how it continues after a stop."""
 
 import csv
 import signal
@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from glioseg.cli import job_plan
+from glioseg.cli import predict_job
 from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import Volume, write_volume
-from glioseg.models.inference.prediction import NUMBERS
-from tests.helpers.models import TRUSTING, Formula, make_settings
-from tests.helpers.predicting import GRID, everywhere, make_scan, run, stand_in, write_scans
+from glioseg.models.inference.prediction import NUMERIC_COLUMNS
+from tests.helpers.models import IDENTITY_ESTIMATOR, Formula, make_settings
+from tests.helpers.predicting import GRID, everywhere, make_scan, run, use_formula, write_scans
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,33 +23,33 @@ sys.path[:0] = sys.argv[1:2]
 import pytest
 from glioseg.cli import app
 from tests.helpers.models import Formula
-from tests.helpers.predicting import everywhere, stand_in
+from tests.helpers.predicting import everywhere, use_formula
 
-def look(batch):
+def pause_at_third(batch):
     if len(formula.shapes) == 3:
         print("third", flush=True)
         time.sleep(600)
     return everywhere(batch)
 
-formula = Formula(look)
-stand_in(pytest.MonkeyPatch())["look"] = formula
+formula = Formula(pause_at_third)
+use_formula(pytest.MonkeyPatch())["formula"] = formula
 app(sys.argv[2:])
 """
 
 
 @pytest.fixture
 def model(monkeypatch, tmp_path):
-    """Counts its answers, and lies in a folder of its own."""
-    asked = stand_in(monkeypatch)
-    asked["look"] = Formula(everywhere)
-    asked["folder"] = tmp_path / "model"
-    asked["folder"].mkdir()
-    (asked["folder"] / "settings.json").write_text("{}")
-    return asked
+    """A model in its own folder that counts its predictions."""
+    model = use_formula(monkeypatch)
+    model["formula"] = Formula(everywhere)
+    model["folder"] = tmp_path / "model"
+    model["folder"].mkdir()
+    (model["folder"] / "settings.json").write_text("{}")
+    return model
 
 
-def answers(model):
-    return len(model["look"].shapes)
+def predictions(model):
+    return len(model["formula"].shapes)
 
 
 def table(folder):
@@ -57,7 +57,7 @@ def table(folder):
         return {row["case"]: row for row in csv.DictReader(file)}
 
 
-def test_the_summary_has_a_row_a_case_whatever_became_of_it(model, tmp_path):
+def test_the_summary_has_a_row_for_each_case(model, tmp_path):
     write_scans(tmp_path / "scans", "good", ["t1ce", "flair"])
     write_scans(tmp_path / "scans", "cut", MODALITIES)
     write_scans(tmp_path / "scans", "none", ["seg"])
@@ -79,17 +79,17 @@ def test_the_summary_has_a_row_a_case_whatever_became_of_it(model, tmp_path):
     # Oedema or core, as likely as not: 1 bit.
     assert float(good["brain_bits"]) == pytest.approx(1, abs=1e-4)
     assert (good["et_bits"], good["grade_lgg"], good["missing"]) == ("", "", "t1 t2")
-    assert (good["wt_confidence"], good["doubt"]) == ("", "")  # the model has not learned to doubt
-    assert good["model"] == "models:/glioseg@champion"  # which the registry would give by its number
+    assert (good["wt_confidence"], good["doubt"]) == ("", "")  # the model does not estimate its quality
+    assert good["model"] == "models:/glioseg@champion"  # the registry would replace the alias by the version
     assert "good/t1ce (good_t1ce.nii.gz): shape: expected (240, 240, 155)" in good["warnings"]
     assert float(good["seconds"]) >= 0
     assert rows["cut"]["error"].startswith("cut/t2 (cut_t2.nii.gz): readable: expected a whole 3D NIfTI file")
     assert rows["none"]["error"].startswith("none: no modality")
-    assert not any(rows["cut"][name] for name in NUMBERS)
+    assert not any(rows["cut"][name] for name in NUMERIC_COLUMNS)
 
 
-def test_low_confidence_is_told_in_the_line_and_in_the_summary(model, tmp_path):
-    model["settings"] = make_settings(confidence=TRUSTING)
+def test_low_confidence_is_in_the_line_and_in_the_summary(model, tmp_path):
+    model["settings"] = make_settings(confidence=IDENTITY_ESTIMATOR)
     write_scans(tmp_path / "scans", "one", MODALITIES)
     result = run(tmp_path / "scans", "-o", tmp_path / "out")
     row = table(tmp_path / "out")["one"]
@@ -100,37 +100,37 @@ def test_low_confidence_is_told_in_the_line_and_in_the_summary(model, tmp_path):
     assert "low confidence: ET: expected Dice 0.00" in result.stdout
 
 
-def test_what_is_finished_is_left_alone_until_something_it_was_made_of_changes(model, tmp_path):
+def test_a_finished_case_is_skipped_until_its_inputs_change(model, tmp_path):
     scans, out = tmp_path / "scans", tmp_path / "out"
     for name in ("one", "two"):
         write_scans(scans, name, MODALITIES)
 
-    def asked(*words):
-        before = answers(model)
+    def predicted(*words):
+        before = predictions(model)
         result = run(scans, "-o", out, *words)
         assert result.exit_code == 0, result.output
-        return answers(model) - before
+        return predictions(model) - before
 
-    assert asked() == 2
+    assert predicted() == 2
     model.pop("folders")
-    assert asked() == 0
+    assert predicted() == 0
     assert "folders" not in model  # nor is the model loaded
-    assert asked("--entropy") == 2  # which lay there for none
-    assert asked("--entropy") == 0
-    assert asked("--mirror") == 16
-    assert asked() == 2
+    assert predicted("--entropy") == 2  # no entropy maps existed
+    assert predicted("--entropy") == 0
+    assert predicted("--mirror") == 16
+    assert predicted() == 2
     write_volume(scans / "two" / "two_t1.nii.gz", Volume(make_scan(9), GRID))
-    assert asked() == 1
+    assert predicted() == 1
     (out / "one.nii.gz").unlink()
-    assert asked() == 1
+    assert predicted() == 1
     (model["folder"] / "settings.json").write_text("{ }")
-    assert asked() == 2
+    assert predicted() == 2
     write_scans(scans, "three", ["t1"])
-    assert asked() == 1
+    assert predicted() == 1
     assert sorted(table(out)) == ["one", "three", "two"]
 
 
-def test_a_refused_case_is_tried_again_and_a_good_file_mends_it(model, tmp_path):
+def test_a_rejected_case_is_tried_again(model, tmp_path):
     scans, out = tmp_path / "scans", tmp_path / "out"
     write_scans(scans, "one", ["t1"])
     write_scans(scans, "two", ["t1"])
@@ -143,11 +143,11 @@ def test_a_refused_case_is_tried_again_and_a_good_file_mends_it(model, tmp_path)
         assert "two/t1 (two_t1.nii.gz): readable" in result.stderr
     file.write_bytes(content)
     assert run(scans, "-o", out).exit_code == 0
-    assert answers(model) == 2
+    assert predictions(model) == 2
     assert table(out)["two"]["error"] == ""
 
 
-def test_killed_in_the_middle_it_does_the_rest_and_the_summary_is_whole(model, tmp_path):
+def test_after_a_kill_it_segments_the_remaining_cases_and_the_summary_is_complete(model, tmp_path):
     scans, out = tmp_path / "scans", tmp_path / "out"
     for name in "abcde":
         write_scans(scans, name, MODALITIES)
@@ -159,43 +159,44 @@ def test_killed_in_the_middle_it_does_the_rest_and_the_summary_is_whole(model, t
         process.send_signal(signal.SIGKILL)
     before = table(out)
     assert sorted(before) == ["a", "b"]
-    model["folder"] = Path("folder of models:/glioseg@champion")  # as it was there
+    model["folder"] = Path("folder of models:/glioseg@champion")  # as in the killed command
     result = run(scans, "-o", out)
     assert result.exit_code == 0, result.output
     assert "2 of 5 cases are finished already" in result.stdout
-    assert answers(model) == 3
+    assert predictions(model) == 3
     after = table(out)
     assert sorted(after) == list("abcde")
     assert {case: after[case] for case in "ab"} == before
     assert sorted(path.name for path in out.iterdir()) == [*(f"{c}.nii.gz" for c in "abcde"), "summary.csv"]
 
 
-def test_killed_between_an_answer_and_its_row_it_does_not_take_one_for_the_other(
-    model, tmp_path, monkeypatch
-):
+def test_after_a_kill_between_prediction_and_row_the_case_is_segmented_again(model, tmp_path, monkeypatch):
     scans, out = tmp_path / "scans", tmp_path / "out"
     write_scans(scans, "one", MODALITIES)
     assert run(scans, "-o", out).exit_code == 0
     with monkeypatch.context() as patch:
-        patch.setattr(job_plan.Work, "keep", lambda *_: 1 / 0)
+        patch.setattr(predict_job.JobPlan, "put", lambda *_: 1 / 0)
         assert isinstance(run(scans, "-o", out, "--mirror").exception, ZeroDivisionError)
-    before = answers(model)
-    assert run(scans, "-o", out).exit_code == 0  # the labels that lie there are those of --mirror
-    assert answers(model) - before == 1
+    before = predictions(model)
+    assert run(scans, "-o", out).exit_code == 0  # the existing labels are those of --mirror
+    assert predictions(model) - before == 1
 
 
-def test_another_table_of_that_name_is_not_written_over(model, tmp_path):
+def test_an_unrelated_summary_csv_is_not_overwritten(model, tmp_path):
     write_scans(tmp_path / "scans", "one", MODALITIES)
     (tmp_path / "summary.csv").write_text("name,age\nx,3\n")
     result = run(tmp_path / "scans", "-o", tmp_path)
     assert result.exit_code == 1
-    assert "summary.csv: not a summary of `glioseg predict`: move it away" in result.output
-    assert answers(model) == 0
+    assert (
+        "summary.csv: expected a summary of `glioseg predict`, got another table: move it away"
+        in result.output
+    )
+    assert predictions(model) == 0
     assert (tmp_path / "summary.csv").read_text() == "name,age\nx,3\n"
 
 
-def test_a_summary_of_an_older_version_goes_on(model, tmp_path):
-    """It lacks a column; its rows stay, and the new one has all columns."""
+def test_a_summary_of_an_older_version_is_continued(model, tmp_path):
+    """It lacks columns; its rows are kept, and new rows have all columns."""
     scans = tmp_path / "scans"
     write_scans(scans, "a", MODALITIES)
     (tmp_path / "summary.csv").write_text("case,status,wt_ml,made_of\nz,segmented,1.5,x\n")
@@ -206,9 +207,9 @@ def test_a_summary_of_an_older_version_goes_on(model, tmp_path):
     assert (rows["z"]["wt_ml"], rows["z"]["interval_level"]) == ("1.5", "")
 
 
-def test_a_single_file_has_no_summary_and_is_always_made_anew(model, tmp_path):
+def test_a_single_output_file_has_no_summary_and_is_always_rewritten(model, tmp_path):
     write_scans(tmp_path / "scans", "one", MODALITIES)
     for _ in range(2):
         assert run(tmp_path / "scans", "-o", tmp_path / "out" / "seg.nii.gz").exit_code == 0
-    assert answers(model) == 2
+    assert predictions(model) == 2
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["seg.nii.gz"]

@@ -1,12 +1,14 @@
-"""What work can ask about its worker, and which workers get what needs a network."""
+"""Tasks on a Dask worker: threads, cancellation, the workspace and the working directory."""
 
-from contextlib import ExitStack
+import time
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 
-from glioseg.compute import Cluster
-from glioseg.compute.dask_worker import threads_here, wanted
-from glioseg.models.networks.threads import training_threads
+from glioseg.compute import Cluster, ClusterError
+from glioseg.compute.dask_worker import Workspace, task_is_wanted, worker_threads, working_directory
+from glioseg.models.networks.hardware import thread_variables
 from tests.helpers.clusters import scheduler, where, worker
 
 
@@ -25,23 +27,56 @@ def cluster(tmp_path_factory):
         yield cluster
 
 
-def asked(_: object) -> tuple[int | None, bool, dict[str, str]]:
+def worker_state(_: object) -> tuple[int | None, bool, dict[str, str]]:
     where(_)  # long enough for another worker to take part
-    return threads_here(), wanted(), training_threads()
+    return worker_threads(), task_is_wanted(), thread_variables()
 
 
-def test_a_worker_knows_its_threads_and_whether_it_is_waited_for(cluster):
-    found = cluster.map(asked, range(12), title="ask")
+def test_a_task_reads_the_threads_of_its_worker(cluster):
+    found = cluster.map(worker_state, range(12), title="state")
     assert {threads for threads, _, _ in found} == {1, 3}
-    assert all(still for _, still, _ in found)
+    assert all(wanted for _, wanted, _ in found)
     for threads, _, variables in found:
         assert set(variables.values()) == {str(threads)}
 
 
-def test_networks_go_to_the_workers_with_a_gpu_alone(cluster):
+def test_gpu_items_use_only_the_worker_with_a_gpu(cluster):
     assert len({process for _, process in cluster.map(where, range(12), title="any")}) == 2
-    assert {threads for threads, _, _ in cluster.map(asked, range(6), title="network", gpu=True)} == {3}
+    assert {threads for threads, _, _ in cluster.map(worker_state, range(6), title="network", gpu=True)} == {
+        3
+    }
 
 
-def test_elsewhere_there_is_no_worker_to_ask():
-    assert (threads_here(), wanted(), training_threads()) == (None, True, {})
+def test_outside_of_workers_there_is_no_state():
+    assert (worker_threads(), task_is_wanted(), thread_variables()) == (None, True, {})
+
+
+def test_a_worker_without_the_project_is_named(address, tmp_path, monkeypatch):
+    @contextmanager
+    def other_folder():
+        yield Workspace(tmp_path, "no such marker", "any")
+
+    monkeypatch.setattr("glioseg.compute.dask.publish_workspace", other_folder)
+    with pytest.raises(ClusterError, match=f"^worker on .*: expected the project's folder at {tmp_path}"):
+        Cluster(address).map(abs, [1], title="count")
+
+
+def test_a_worker_with_other_code_is_named(tmp_path):
+    marker = tmp_path / "marker"
+    marker.touch()
+    with pytest.raises(ClusterError, match=r"^worker on .*: expected glioseg 123, got [0-9a-f]{12}; install"):
+        Workspace(tmp_path, marker.name, "123").check()
+
+
+def test_tasks_of_two_projects_take_turns(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+
+    def is_current(folder: Path) -> bool:
+        with working_directory(folder):
+            time.sleep(0.01)
+            return Path.cwd() == folder
+
+    assert all(Cluster("threads", workers=4).map(is_current, [one, two] * 10, title="check"))

@@ -1,4 +1,4 @@
-"""How commands and stages begin and end: refused on Windows, and stopped by Ctrl-C with one line."""
+"""Start and end of commands and stages: rejected on Windows, and ended by Ctrl-C with one line."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ from pathlib import Path
 sys.platform = "win32"
 sys.modules["fcntl"] = sys.modules["resource"] = None
 """
-REFUSED = (
+REJECTED = (
     "glioseg runs on Linux and macOS; on Windows use WSL: https://learn.microsoft.com/windows/wsl/install\n"
 )
 
@@ -44,17 +44,17 @@ def python(code: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
         *(f"runpy.run_path('pipelines/{name}', run_name='__main__')" for name in STAGES),
     ],
 )
-def test_on_windows_every_entry_is_one_line_that_names_wsl(entry):
+def test_on_windows_each_entry_point_ends_with_a_line_that_names_wsl(entry):
     done = python(f"{WINDOWS}sys.path.insert(0, 'pipelines')\n{entry}")
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", REFUSED)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", REJECTED)
 
 
-@pytest.mark.parametrize(("said", "line"), [("", "stopped"), ("stopped: 1 of 2", "stopped: 1 of 2")])
-def test_a_command_that_ctrl_c_ends_is_one_line(monkeypatch, said, line):
+@pytest.mark.parametrize(("message", "line"), [("", "stopped"), ("stopped: 1 of 2", "stopped: 1 of 2")])
+def test_a_command_that_ctrl_c_ends_prints_one_line(monkeypatch, message, line):
     def stop(name):
-        raise KeyboardInterrupt(said)
+        raise KeyboardInterrupt(message)
 
-    monkeypatch.setattr(sys.modules["glioseg.cli.preset"], "apply_preset", stop)
+    monkeypatch.setattr(sys.modules["glioseg.cli.project"], "apply_preset", stop)
     done = CliRunner().invoke(cli.app, ["preset", "demo"])
     assert (done.exit_code, done.stdout, done.stderr) == (130, "", f"glioseg preset: {line}\n")
 
@@ -62,7 +62,7 @@ def test_a_command_that_ctrl_c_ends_is_one_line(monkeypatch, said, line):
 MAIN = """
 import os, signal, sys, threading, time, types
 from glioseg.__main__ import main
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a test in the background ignores it
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test that runs in the background ignores it
 def app():
     {body}
 sys.modules["glioseg.cli"] = types.SimpleNamespace(app=app)
@@ -75,26 +75,26 @@ INTERRUPT = "os.kill(os.getpid(), signal.SIGINT)"
     "body",
     [
         INTERRUPT,
-        f"exec('{INTERRUPT}')",  # Python would end with a signal then, not with an exit code
+        f"exec('{INTERRUPT}')",  # here Python would end with a signal, not with an exit code
         f"""
     try:
         {INTERRUPT}
     except KeyboardInterrupt:
-        raise ImportError("expected a package, got none") from None""",  # as some compiled modules do
+        raise ImportError("expected a package, got none") from None""",  # some compiled modules do this
         f"""
-    class Cleared:
+    class Temporary:
         def __del__(self):
             {INTERRUPT}
-    Cleared()  # an error raised as an object is cleared away is printed and ignored
+    Temporary()  # Python prints and ignores errors in destructors
     time.sleep(600)""",
         f"threading.Thread(target=time.sleep, args=[600]).start(); {INTERRUPT}",
-        f"import atexit; atexit.register(print, 'cleared up'); {INTERRUPT}",
+        f"import atexit; atexit.register(print, 'cleaned up'); {INTERRUPT}",
     ],
 )
-def test_ctrl_c_is_one_line_and_one_exit_code_whatever_it_meets(body):
+def test_ctrl_c_ends_any_code_with_one_line_and_one_exit_code(body):
     done = python(MAIN.format(body=body))
     assert (done.returncode, done.stderr) == (130, "glioseg: stopped\n")
-    assert done.stdout == ("cleared up\n" if "cleared up" in body else "")
+    assert done.stdout == ("cleaned up\n" if "cleaned up" in body else "")
 
 
 def test_an_error_without_ctrl_c_keeps_its_traceback():
@@ -103,8 +103,8 @@ def test_an_error_without_ctrl_c_keeps_its_traceback():
     assert done.stderr.startswith("Traceback")
 
 
-def test_a_process_that_ignores_ctrl_c_goes_on_doing_so():
-    """As one that a script starts in the background."""
+def test_a_process_that_ignores_ctrl_c_keeps_ignoring_it():
+    """E.g. one that a script starts in the background."""
     ignored = MAIN.replace("signal.default_int_handler", "signal.SIG_IGN")
-    done = python(ignored.format(body=f"{INTERRUPT}; print('went on')"))
-    assert (done.returncode, done.stdout) == (0, "went on\n")
+    done = python(ignored.format(body=f"{INTERRUPT}; print('continued')"))
+    assert (done.returncode, done.stdout) == (0, "continued\n")

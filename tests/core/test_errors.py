@@ -1,4 +1,4 @@
-"""What a user can mend ends a command or a stage with one line; a bug shows its traceback."""
+"""Errors that a user can fix end a command or a stage with one line; bugs show their traceback."""
 
 import errno
 import os
@@ -17,32 +17,32 @@ import glioseg
 from _stage import BEST, tuned_params
 from glioseg.cli import app
 from glioseg.compute.local import _InterruptedError
-from glioseg.core.entry import Stopped
-from glioseg.core.errors import GliosegError, one_line
+from glioseg.core.entry import InterruptedExit
+from glioseg.core.errors import GliosegError, one_line_errors
+from tests.helpers.projects import ROOT
 
-ROOT = Path(__file__).parents[2]
 SETTINGS = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT / "pipelines")])}
 
-NO_ERRORS: tuple[type[BaseException], ...] = (Stopped, _InterruptedError)
-"""Exceptions of glioseg's own that serve the flow of control alone: what ends a process after Ctrl-C."""
+CONTROL_FLOW: tuple[type[BaseException], ...] = (InterruptedExit, _InterruptedError)
+"""Exceptions of glioseg that end a process after Ctrl-C."""
 
 COMMANDS = {
-    "preset": (["demo"], "glioseg.cli.preset", "apply_preset"),
+    "preset": (["demo"], "glioseg.cli.project", "apply_preset"),
     "predict": ([".", "-o", "out"], "glioseg.cli.predict", "find_cases"),
-    "rollback": ([], "glioseg.cli.rollback", "load_params"),
+    "rollback": ([], "glioseg.cli.registry", "load_params"),
     "tune-worker": ([], "glioseg.cli.tune_worker", "load_params"),
-    "relocate": ([], "glioseg.cli.relocate", "relocate_lab"),
+    "relocate": ([], "glioseg.cli.project", "relocate_storage"),
     "report": ([], "glioseg.mlops.tracking.mlflow_runs", "connect"),
     "lineage": (["models:/glioseg/1"], "glioseg.mlops.tracking.mlflow_runs", "connect"),
     "reproduce": (["models:/glioseg/1"], "glioseg.mlops.tracking.mlflow_runs", "connect"),
     "prune-runs": ([], "glioseg.mlops.tracking.mlflow_runs", "connect"),
     "serve": ([], "glioseg.cli.serve", "take_port"),
 }
-"""Every command: its words, and the module and name of a function that it calls."""
+"""All commands: their arguments, and the module and name of a function that they call."""
 
 GONE = FileNotFoundError(errno.ENOENT, "No such file or directory", "scan.nii.gz")
 FULL = OSError(errno.ENOSPC, "No space left on device")
-MENDABLE = {
+USER_ERRORS = {
     "case: expected 3 axes, got 2": GliosegError("case: expected 3 axes, got 2"),
     "[Errno 2] No such file or directory: 'scan.nii.gz'": GONE,
     "[Errno 28] No space left on device": FULL,
@@ -54,7 +54,7 @@ def bug(*_: object, **__: object) -> None:
     np.zeros(2) + np.zeros(3)  # ValueError: operands could not be broadcast together
 
 
-def test_every_exception_of_glioseg_s_own_is_one_that_a_user_can_mend():
+def test_all_exception_classes_derive_from_glioseg_error():
     modules = [import_module(found.name) for found in pkgutil.walk_packages(glioseg.__path__, "glioseg.")]
     defined = {
         each
@@ -63,45 +63,51 @@ def test_every_exception_of_glioseg_s_own_is_one_that_a_user_can_mend():
         if isinstance(each, type) and issubclass(each, BaseException) and each.__module__ == module.__name__
     }
     assert len(defined) > 25
-    strange = [each for each in defined if not issubclass(each, GliosegError) and each not in NO_ERRORS]
-    assert strange == []
+    others = [each for each in defined if not issubclass(each, GliosegError) and each not in CONTROL_FLOW]
+    assert others == []
 
 
-@pytest.mark.parametrize("said", MENDABLE)
-def test_what_a_user_can_mend_is_one_line(said):
-    with pytest.raises(SystemExit) as end, one_line("glioseg"):
-        raise MENDABLE[said]
-    assert end.value.code == f"glioseg: {said}"
-    with pytest.raises(SystemExit) as end, one_line():
-        raise MENDABLE[said]
-    assert end.value.code == said
+@pytest.mark.parametrize("message", USER_ERRORS)
+def test_an_error_that_a_user_can_fix_is_one_line(message):
+    with pytest.raises(SystemExit) as end, one_line_errors("glioseg"):
+        raise USER_ERRORS[message]
+    assert end.value.code == f"glioseg: {message}"
+    with pytest.raises(SystemExit) as end, one_line_errors():
+        raise USER_ERRORS[message]
+    assert end.value.code == message
 
 
 @pytest.mark.parametrize(
     "error", [ValueError("bug"), KeyError("bug"), RuntimeError("bug"), OSError("names no file")]
 )
-def test_every_other_error_passes(error):
-    with pytest.raises(type(error)) as passed, one_line("glioseg", stopped="stopped"):
+def test_all_other_errors_pass(error):
+    with pytest.raises(type(error)) as passed, one_line_errors("glioseg", interrupt_message="stopped"):
         raise error
     assert passed.value is error
 
 
-def test_an_interrupt_takes_along_what_its_line_is_to_say():
+def test_an_interrupt_carries_the_message_of_its_line():
     """See test_entry.py for the line."""
-    with pytest.raises(KeyboardInterrupt, match=r"^stopped; go on$"), one_line("x", stopped="stopped; go on"):
+    with (
+        pytest.raises(KeyboardInterrupt, match=r"^stopped; go on$"),
+        one_line_errors("x", interrupt_message="stopped; go on"),
+    ):
         raise KeyboardInterrupt
-    with pytest.raises(KeyboardInterrupt, match=r"^1 of 2$"), one_line("glioseg"):
+    with pytest.raises(KeyboardInterrupt, match=r"^1 of 2$"), one_line_errors("glioseg"):
         raise KeyboardInterrupt("1 of 2")
 
 
-def test_what_a_user_can_mend_is_not_said_where_ctrl_c_led_to_it(monkeypatch):
-    """As a file that a compiled module could not read to its end."""
-    monkeypatch.setattr("glioseg.core.entry._came", True)
-    with pytest.raises(KeyboardInterrupt, match=r"^stopped$"), one_line("glioseg", stopped="stopped"):
+def test_an_error_that_ctrl_c_caused_is_reported_as_an_interrupt(monkeypatch):
+    """E.g. a file that a compiled module could not read completely."""
+    monkeypatch.setattr("glioseg.core.entry._interrupted", True)
+    with (
+        pytest.raises(KeyboardInterrupt, match=r"^stopped$"),
+        one_line_errors("glioseg", interrupt_message="stopped"),
+    ):
         raise FileNotFoundError(errno.ENOENT, "No such file or directory", "scan.nii")
 
 
-def test_commands_are_all_of_them():
+def test_all_commands_are_listed():
     names = {each.name or each.callback.__name__.replace("_", "-") for each in app.registered_commands}
     assert names == set(COMMANDS)
 
@@ -129,14 +135,14 @@ def test_a_bug_in_a_command_shows_its_traceback(invoke, command):
     assert (result.exit_code, result.output) == (1, "")
 
 
-@pytest.mark.parametrize("said", MENDABLE)
+@pytest.mark.parametrize("message", USER_ERRORS)
 @pytest.mark.parametrize("command", COMMANDS)
-def test_what_a_user_can_mend_is_one_line_of_a_command(invoke, command, said):
+def test_an_error_that_a_user_can_fix_is_one_line_of_a_command(invoke, command, message):
     def fail(*_, **__):
-        raise MENDABLE[said]
+        raise USER_ERRORS[message]
 
     result = invoke(command, fail)
-    assert (result.exit_code, result.output) == (1, f"glioseg {command}: {said}\n")
+    assert (result.exit_code, result.output) == (1, f"glioseg {command}: {message}\n")
 
 
 STAGE = """
@@ -152,15 +158,15 @@ run(main)
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "message"),
     [
         ("raise GliosegError('case: expected 3 axes, got 2')", "-c: case: expected 3 axes, got 2\n"),
         ("open('scan.nii.gz')", "-c: [Errno 2] No such file or directory: 'scan.nii.gz'\n"),
     ],
 )
-def test_what_a_user_can_mend_is_one_line_of_a_stage(tmp_path, code, said):
+def test_an_error_that_a_user_can_fix_is_one_line_of_a_stage(tmp_path, code, message):
     done = stage(tmp_path, code)
-    assert (done.returncode, done.stderr) == (1, said)
+    assert (done.returncode, done.stderr) == (1, message)
 
 
 def test_a_bug_in_a_stage_shows_its_traceback(tmp_path):
@@ -171,19 +177,19 @@ def test_a_bug_in_a_stage_shows_its_traceback(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("best", "said"),
+    ("best", "message"),
     [
         ('{"depth": 1}', "depth: Input should be greater than or equal to 2"),
         ("{", "not JSON: "),
         (b"\xff", "not JSON: "),
     ],
 )
-def test_best_values_that_do_not_fit_are_named(tmp_path, monkeypatch, best, said):
+def test_invalid_best_values_are_named(tmp_path, monkeypatch, best, message):
     shutil.copy(ROOT / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     BEST.parent.mkdir(parents=True)
     BEST.write_bytes(best if isinstance(best, bytes) else best.encode())
-    with pytest.raises(GliosegError, match=f"^{BEST}: {said}"):
+    with pytest.raises(GliosegError, match=f"^{BEST}: {message}"):
         tuned_params()
 
 

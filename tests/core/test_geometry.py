@@ -1,5 +1,3 @@
-from itertools import permutations, product
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +7,6 @@ from hypothesis.extra.numpy import arrays
 from glioseg.core.errors import GliosegError
 from glioseg.core.geometry import (
     Box,
-    Reorientation,
     bounding_box,
     downsample,
     pad_to_multiple,
@@ -23,7 +20,7 @@ MASKS = SHAPES.flatmap(lambda shape: arrays(bool, shape)).filter(np.any)
 
 
 @given(MASKS, st.integers(0, 3))
-def test_bounding_box_holds_every_voxel_and_no_more(mask, margin_vox):
+def test_bounding_box_contains_all_voxels_and_is_tight(mask, margin_vox):
     box = bounding_box(mask, margin_vox)
     tight = bounding_box(mask)
     np.testing.assert_array_equal(paste(mask[box.slices], box, mask.shape), mask)
@@ -35,23 +32,14 @@ def test_bounding_box_holds_every_voxel_and_no_more(mask, margin_vox):
         assert box.stop[axis] == min(tight.stop[axis] + margin_vox, mask.shape[axis])
 
 
-def test_bounding_box_of_nothing_is_an_error():
+def test_bounding_box_of_an_empty_mask_is_an_error():
     with pytest.raises(GliosegError, match="expected a non-zero voxel"):
         bounding_box(np.zeros((2, 2, 2), bool))
 
 
-def test_paste_refuses_another_shape():
+def test_paste_rejects_another_shape():
     with pytest.raises(ValueError, match=r"expected shape \(1, 1, 1\), got \(2, 1, 1\)"):
         paste(np.ones((2, 1, 1)), Box((0, 0, 0), (1, 1, 1)), (3, 3, 3))
-
-
-@pytest.mark.parametrize("order", permutations(range(3)))
-@pytest.mark.parametrize("flip", product([False, True], repeat=3))
-def test_reorientation_undoes_itself(order, flip):
-    array = np.arange(2 * 3 * 4 * 2).reshape(2, 3, 4, 2)
-    turn = Reorientation(order, flip)
-    np.testing.assert_array_equal(turn.undo(turn.apply(array)), array)
-    assert turn.apply(array).shape == (*(array.shape[i] for i in order), 2)
 
 
 @given(SHAPES, st.integers(1, 5))

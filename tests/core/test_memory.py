@@ -1,10 +1,10 @@
-"""The estimate beside peaks that were measured: GiB of fresh processes on a CPU."""
+"""Estimates compared with measured peaks of new processes on a CPU, in GiB."""
 
 import pytest
 
-from glioseg.core.memory import peak_gb, resampling_gb
+from glioseg.core.memory import peak_gb, resampling_peak_gb
 
-PASSES = [
+FORWARD_PASSES = [
     # architecture, filters, shape, peak in GiB
     ("seed", 8, (64, 64, 64), 0.93),
     ("seed", 8, (80, 96, 80), 1.02),
@@ -22,27 +22,27 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("architecture", "filters", "shape", "peak_gib"), PASSES)
-def test_one_pass_of_a_network(architecture, filters, shape, peak_gib):
+@pytest.mark.parametrize(("architecture", "filters", "shape", "peak_gib"), FORWARD_PASSES)
+def test_a_forward_pass(architecture, filters, shape, peak_gib):
     check(peak_gib, peak_gb(shape, base_filters=filters))
 
 
 @pytest.mark.parametrize(("filters", "shape", "peak_gib"), CASES)
-def test_a_real_case_from_its_files_to_the_answer(filters, shape, peak_gib):
+def test_a_real_case_from_files_to_the_prediction(filters, shape, peak_gib):
     check(peak_gib, peak_gb(shape, base_filters=filters))
 
 
-def test_a_real_case_of_half_a_millimetre_that_is_resampled():
-    """The built-in model, from files to the answer."""
-    check(2.62, resampling_gb((284, 358, 281), (71, 90, 71)))
+def test_a_real_case_of_0_5_mm_with_resampling():
+    """The built-in model, from files to the prediction."""
+    check(2.62, resampling_peak_gb((284, 358, 281), (71, 90, 71)))
 
 
 def check(peak_gib, estimate_gb):
-    """It is on the safe side, and not far off."""
+    """The estimate is above the measured peak, by at most 1.6 times."""
     measured_gb = peak_gib * 2**30 / 1e9
     assert measured_gb <= estimate_gb <= 1.6 * measured_gb
 
 
-def test_by_hand():
-    # 1.35 GB to begin with, a million voxels of 80 + 10 · 28 bytes, 0.03 GB of weights.
+def test_the_formula():
+    # 1.35 GB when idle, a million voxels of 80 + 10 · 28 bytes, 0.03 GB of weights.
     assert peak_gb((100, 100, 100), base_filters=10) == pytest.approx(1.74)

@@ -14,7 +14,7 @@ from glioseg.core.nifti import (
     VolumeError,
     decode_volume,
     encode_volume,
-    fair_voxels,
+    plausible_voxels,
     read_volume,
     write_volume,
 )
@@ -42,7 +42,7 @@ def test_round_trip_and_nibabel_agrees(tmp_path, volume, name):
 
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("dtype", ["u1", "i2", "i4", "f4", "f8"])
-def test_every_dtype_and_byte_order_is_read_as_nibabel_reads_it(tmp_path, volume, dtype, order):
+def test_each_dtype_and_byte_order_is_read_as_by_nibabel(tmp_path, volume, dtype, order):
     header = nib.Nifti1Header(endianness=order)
     header.set_data_dtype(order + dtype)
     nib.Nifti1Image(volume.data, LPS, header).to_filename(tmp_path / "x.nii.gz")
@@ -58,11 +58,11 @@ def test_a_scaled_file_is_read_scaled(tmp_path, volume):
     )
 
 
-def test_a_header_that_promises_more_than_there_is_is_named_with_both(volume):
+def test_a_file_shorter_than_its_header_declares_is_named_with_both_sizes(volume):
     content = bytearray(encode_volume(volume, compress=False))
     content[42:44] = (30000).to_bytes(2, "little")  # dim[1] of NIfTI-1
     # 352 bytes of header, then 30000 · 3 · 4 voxels of two bytes; there are 2 · 3 · 4.
-    with pytest.raises(VolumeError, match=r"^x: not a whole NIfTI file: expected 720352 bytes .*, got 400$"):
+    with pytest.raises(VolumeError, match=r"^x: not a complete NIfTI file: expected 720352 .*, got 400$"):
         decode_volume(bytes(content), name="x")
 
 
@@ -70,14 +70,14 @@ def test_same_volume_same_bytes(volume):
     assert encode_volume(volume) == encode_volume(volume)
 
 
-def test_grid_tells_spacing_and_orientation(volume):
+def test_spacing_and_orientation_of_a_grid(volume):
     assert volume.grid.spacing_mm == (1, 2, 3)
     assert volume.grid.orientation == "LPS"
 
 
 @pytest.mark.parametrize("order", permutations(range(3)))
 @pytest.mark.parametrize("signs", product([-1, 1], repeat=3))
-def test_every_orientation_comes_to_lps_as_nibabel_does_it(order, signs):
+def test_each_orientation_is_brought_to_lps_and_back(order, signs):
     affine = np.zeros((4, 4))
     affine[3, 3] = 1
     for axis, (row, sign) in enumerate(zip(order, signs, strict=True)):
@@ -87,7 +87,11 @@ def test_every_orientation_comes_to_lps_as_nibabel_does_it(order, signs):
     image = nib.Nifti1Image(data, affine)
     steps = nib.orientations.ornt_transform(nib.io_orientation(affine), nib.orientations.axcodes2ornt("LPS"))
     expected = image.as_reoriented(steps)
-    np.testing.assert_array_equal(grid.to_lps.apply(data), np.asanyarray(expected.dataobj))
+    turned = grid.to_lps(data)
+    np.testing.assert_array_equal(turned, np.asanyarray(expected.dataobj))
+    assert (grid.lps_shape, grid.lps_spacing_mm) == (turned.shape, expected.header.get_zooms())
+    np.testing.assert_array_equal(grid.from_lps(turned), data)
+    np.testing.assert_array_equal(grid.to_lps(data[..., np.newaxis])[..., 0], turned)
 
 
 def test_bad_files_are_named(tmp_path, volume):
@@ -107,7 +111,7 @@ def test_bad_files_are_named(tmp_path, volume):
         read_volume(tmp_path / "missing.nii")
 
 
-def test_four_axes_are_refused():
+def test_four_axes_are_rejected():
     content = nib.Nifti1Image(np.zeros((2, 2, 2, 2), np.int16), np.eye(4)).to_bytes()
     with pytest.raises(VolumeError, match=r"x: expected 3 axes, got shape \(2, 2, 2, 2\)"):
         decode_volume(content, name="x")
@@ -129,22 +133,22 @@ def test_nifti_2_in_both_orders_of_bytes(order):
     np.testing.assert_array_equal(volume.grid.affine, LPS)
 
 
-def test_no_spacing_is_not_taken_for_a_millimetre(volume):
+def test_a_missing_spacing_is_not_read_as_1_mm(volume):
     content = bytearray(encode_volume(volume, compress=False))
     struct.pack_into("<3f", content, 80, 1, 0, 1)
-    assert decode_volume(bytes(content), name="x").grid.spacing_mm == (1, 2, 3)  # the affine tells
+    assert decode_volume(bytes(content), name="x").grid.spacing_mm == (1, 2, 3)  # from the affine
     struct.pack_into("<h", content, 254, 0)  # no affine
     with pytest.raises(VolumeError, match=r"x: .*expected a spacing above 0 mm, got \[1\.0, 0\.0, 1\.0\]"):
         decode_volume(bytes(content), name="x")
 
 
-def test_nibabel_says_nothing_of_its_own(caplog):
+def test_nibabel_logs_nothing(caplog):
     with pytest.raises(VolumeError, match="x: not a NIfTI file"):
         decode_volume(b"no volume at all" * 100, name="x")
     assert caplog.records == []
 
 
-def test_a_pipe_is_not_waited_for(tmp_path):
+def test_a_pipe_is_rejected_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "x.nii")
     with pytest.raises(VolumeError, match=r"x\.nii: expected a file, got a folder, a pipe or a device"):
         read_volume(tmp_path / "x.nii")
@@ -158,21 +162,21 @@ def test_a_failed_write_leaves_nothing(tmp_path, volume):
 
 
 @pytest.fixture
-def inflated(monkeypatch):
-    """How many bytes each call inflated."""
+def decompressed(monkeypatch):
+    """The number of bytes that each call decompressed."""
     counts = []
 
-    def inflate(content, most):
-        counts.append(len(whole := original(content, most)))
-        return whole
+    def decompress(content, max_bytes):
+        counts.append(len(result := original(content, max_bytes)))
+        return result
 
-    original = nifti._inflate
-    monkeypatch.setattr(nifti, "_inflate", inflate)
+    original = nifti._decompress
+    monkeypatch.setattr(nifti, "_decompress", decompress)
     return counts
 
 
-def promise(volume, shape, body):
-    """A NIfTI-1 file whose header promises a shape, and what follows it."""
+def declare(volume, shape, body):
+    """A NIfTI-1 file whose header declares a shape, with a given body."""
     header = bytearray(encode_volume(volume, compress=False)[:352])
     header[42:48] = b"".join(n.to_bytes(2, "little") for n in shape)
     return gzip.compress(bytes(header) + body, 9)
@@ -181,51 +185,51 @@ def promise(volume, shape, body):
 BOMB = bytes(100_000_000)
 
 
-def test_inflation_stops_at_what_the_header_promises(volume, inflated):
-    content = promise(volume, (2, 3, 4), BOMB)
+def test_decompression_stops_at_the_declared_size(volume, decompressed):
+    content = declare(volume, (2, 3, 4), BOMB)
     assert len(content) < 110_000
-    with pytest.raises(VolumeError, match=r"^x: not a whole NIfTI file: expected 400 bytes .*, got more$"):
+    with pytest.raises(VolumeError, match=r"^x: not a complete NIfTI file: expected 400 bytes .*, got more$"):
         decode_volume(content, name="x")
-    # The header, then header and voxels, 352 + 2 · 3 · 4 · 2 bytes, and one more to see where it ends.
-    assert inflated == [540, 401]
+    # The header; then header and voxels, 352 + 2 · 3 · 4 · 2 bytes, and one more to detect the end.
+    assert decompressed == [540, 401]
 
 
-def test_a_promise_that_gzip_cannot_keep_is_not_looked_at(volume, inflated):
-    # 30000³ voxels of two bytes; 100 KB of gzip stand for 103 MB at most.
+def test_a_size_that_gzip_cannot_compress_is_rejected_by_the_header(volume, decompressed):
+    # 30000³ voxels of two bytes; 100 KB of gzip expand to 103 MB at most.
     with pytest.raises(VolumeError, match=r"expected 54000000000352 bytes .*, it cannot hold as many"):
-        decode_volume(promise(volume, (30000, 30000, 30000), BOMB), name="x")
-    assert inflated == [540]
+        decode_volume(declare(volume, (30000, 30000, 30000), BOMB), name="x")
+    assert decompressed == [540]
 
 
-def test_a_stranger_s_file_is_believed_what_its_size_allows(volume, inflated):
-    content = promise(volume, (500, 500, 200), BOMB)  # 50 million voxels of two bytes: the bomb itself
+def test_an_untrusted_file_is_limited_by_its_compressed_size(volume, decompressed):
+    content = declare(volume, (500, 500, 200), BOMB)  # 50 million voxels of two bytes: the bomb itself
     with pytest.raises(
         VolumeError, match=r"expected at most 10000000 voxels .*, got shape \(500, 500, 200\)"
     ):
-        decode_volume(content, name="x", most_voxels=fair_voxels(content))
-    assert inflated == [540]
+        decode_volume(content, name="x", max_voxels=plausible_voxels(content))
+    assert decompressed == [540]
     assert decode_volume(content, name="x").data.shape == (500, 500, 200)
 
 
-def test_a_bomb_before_the_voxels_is_one_too(volume, inflated):
+def test_a_bomb_before_the_voxels_is_rejected(volume, decompressed):
     header = bytearray(encode_volume(volume, compress=False)[:352])
     header[108:112] = np.float32(90_000_000).tobytes()  # vox_offset
     content = gzip.compress(bytes(header) + BOMB)
     with pytest.raises(VolumeError, match="up to byte 90000048"):
-        decode_volume(content, name="x", most_voxels=fair_voxels(content))
-    assert inflated == [540]
+        decode_volume(content, name="x", max_voxels=plausible_voxels(content))
+    assert decompressed == [540]
 
 
 def test_gzip_of_several_members_is_read_as_one(volume):
     content = encode_volume(volume, compress=False)
     members = b"".join(gzip.compress(content[at : at + 100]) for at in range(0, len(content), 100))
     np.testing.assert_array_equal(decode_volume(members, name="x").data, volume.data)
-    with pytest.raises(VolumeError, match="x: not a whole NIfTI file"):
+    with pytest.raises(VolumeError, match="x: not a complete NIfTI file"):
         decode_volume(members[:-9], name="x")
 
 
-def test_a_checksum_that_does_not_hold_is_an_error(volume):
+def test_a_wrong_checksum_is_an_error(volume):
     content = bytearray(gzip.compress(encode_volume(volume, compress=False)))
-    content[-8] ^= 1  # of the four bytes of the CRC, before four of the length
+    content[-8] ^= 1  # in the four bytes of the CRC, before the four of the length
     with pytest.raises(VolumeError, match="checksum"):
         decode_volume(bytes(content), name="x")

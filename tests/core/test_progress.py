@@ -1,7 +1,9 @@
+"""Progress in a log file."""
+
 from glioseg.core.progress import track
 
 
-def test_a_log_gets_a_closing_line_with_count_and_estimate(capsys):
+def test_a_log_ends_with_a_line_with_count_and_estimate(capsys):
     assert list(track(iter("abc"), title="crop", total=3)) == ["a", "b", "c"]
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("crop: 3/3, ")

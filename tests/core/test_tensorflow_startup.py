@@ -1,4 +1,4 @@
-"""What TensorFlow reads of the environment is set before it is imported, wherever networks run."""
+"""The environment variables of TensorFlow are set before its import, and its start-up messages are hidden."""
 
 import ast
 import json
@@ -10,56 +10,56 @@ from pathlib import Path
 import pytest
 
 import glioseg
-from glioseg.core.cpus import cores
-from glioseg.core.tensorflow_startup import TENSORFLOW
+from glioseg.core.cpus import usable_cores
+from glioseg.core.tensorflow_startup import TENSORFLOW_VARIABLES
 
 PACKAGE = Path(glioseg.__file__).parent
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 
 
 def environment_after(statement, **given):
-    """The variables of a new process after a statement; of TensorFlow's only `given` are set before it."""
-    bare = {name: value for name, value in os.environ.items() if name not in TENSORFLOW}
+    """Environment variables after a statement in a new process; of TensorFlow's, it starts with `given`."""
+    environment = {name: value for name, value in os.environ.items() if name not in TENSORFLOW_VARIABLES}
     code = f"{statement}; import json, os; print(json.dumps(dict(os.environ)))"
     done = subprocess.run(
-        [sys.executable, "-c", code], env=bare | given, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], env=environment | given, capture_output=True, text=True, check=True
     )
     return json.loads(done.stdout)
 
 
-def test_onednn_is_on_and_threads_are_as_many_as_cores():
+def test_onednn_is_on_and_threads_equal_cores():
     found = environment_after("import glioseg.models")
     assert found[ONEDNN] == "1"
-    assert {found[name] for name in TENSORFLOW if "THREADS" in name} == {str(cores())}
+    assert {found[name] for name in TENSORFLOW_VARIABLES if "THREADS" in name} == {str(usable_cores())}
 
 
-def test_a_user_s_own_setting_wins():
+def test_a_user_s_setting_is_unchanged():
     given = {ONEDNN: "0", "TF_NUM_INTRAOP_THREADS": "3"}
     assert environment_after("import glioseg.models", **given).items() >= given.items()
 
 
-def test_nobody_imports_tensorflow_before_it_is_set_up():
-    """Only modules of `glioseg.models` import it, and Python runs that package's own module first."""
+def test_tensorflow_is_configured_before_its_import():
+    """Only modules of `glioseg.models` import TensorFlow, and Python runs that package's `__init__` first."""
     importers = {
         file.relative_to(PACKAGE).parts[0]
         for file in PACKAGE.rglob("*.py")
         if imports(file) & {"keras", "tensorflow"}
     }
-    assert importers == {"nets"}
+    assert importers == {"models"}
 
 
-def test_tensorflow_does_not_import_jax_and_jax_works_after_it():
-    """Importing it would take a second of every start."""
+def test_tensorflow_does_not_import_jax_and_jax_works_afterwards():
+    """Importing JAX would add a second to each start."""
     code = "import glioseg.models, keras, sys; print('jax' in sys.modules)"
     code += "; import jax; print(jax.numpy.ones(2).sum())"
-    around = os.environ | {"KERAS_BACKEND": "tensorflow"}
+    environment = os.environ | {"KERAS_BACKEND": "tensorflow"}
     done = subprocess.run(
-        [sys.executable, "-c", code], env=around, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["False", "2.0"]
 
 
-def test_tensorflow_is_imported_without_a_line_of_its_own():
+def test_the_import_of_tensorflow_prints_nothing():
     code = "import glioseg.models, keras, tensorflow"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")
@@ -74,7 +74,7 @@ raise ImportError("a wheel for another processor")
 """
 
 
-def test_what_else_is_said_meanwhile_is_not_lost(tmp_path):
+def test_other_messages_during_the_import_are_printed(tmp_path):
     (tmp_path / "tensorflow.py").write_text(STAND_IN)
     code = "import glioseg.models, tensorflow"
     done = subprocess.run(
@@ -87,7 +87,7 @@ def test_what_else_is_said_meanwhile_is_not_lost(tmp_path):
 
 
 def imports(file):
-    """The packages that a module imports anywhere but for type checkers."""
+    """Packages that a module imports, except for type checkers."""
     return set(packages(ast.parse(file.read_text())))
 
 
@@ -102,9 +102,11 @@ def packages(node):
         yield from packages(child)
 
 
-@pytest.mark.skipif("TF_ENABLE_ONEDNN_OPTS" in os.environ and os.environ[ONEDNN] == "0", reason="asked for")
-def test_onednn_computes_here():
-    """TensorFlow says so itself, with the settings of this process."""
+@pytest.mark.skipif(
+    "TF_ENABLE_ONEDNN_OPTS" in os.environ and os.environ[ONEDNN] == "0", reason="disabled by the user"
+)
+def test_tensorflow_uses_onednn():
+    """Reported by TensorFlow with the settings of this process."""
     from tensorflow.python.util import _pywrap_util_port
 
     assert _pywrap_util_port.IsMklEnabled()

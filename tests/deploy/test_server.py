@@ -12,7 +12,7 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
-from glioseg.mlops.tracking.storage import Lab
+from glioseg.mlops.tracking.storage import ProjectStorage
 from tests.helpers.postgres import PASSWORD
 from tests.helpers.servers import command_lines, free_port, server
 from tests.helpers.teams import URL, Team
@@ -42,7 +42,7 @@ def address(team: Team, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
     words += ["--allowed-hosts", f"mlflow.lab,127.0.0.1:{port}", "--workers", "1"]
     words += ["--artifacts-destination", f"{URL}/notebooks"]
     around = {
-        "MLFLOW_BACKEND_STORE_URI": Lab(folder, database).tracking_uri,
+        "MLFLOW_BACKEND_STORE_URI": ProjectStorage(folder, database).tracking_uri,
         "MLFLOW_AUTH_CONFIG_PATH": str(folder / "basic_auth.ini"),
         "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN[1],
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "of the browser's sessions",

@@ -7,7 +7,7 @@ import pytest
 
 from glioseg.core.nifti import read_volume
 from glioseg.mlops.tracking.storage import ARTIFACTS_URL
-from tests.helpers.projects import SHAPE, clone_project, command, write_patient
+from tests.helpers.projects import SHAPE, clone_project, command, write_case
 from tests.helpers.s3 import keys_of
 from tests.helpers.teams import URL, Team
 
@@ -25,14 +25,14 @@ def test_all_files_of_runs_and_models_are_in_the_bucket_and_none_in_the_folder(t
     keys = keys_of(team.bucket)
     for place in ("tune/", "train/", "train/models/m-", "evaluate/", "dvc/files/md5/"):
         assert any(key.startswith(f"glioseg/{place}") for key in keys), place
-    for name in ("model.keras", "lineage.json", "verdict.json", "per_case.csv"):
+    for name in ("model.keras", "lineage.json", "decision.json", "per_case.csv"):
         assert any(key.endswith(f"/{name}") for key in keys), name
     assert not (team.home / "mlruns" / "artifacts").exists()
     assert not list((team.home / "mlruns").glob("*.db"))
 
 
 def test_another_machine_segments_with_the_team_s_champion(team, elsewhere):
-    write_patient(elsewhere / "new", 20)
+    write_case(elsewhere / "new", 20)
     said = team.run(elsewhere, "glioseg", "predict", "new/Patient 20", "-o", "seg.nii.gz")
     assert said.startswith("Patient 20: seg.nii.gz: ")
     volume = read_volume(elsewhere / "seg.nii.gz")
@@ -42,7 +42,7 @@ def test_another_machine_segments_with_the_team_s_champion(team, elsewhere):
 
 def test_another_machine_can_follow_the_champion_to_its_beginnings(team, elsewhere):
     said = team.run(elsewhere, "glioseg", "lineage", "models:/glioseg@champion")
-    assert said.endswith("no link is missing\n")
+    assert said.endswith("nothing is missing\n")
 
 
 def test_another_machine_makes_the_numbers_again(team, elsewhere):
@@ -64,5 +64,5 @@ def test_a_machine_that_was_given_one_address_only_is_told_so(team, elsewhere):
     assert result.returncode == 1
     assert result.stderr.strip() == (
         f"glioseg lineage: {ARTIFACTS_URL}: this database keeps the files of tune in {URL}/tune, got nothing;"
-        f" set it to {URL}, or begin with a new database"
+        f" set it to {URL}, or start with a new database"
     )

@@ -1,4 +1,4 @@
-"""`python -m tests.drills` feeds broken input of every kind to the data stages and prints what they say."""
+"""`python -m tests.drills` runs the data stages on every kind of broken input and prints their messages."""
 
 import sys
 

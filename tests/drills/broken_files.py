@@ -1,4 +1,4 @@
-"""Files that are no whole volume, or whose header lies."""
+"""Incomplete files, and files with a wrong header."""
 
 import gzip
 from collections.abc import Callable
@@ -8,46 +8,46 @@ from pathlib import Path
 import nibabel as nib
 
 from tests.drills.cohort import AFFINE, pack, patch, read, scan, unpack, write
-from tests.drills.kinds import Kind, Spoil, refused, works
+from tests.drills.kinds import Defect, Kind, refused, works
 
 HEADER = 352
 """Bytes before the voxels."""
 DIM, DATATYPE, PIXDIM, OFFSET, SLOPE, INTERCEPT, QFORM, SFORM, QUATERNION, ROWS, MAGIC = (
     40, 70, 76, 108, 112, 116, 252, 254, 256, 280, 344,
 )  # fmt: skip
-"""Where the NIfTI-1 header has what."""
+"""Offsets of fields in the NIfTI-1 header."""
 
-UNREAD = "readable: expected a whole 3D NIfTI file, got "
+BAD_FILE = "readable: expected a whole 3D NIfTI file, got "
 EMPTY_AXIS = "not a NIfTI file: expected at least 1 voxel along each axis, got shape ("
 NO_FILE = "modality: expected a file for t2, got none"
 SINGULAR = "placed: expected an affine that can be inverted, got one that cannot"
 
 
-def file(change: Callable[[bytes], bytes]) -> Spoil:
+def file(change: Callable[[bytes], bytes]) -> Defect:
     """Change the bytes of Odd's T2."""
     return lambda home: scan(home).write_bytes(change(scan(home).read_bytes())) and None
 
 
-def content(change: Callable[[bytes], bytes]) -> Spoil:
+def content(change: Callable[[bytes], bytes]) -> Defect:
     """Change the bytes in the gzip of Odd's T2."""
     return lambda home: pack(scan(home), change(unpack(scan(home))))
 
 
-def header(*fields: tuple[int, str, tuple[float, ...]]) -> Spoil:
+def header(*fields: tuple[int, str, tuple[float, ...]]) -> Defect:
     """Change fields of the header of Odd's T2: offset, layout and values of each."""
 
-    def spoil(home: Path) -> None:
+    def defect(home: Path) -> None:
         for offset, layout, values in fields:
             patch(scan(home), offset, layout, *values)
 
-    return spoil
+    return defect
 
 
-def shape(*dim: int) -> Spoil:
+def shape(*dim: int) -> Defect:
     return header((DIM, f"{len(dim)}h", dim))
 
 
-def as_image(image: type) -> Spoil:
+def as_image(image: type) -> Defect:
     return lambda home: write(scan(home), read(scan(home)), AFFINE, image)
 
 
@@ -68,16 +68,16 @@ def big_endian(home: Path) -> None:
     pack(scan(home), swapped.to_bytes())
 
 
-def renamed(suffix: str, *, packed: bool) -> Spoil:
+def renamed(suffix: str, *, packed: bool) -> Defect:
     """Odd's T2 under another suffix, gzipped or not."""
 
-    def spoil(home: Path) -> None:
+    def defect(home: Path) -> None:
         plain = unpack(scan(home))
         scan(home).unlink()
         path = scan(home).with_name(f"Odd_t2{suffix}")
         pack(path, plain) if packed else path.write_bytes(plain)
 
-    return spoil
+    return defect
 
 
 def analyze_pair(home: Path) -> None:
@@ -87,41 +87,45 @@ def analyze_pair(home: Path) -> None:
 
 
 FILES: tuple[Kind, ...] = (
-    refused("truncated gzip", file(lambda whole: whole[: len(whole) // 2]), UNREAD),
-    refused("truncated NIfTI", content(lambda whole: whole[:-100]), UNREAD),
-    refused("cut within the header", content(lambda whole: whole[:100]), UNREAD),
-    refused("header without voxels", content(lambda whole: whole[:HEADER]), UNREAD),
-    refused("empty file", file(lambda whole: b""), UNREAD),
-    refused("gzip of nothing", file(lambda whole: gzip.compress(b"")), UNREAD),
-    refused("no gzip", file(lambda whole: b"no volume at all" * 100), UNREAD),
-    refused("gzip of garbage", file(lambda whole: gzip.compress(b"no volume at all" * 100)), UNREAD),
-    refused("one flipped byte", file(flipped), UNREAD),
-    refused("garbage after the gzip", file(lambda whole: whole + b"garbage"), UNREAD),
+    refused("truncated gzip", file(lambda whole: whole[: len(whole) // 2]), BAD_FILE),
+    refused("truncated NIfTI", content(lambda whole: whole[:-100]), BAD_FILE),
+    refused("cut within the header", content(lambda whole: whole[:100]), BAD_FILE),
+    refused("header without voxels", content(lambda whole: whole[:HEADER]), BAD_FILE),
+    refused("empty file", file(lambda whole: b""), BAD_FILE),
+    refused("gzip of nothing", file(lambda whole: gzip.compress(b"")), BAD_FILE),
+    refused("no gzip", file(lambda whole: b"no volume at all" * 100), BAD_FILE),
+    refused("gzip of garbage", file(lambda whole: gzip.compress(b"no volume at all" * 100)), BAD_FILE),
+    refused("one flipped byte", file(flipped), BAD_FILE),
+    refused("garbage after the gzip", file(lambda whole: whole + b"garbage"), BAD_FILE),
     works("gzip of two members", file(two_members)),
-    refused("header larger than the file", shape(3, 24, 20, 17), UNREAD),
+    refused("header larger than the file", shape(3, 24, 20, 17), BAD_FILE),
     refused(
-        "header smaller than the file", shape(3, 24, 20, 15), UNREAD + "not a whole NIfTI file: expected"
+        "header smaller than the file",
+        shape(3, 24, 20, 15),
+        BAD_FILE + "not a complete NIfTI file: expected",
     ),
-    refused("negative size", shape(3, -24, 20, 16), UNREAD + EMPTY_AXIS),
-    refused("size of 54 TB", shape(3, 30000, 30000, 30000), UNREAD + "not a whole NIfTI file: expected 54"),
-    refused("size of 0", shape(3, 0, 20, 16), UNREAD + EMPTY_AXIS),
-    refused("nine axes", shape(9, 24, 20, 16), UNREAD),
-    refused("two axes", shape(2, 24, 20), UNREAD),
-    refused("four axes", shape(4, 12, 20, 16, 2), UNREAD + "expected 3 axes, got shape (12, 20, 16, 2)"),
+    refused("negative size", shape(3, -24, 20, 16), BAD_FILE + EMPTY_AXIS),
+    refused(
+        "size of 54 TB", shape(3, 30000, 30000, 30000), BAD_FILE + "not a complete NIfTI file: expected 54"
+    ),
+    refused("size of 0", shape(3, 0, 20, 16), BAD_FILE + EMPTY_AXIS),
+    refused("nine axes", shape(9, 24, 20, 16), BAD_FILE),
+    refused("two axes", shape(2, 24, 20), BAD_FILE),
+    refused("four axes", shape(4, 12, 20, 16, 2), BAD_FILE + "expected 3 axes, got shape (12, 20, 16, 2)"),
     works("four axes, the last of 1", shape(4, 24, 20, 16, 1)),
-    refused("unknown datatype", header((DATATYPE, "h", (999,))), UNREAD),
-    refused("voxels beyond the end", header((OFFSET, "f", (1e6,))), UNREAD),
-    refused("voxels at NaN", header((OFFSET, "f", (nan,))), UNREAD),
-    refused("wrong magic", header((MAGIC, "3b", (0, 0, 0))), UNREAD),
-    refused("zero spacing", header((PIXDIM, "4f", (1, 0, 0, 0)), (SFORM, "h", (0,))), UNREAD),
+    refused("unknown datatype", header((DATATYPE, "h", (999,))), BAD_FILE),
+    refused("voxels beyond the end", header((OFFSET, "f", (1e6,))), BAD_FILE),
+    refused("voxels at NaN", header((OFFSET, "f", (nan,))), BAD_FILE),
+    refused("wrong magic", header((MAGIC, "3b", (0, 0, 0))), BAD_FILE),
+    refused("zero spacing", header((PIXDIM, "4f", (1, 0, 0, 0)), (SFORM, "h", (0,))), BAD_FILE),
     refused("NaN spacing", header((PIXDIM, "4f", (1, nan, 1, 1)), (SFORM, "h", (0,))), SINGULAR),
     refused("singular affine", header((ROWS, "4f", (0, 0, 0, 0))), SINGULAR),
     refused("NaN affine", header((ROWS, "4f", (nan, 0, 0, 0))), SINGULAR),
-    refused("no rotation", header((QFORM, "2h", (1, 0)), (QUATERNION, "3f", (5, 5, 5))), UNREAD),
+    refused("no rotation", header((QFORM, "2h", (1, 0)), (QUATERNION, "3f", (5, 5, 5))), BAD_FILE),
     works("slope of 0", header((SLOPE, "f", (0,)))),
     works("slope of NaN", header((SLOPE, "f", (nan,)))),
     works("slope of infinity", header((SLOPE, "f", (inf,)))),
-    refused("intercept of infinity", header((SLOPE, "2f", (1, inf))), UNREAD),
+    refused("intercept of infinity", header((SLOPE, "2f", (1, inf))), BAD_FILE),
     works("NIfTI-2", as_image(nib.Nifti2Image)),
     works("big-endian", big_endian),
     works(".nii", renamed(".nii", packed=False)),

@@ -1,4 +1,4 @@
-"""Folders, names and tables that are not what they should be."""
+"""Broken folders, names and tables."""
 
 import json
 import os
@@ -10,33 +10,32 @@ from pathlib import Path
 import numpy as np
 
 from tests.drills.cohort import IMAGES, ODD, read, scan, write, write_case
-from tests.drills.kinds import Kind, Spoil, prediction, refused, stopped, works
-from tests.drills.troubles import full_disk, no_superuser
+from tests.drills.kinds import Defect, Kind, full_disk, no_superuser, prediction, refused, stopped, works
 
 
-def in_place(make: Callable[[Path], object], role: str = "t2") -> Spoil:
-    """Put something else in the place of one of Odd's files."""
+def in_place(make: Callable[[Path], object], role: str = "t2") -> Defect:
+    """Replace one of Odd's files by something else."""
 
-    def spoil(home: Path) -> None:
+    def defect(home: Path) -> None:
         path = scan(home, role)
         path.unlink()
         make(path)
 
-    return spoil
+    return defect
 
 
-def named(case: str) -> Spoil:
-    """Give Odd, its folder and its files, another name."""
+def named(case: str) -> Defect:
+    """Rename Odd, its folder and its files."""
 
-    def spoil(home: Path) -> None:
+    def defect(home: Path) -> None:
         for role in (*IMAGES, "seg"):
             scan(home, role).rename(home / ODD / f"{case}_{role}.nii.gz")
         (home / ODD).rename(home / case)
 
-    return spoil
+    return defect
 
 
-def without(*roles: str) -> Spoil:
+def without(*roles: str) -> Defect:
     return lambda home: [scan(home, role).unlink() for role in roles] and None
 
 
@@ -49,12 +48,12 @@ def both_suffixes(home: Path) -> None:
     (home / "plain.nii.gz").rename(scan(home).with_suffix(""))
 
 
-def copied(source: tuple[str, str], target: tuple[str, str]) -> Spoil:
+def copied(source: tuple[str, str], target: tuple[str, str]) -> Defect:
     """Give a role of one case the bytes of another's; each is a role and a case."""
     return lambda home: shutil.copyfile(scan(home, *source), scan(home, *target)) and None
 
 
-def table(name: str, content: bytes) -> Spoil:
+def table(name: str, content: bytes) -> Defect:
     return lambda home: (home / name).write_bytes(content) and None
 
 
@@ -81,7 +80,7 @@ def half_a_decathlon(home: Path) -> None:
 
 
 def linked(home: Path) -> None:
-    """The file lies elsewhere."""
+    """The file is a link to another folder."""
     scan(home).rename(home.parent / "elsewhere")
     scan(home).symlink_to(home.parent / "elsewhere")
 
@@ -106,8 +105,8 @@ def locked_folder(home: Path) -> None:
     (home / ODD).chmod(0)
 
 
-def nothing(home: Path) -> None:
-    """The scans are good."""
+def unchanged(home: Path) -> None:
+    """The scans stay good."""
 
 
 def emptied(home: Path) -> None:
@@ -121,7 +120,7 @@ def a_file(home: Path) -> None:
 
 
 def in_raw(home: Path) -> None:
-    """Scans that lie where acquire puts the cohort; a link leads there."""
+    """Scans in the folder where acquire puts the cohort, with a link to it."""
     raw = home.parent / "data/raw"
     raw.parent.mkdir()
     home.rename(raw)
@@ -181,12 +180,12 @@ FOLDERS: tuple[Kind, ...] = (
     stopped("missing folder", shutil.rmtree, "inventory", NOT_FOUND),
     stopped("file in place of the folder", a_file, "inventory", NOT_FOUND),
     stopped("folder in data/raw itself", in_raw, "inventory", "data/raw"),
-    stopped("disk full: copy", nothing, "acquire", f"{FULL}: 'scans/Ada/", during=partial(full_disk, 1000)),
-    stopped("disk full: measure", nothing, "validate", FULL, during=partial(full_disk, 1000)),
-    stopped("disk full: pages", nothing, "validate", FULL, during=partial(full_disk, 6000)),
+    stopped("disk full: copy", unchanged, "acquire", f"{FULL}: 'scans/Ada/", during=partial(full_disk, 1000)),
+    stopped("disk full: measure", unchanged, "validate", FULL, during=partial(full_disk, 1000)),
+    stopped("disk full: pages", unchanged, "validate", FULL, during=partial(full_disk, 6000)),
     stopped(
         "disk full: crop",
-        nothing,
+        unchanged,
         "crop",
         "data/.records/crop/",
         during=partial(full_disk, 6000),

@@ -1,4 +1,4 @@
-"""Files that can be read and hold no scan, or no label map."""
+"""Readable files that contain no valid scan or label map."""
 
 from collections.abc import Callable
 from math import inf, nan
@@ -7,19 +7,19 @@ from pathlib import Path
 import numpy as np
 
 from tests.drills.cohort import AFFINE, IMAGES, ODD, SHAPE, read, scan, write, write_case
-from tests.drills.kinds import Kind, Spoil, refused, stopped, works
+from tests.drills.kinds import Defect, Kind, refused, stopped, works
 
 COLOURS = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 BRAIN = (8, 8, 8)
 """A voxel in the brain."""
 
 
-def voxels(change: Callable[[np.ndarray], np.ndarray], role: str = "t2") -> Spoil:
+def voxels(change: Callable[[np.ndarray], np.ndarray], role: str = "t2") -> Defect:
     """Change the voxels of one of Odd's files."""
     return lambda home: write(scan(home, role), change(read(scan(home, role))))
 
 
-def labels(change: Callable[[np.ndarray], np.ndarray]) -> Spoil:
+def labels(change: Callable[[np.ndarray], np.ndarray]) -> Defect:
     return voxels(change, "seg")
 
 
@@ -52,7 +52,7 @@ def outside(data: np.ndarray) -> np.ndarray:
     return changed
 
 
-def elsewhere(role: str) -> Spoil:
+def elsewhere(role: str) -> Defect:
     """One of Odd's files on a grid that is shifted by 3 mm."""
     shifted = AFFINE.copy()
     shifted[0, 3] = 3

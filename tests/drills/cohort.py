@@ -1,4 +1,4 @@
-"""A user's folder of three good cases and a fourth, Odd, for the drill to spoil."""
+"""A user's folder of three good cases and a fourth, Odd, that receives the defect."""
 
 import gzip
 import struct
@@ -15,7 +15,7 @@ AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def write_scans(folder: Path) -> None:
-    """The three good cases and Odd, which is good too as long as nobody spoils it."""
+    """Write the three good cases and Odd, which is good too until it receives a defect."""
     for seed, case in enumerate((*GOOD, ODD)):
         write_case(folder, case, seed=seed)
 
@@ -32,7 +32,7 @@ def write_case(folder: Path, case: str, *, seed: int, et: int = 4) -> None:
 
 
 def scan(folder: Path, role: str = "t2", case: str = ODD) -> Path:
-    """Where a file of a case lies."""
+    """The path of a file of a case."""
     return folder / case / f"{case}_{role}.nii.gz"
 
 
@@ -43,7 +43,7 @@ def write(path: Path, data: np.ndarray, affine: np.ndarray = AFFINE, image: type
 
 
 def read(path: Path) -> np.ndarray:
-    """Voxels as nibabel reads them."""
+    """The voxels as read by nibabel."""
     return np.asanyarray(nib.load(path).dataobj)
 
 
@@ -58,7 +58,7 @@ def unpack(path: Path) -> bytes:
 
 
 def patch(path: Path, offset: int, layout: str, *values: float) -> None:
-    """Overwrite bytes of the NIfTI header, at an offset that the standard gives."""
+    """Overwrite bytes of the NIfTI header at an offset from the standard."""
     content = bytearray(unpack(path))
     struct.pack_into("<" + layout, content, offset, *values)
     pack(path, bytes(content))

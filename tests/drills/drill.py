@@ -1,4 +1,4 @@
-"""Feed every kind of broken input to the data stages, and tell what they made of it."""
+"""Run the data stages on every kind of broken input, and check how they end."""
 
 import contextlib
 import io
@@ -21,16 +21,19 @@ import crop
 import inventory
 import validate
 from _stage import run
-from tests.drills.broken import KINDS
+from tests.drills.broken_files import FILES
+from tests.drills.broken_folders import FOLDERS
+from tests.drills.broken_voxels import VOXELS
 from tests.drills.cohort import GOOD, SHAPE, write_scans
-from tests.drills.kinds import End, Kind, Trouble
+from tests.drills.kinds import End, Kind, MachineFault
 
 ROOT = Path(__file__).parents[2]
+KINDS = (*FILES, *VOXELS, *FOLDERS)
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage, its arguments, and the file that is there only if it came to its end."""
+    """A stage, its arguments, and a file that exists only if the stage has finished."""
 
     main: Callable[[], None]
     arguments: Sequence[str]
@@ -40,18 +43,18 @@ class Stage:
 STAGES = {
     "inventory": Stage(inventory.main, (), inventory.INVENTORY),
     "acquire": Stage(acquire.main, (), acquire.RAW / "cohort.csv"),
-    "validate": Stage(validate.main, ("raw",), validate.VERDICTS / "raw.json"),
+    "validate": Stage(validate.main, ("raw",), validate.VALIDATION / "raw.json"),
     "crop": Stage(crop.main, (), crop.CROPPED / "manifest.csv"),
 }
 
 
 @dataclass
 class Outcome:
-    """What became of a cohort. `said` is what each stage printed, `errors` what it wrote to stderr."""
+    """How a pipeline ended. `output`: the lines on stdout of all stages; `errors`: those on stderr."""
 
     stage: str = ""
     code: int = 0
-    said: list[str] = field(default_factory=list)
+    output: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     processed: set[str] = field(default_factory=set)
     left: list[str] = field(default_factory=list)
@@ -59,19 +62,19 @@ class Outcome:
 
 
 def drill(kind: Kind, project: Path, *, on_failure: str = "quarantine") -> Outcome:
-    """Take a spoiled cohort through the data stages, in an empty folder."""
+    """Run the data stages on a broken cohort, in an empty folder."""
     scans, outcome = project / "scans", Outcome()
     write_scans(scans)
-    kind.spoil(scans)
+    kind.defect(scans)
     configure(project, on_failure)
-    before = marks(scans)
+    before = file_states(scans)
     with contextlib.chdir(project):
         for name in STAGES:
             if outcome.code == 0:
                 run_stage(name, outcome, kind.during if name == kind.stage else nullcontext)
         outcome.left = half_written(outcome)
         outcome.processed = {path.parent.name for path in crop.CROPPED.glob("*/placement.json")}
-    outcome.scans_changed = marks(scans) != before
+    outcome.scans_changed = file_states(scans) != before
     return outcome
 
 
@@ -84,7 +87,7 @@ def configure(project: Path, on_failure: str) -> None:
     (project / "contract.yaml").write_text(yaml.safe_dump({"shape": {"voxels": list(SHAPE)}}))
 
 
-def run_stage(name: str, outcome: Outcome, trouble: Trouble) -> None:
+def run_stage(name: str, outcome: Outcome, fault: MachineFault) -> None:
     out, err = io.StringIO(), io.StringIO()
     outcome.stage = name
     with (
@@ -92,25 +95,25 @@ def run_stage(name: str, outcome: Outcome, trouble: Trouble) -> None:
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
         warnings.catch_warnings(action="always", category=RuntimeWarning),
-        logged(err),
+        log_to(err),
     ):
         warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=err)
         try:
-            with trouble():
+            with fault():
                 run(STAGES[name].main)
-        except SystemExit as end:  # Python writes the text and leaves with 1
+        except SystemExit as end:  # Python would print the text and exit with 1
             print(end.code, file=err)
             outcome.code = 1
         except Exception:
             traceback.print_exc(file=err)
             outcome.code = 1
-    outcome.said += out.getvalue().splitlines()
+    outcome.output += out.getvalue().splitlines()
     outcome.errors += err.getvalue().splitlines()
 
 
 @contextlib.contextmanager
-def logged(stream: TextIO) -> Iterator[None]:
-    """Write what libraries log as warnings and errors, as Python does where nobody listens."""
+def log_to(stream: TextIO) -> Iterator[None]:
+    """Write warnings and errors that libraries log, as Python does without a handler."""
     handler = logging.StreamHandler(stream)
     handler.setLevel(logging.WARNING)
     logging.root.addHandler(handler)
@@ -121,7 +124,7 @@ def logged(stream: TextIO) -> Iterator[None]:
 
 
 def half_written(outcome: Outcome) -> list[str]:
-    """What a stage wrote aside and left, and the out of a stage that stopped."""
+    """Temporary files that a stage left behind, and the out of a stage that stopped."""
     aside = [
         path for part in ("data", "reports") for path in Path(part).rglob(".*") if path.name != ".records"
     ]
@@ -129,45 +132,49 @@ def half_written(outcome: Outcome) -> list[str]:
     return sorted(map(str, [*aside, *([out] if outcome.code and out.exists() else [])]))
 
 
-def marks(folder: Path) -> dict[str, tuple[int, int]]:
+def file_states(folder: Path) -> dict[str, tuple[int, int]]:
     """Size and time of everything below a folder."""
     return {str(path): (path.lstat().st_size, path.lstat().st_mtime_ns) for path in folder.rglob("*")}
 
 
-def faults(kind: Kind, outcome: Outcome) -> list[str]:
-    """What is not as it must be; nothing where all is well."""
+def differences(kind: Kind, outcome: Outcome) -> list[str]:
+    """Differences from the expected end, one line each."""
     goes_on = kind.end is not End.STOPPED
     checks = {
         "exit code": (int(not goes_on), outcome.code),
         "last stage": ("crop" if goes_on else kind.stage, outcome.stage),
         "good cases processed": (len(GOOD) if goes_on else 0, len(outcome.processed & set(GOOD))),
         "another processed": (kind.end is End.WORKS, bool(outcome.processed - set(GOOD))),
-        "said": (True, any(kind.says in line for line in outcome.said + outcome.errors)),
-        "lines that tell nothing": ([], [line for line in outcome.errors if not tells(kind, line)]),
+        "message": (True, any(kind.message in line for line in outcome.output + outcome.errors)),
+        "useless lines": ([], [line for line in outcome.errors if not is_useful(kind, line)]),
         "left half-written": ([], outcome.left),
         "scans changed": (False, outcome.scans_changed),
     }
-    return [f"{what}: expected {must}, got {got}" for what, (must, got) in checks.items() if must != got]
+    return [
+        f"{what}: expected {expected}, got {got}"
+        for what, (expected, got) in checks.items()
+        if expected != got
+    ]
 
 
-def tells(kind: Kind, line: str) -> bool:
-    """Whether a line of the error output is one that a user needs."""
+def is_useful(kind: Kind, line: str) -> bool:
+    """Whether a line of the error output is useful to a user."""
     if kind.end is End.REFUSED:
         return line.startswith("Odd/") and line.isprintable()
-    return kind.end is End.STOPPED and kind.says in line and line.isprintable()
+    return kind.end is End.STOPPED and kind.message in line and line.isprintable()
 
 
 def main() -> int:
-    """Print what was said of every kind; the exit code counts those that did not end as they must."""
+    """Print the line for each kind; return the number of kinds that did not end as expected."""
     failed = 0
     for kind in KINDS:
         with tempfile.TemporaryDirectory() as project:
             outcome = drill(kind, Path(project))
-        wrong = faults(kind, outcome)
+        wrong = differences(kind, outcome)
         failed += bool(wrong)
-        said = next((line for line in outcome.errors + outcome.said if kind.says in line), "")
+        shown = next((line for line in outcome.errors + outcome.output if kind.message in line), "")
         good = len(outcome.processed & set(GOOD))
-        print(f"{kind.name:31}{kind.stage:10}{kind.end:16}{outcome.code:2}{good:3}/{len(GOOD)}  {said}")
+        print(f"{kind.name:31}{kind.stage:10}{kind.end:16}{outcome.code:2}{good:3}/{len(GOOD)}  {shown}")
         for line in wrong:
             print(f"{'':32}{line}")
     return failed

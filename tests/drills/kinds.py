@@ -1,22 +1,24 @@
-"""What a kind of broken input is: how it comes about, and what must be said of it."""
+"""Kinds of broken input: the defect, what may fail on the machine, and the line that must name it."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+import os
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from tests.drills.cohort import ODD
 
-Spoil = Callable[[Path], None]
-"""Changes the folder of scans, which holds three good cases and Odd."""
+Defect = Callable[[Path], None]
+"""Changes the folder of scans, with three good cases and Odd."""
 
-Trouble = Callable[[], AbstractContextManager[None]]
-"""What is wrong with the machine while a stage runs in its project."""
+MachineFault = Callable[[], AbstractContextManager[None]]
+"""A fault of the machine while a stage runs in its project."""
 
 
 class End(StrEnum):
-    """How a pipeline ends that was told to quarantine."""
+    """How a pipeline ends with `on_failure: quarantine`."""
 
     WORKS = "works"
     REFUSED = "quarantined"
@@ -28,40 +30,71 @@ class End(StrEnum):
 class Kind:
     """One kind of broken input.
 
-    `says` is what a line of `stage` must hold; `during` is the trouble while that stage runs.
+    `message`: the text that a line of `stage` must contain; `during`: the fault while that stage runs.
     """
 
     name: str
-    spoil: Spoil
+    defect: Defect
     end: End
     stage: str
-    says: str
-    during: Trouble = nullcontext
+    message: str
+    during: MachineFault = nullcontext
 
 
-def works(name: str, spoil: Spoil) -> Kind:
-    """An oddity that is valid: all cases are processed, and the error output stays empty."""
-    return Kind(name, spoil, End.WORKS, "crop", "cases stored at 1 mm")
+def works(name: str, defect: Defect) -> Kind:
+    """Unusual but valid input: all cases are processed, and the error output stays empty."""
+    return Kind(name, defect, End.WORKS, "crop", "cases stored at 1 mm")
 
 
-def prediction(name: str, spoil: Spoil) -> Kind:
-    """A case that has no labels: the others are processed."""
-    return Kind(name, spoil, End.PREDICTION, "validate", f"prediction only: {ODD}")
+def prediction(name: str, defect: Defect) -> Kind:
+    """A case without labels: the others are processed."""
+    return Kind(name, defect, End.PREDICTION, "validate", f"prediction only: {ODD}")
 
 
 def refused(
     name: str,
-    spoil: Spoil,
-    says: str,
+    defect: Defect,
+    message: str,
     *,
     role: str = "t2",
     stage: str = "validate",
-    during: Trouble = nullcontext,
+    during: MachineFault = nullcontext,
 ) -> Kind:
     """The good cases are processed; a line names Odd and its file."""
-    return Kind(name, spoil, End.REFUSED, stage, f"{ODD}/{role} ({ODD}_{role}.nii.gz): {says}", during)
+    return Kind(name, defect, End.REFUSED, stage, f"{ODD}/{role} ({ODD}_{role}.nii.gz): {message}", during)
 
 
-def stopped(name: str, spoil: Spoil, stage: str, says: str, *, during: Trouble = nullcontext) -> Kind:
-    """Nobody can tell what the cohort is, or the machine fails: exit code 1, and one line."""
-    return Kind(name, spoil, End.STOPPED, stage, says, during)
+def stopped(
+    name: str, defect: Defect, stage: str, message: str, *, during: MachineFault = nullcontext
+) -> Kind:
+    """The cohort is ambiguous, or the machine fails: exit code 1, and one line."""
+    return Kind(name, defect, End.STOPPED, stage, message, during)
+
+
+UNPRIVILEGED_USER = 65534
+"""The user id of `nobody` on Linux."""
+
+
+@contextmanager
+def full_disk(free_bytes: int) -> Iterator[None]:
+    """No file grows beyond this size: like a full disk, but at a known position."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (free_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@contextmanager
+def no_superuser() -> Iterator[None]:
+    """File modes apply to root too: another user owns the project and runs the stage."""
+    user = os.geteuid()
+    if user == 0:
+        for path in (Path(), *Path().rglob("*")):
+            os.chown(path, UNPRIVILEGED_USER, UNPRIVILEGED_USER, follow_symlinks=False)
+        os.seteuid(UNPRIVILEGED_USER)
+    try:
+        yield
+    finally:
+        os.seteuid(user)

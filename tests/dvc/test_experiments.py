@@ -17,11 +17,11 @@ SCORES = {"mean_dice", "dice", "lesion_dice", "hd95_mm"}
 
 @pytest.fixture(scope="module")
 def queued(clone: Path) -> Path:
-    """Two experiments, trained at once by the queue's workers in a clone whose lab is new."""
+    """Two experiments, trained at once by the queue's workers in a clone without MLflow database."""
     for name, rate in RATES.items():
         change = ["--set-param", f"train.learning_rate={rate}", "--set-param", "tune.trials=1"]
         succeed(clone, "dvc", "exp", "run", "--queue", "--name", name, *change)
-    code = clone / "src" / "glioseg" / "lab" / "tracking.py"
+    code = clone / "src" / "glioseg" / "mlops" / "tracking" / "mlflow_runs.py"
     text = code.read_text()
     code.write_text("raise RuntimeError('not what was queued')\n")
     succeed(clone, "dvc", "queue", "start", "--jobs", "2")
@@ -67,7 +67,7 @@ def test_experiments_that_train_at_once_both_finish_with_the_code_they_were_queu
         assert found[name]["metrics"]["reports/scores.json"]["data"].keys() == SCORES
 
 
-def test_each_has_a_run_and_a_study_of_its_own_in_the_project_s_lab(queued):
+def test_each_has_a_run_and_a_study_of_its_own_in_the_projects_storage(queued):
     query = """
         select tags.value, experiments.name, runs.status from runs
         join tags on tags.run_uuid = runs.run_uuid and tags.key = 'dvc_experiment'

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from glioseg.core.nifti import Volume, read_volume, write_volume
-from tests.helpers.projects import command, commit, succeed, write_patient
+from tests.helpers.projects import command, commit, succeed, write_case
 
 CHANGED = "data/raw/Patient 2/Patient 2_t1.nii.gz"
 
@@ -18,7 +18,7 @@ CHANGED = "data/raw/Patient 2/Patient 2_t1.nii.gz"
 def mine(clone: Path) -> dict[str, tuple]:
     """The user's scans before anything is done with them; one differs from those that were pulled."""
     for index in range(8):
-        write_patient(clone / "scans", index)
+        write_case(clone / "scans", index)
     file = clone / "scans" / "Patient 2" / "Patient 2_t1.nii.gz"
     scan = read_volume(file)
     write_volume(

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from glioseg.core.geometry import Box
-from glioseg.core.labels import REGIONS, Label, Scheme, regions_from_labels, to_scheme
+from glioseg.core.labels import REGIONS, Label, LabelScheme, regions_from_labels, to_scheme
 from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import Grid, Volume, write_volume
 from glioseg.data.cohort.cases import Case
 from glioseg.data.store.cropping import Placement, crop_labels
 from glioseg.evaluation.case_figure import Scan
-from glioseg.models.inference.prediction import Answer, BrainProbabilities, RegionVolume
+from glioseg.models.inference.prediction import BrainProbabilities, Prediction, RegionVolume
 
 SHAPE = (40, 48, 36)
 CENTRE = (11, 15, 26)
@@ -37,31 +37,33 @@ def brain():
     return (places**2).sum(axis=0) < 0.45**2
 
 
-def answered(labels, grid, *, low_ml=0.0, high_ml=9.0, level=0.875, sure=1.0, **outcomes):
-    """What a model would say: these labels, as sure as that, and the same interval for each region."""
-    placement = Placement(grid, Box((0, 0, 0), tuple(labels.shape[axis] for axis in grid.to_lps.order)))
+def make_prediction(labels, grid, *, low_ml=0.0, high_ml=9.0, level=0.875, sure=1.0, **outcomes):
+    """A prediction of these labels, with probabilities `sure` and 1 − `sure`, and one interval."""
+    placement = Placement(grid, Box((0, 0, 0), grid.lps_shape))
     inside = regions_from_labels(crop_labels(labels, placement)).reshape(-1, 3)
     brain = np.ones(placement.box.shape, bool)
-    said = BrainProbabilities(np.where(inside, sure, 1 - sure).astype(np.float32), brain, placement)
+    probabilities = BrainProbabilities(np.where(inside, sure, 1 - sure).astype(np.float32), brain, placement)
     volumes = {region: RegionVolume((low_ml + high_ml) / 2, low_ml, high_ml, level) for region in REGIONS}
-    return Answer(labels, np.zeros(labels.shape, np.float32), volumes, said, **outcomes)
+    return Prediction(labels, np.zeros(labels.shape, np.float32), volumes, probabilities, **outcomes)
 
 
 @dataclass(frozen=True)
-class Says:
-    """A model that answers with a function's result."""
+class FunctionModel:
+    """A model that predicts the result of a function."""
 
-    answer: Callable
+    predict: Callable
 
 
 @pytest.fixture
-def say():
-    """Makes a model that always answers with these labels."""
+def model_of():
+    """Makes a model that always predicts these labels."""
 
-    def say(labels, **given):
-        return Says(lambda images: answered(labels, next(iter(images.values())).grid, **given))
+    def make(labels, **given):
+        return FunctionModel(
+            lambda images: make_prediction(labels, next(iter(images.values())).grid, **given)
+        )
 
-    return say
+    return make
 
 
 @pytest.fixture
@@ -75,7 +77,7 @@ def scan():
 def write_case(tmp_path):
     """Writes a case of a scheme and orientation to disk: dense truth and the case."""
 
-    def write(name, scheme=Scheme.BRATS2021, labels=None, affine=None):
+    def write(name, scheme=LabelScheme.BRATS2021, labels=None, affine=None):
         truth = tumour() if labels is None else labels
         grid = Grid(SHAPE, np.diag([-1.0, -1, 1, 1]) if affine is None else affine)
         image = np.where(brain(), 100 + 60.0 * tumour(), 0).astype(np.int16)

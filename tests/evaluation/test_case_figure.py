@@ -4,8 +4,15 @@ from PIL import Image
 
 from glioseg.core.geometry import Box
 from glioseg.core.labels import Label
-from glioseg.evaluation.case_figure import PLANES, PX_PER_MM, Scan, largest_section, overlay, planes_picture
-from glioseg.evaluation.colours import COLOURS
+from glioseg.evaluation.case_figure import (
+    COLOURS,
+    PLANES,
+    PX_PER_MM,
+    Scan,
+    largest_section,
+    overlay,
+    planes_picture,
+)
 
 AXIAL, CORONAL, SAGITTAL = PLANES
 
@@ -16,7 +23,7 @@ AXIAL, CORONAL, SAGITTAL = PLANES
     ids=lambda value: getattr(value, "name", None),
 )
 def test_radiological_convention(plane, corner):
-    # The voxel that lies rightmost, foremost and topmost: LPS axes grow to the left, the back and the head.
+    # The rightmost, foremost and topmost voxel: LPS axes grow to the left, the back and the head.
     volume = np.zeros((3, 4, 5))
     volume[0, 0, -1] = 1
     index = {AXIAL: 4, CORONAL: 0, SAGITTAL: 0}[plane]
@@ -37,7 +44,7 @@ def test_the_slice_with_the_most_tumour_is_shown():
     assert largest_section(nothing, nothing, box, axis=0) == 4
 
 
-def test_overlay_tints_and_outlines_and_leaves_the_rest():
+def test_overlay_tints_and_outlines_labels_only():
     grey = Image.new("RGB", (40, 40), (100, 100, 100))
     labels = np.zeros((20, 20), np.uint8)
     labels[5:15, 5:15] = Label.ET
@@ -49,7 +56,7 @@ def test_overlay_tints_and_outlines_and_leaves_the_rest():
     assert blue < 100
 
 
-def test_picture_is_made_of_four_columns_and_three_planes(scan):
+def test_the_figure_has_four_columns_and_three_planes(scan):
     picture = planes_picture(scan, title="case", subtitle="Dice")
     widest_mm = max(scan.truth.shape)
     assert picture.width > 4 * widest_mm * PX_PER_MM * 0.9
@@ -69,7 +76,7 @@ def test_spacing_stretches_the_picture(scan):
     assert grown >= 2 * 2 * brain_vox * PX_PER_MM
 
 
-def test_nothing_to_show_is_shown():
+def test_an_empty_scan_has_a_figure():
     nothing = np.zeros((20, 20, 20), np.uint8)
     scan = Scan({"flair": nothing.astype(np.int16)}, nothing, nothing, (1.0, 1.0, 1.0))
     assert planes_picture(scan, title="", subtitle="").size > (0, 0)

@@ -5,36 +5,42 @@ from types import SimpleNamespace
 import numpy as np
 
 from glioseg.core.nifti import Grid, Volume
-from glioseg.evaluation.cost import Cost, forget_peak, measured, peak_memory_gb, resources
+from glioseg.evaluation.cost import (
+    Cost,
+    peak_memory_gb,
+    predict_with_cost,
+    reset_peak_memory,
+    summarise_costs,
+)
 
 
-def test_the_slow_first_case_does_not_decide(monkeypatch, scan, say):
+def test_a_slow_first_case_does_not_change_the_median(monkeypatch, scan, model_of):
     images = {"t1": Volume(scan.truth, Grid(scan.truth.shape, np.diag([-1.0, -1, 1, 1])))}
-    answer = say(scan.truth).answer
+    predict = model_of(scan.truth).predict
     clock = iter([0.0, 9.0, 10.0, 12.0, 20.0, 23.0])  # 9, 2 and 3 seconds
     monkeypatch.setattr("glioseg.evaluation.cost.perf_counter", lambda: next(clock))
     costs = []
     for _ in range(3):
-        said, cost = measured(answer, images)
-        assert said.volumes == answer(images).volumes
+        prediction, cost = predict_with_cost(predict, images)
+        assert prediction.volumes == predict(images).volumes
         costs.append(cost)
-    assert resources(costs)["case_s"] == 3
+    assert summarise_costs(costs)["case_s"] == 3
 
 
-def test_of_several_workers_the_one_that_held_most_counts():
+def test_memory_is_the_largest_peak_of_several_workers():
     costs = [Cost(1.0, 2.5), Cost(9.0, 3.25), Cost(2.0, 3.0)]
-    assert resources(costs) == {"case_s": 2.0, "memory_gb": 3.25}
+    assert summarise_costs(costs) == {"case_s": 2.0, "memory_gb": 3.25}
 
 
-def test_macos_has_no_proc_and_counts_in_bytes(monkeypatch, tmp_path):
-    for file in ("STATUS", "FORGET"):
+def test_macos_has_no_proc_and_reports_bytes(monkeypatch, tmp_path):
+    for file in ("PROC_STATUS", "PROC_CLEAR_REFS"):
         monkeypatch.setattr(f"glioseg.evaluation.cost.{file}", tmp_path / "none" / file)
     monkeypatch.setattr("resource.getrusage", lambda who: SimpleNamespace(ru_maxrss=2_500_000_000))
-    forget_peak()
+    reset_peak_memory()
     assert peak_memory_gb() == 2.5
 
 
-def test_memory_that_was_held_once_counts():
+def test_freed_memory_counts_in_the_peak():
     code = """
 import numpy as np
 from glioseg.core.nifti import Grid, Volume

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from glioseg.evaluation.hausdorff import hausdorff_mm
 from glioseg.evaluation.lesion_wise import lesion_scores
+from glioseg.evaluation.surface import hausdorff_mm
 
 MM = (1.0, 1.0, 1.0)
 SHAPE = (34, 20, 20)
@@ -24,7 +24,7 @@ def cubes(*starts, size=(4, 4, 4), shape=SHAPE):
 
 
 def scores(truth, prediction, spacing_mm=MM):
-    """Dice, HD95 in mm, lesions that count, missed, false: the order of a tuple of them."""
+    """Dice, HD95 in mm, and the numbers of scored, missed and false lesions."""
     return lesion_scores(truth, prediction, spacing_mm=spacing_mm)
 
 
@@ -41,25 +41,25 @@ def test_a_missed_lesion_counts_dice_0_and_374_mm():
 
 
 def test_a_false_lesion_joins_the_denominator():
-    found = scores(cubes(ONE), cubes(ONE) | cubes(FAR, (15, 2, 2), size=(1, 1, 1)))
-    assert astuple(found) == pytest.approx((1 / 3, 374 * 2 / 3, 1, 0, 2))
+    result = scores(cubes(ONE), cubes(ONE) | cubes(FAR, (15, 2, 2), size=(1, 1, 1)))
+    assert astuple(result) == pytest.approx((1 / 3, 374 * 2 / 3, 1, 0, 2))
 
 
-def test_lesions_count_alike_whatever_their_size():
+def test_lesions_have_equal_weight_whatever_their_size():
     truth = cubes((2, 2, 2), size=(10, 10, 10)) | cubes(FAR)
     half = cubes(FAR, size=(2, 4, 4))
-    found = scores(truth, cubes((2, 2, 2), size=(10, 10, 10)) | half)
-    # Dice 1 for the large one, 2·32 / (64 + 32) for the small one; its far voxels are 2 mm off.
-    assert astuple(found) == pytest.approx(((1 + 2 / 3) / 2, 2 / 2, 2, 0, 0))
+    result = scores(truth, cubes((2, 2, 2), size=(10, 10, 10)) | half)
+    # Dice 1 for the large one, 2·32 / (64 + 32) for the small one; its missing voxels are 2 mm away.
+    assert astuple(result) == pytest.approx(((1 + 2 / 3) / 2, 2 / 2, 2, 0, 0))
 
 
 @pytest.mark.parametrize(("size", "lesions"), [((5, 5, 2), 0), ((17, 3, 1), 1)], ids=["50 mm³", "51 mm³"])
-def test_a_lesion_up_to_50_mm3_does_not_count(size, lesions):
-    found = scores(cubes(ONE, size=size), NOTHING)
-    assert (found.lesions, found.missed, found.dice) == (lesions, lesions, 1 - lesions)
+def test_a_lesion_up_to_50_mm3_is_not_scored(size, lesions):
+    result = scores(cubes(ONE, size=size), NOTHING)
+    assert (result.lesions, result.missed, result.dice) == (lesions, lesions, 1 - lesions)
 
 
-def test_what_finds_a_lesion_that_does_not_count_is_not_false():
+def test_a_component_on_an_unscored_lesion_is_not_false():
     small = cubes(FAR, size=(2, 2, 2))
     assert astuple(scores(cubes(ONE) | small, cubes(ONE) | small)) == pytest.approx((1, 0, 1, 0, 0))
     assert astuple(scores(small, small)) == pytest.approx((1, 0, 0, 0, 0))
@@ -72,14 +72,14 @@ def test_the_threshold_is_in_mm3():
 
 
 @pytest.mark.parametrize(("gap", "lesions", "dice"), [(6, 1, 2 / 3), (7, 2, 1 / 2)])
-def test_blocks_that_touch_once_dilated_by_3_voxels_are_one_lesion(gap, lesions, dice):
-    # With a gap of 6 both grow 3 and touch; then one block found of two has Dice 2·64 / (128 + 64).
-    found = scores(cubes(ONE, (2 + 4 + gap, 8, 8)), cubes(ONE))
-    assert (found.lesions, found.dice) == (lesions, pytest.approx(dice))
+def test_blocks_that_touch_after_dilation_by_3_voxels_are_one_lesion(gap, lesions, dice):
+    # With a gap of 6 both grow 3 and touch; then one predicted block of two has Dice 2·64 / (128 + 64).
+    result = scores(cubes(ONE, (2 + 4 + gap, 8, 8)), cubes(ONE))
+    assert (result.lesions, result.dice) == (lesions, pytest.approx(dice))
 
 
 @pytest.mark.parametrize(("step", "lesions"), [(5, 1), (6, 2)])
-def test_dilation_goes_over_edges_and_not_over_corners(step, lesions):
+def test_dilation_uses_edges_and_not_corners(step, lesions):
     # From corner to corner: three steps over edges reach (2, 2, 2), so both sides together and the
     # touching of corners span 2 + 2 + 1 voxels along each axis. Steps over corners would span 7.
     shape = (20, 20, 20)
@@ -87,42 +87,42 @@ def test_dilation_goes_over_edges_and_not_over_corners(step, lesions):
     assert scores(truth, truth).lesions == lesions
 
 
-def test_a_part_near_a_lesion_belongs_to_it():
+def test_a_component_near_a_lesion_matches_it():
     # Two voxels of air between: inside the dilated lesion, so neither missed nor false, with Dice 0.
-    found = scores(cubes(ONE), cubes((8, 8, 8), size=(1, 1, 1)))
-    assert (found.dice, found.missed, found.false) == (0, 0, 0)
+    result = scores(cubes(ONE), cubes((8, 8, 8), size=(1, 1, 1)))
+    assert (result.dice, result.missed, result.false) == (0, 0, 0)
     # The directed percentile of the block's 56 surface voxels to the one: less than its largest,
     # the square root of 6² + 3² + 3².
-    assert 3 < found.hd95_mm < np.sqrt(54)
+    assert 3 < result.hd95_mm < np.sqrt(54)
 
 
-def test_parts_of_one_lesion_are_taken_together():
-    # Slices 0, 1 and 3 of four: 48 voxels in two parts.
+def test_the_components_of_one_lesion_are_united():
+    # Slices 0, 1 and 3 of four: 48 voxels in two components.
     broken = cubes(ONE, size=(2, 4, 4)) | cubes((5, 8, 8), size=(1, 4, 4))
     assert astuple(scores(cubes(ONE), broken)) == pytest.approx((2 * 48 / 112, 1, 1, 0, 0))
 
 
-def test_a_part_across_two_lesions_belongs_to_both():
+def test_a_component_across_two_lesions_matches_both():
     # Two blocks 7 voxels apart, and a bar of 15×4×4 over both.
-    found = scores(cubes(ONE, (13, 8, 8)), cubes(ONE, size=(15, 4, 4)))
-    assert (found.lesions, found.missed, found.false) == (2, 0, 0)
-    assert found.dice == pytest.approx(2 * 64 / (64 + 240))
+    result = scores(cubes(ONE, (13, 8, 8)), cubes(ONE, size=(15, 4, 4)))
+    assert (result.lesions, result.missed, result.false) == (2, 0, 0)
+    assert result.dice == pytest.approx(2 * 64 / (64 + 240))
 
 
 def test_both_empty_is_perfect():
     assert astuple(scores(NOTHING, NOTHING)) == pytest.approx((1, 0, 0, 0, 0))
 
 
-def test_an_empty_truth_makes_every_part_false():
+def test_with_an_empty_truth_every_component_is_false():
     assert astuple(scores(NOTHING, cubes(ONE, FAR))) == pytest.approx((0, 374, 0, 0, 2))
 
 
-def test_an_empty_prediction_misses_every_lesion():
+def test_with_an_empty_prediction_every_lesion_is_missed():
     assert astuple(scores(cubes(ONE, FAR), NOTHING)) == pytest.approx((0, 374, 2, 2, 0))
 
 
 def by_definition(truth, prediction, spacing_mm):
-    """Lesion by lesion, each dilated alone, each part of the prediction asked in turn."""
+    """The definition in loops: each lesion dilated alone, compared with each component of the prediction."""
     near, touching = ndimage.generate_binary_structure(3, 2), np.ones((3, 3, 3))
     zones, lesions = ndimage.label(ndimage.binary_dilation(truth, near, iterations=3), touching)
     labelled, count = ndimage.label(prediction, touching)
@@ -156,5 +156,5 @@ def test_equals_the_definition_done_lesion_by_lesion(seed, spacing_mm):
             start, size = rng.integers(0, (27, 23, 21)), rng.integers(1, 7, 3)
             mask[tuple(slice(a, a + n) for a, n in zip(start, size, strict=True))] = True
         masks.append(mask)
-    found = scores(*masks, spacing_mm)
-    assert (found.dice, found.hd95_mm) == pytest.approx(by_definition(*masks, spacing_mm))
+    result = scores(*masks, spacing_mm)
+    assert (result.dice, result.hd95_mm) == pytest.approx(by_definition(*masks, spacing_mm))

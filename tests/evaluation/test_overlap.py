@@ -5,7 +5,7 @@ import pytest
 
 from glioseg.core.errors import GliosegError
 from glioseg.core.labels import Label
-from glioseg.evaluation.overlap import confusion, mask_of, overlap, seed_dice, seed_weighted_dice
+from glioseg.evaluation.overlap import confusion_matrix, mask_of, overlap, seed_dice, seed_weighted_dice
 
 ET = [Label.ET]
 
@@ -17,57 +17,62 @@ def cube(start, stop, label=Label.ET, shape=(10, 10, 10)):
 
 
 def counts(truth, prediction, members=ET):
-    return overlap(confusion(truth, prediction), members)
+    return overlap(confusion_matrix(truth, prediction), members)
 
 
 def test_two_cubes_of_4_that_share_one_of_3():
     # 4³ = 64 voxels each, 3³ = 27 shared, 1000 in the grid.
-    seen = counts(cube(2, 6), cube(3, 7))
-    assert (seen.hit_vox, seen.missed_vox, seen.false_vox, seen.rest_vox) == (27, 37, 37, 899)
-    assert seen.dice == pytest.approx(2 * 27 / 128)
-    assert seen.sensitivity == pytest.approx(27 / 64)
-    assert seen.specificity == pytest.approx(899 / 936)
+    overlap_vox = counts(cube(2, 6), cube(3, 7))
+    assert (overlap_vox.hit_vox, overlap_vox.missed_vox, overlap_vox.false_vox, overlap_vox.rest_vox) == (
+        27,
+        37,
+        37,
+        899,
+    )
+    assert overlap_vox.dice == pytest.approx(2 * 27 / 128)
+    assert overlap_vox.sensitivity == pytest.approx(27 / 64)
+    assert overlap_vox.specificity == pytest.approx(899 / 936)
 
 
 def test_the_same_cube_is_perfect():
-    seen = counts(cube(2, 6), cube(2, 6))
-    assert (seen.dice, seen.sensitivity, seen.specificity) == (1, 1, 1)
+    overlap_vox = counts(cube(2, 6), cube(2, 6))
+    assert (overlap_vox.dice, overlap_vox.sensitivity, overlap_vox.specificity) == (1, 1, 1)
 
 
 def test_empty_truth_and_empty_prediction_are_perfect():
-    seen = counts(cube(0, 0), cube(0, 0))
-    assert (seen.dice, seen.sensitivity, seen.specificity) == (1, 1, 1)
+    overlap_vox = counts(cube(0, 0), cube(0, 0))
+    assert (overlap_vox.dice, overlap_vox.sensitivity, overlap_vox.specificity) == (1, 1, 1)
 
 
-def test_empty_truth_with_a_prediction_is_the_worst():
-    seen = counts(cube(0, 0), cube(2, 6))
-    assert (seen.dice, seen.sensitivity) == (0, 0)
-    assert seen.specificity == pytest.approx((1000 - 64) / 1000)
+def test_empty_truth_with_a_prediction_has_the_worst_scores():
+    overlap_vox = counts(cube(0, 0), cube(2, 6))
+    assert (overlap_vox.dice, overlap_vox.sensitivity) == (0, 0)
+    assert overlap_vox.specificity == pytest.approx((1000 - 64) / 1000)
 
 
-def test_empty_prediction_of_a_truth_is_the_worst():
-    seen = counts(cube(2, 6), cube(0, 0))
-    assert (seen.dice, seen.sensitivity, seen.specificity) == (0, 0, 1)
+def test_an_empty_prediction_has_the_worst_scores():
+    overlap_vox = counts(cube(2, 6), cube(0, 0))
+    assert (overlap_vox.dice, overlap_vox.sensitivity, overlap_vox.specificity) == (0, 0, 1)
 
 
-def test_a_truth_that_fills_the_grid_leaves_nothing_outside():
+def test_specificity_is_1_if_the_truth_fills_the_grid():
     assert counts(cube(0, 10), cube(2, 6)).specificity == 1
 
 
-def test_a_region_does_not_ask_which_of_its_labels_a_voxel_has():
+def test_labels_of_one_region_are_not_distinguished():
     truth, prediction = cube(2, 6, Label.NCR), cube(2, 6, Label.ET)
     assert counts(truth, prediction, [Label.NCR, Label.ET]).dice == 1
     assert counts(truth, prediction, [Label.NCR]).dice == 0
 
 
-def test_grids_must_agree():
+def test_different_grids_are_an_error():
     with pytest.raises(GliosegError, match=r"prediction: expected shape \(10, 10, 10\), got \(9, 10, 10\)"):
-        confusion(cube(2, 6), cube(2, 6)[1:])
+        confusion_matrix(cube(2, 6), cube(2, 6)[1:])
 
 
-def test_every_pair_of_labels_is_told_apart():
+def test_every_pair_of_labels_has_its_own_count():
     truth, prediction = (x.astype(np.uint8) for x in np.indices((4, 4, 1))[:2])
-    np.testing.assert_array_equal(confusion(truth, prediction), np.ones((4, 4)))
+    np.testing.assert_array_equal(confusion_matrix(truth, prediction), np.ones((4, 4)))
 
 
 def test_mask_of_agrees_with_numpy():
@@ -77,13 +82,13 @@ def test_mask_of_agrees_with_numpy():
 
 @pytest.fixture
 def uneven():
-    """NCR: 8 voxels, found all; ED: 64 voxels, half found; ET: in neither."""
+    """NCR: 8 voxels, all predicted; ED: 64 voxels, half predicted; ET: in neither."""
     truth = np.zeros((10, 10, 10), np.uint8)
     truth[:2, :2, :2] = Label.NCR
     truth[4:8, 4:8, 4:8] = Label.ED
     prediction = truth.copy()
     prediction[6:8, 4:8, 4:8] = Label.BACKGROUND
-    return confusion(truth, prediction)
+    return confusion_matrix(truth, prediction)
 
 
 def test_seed_dice_sums_over_all_labels(uneven):
@@ -95,18 +100,18 @@ def test_seed_weighted_dice_is_the_mean_of_the_labels(uneven):
 
 
 def test_seed_dice_of_an_empty_truth_and_prediction_is_1():
-    nothing = confusion(cube(0, 0), cube(0, 0))
+    nothing = confusion_matrix(cube(0, 0), cube(0, 0))
     assert seed_dice(nothing) == 1
     assert seed_weighted_dice(nothing) == 1
 
 
 def test_seed_dice_of_an_empty_prediction():
-    missed = confusion(cube(2, 6), cube(0, 0))  # 64 voxels of ET, and two labels empty in both
+    missed = confusion_matrix(cube(2, 6), cube(0, 0))  # 64 voxels of ET, and two labels empty in both
     assert seed_dice(missed) == pytest.approx(1 / 65)
     assert seed_weighted_dice(missed) == pytest.approx(2 / 3)
 
 
 def test_seed_dice_of_an_empty_truth():
-    invented = confusion(cube(0, 0), cube(2, 6))
+    invented = confusion_matrix(cube(0, 0), cube(2, 6))
     assert seed_dice(invented) == pytest.approx(1 / 65)
     assert seed_weighted_dice(invented) == pytest.approx(2 / 3)

@@ -6,62 +6,66 @@ import pytest
 from PIL import Image
 
 from glioseg.compute import Cluster
-from glioseg.core.labels import Scheme
+from glioseg.core.labels import LabelScheme
 from glioseg.core.nifti import Grid, read_volume
 from glioseg.evaluation.per_case import (
     EvaluationError,
     evaluate_cases,
-    judge_case,
-    judge_cases,
+    measure_case,
+    measure_cases,
     predict_cases,
     scan_in_lps,
 )
 
 RAS = np.diag([1.0, 1, 1, 1])
-HERE = Cluster("threads")
+LOCAL_THREADS = Cluster("threads")
 """No worker processes: starting them costs more than these cases do."""
 
 
-def test_a_perfect_prediction_scores_1_in_both_schemes(write_case, scan, say):
-    cases = [write_case("old"), write_case("new", Scheme.BRATS2023)]
-    table, _ = evaluate_cases(say(scan.truth), cases, cluster=HERE)
+def test_a_perfect_prediction_scores_1_in_both_schemes(write_case, scan, model_of):
+    cases = [write_case("old"), write_case("new", LabelScheme.BRATS2023)]
+    table, _ = evaluate_cases(model_of(scan.truth), cases, cluster=LOCAL_THREADS)
     assert sorted(table["case"]) == ["new", "old"]
     assert (table["mean_dice"] == 1).all()
     assert (table["hd95_wt_mm"] == 0).all()
 
 
-@pytest.mark.parametrize(("scheme", "et"), [(Scheme.BRATS2021, 4), (Scheme.BRATS2023, 3)])
-def test_predictions_are_kept_in_the_cases_own_scheme_and_grid(write_case, tmp_path, scan, say, scheme, et):
+@pytest.mark.parametrize(("scheme", "et"), [(LabelScheme.BRATS2021, 4), (LabelScheme.BRATS2023, 3)])
+def test_predictions_are_written_in_the_case_s_own_scheme_and_grid(
+    write_case, tmp_path, scan, model_of, scheme, et
+):
     case = write_case("one", scheme, affine=RAS)
-    predict_cases(say(scan.prediction), [case], tmp_path / "out")
-    kept = read_volume(tmp_path / "out" / "one.nii.gz")
-    assert set(np.unique(kept.data)) == {0, 1, 2, et}
-    np.testing.assert_array_equal(kept.grid.affine, RAS)
+    predict_cases(model_of(scan.prediction), [case], tmp_path / "out")
+    written = read_volume(tmp_path / "out" / "one.nii.gz")
+    assert set(np.unique(written.data)) == {0, 1, 2, et}
+    np.testing.assert_array_equal(written.grid.affine, RAS)
 
 
-def test_the_model_gets_the_four_images(write_case, tmp_path, scan, say):
+def test_the_model_gets_the_four_images(write_case, tmp_path, scan, model_of):
     seen = []
-    answer = say(scan.truth).answer
-    model = SimpleNamespace(answer=lambda images: seen.append(sorted(images)) or answer(images))
+    predict = model_of(scan.truth).predict
+    model = SimpleNamespace(predict=lambda images: seen.append(sorted(images)) or predict(images))
     predict_cases(model, [write_case("one")], tmp_path)
     assert seen == [["flair", "t1", "t1ce", "t2"]]
 
 
-def test_the_worst_case_comes_first(write_case, tmp_path, scan, say):
+def test_the_worst_case_comes_first(write_case, tmp_path, scan, model_of):
     cases = [write_case(name) for name in ("good", "missed", "poor")]
     labels = iter([scan.truth, scan.truth * np.uint8(0), scan.prediction])
-    model = SimpleNamespace(answer=lambda images: say(next(labels)).answer(images))
-    answers, _ = predict_cases(model, cases, tmp_path / "out")
-    table = judge_cases(cases, answers, predictions=tmp_path / "out", pictures=None, cluster=HERE)
+    model = SimpleNamespace(predict=lambda images: model_of(next(labels)).predict(images))
+    predicted, _ = predict_cases(model, cases, tmp_path / "out")
+    table = measure_cases(
+        cases, predicted, predictions=tmp_path / "out", pictures=None, cluster=LOCAL_THREADS
+    )
     assert table["case"].tolist() == ["missed", "poor", "good"]
     assert table["mean_dice"].is_monotonic_increasing
     assert table.drop(columns=["grade", "survival_days"]).notna().all(axis=None)
 
 
-def test_intervals_and_outcomes_are_kept_beside_what_is_known(write_case, tmp_path, scan, say):
+def test_the_table_has_intervals_and_outcomes_with_their_truth(write_case, tmp_path, scan, model_of):
     cases = [replace(write_case("known"), grade="LGG", survival_days=400.0), write_case("unknown")]
-    answer = say(scan.truth, low_ml=1.0, high_ml=2.5, grade_lgg=0.75, survival_days=365.0)
-    table = predict_cases(answer, cases, tmp_path)[0].set_index("case")
+    model = model_of(scan.truth, low_ml=1.0, high_ml=2.5, grade_lgg=0.75, survival_days=365.0)
+    table = predict_cases(model, cases, tmp_path)[0].set_index("case")
     assert set(table) == {
         "interval_level",
         *(f"{end}_{region}_ml" for end in ("low", "high") for region in ("wt", "tc", "et")),
@@ -76,29 +80,29 @@ def test_intervals_and_outcomes_are_kept_beside_what_is_known(write_case, tmp_pa
     assert table.loc["unknown", ["grade", "survival_days"]].isna().all()
 
 
-def test_a_model_without_outcomes_has_no_columns_for_them(write_case, tmp_path, scan, say):
-    table, _ = predict_cases(say(scan.truth), [write_case("one")], tmp_path)
+def test_a_model_without_outcomes_has_no_columns_for_them(write_case, tmp_path, scan, model_of):
+    table, _ = predict_cases(model_of(scan.truth), [write_case("one")], tmp_path)
     assert not {"grade_lgg", "survival_days_predicted"} & set(table)
 
 
-def test_a_model_without_intervals_has_no_columns_for_them(write_case, tmp_path, scan, say):
-    table, _ = predict_cases(say(scan.truth, level=None), [write_case("one")], tmp_path)
+def test_a_model_without_intervals_has_no_columns_for_them(write_case, tmp_path, scan, model_of):
+    table, _ = predict_cases(model_of(scan.truth, level=None), [write_case("one")], tmp_path)
     assert not [name for name in table if name.startswith(("low_", "high_", "interval"))]
 
 
 @pytest.mark.parametrize("affine", [None, RAS], ids=["LPS", "RAS"])
-def test_probabilities_are_held_against_the_truth(write_case, tmp_path, scan, say, affine):
-    """A model that is 90 % sure and never wrong is off by 0.1 everywhere."""
-    table, _ = predict_cases(say(scan.truth, sure=0.9), [write_case("one", affine=affine)], tmp_path)
+def test_calibration_errors_are_computed_against_the_truth(write_case, tmp_path, scan, model_of, affine):
+    """A model with probability 0.9 that is never wrong has an error of 0.1 everywhere."""
+    table, _ = predict_cases(model_of(scan.truth, sure=0.9), [write_case("one", affine=affine)], tmp_path)
     for region in ("wt", "tc", "et"):
         assert table[f"calibration_error_{region}"].tolist() == [pytest.approx(0.1)]
 
 
 @pytest.mark.parametrize("imagej", [False, True])
-def test_a_case_is_drawn(write_case, tmp_path, scan, say, imagej):
+def test_a_case_is_drawn(write_case, tmp_path, scan, model_of, imagej):
     case = write_case("one")
-    predict_cases(say(scan.prediction), [case], tmp_path / "out")
-    judge_case(case, predictions=tmp_path / "out", pictures=tmp_path / "pictures", imagej=imagej)
+    predict_cases(model_of(scan.prediction), [case], tmp_path / "out")
+    measure_case(case, predictions=tmp_path / "out", pictures=tmp_path / "pictures", imagej=imagej)
     names = {path.name: path.stat().st_size for path in (tmp_path / "pictures").iterdir()}
     drawn = {"one.png", "one_truth.gif", "one_prediction.gif"}
     assert set(names) == drawn | ({"one.tif"} if imagej else set())
@@ -108,7 +112,7 @@ def test_a_case_is_drawn(write_case, tmp_path, scan, say, imagej):
             assert picture.convert("L").getextrema()[1] > 100
 
 
-def test_pictures_do_not_depend_on_how_the_scan_is_stored(write_case):
+def test_pictures_do_not_depend_on_the_scan_s_orientation(write_case):
     lps, ras = write_case("lps"), write_case("ras", affine=RAS)
     scans = []
     for case in (lps, ras):
@@ -121,18 +125,18 @@ def test_pictures_do_not_depend_on_how_the_scan_is_stored(write_case):
 def test_spacing_follows_its_axis(scan):
     grid = Grid((40, 48, 36), np.array([[0, 0, 3.0, 0], [1, 0, 0, 0], [0, 2, 0, 0], [0, 0, 0, 1]]))
     turned = scan_in_lps({}, scan.truth, scan.truth, grid)
-    # The file's axes go forward (1 mm), up (2 mm) and right (3 mm); LPS asks for left, back, up.
+    # The file's axes go forward (1 mm), up (2 mm) and right (3 mm); those of LPS go left, back, up.
     assert turned.spacing_mm == (3.0, 1.0, 2.0)
     assert turned.truth.shape == (36, 40, 48)
 
 
 def test_no_case_is_an_error(tmp_path):
     with pytest.raises(EvaluationError, match="expected at least one case, got none"):
-        predict_cases(SimpleNamespace(answer=None), [], tmp_path)
+        predict_cases(SimpleNamespace(predict=None), [], tmp_path)
 
 
-def test_a_case_without_truth_is_named(write_case, tmp_path):
+def test_the_error_names_a_case_without_truth(write_case, tmp_path):
     case = write_case("one")
     bare = replace(case, files={role: file for role, file in case.files.items() if role != "seg"})
     with pytest.raises(EvaluationError, match="one: expected a file for each role, missing seg"):
-        predict_cases(SimpleNamespace(answer=None), [bare], tmp_path)
+        predict_cases(SimpleNamespace(predict=None), [bare], tmp_path)

@@ -7,12 +7,11 @@ from PIL import Image
 
 from glioseg.core.errors import GliosegError
 from glioseg.core.labels import REGIONS
-from glioseg.evaluation.case_pictures import PLANES, PREDICTION, TRUTH
-from glioseg.evaluation.charts import dice_chart
+from glioseg.evaluation.case_pictures import PLANES_FILE, PREDICTION_FILE, TRUTH_FILE
 from glioseg.evaluation.columns import (
-    ANSWER_METRICS,
     CASE_METRICS,
     METRICS,
+    PREDICTION_METRICS,
     REGION_METRICS,
     STRUCTURES,
     column,
@@ -28,7 +27,7 @@ SCORES = {"worst <one>": 0.125, "middling": 0.5, "best": 0.875}
 @pytest.fixture
 def table():
     names = [column(metric, structure) for metric in METRICS for structure in STRUCTURES]
-    regional = (*REGION_METRICS, *ANSWER_METRICS)
+    regional = (*REGION_METRICS, *PREDICTION_METRICS)
     names += [column(metric, region) for metric in regional for region in REGIONS]
     rows = [{"case": case, **dict.fromkeys([*names, *CASE_METRICS], score)} for case, score in SCORES.items()]
     # Two lesions in each region of each case, of which one is missed, and the worst case's WT is too small.
@@ -43,8 +42,8 @@ def table():
 @pytest.fixture
 def pictures(tmp_path):
     for case in SCORES:
-        Image.new("RGB", (30, 20), "red").save(tmp_path / PLANES.format(case))
-        for name in (TRUTH, PREDICTION):
+        Image.new("RGB", (30, 20), "red").save(tmp_path / PLANES_FILE.format(case))
+        for name in (TRUTH_FILE, PREDICTION_FILE):
             Image.new("P", (30, 20)).save(tmp_path / name.format(case))
     return tmp_path
 
@@ -61,7 +60,7 @@ def page(table, pictures):
 
 
 def text_of(page):
-    """The words of a page without its marks, one space apart."""
+    """The text of a page without its tags, with single spaces."""
     return " ".join(re.sub(r"<style>.*?</style>|<[^>]+>", " ", page, flags=re.DOTALL).split())
 
 
@@ -89,7 +88,7 @@ def test_every_picture_is_embedded(page):
     assert page.count("data:image/svg+xml;base64,") == 1
 
 
-def test_numbers_origin_and_parameters_are_there(page):
+def test_numbers_origin_and_parameters_are_in_the_page(page):
     for text in ("0.125", "0.875", "0.500", "0123abcd.dir", "train.epochs", "16", "3 test cases"):
         assert text in page
 
@@ -106,7 +105,7 @@ def test_lesions_are_counted_over_all_cases(page):
     assert text_of(page).count("3 of 6 found 0 false") == 3
 
 
-def test_the_coverage_of_the_intervals_is_there(page):
+def test_the_coverage_of_the_intervals_is_in_the_page(page):
     assert text_of(page).count("100 % of cases") == 2
     assert text_of(page).count("67 % of cases") == 1  # WT
     assert "true in 88 % interval" in text_of(page)
@@ -128,12 +127,12 @@ def test_a_true_volume_outside_its_interval_is_marked(page):
     assert text_of(page).count("1 of 2 0 false") == 9
 
 
-def test_what_was_not_asked_for_is_not_there(page):
+def test_optional_sections_are_absent_by_default(page):
     for word in ("Grade", "Survival", "Incomplete scans", "probability"):
         assert f">{word}" not in page
 
 
-def test_outcomes_stand_beside_their_baseline_and_what_is_known(table, pictures):
+def test_outcomes_have_their_baseline_and_truth(table, pictures):
     table = table.assign(
         grade=["LGG", "HGG", None],
         grade_lgg=[0.8, 0.3, 0.5],
@@ -148,7 +147,7 @@ def test_outcomes_stand_beside_their_baseline_and_what_is_known(table, pictures)
     assert "low grade with probability 0.50, truth not known; survival 220 days, truth 200 days" in text
 
 
-def test_why_a_score_is_not_defined_is_told(table, pictures):
+def test_an_undefined_score_has_its_reason(table, pictures):
     table = table.assign(grade="HGG", grade_lgg=0.5)
     text = text_of(written(table, pictures, **outcome_scores(table, training=[])))
     assert "not defined expected test cases of both grades, got 0 LGG and 3 HGG" in text
@@ -162,14 +161,7 @@ def test_each_subset_of_the_modalities_is_a_row(table, pictures):
     assert "– ● – ● 0.900" in text  # t1ce and flair
 
 
-def test_chart_shows_a_dot_for_each_case(table):
-    chart = dice_chart(table).decode()
-    assert chart.startswith("<?xml")
-    assert all(name in chart for name in ("WT", "TC", "ET", "NCR", "ED", "Dice"))
-    assert dice_chart(table).decode() == chart
-
-
-def test_a_missing_picture_is_named(table, tmp_path):
+def test_the_error_names_a_missing_picture(table, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"worst <one>\.png"):
         write_report(
             table, summarise(table, samples=5, seed=0), pictures=Path(tmp_path), origin={}, params={}
@@ -177,7 +169,7 @@ def test_a_missing_picture_is_named(table, tmp_path):
 
 
 @pytest.mark.parametrize("bytes_left", [0, 100])
-def test_a_picture_that_is_cut_is_named(tmp_path, bytes_left):
+def test_the_error_names_a_truncated_picture(tmp_path, bytes_left):
     file = tmp_path / "planes.png"
     Image.effect_noise((64, 64), 50).save(file)
     file.write_bytes(file.read_bytes()[:bytes_left])

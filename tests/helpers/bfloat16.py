@@ -1,10 +1,10 @@
-"""Which tests can compute in bfloat16 here."""
+"""A mark for tests that compute in bfloat16."""
 
 import pytest
 
-from glioseg.models.networks import precision
+from glioseg.models.networks import hardware
 
 needs_bfloat16 = pytest.mark.skipif(
-    bool(precision.CPU_FLAGS & precision.cpu_flags()) and not precision.onednn_has_bfloat16(),
-    reason="oneDNN is kept from bfloat16 here, and does not fall back as on a processor that lacks it",
+    bool(hardware.BFLOAT16_CPU_FLAGS & hardware.cpu_flags()) and not hardware.onednn_has_bfloat16(),
+    reason="the environment forbids oneDNN bfloat16, and oneDNN does not emulate it on such a processor",
 )

@@ -1,4 +1,4 @@
-"""Dask schedulers and workers as processes of their own, and work for them that fails in chosen ways."""
+"""Dask schedulers and workers as processes, and work for them that fails in chosen ways."""
 
 import json
 import os
@@ -11,11 +11,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from tests.helpers.projects import ROOT
-from tests.helpers.waiting import LATEST_S, until
+from tests.helpers.waiting import TIMEOUT_S, until
 
 DASK = [sys.executable, "-m", "dask"]
 PROCESSOR = ("ONEDNN_MAX_CPU_ISA", "TF_ENABLE_ONEDNN_OPTS")
-"""Environment variables that limit what networks compute with: workers are limited as these tests are."""
+"""Environment variables that restrict how networks compute; workers inherit them from the tests."""
 SETTINGS = {
     **{name: os.environ[name] for name in PROCESSOR if name in os.environ},
     "PATH": os.environ["PATH"],
@@ -27,13 +27,13 @@ SETTINGS = {
 def scheduler(
     folder: Path, *, host: str = "127.0.0.1", before: Sequence[str] = (), settings: Mapping[str, str] = {}
 ) -> Iterator[str]:
-    """A scheduler; its address.
+    """Run a scheduler; yields its address.
 
     Args:
-        folder: for its log.
-        host: the address to listen at.
+        folder: of its log.
+        host: address to listen on.
         before: words before the command, e.g. `ip netns exec NAME`.
-        settings: more environment variables.
+        settings: additional environment variables.
     """
     file = folder / "scheduler.json"
     words = ["scheduler", "--host", host, "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
@@ -62,7 +62,7 @@ def worker(
 def running(
     command: Sequence[str], log: Path, settings: Mapping[str, str]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process with all that it starts; at the end none of them is left."""
+    """Run a process; at the end it is killed with all processes that it started."""
     with log.open("wb") as out:
         process = subprocess.Popen(
             command,
@@ -84,7 +84,7 @@ def running(
 def two_workers(
     address: str, folder: Path, *, words: Sequence[str] = (), settings: Mapping[str, str] = {}
 ) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Two workers, once the scheduler knows them; their logs are one.log and two.log."""
+    """Two workers that are registered with the scheduler; their logs are one.log and two.log."""
     logs = [folder / f"{name}.log" for name in ("one", "two")]
     with ExitStack() as stack:
         started = [stack.enter_context(worker(address, log, words=words, settings=settings)) for log in logs]
@@ -93,7 +93,7 @@ def two_workers(
 
 
 def die_once(mark: Path) -> str:
-    """Kill this process, as a full memory would, unless that happened before."""
+    """Kill this process once, as if it ran out of memory; a later call succeeds."""
     if not mark.exists():
         mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
@@ -106,7 +106,7 @@ def die(_: object) -> None:
 
 
 def fail_at_zero(mark: Path) -> None:
-    """Leave a mark after a while; the first item raises at once."""
+    """Create a file after a while; the first item raises at once."""
     if mark.name == "0":
         raise ValueError("0: broken")
     time.sleep(0.3)
@@ -114,12 +114,12 @@ def fail_at_zero(mark: Path) -> None:
 
 
 def where(_: object) -> tuple[str, int]:
-    """The folder and the process that it is called in; long enough for another worker to take part."""
+    """The folder and the process of the call; it takes long enough for another worker to take part."""
     time.sleep(0.05)
     return os.getcwd(), os.getpid()
 
 
 def stay(mark: Path) -> None:
-    """Leave the number of this process, and go on for longer than any test waits."""
+    """Write the id of this process to a file, and run longer than any test waits."""
     mark.write_text(str(os.getpid()))
-    time.sleep(6 * LATEST_S)
+    time.sleep(6 * TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""A cohort of small cases, each with one defect, and what must be found in it."""
+"""A cohort of small cases, each with one defect, and the findings that it must cause."""
 
 import gzip
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from glioseg.core.labels import Scheme
+from glioseg.core.labels import LabelScheme
 from glioseg.core.modalities import MODALITIES, ROLES
 from glioseg.core.nifti import Grid, Volume, write_volume
 from glioseg.data.cohort.cases import Case, read_cohort, write_cohort
@@ -19,7 +19,7 @@ Found = set[tuple[str, str, str, str]]
 
 
 def healthy(seed: int) -> Volumes:
-    """An ellipsoid of brain with a tumour of all three labels in it."""
+    """An ellipsoid of brain that contains a tumour of all three labels."""
     rng = np.random.default_rng(seed)
     away = [(np.arange(n) - (n - 1) / 2) / r for n, r in zip(SHAPE, (9, 7, 5), strict=True)]
     brain = sum(axis**2 for axis in np.ix_(*away)) < 1
@@ -72,7 +72,7 @@ def flatten(data: np.ndarray) -> None:
 
 
 def stretch(data: np.ndarray) -> None:
-    """Give a T1 the long bright tail of a T2: from 1.9 times its median to 3.6 times."""
+    """Give a T1 the long bright tail of a T2: its maximum rises from 1.9 to 3.6 times its median."""
     data[:] = data.astype(np.int64) ** 2 // 900
 
 
@@ -107,12 +107,12 @@ def squash(path: Path) -> None:
 
 @dataclass(frozen=True)
 class Sample:
-    """A case: how it differs from a healthy one, and what must be found in it (role, name, expected, got)."""
+    """A case: its difference to a valid one, and its expected findings (role, name, expected, observed)."""
 
     found: Found
     defect: Callable[[Volumes], object] = lambda volumes: None
     damage: tuple[str, Callable[[Path], object]] | None = None
-    scheme: Scheme = Scheme.BRATS2021
+    scheme: LabelScheme = LabelScheme.BRATS2021
 
 
 VALUES_2021, VALUES_2023 = "0, 1, 2, 4 (brats2021)", "0, 1, 2, 3 (brats2023)"
@@ -125,7 +125,7 @@ VARIES = "brightness that varies in the brain"
 
 SAMPLES = {
     "a-good": Sample(set()),
-    "b-good-2023": Sample(set(), as_2023, scheme=Scheme.BRATS2023),
+    "b-good-2023": Sample(set(), as_2023, scheme=LabelScheme.BRATS2023),
     "c-good-no-tumour": Sample(set(), edit("seg", put((...,), 0), np.uint8)),
     "d-good-also-no-tumour": Sample(set(), edit("seg", put((...,), 0), np.uint8)),
     "complex": Sample(
@@ -146,7 +146,7 @@ SAMPLES = {
         {("t1ce", "infinite", "0 voxels", "2 voxels")},
         edit("t1ce", put(([12, 13], 10, 8), np.inf), np.float32),
     ),
-    "label-4-in-2023": Sample({("seg", "labels", VALUES_2023, "0, 1, 2, 4")}, scheme=Scheme.BRATS2023),
+    "label-4-in-2023": Sample({("seg", "labels", VALUES_2023, "0, 1, 2, 4")}, scheme=LabelScheme.BRATS2023),
     "label-7": Sample(
         {("seg", "labels", VALUES_2021, "0, 1, 2, 4, 7")}, edit("seg", put((9, 8, 6), 7), np.uint8)
     ),
@@ -181,7 +181,7 @@ SAMPLES = {
 
 
 def write_cohort_of(samples: dict[str, Sample], raw: Path) -> list[Case]:
-    """Write data/raw as stage acquire leaves it; a twin has the voxels of the first case."""
+    """Write data/raw as stage acquire does; a twin has the voxels of the first case."""
     for seed, (name, sample) in enumerate(samples.items()):
         volumes = healthy(0 if name == "twin" else seed)
         sample.defect(volumes)

@@ -1,4 +1,4 @@
-"""Hosts of their own on one machine: network namespaces on a bridge, as root with iproute2."""
+"""Simulated hosts on one machine: network namespaces on a bridge (needs root and iproute2)."""
 
 import os
 import subprocess
@@ -20,28 +20,28 @@ class Host:
 
     @property
     def before(self) -> list[str]:
-        """The words that make a command run on this host."""
+        """Words before a command that make it run on this host."""
         return ["ip", "netns", "exec", self.name]
 
     def cut_off(self) -> None:
-        """Take the link down: packets vanish, and nobody is told."""
+        """Take the link down: packets are lost without any error."""
         ip("-n", self.name, "link", "set", "eth0", "down")
 
 
 @contextmanager
 def hosts(*names: str) -> Iterator[list[Host]]:
-    """Hosts on a bridge in a namespace of its own: they see each other and no other network.
+    """Hosts on a bridge in its own namespace, connected to each other and to no other network.
 
-    The test is skipped where namespaces are not allowed.
+    The test is skipped if namespaces are not allowed.
     """
-    lan = f"glioseg-{os.getpid()}-lan"  # tests in two processes do not meet
+    lan = f"glioseg-{os.getpid()}-lan"  # unique for each test process
     with ExitStack() as stack:
         try:
             stack.enter_context(_namespace(lan))
             ip("-n", lan, "link", "add", "lan", "type", "bridge")
         except (OSError, subprocess.CalledProcessError) as error:
-            said = getattr(error, "stderr", None) or error
-            pytest.skip(f"network namespaces need root, iproute2, and leave to make them: {said}")
+            reason = getattr(error, "stderr", None) or error
+            pytest.skip(f"network namespaces need root, iproute2 and the permission to create them: {reason}")
         ip("-n", lan, "link", "set", "lan", "up")
         yield [stack.enter_context(_host(name, number, lan)) for number, name in enumerate(names, 1)]
 

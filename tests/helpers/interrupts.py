@@ -1,4 +1,4 @@
-"""Commands and stages that are sent SIGINT at a chosen moment, and what is left of them."""
+"""Commands and stages that receive SIGINT at a chosen moment."""
 
 import os
 import re
@@ -11,15 +11,15 @@ from pathlib import Path
 
 import psutil
 
-from tests.helpers.waiting import LATEST_S, until
+from tests.helpers.waiting import TIMEOUT_S, until
 
-NOT_OURS = re.compile(r"import time: ")
-"""Lines that Python prints where it is asked for the times of imports."""
+IMPORT_TIMES = re.compile(r"import time: ")
+"""Lines that Python prints for PYTHONPROFILEIMPORTTIME."""
 
 
 @dataclass(frozen=True)
 class Interruptible:
-    """A process in a group of its own, whose output goes to files."""
+    """A process in its own process group, whose output goes to files."""
 
     process: subprocess.Popen[bytes]
     folder: Path
@@ -31,7 +31,7 @@ class Interruptible:
         return (self.folder / "err").read_text()
 
     def wait_for(self, text: str) -> None:
-        """Wait until it prints a text, on whichever stream."""
+        """Wait until the process prints a text to stdout or stderr."""
 
         def printed() -> bool:
             assert self.process.poll() is None, self.err()
@@ -40,30 +40,30 @@ class Interruptible:
         until(printed, text, every_s=0.01)
 
     def interrupt(self, *, group: bool) -> tuple[int, list[str]]:
-        """Send SIGINT, to the process alone or to all of its group, as a terminal does.
+        """Send SIGINT to the process alone, or to its whole group, as a terminal does.
 
         Returns:
-            The exit code and the lines on stderr; none of its child processes lives any more.
+            The exit code and the lines on stderr; all child processes have ended.
         """
         children = psutil.Process(self.process.pid).children(recursive=True)
         (os.killpg if group else os.kill)(self.process.pid, signal.SIGINT)
-        code = self.process.wait(LATEST_S)
-        _, alive = psutil.wait_procs(children, LATEST_S)
+        code = self.process.wait(TIMEOUT_S)
+        _, alive = psutil.wait_procs(children, TIMEOUT_S)
         assert not alive
-        return code, [line for line in self.err().splitlines() if not NOT_OURS.match(line)]
+        return code, [line for line in self.err().splitlines() if not IMPORT_TIMES.match(line)]
 
 
 @contextmanager
 def started(
     command: Sequence[str], folder: Path, *, environment: Mapping[str, str], cwd: Path
 ) -> Iterator[Interruptible]:
-    """Start a command that Ctrl-C reaches, even where these tests run in the background, which ignores it.
+    """Start a command that receives SIGINT, even if the tests run in the background, where it is ignored.
 
     Args:
         command: its words.
-        folder: a new one for its output.
-        environment: of the command.
-        cwd: where it runs.
+        folder: a new folder for its output.
+        environment: environment of the command.
+        cwd: its working directory.
     """
     folder.mkdir()
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:

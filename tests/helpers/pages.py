@@ -1,4 +1,4 @@
-"""Opens the page of `glioseg serve`, asks it for an answer, and looks at its pixels."""
+"""Operates the page of `glioseg serve` in a browser, and reads its pixels."""
 
 import base64
 import io
@@ -14,19 +14,19 @@ TOKEN = "a token of the test"
 
 LISTEN = """() => {
   const state = document.getElementById('state');
-  window.said = [];
-  new MutationObserver(() => said.push(state.textContent)).observe(state, {childList: true});
+  window.lines = [];
+  new MutationObserver(() => lines.push(state.textContent)).observe(state, {childList: true});
 }"""
 
 
 def open_page(browser, address):
-    """A page that keeps what it asked for and what went wrong, and the lines that it said."""
+    """A page that records its requests (`requests`), its errors (`errors`) and its status lines (`lines`)."""
     page = browser.new_page(viewport={"width": 1400, "height": 900}, base_url=address)
     page.set_default_timeout(240_000)
-    page.address, page.asked, page.wrong = address, [], []
-    page.on("request", lambda request: page.asked.append(request.url))
-    page.on("pageerror", lambda error: page.wrong.append(str(error)))
-    page.on("console", lambda line: line.type == "error" and page.wrong.append(line.text))
+    page.address, page.requests, page.errors = address, [], []
+    page.on("request", lambda request: page.requests.append(request.url))
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.on("console", lambda line: line.type == "error" and page.errors.append(line.text))
     page.goto("/")
     page.evaluate(LISTEN)
     return page
@@ -34,18 +34,18 @@ def open_page(browser, address):
 
 def give_token(page, token):
     page.get_by_role("textbox", name="Token").fill(token)
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Continue").click()
 
 
 def segment(page, token=None):
-    """What the service answered; it first wants its token, once a page."""
+    """Press Segment, and return the JSON of the response; `token` is entered if the page asks for it."""
     button = page.get_by_role("button", name="Segment", exact=True)
-    with page.expect_response(lambda r: r.url.endswith("/segment") and r.status != 401) as answered:
+    with page.expect_response(lambda r: r.url.endswith("/segment") and r.status != 401) as responded:
         button.click()
         if token:
             give_token(page, token)
     button.and_(page.locator(":enabled")).wait_for()
-    return answered.value.json()
+    return responded.value.json()
 
 
 def sample_file(page, role):
@@ -54,7 +54,7 @@ def sample_file(page, role):
 
 
 def drawn(page):
-    """The canvas, without what HTML writes on it."""
+    """The pixels of the canvas, without the captions over it."""
     page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
     page.locator("#captions").evaluate("node => node.style.visibility = 'hidden'")
     picture = page.locator("#canvas").screenshot()
@@ -63,17 +63,17 @@ def drawn(page):
 
 
 def differs(one, other, *, by=12):
-    """The pixels that two pictures do not share, by more than so many of 255."""
+    """Mask of the pixels in which two pictures differ by more than `by` of 255."""
     return np.abs(one - other).max(axis=-1) > by
 
 
 def volume(text):
-    return decode_volume(base64.b64decode(text), name="answer").data
+    return decode_volume(base64.b64decode(text), name="response").data
 
 
 def on_screen(page, plane, shape):
-    """Where an axial plane of an LPS scan is drawn: the patient's left is on the right, the front above."""
-    # In one go: the page replaces its captions with every picture.
+    """Mask of an axial plane of an LPS scan on the screen: left is on the right, anterior at the top."""
+    # In one call: the page replaces its captions with every frame.
     ruler = "document.querySelector('#captions .ruler').getBoundingClientRect().width"
     scale = page.evaluate(ruler) / 50  # the ruler is 5 cm
     enlarged = zoom(plane.T.astype(np.uint8), scale, order=0, grid_mode=True, mode="nearest") > 0

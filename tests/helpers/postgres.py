@@ -13,11 +13,11 @@ from tests.helpers.servers import free_port
 
 PASSWORD = "p%/w:d"
 QUICK = {"fsync": "off"}
-"""A test's database need not outlive a power cut."""
+"""A test's database need not survive a power cut."""
 
 
 def programs() -> Path | None:
-    """The folder of PostgreSQL's own programs, if there is one; Debian keeps them out of PATH."""
+    """The folder of PostgreSQL's programs, if there is one; Debian does not put them into PATH."""
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     if debian:
         return debian[-1]
@@ -27,14 +27,14 @@ def programs() -> Path | None:
 
 @contextmanager
 def postgres(bins: Path, **settings: str) -> Iterator[str]:
-    """Run a new server until the block ends; the address of its database.
+    """Run a new server until the block ends; yields the address of its database.
 
     Args:
         bins: as from `programs`.
-        settings: of the server's, beside its defaults.
+        settings: of the server, besides its defaults.
     """
     port = free_port()
-    # It refuses to run as root.
+    # PostgreSQL refuses to run as root.
     as_user = [] if os.geteuid() else ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
     folder = Path(tempfile.mkdtemp(prefix="glioseg-postgres-"))
     (folder / "password").write_text(PASSWORD)

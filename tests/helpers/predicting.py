@@ -1,4 +1,4 @@
-"""What tests of `glioseg predict` share: small scans, and a formula in the place of a model."""
+"""Shared by tests of `glioseg predict`: small scans, and a formula in place of a network."""
 
 from pathlib import Path
 
@@ -7,9 +7,9 @@ from typer.testing import CliRunner
 
 from glioseg import cli
 from glioseg.core.nifti import Grid, Volume, write_volume
-from glioseg.mlops.registry import model_uri
-from glioseg.models.inference import predictor
-from glioseg.models.inference.predictor import Segmenter
+from glioseg.mlops.tracking import model_uri
+from glioseg.models.inference import loading
+from glioseg.models.inference.predictor import Predictor
 from tests.helpers.models import Formula, everywhere, make_settings
 
 GRID = Grid((9, 8, 7), np.diag([1.0, 1, 2, 1]))
@@ -27,26 +27,26 @@ def write_scans(folder, name, modalities):
         write_volume(folder / name / f"{name}_{modality}.nii.gz", Volume(make_scan(seed), GRID))
 
 
-def stand_in(monkeypatch):
-    """Asked for models, `predict` gets a formula from now on; what it asked for is kept.
+def use_formula(monkeypatch):
+    """Make `predict` load a formula in place of any model, as the returned dictionary configures.
 
-    `asked["look"]` may be set to another formula, `asked["settings"]` to other settings, and
-    `asked["folder"]` to where the model lies.
+    Set "formula" to another formula, "settings" to other settings, and "folder" to the folder of the model;
+    "folders" are the folders that were loaded.
     """
-    asked = {}
+    model = {}
 
     def load(folders):
-        asked["folders"] = folders
-        look = asked.get("look", Formula(everywhere))
-        return Segmenter((look,), asked.get("settings", make_settings()))
+        model["folders"] = folders
+        formula = model.get("formula", Formula(everywhere))
+        return Predictor((formula,), model.get("settings", make_settings()))
 
-    monkeypatch.setattr(model_uri, "default_model", lambda lab: model_uri.CHAMPION)
-    monkeypatch.setattr(model_uri, "pinned", lambda model: model)
+    monkeypatch.setattr(model_uri, "default_model", lambda storage: model_uri.CHAMPION)
+    monkeypatch.setattr(model_uri, "resolve_alias", lambda address: address)
     monkeypatch.setattr(
-        model_uri, "model_folder", lambda model: asked.get("folder", Path(f"folder of {model}"))
+        model_uri, "model_folder", lambda address: model.get("folder", Path(f"folder of {address}"))
     )
-    monkeypatch.setattr(predictor, "load_ensemble", load)
-    return asked
+    monkeypatch.setattr(loading, "load_ensemble", load)
+    return model
 
 
 def run(*words):

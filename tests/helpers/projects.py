@@ -1,4 +1,4 @@
-"""Small projects of their own for tests of the whole pipeline: a clone, a cohort and a network of seconds."""
+"""Small projects for tests of the pipeline: a copy, a small cohort, and a network that trains in seconds."""
 
 import fcntl
 import os
@@ -17,7 +17,7 @@ from glioseg.core.nifti import Grid, Volume, write_volume
 ROOT = Path(__file__).parents[2]
 SHAPE = (40, 36, 32)
 COMMAND_S = 1800.0
-"""Ends a command that hangs: `dvc repro` takes two minutes on two idle cores."""
+"""Timeout of a command; `dvc repro` takes two minutes on two idle cores."""
 GRID = Grid(SHAPE, np.array([[-1, 0, 0, 0], [0, -1, 0, 35], [0, 0, 1, 0], [0, 0, 0, 1]], float))
 TINY = {
     "network": {"base_filters": 2, "depth": 2},
@@ -25,8 +25,8 @@ TINY = {
     "tune": {"trials": 2, "epochs": 1, "steps_per_epoch": 2, "space": {"dropout": {"low": 0.0, "high": 0.3}}},
     "evaluate": {"bootstrap_samples": 50},
     "compute": {"cluster": "threads"},  # a process takes longer to start than these cases take
-    # Networks of seconds are not calibrated: no limit, so that there is a champion to look at.
-    # The built-in model takes a minute, and tests have their own versions in mind.
+    # Tiny networks are not calibrated: without limits, there is a champion.
+    # The built-in model takes a minute, and would be an additional version.
     "register": {"builtin": False, "limits": {"calibration_error": None, "case_s": None, "memory_gb": None}},
 }
 CONTRACT = {"shape": {"voxels": list(SHAPE)}, "brain_fraction": {"high": 1.0}}
@@ -41,8 +41,8 @@ FILES = (
 )
 
 
-def write_patient(folder: Path, index: int) -> None:
-    """A ball of brain with a ball of tumour in it: oedema around enhancement around necrosis."""
+def write_case(folder: Path, index: int) -> None:
+    """Write a case: a ball of brain that contains a tumour of oedema around enhancement around necrosis."""
     rng = np.random.default_rng(index)
     place = np.stack(np.indices(SHAPE), axis=-1)
     brain = np.linalg.norm(place - np.array(SHAPE) / 2, axis=-1) < 14
@@ -57,14 +57,14 @@ def write_patient(folder: Path, index: int) -> None:
 
 
 def make_project(home: Path, *, cases: int) -> Path:
-    """A clone of the project with a small cohort in `scans`, in a git repository of its own."""
+    """A copy of the project with a small cohort in `scans`, in its own git repository."""
     for name in ("src", "pipelines"):
         shutil.copytree(ROOT / name, home / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in FILES:
         (home / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, home / name)
     for index in range(cases):
-        write_patient(home / "scans", index)
+        write_case(home / "scans", index)
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["data"] = {"source": "folder", "folder": "scans"}
     for section, values in TINY.items():
@@ -72,13 +72,13 @@ def make_project(home: Path, *, cases: int) -> Path:
     (home / "params.yaml").write_text(yaml.safe_dump(params))
     (home / "contract.yaml").write_text(yaml.safe_dump(CONTRACT))
     subprocess.run(["git", "init", "-q"], cwd=home, check=True)
-    return settle_in(home)
+    return configure_repository(home)
 
 
 def make_once(folder: Path, make: Callable[[Path], Path]) -> Path:
-    """What `make` returns for a folder, made by the first process that asks; the others wait.
+    """The result of `make` for a folder; the first process calls it, and the others wait.
 
-    Where it fails, it fails for all of them with the first one's words, and is not tried again.
+    If it fails, it fails for all processes with the same message, and is not tried again.
     """
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -95,7 +95,7 @@ def make_once(folder: Path, make: Callable[[Path], Path]) -> Path:
 
 
 def reproduce_tiny_project(folder: Path) -> Path:
-    """A project that `dvc repro` has run in; see the fixture `reproduced`."""
+    """A project in which `dvc repro` has run; see the fixture `reproduced`."""
     home = make_project(folder / "a project", cases=8)
     shutil.copytree(home / "scans", folder / "scans")
     succeed(home, "dvc", "remote", "add", "--default", "store", "../store")
@@ -107,13 +107,13 @@ def reproduce_tiny_project(folder: Path) -> Path:
 
 
 def clone_project(source: Path, home: Path) -> Path:
-    """Another person's clone of a project's last commit; of the data nothing is there yet."""
+    """A clone of the last commit of a project, without its data."""
     subprocess.run(["git", "clone", "-q", source, home], check=True)
-    return settle_in(home)
+    return configure_repository(home)
 
 
-def settle_in(home: Path) -> Path:
-    """Give a repository's commits an author, and keep out of them what is not the project's."""
+def configure_repository(home: Path) -> Path:
+    """Set the author of commits, and exclude files that do not belong to the project."""
     for key, value in {"name": "A. Reader", "email": "reader@example.org"}.items():
         subprocess.run(["git", "config", f"user.{key}", value], cwd=home, check=True)
     (home / ".git" / "info" / "exclude").write_text("/scans/\n/.cache/\n/.config/\n/.keras/\n")
@@ -127,22 +127,22 @@ def commit(home: Path, message: str) -> None:
 
 
 def succeed(home: Path, *words: str, **variables: str) -> str:
-    """Run a command in a project, which must succeed; what it printed."""
+    """Run a command in a project, which must succeed; returns its stdout."""
     result = command(home, *words, **variables)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 
 
 def command(home: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in a project with nothing of this process's environment but the path, and `variables`."""
-    around = environment(home) | variables
+    """Run a command in a project with PATH and `variables`, but nothing else of this environment."""
+    complete = environment(home) | variables
     return subprocess.run(
-        words, cwd=home, env=around, capture_output=True, text=True, check=False, timeout=COMMAND_S
+        words, cwd=home, env=complete, capture_output=True, text=True, check=False, timeout=COMMAND_S
     )
 
 
 def environment(home: Path) -> dict[str, str]:
-    """What a project's commands find around them."""
+    """The environment variables of commands in a project."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     python = {"PYTHONPATH": str(home / "src"), "MLFLOW_DISABLE_TELEMETRY": "true"}
     return {"PATH": path, "HOME": str(home), **python}

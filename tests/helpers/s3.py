@@ -1,4 +1,4 @@
-"""Starts a server that speaks S3, and makes buckets there."""
+"""Starts an S3 server, and creates buckets there."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "reader", "AWS_SECRET_ACCESS_KEY": "secret"}
 
 @contextmanager
 def s3_server() -> Iterator[str]:
-    """The address of a server that speaks S3, on this machine."""
+    """Run an S3 server on this machine; yields its address."""
     port = free_port()
     words = ["moto.server", "--host", "127.0.0.1", "--port", str(port)]
     with server(words, port=port, ready="moto-api/") as address:
@@ -19,7 +19,7 @@ def s3_server() -> Iterator[str]:
 
 
 def make_bucket(address: str, name: str) -> Any:
-    """A new bucket, as boto3 has it."""
+    """A new bucket, as boto3's resource."""
     import boto3
 
     return boto3.resource(

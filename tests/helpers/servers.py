@@ -1,4 +1,4 @@
-"""Starts a real server for a test, and makes sure that none is left."""
+"""Starts a real server for a test, and stops it with all its processes."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from typing import IO
 
 import psutil
 
-from tests.helpers.waiting import LATEST_S
+from tests.helpers.waiting import TIMEOUT_S
 
 
 def free_port() -> int:
@@ -27,44 +27,44 @@ def free_port() -> int:
 
 @contextmanager
 def server(words: Sequence[str], *, port: int, ready: str, **environment: str) -> Iterator[str]:
-    """Run a Python module until the block ends; its address, once `<address>/<ready>` answers."""
+    """Run a Python module until the block ends; yields its address once `<address>/<ready>` responds."""
     address = f"http://127.0.0.1:{port}"
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # MLflow looks for uvicorn there
-    with TemporaryFile("w+") as said:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # MLflow searches it for uvicorn
+    with TemporaryFile("w+") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", *words],
             env=os.environ | {"PATH": path} | environment,
             start_new_session=True,
-            stdout=said,
+            stdout=log,
             stderr=subprocess.STDOUT,
         )
         try:
-            wait_for(f"{address}/{ready}", process, said)
+            wait_for(f"{address}/{ready}", process, log)
             yield address
         finally:
             with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # the workers of a killed server would live on
+                os.killpg(process.pid, signal.SIGKILL)  # also stops the workers of the server
             process.wait()
 
 
-def wait_for(url: str, process: "subprocess.Popen[bytes]", said: IO[str]) -> None:
-    end = time.monotonic() + LATEST_S
+def wait_for(url: str, process: "subprocess.Popen[bytes]", log: IO[str]) -> None:
+    end = time.monotonic() + TIMEOUT_S
     while time.monotonic() < end:
         if process.poll() is not None:
-            said.seek(0)
-            raise RuntimeError(f"the server ended: {said.read()}")
+            log.seek(0)
+            raise RuntimeError(f"the server ended: {log.read()}")
         try:
             with urllib.request.urlopen(url, timeout=5):
                 return
         except OSError:
             time.sleep(0.2)
-    raise TimeoutError(f"{url}: no answer within {LATEST_S:.0f} s")
+    raise TimeoutError(f"{url}: no response within {TIMEOUT_S:.0f} s")
 
 
 def command_lines() -> list[str]:
-    """The command lines of all processes that tests started, as every user of the machine can read them."""
+    """The command lines of all processes that tests started, which every user of the machine can read."""
     found: list[str] = []
     for process in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):  # it has ended meanwhile
+        with suppress(psutil.Error):  # the process has ended meanwhile
             found.append(" ".join(process.cmdline()))
     return found

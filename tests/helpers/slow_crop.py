@@ -1,4 +1,4 @@
-"""Crop the cases of the project here, slowly: `python -m tests.helpers.slow_crop CLUSTER FOLDER`."""
+"""Crop the cases of this project slowly: `python -m tests.helpers.slow_crop CLUSTER FOLDER`."""
 
 import os
 import sys
@@ -8,20 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from glioseg.compute import Cluster
-from glioseg.data.cohort.case_cache import record_cases
-from glioseg.data.cohort.cases import Case, find_cases
+from glioseg.data.cohort.case_cache import map_cached
+from glioseg.data.cohort.cases import Case
+from glioseg.data.cohort.layouts import find_cases
 from glioseg.data.store.cropped_store import store_case
 
 CASE_S = 1.0
 HOST = "TEST_HOST"
-"""Environment variable: the name under which a worker signs."""
+"""Environment variable with the name that a worker writes to the log."""
 
 
 def crop_slowly(case: Case, folder: Path, *, log: Path) -> dict[str, Any]:
-    """Crop a case; who began it is written down. A host that is told to hangs, as without its storage."""
+    """Crop a case, and log the host; a file `hang HOST` makes a host hang, as without its storage."""
     host = os.environ.get(HOST, "here")
-    with (log / case.case).open("a") as signed:
-        signed.write(f"{host}\n")
+    with (log / case.case).open("a") as hosts:
+        hosts.write(f"{host}\n")
     time.sleep(CASE_S if host != "here" else 0)
     while (log / f"hang {host}").exists():
         time.sleep(0.1)
@@ -31,12 +32,12 @@ def crop_slowly(case: Case, folder: Path, *, log: Path) -> dict[str, Any]:
 def main(kind: str, folder: Path) -> None:
     log = folder.with_suffix(".log")
     log.mkdir()
-    record_cases(
+    map_cached(
         partial(crop_slowly, log=log.absolute()),
         find_cases(Path("scans")),
         code="glioseg.data.store.cropped_store",
-        facts=lambda case: case.case,
-        reads=lambda case: case.files.values(),
+        key=lambda case: case.case,
+        inputs=lambda case: case.files.values(),
         folder=folder,
         title="crop",
         cluster=Cluster(kind),

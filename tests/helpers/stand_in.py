@@ -1,4 +1,4 @@
-"""A project like glioseg's whose stages are arithmetic: git and DVC are real, and a stage takes no time."""
+"""A stand-in for a glioseg project: git and DVC are real, and each stage is a line of arithmetic."""
 
 import json
 import shutil
@@ -9,12 +9,13 @@ import pytest
 import yaml
 
 import glioseg
-from glioseg.mlops.provenance.recorder import keep_lineage
-from glioseg.mlops.registry.mlflow_registry import register
-from glioseg.mlops.tracking.candidate import Evaluation, Source
+from glioseg.mlops.provenance.recorder import record_lineage
+from glioseg.mlops.registry.candidate import Evaluation
+from glioseg.mlops.registry.register import register
 from glioseg.mlops.tracking.mlflow_runs import log_evaluation
-from tests.helpers.projects import ROOT, commit, settle_in, succeed
-from tests.helpers.rules import make_rules
+from glioseg.mlops.tracking.model_files import ModelFiles
+from tests.helpers.gate import make_rules
+from tests.helpers.projects import ROOT, commit, configure_repository, succeed
 
 PACKAGE = Path(glioseg.__file__).parent
 STAGE = Path(__file__).with_name("stand_in_stage.py")
@@ -42,11 +43,11 @@ CODE = ["pipelines/stage.py", "src/glioseg_stand_in"]
 
 
 def make_stand_in(home: Path, identity: dict) -> Path:
-    """A git repository in which `dvc repro` has run once.
+    """Make a git repository in which `dvc repro` has run once.
 
     Args:
-        home: a folder to make.
-        identity: run_id and model_id of the training, and the study's as `study`.
+        home: the folder to make.
+        identity: `run_id` and `model_id` of the training, and `study`, the content of study.json.
     """
     for folder in ("pipelines", CODE[1], ".dvc"):
         (home / folder).mkdir(parents=True)
@@ -59,7 +60,7 @@ def make_stand_in(home: Path, identity: dict) -> Path:
     (home / "identity.json").write_text(json.dumps(identity))
     (home / "dvc.yaml").write_text(yaml.safe_dump({"stages": {name: _stage(name) for name in STAGES}}))
     subprocess.run(["git", "init", "-q"], cwd=home, check=True)
-    settle_in(home)
+    configure_repository(home)
     commit(home, "A stand-in")
     succeed(home, "dvc", "repro")
     return home
@@ -70,18 +71,18 @@ def _stage(name: str) -> dict:
     return {"cmd": f"python pipelines/stage.py {name}", "deps": [*deps, *CODE], "outs": outs}
 
 
-def offer(client, name, keep=keep_lineage):
-    """Evaluate and register what lies here, as the stages do; the version's address."""
+def register_project(client, name, recorder=record_lineage):
+    """Log an evaluation of the present project and register its model; the champion's address."""
     record = json.loads(Path("reports/calibrate/model.json").read_text())
     metrics, table = json.loads(Path("reports/metrics.json").read_text()), Path("reports/per_case.csv")
     log_evaluation(run=record, params={}, cases=1, test_data="c", metrics=metrics, files=[table])
     register(
         client,
-        params=make_rules(name),
-        source=Source(sorted(Path("models/calibrated").iterdir()), PACKAGE),
+        rules=make_rules(name),
+        model_files=ModelFiles(sorted(Path("models/calibrated").iterdir()), PACKAGE),
         run_id=record["run_id"],
         evaluation=Evaluation(table, ["c"]),
-        keep=keep,
-        score=lambda folder: pytest.fail("not asked"),
+        recorder=recorder,
+        score=lambda folder: pytest.fail("expected no new evaluation"),
     )
     return f"models:/{name}@champion"

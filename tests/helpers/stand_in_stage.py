@@ -1,4 +1,4 @@
-"""A stage of the stand-in project, as `python pipelines/stage.py NAME`."""
+"""The stages of the stand-in project: `python pipelines/stage.py NAME`."""
 
 import json
 import os
@@ -31,8 +31,8 @@ def acquire():
 
 def validate():
     for kind in ("raw", "cropped"):
-        verdict = {"verdict": "passed", "cases": {case: {"status": "accepted"} for case in CASES}}
-        write(f"reports/validation/{kind}.json", verdict | {"stage": kind})
+        report = {"outcome": "passed", "cases": {case: {"status": "accepted"} for case in CASES}}
+        write(f"reports/validation/{kind}.json", report | {"stage": kind})
 
 
 def crop():

@@ -1,4 +1,4 @@
-"""A lab as months of work leave it, in which little belongs to a registered version."""
+"""Project storage as after months of work, in which little belongs to a registered version."""
 
 import json
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ import mlflow
 import optuna
 from mlflow import MlflowClient
 
-from glioseg.mlops.tracking.candidate import Source
 from glioseg.mlops.tracking.logged_model import log_model
 from glioseg.mlops.tracking.mlflow_runs import PARENT_TAG, connect, experiment_id, log_params
-from glioseg.mlops.tracking.storage import Lab
+from glioseg.mlops.tracking.model_files import ModelFiles
+from glioseg.mlops.tracking.storage import ProjectStorage
 
 ORPHAN = "f" * 32
-ENTRY = """
+PYFUNC = """
 from pathlib import Path
 import mlflow
 
@@ -28,9 +28,9 @@ mlflow.models.set_model(Echo())
 
 @dataclass(frozen=True)
 class Stock:
-    """A lab, and what is in it by a readable name: identities of runs and models."""
+    """Project storage, and the IDs of its runs and models by a readable name."""
 
-    lab: Lab
+    storage: ProjectStorage
     client: MlflowClient
     ids: dict[str, str]
 
@@ -48,13 +48,13 @@ class Stock:
         self.client.set_terminated(run_id)
 
     def add_model(self, name: str, training: str) -> None:
-        """A logged model that answers with its name, and an evaluation of it."""
-        folder = self.lab.root / "models" / name
-        entry = folder / "package" / "serving" / "model.py"
+        """A logged model that returns its name, and an evaluation of it."""
+        folder = self.storage.root / "models" / name
+        entry = folder / "package" / "serving" / "pyfunc.py"
         entry.parent.mkdir(parents=True)
-        entry.write_text(ENTRY)
+        entry.write_text(PYFUNC)
         (folder / "model.keras").write_text(name)
-        source = Source([folder / "model.keras"], folder / "package")
+        source = ModelFiles([folder / "model.keras"], folder / "package")
         model_id = self.ids[name] = log_model(self.client, source, run_id=self.ids[training])
         marks = {"model_id": model_id, "trained_run": self.ids[training]}
         self.add(f"evaluation of {name}", "evaluate", **marks)
@@ -65,24 +65,24 @@ class Stock:
         mlflow.register_model(address, "unet", tags=tags)
 
     def add_study(self, name: str, rate: float) -> None:
-        """A study whose second trial is the best, with a learning rate of its own."""
+        """A study whose second trial is the best, with this learning rate."""
         self.add(name, "tune", study=name, best_trial="1")
         for number in range(2):
             settings = {"train": {"learning_rate": rate * number, "epochs": 1}}
             self.add(f"{name} trial {number}", "tune", parent=name, trial=str(number), params=settings)
-        study = optuna.create_study(study_name=name, storage=self.lab.study_url)
+        study = optuna.create_study(study_name=name, storage=self.storage.study_url)
         study.optimize(lambda trial: trial.suggest_float("learning_rate", 0, 1), n_trials=2)
 
     def folder(self, name: str) -> Path:
         """The folder of a run of an experiment."""
-        (found,) = self.lab.folder.rglob(self.ids[name])
+        (found,) = self.storage.folder.rglob(self.ids[name])
         return found
 
 
-def build(lab: Lab) -> Stock:
+def build(storage: ProjectStorage) -> Stock:
     """Two registered versions, one deleted in MLflow's page as far as that goes; and much beside."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    stock = Stock(lab, connect(lab), {})
+    stock = Stock(storage, connect(storage), {})
     client = stock.client
     stock.add_study("study-good", 0.25)
     stock.add_study("study-other", 0.5)
@@ -102,11 +102,11 @@ def build(lab: Lab) -> Stock:
     client.delete_run(stock.ids["deleted"])
     stock.add("killed", "train")
     client.update_run(stock.ids["killed"], status="RUNNING")
-    write(stock.lab.state("key") / "run.json", json.dumps({"run_id": stock.ids["killed"]}))
-    write(stock.lab.state("key") / "weights", "w" * 1000)
-    write(stock.lab.tensorboard("key") / "events", "e" * 100)
-    write(stock.lab.folder / "artifacts" / "train" / ORPHAN / "artifacts" / "x", "x" * 10)
-    write(stock.lab.lock("e" * 32), "")  # named like a run, but no folder of one
+    write(stock.storage.state("key") / "run.json", json.dumps({"run_id": stock.ids["killed"]}))
+    write(stock.storage.state("key") / "weights", "w" * 1000)
+    write(stock.storage.tensorboard("key") / "events", "e" * 100)
+    write(stock.storage.folder / "artifacts" / "train" / ORPHAN / "artifacts" / "x", "x" * 10)
+    write(stock.storage.lock_file("e" * 32), "")  # named like a run, but no folder of one
     stranger = client.create_run("0", run_name="stranger")  # not glioseg's: it may be running
     stock.ids["stranger"] = stranger.info.run_id
     return stock

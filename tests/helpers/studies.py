@@ -1,4 +1,4 @@
-"""A study without a network: what a trial reaches is arithmetic."""
+"""A study without a network: the Dice of a trial is computed from its values."""
 
 import multiprocessing
 import os
@@ -17,13 +17,13 @@ import pytest
 from optuna.trial import TrialState
 
 from glioseg.mlops.tracking.mlflow_runs import connect, experiment_id
-from glioseg.mlops.tracking.storage import Lab
-from glioseg.mlops.tuning import best_trial, ending, search, trial_queue
+from glioseg.mlops.tracking.storage import ProjectStorage
+from glioseg.mlops.tuning import best_trial, search, trial_queue, trial_result
 from glioseg.mlops.tuning import study as search_study
-from glioseg.mlops.tuning.mlflow_trials import log_study, study_log
+from glioseg.mlops.tuning.mlflow_trials import log_study_result, study_log
 from glioseg.mlops.tuning.study import FINISHED
 from glioseg.params.study import Tune
-from tests.helpers.waiting import LATEST_S, until
+from tests.helpers.waiting import TIMEOUT_S, until
 
 NAME = "study-of-arithmetic"
 COMPLETE = TrialState.COMPLETE
@@ -48,15 +48,15 @@ TUNE = Tune.model_validate(
 FIRST = {"learning_rate": 0.003, "depth": 5, "base_filters": 16, "dropout": 0.1}
 
 
-class Silent:
-    """An observer that keeps how trials ended."""
+class RecordingObserver:
+    """An observer that stores how trials ended."""
 
     def __init__(self):
-        self.endings = []
+        self.results = []
 
     @property
     def outcomes(self):
-        return [ending.outcome for ending in self.endings]
+        return [result.outcome for result in self.results]
 
     def started(self, number, values):
         pass
@@ -64,15 +64,15 @@ class Silent:
     def epoch(self, number, epoch, logs):
         pass
 
-    def ended(self, number, ending):
-        self.endings.append(ending)
+    def ended(self, number, result):
+        self.results.append(result)
 
-    def unended(self):
+    def open_trials(self):
         return ()
 
 
 def dice(values, epoch):
-    """Better the nearer depth is to 4, and with each epoch."""
+    """Higher for a depth near 4, and with each epoch."""
     return 0.8 - 0.2 * abs(values["depth"] - 4) - 10 * values["learning_rate"] / (epoch + 1)
 
 
@@ -89,22 +89,24 @@ def settings(values):
     return {"network": network, "train": {"learning_rate": values["learning_rate"], "seed": 1}}
 
 
-def run(lab, objective=train, tune=TUNE, name=NAME):
+def run(storage, objective=train, tune=TUNE, name=NAME):
     """Run the study as the stage does, and return it with its parent run's identity."""
-    client = connect(lab)
+    client = connect(storage)
     facts = {"settings": {"tune": tune.model_dump(mode="json")}, "cases": {"train": 3}}
-    with study_log(client, lab=lab, name=name, describe=settings, **facts) as log:
-        study = search(lab=lab, name=name, tune=tune, first=FIRST, objective=objective, observer=log)
-        folder = lab.root / "reports"
+    with study_log(client, storage=storage, name=name, describe=settings, **facts) as log:
+        study = search(
+            storage=storage, name=name, tune=tune, default_values=FIRST, objective=objective, observer=log
+        )
+        folder = storage.root / "reports"
         folder.mkdir(exist_ok=True)
         best = best_trial(study)
-        measures = ending(best).measures
-        log_study(client, log.parent_id, folder=folder, best=measures, best_trial=best.number)
+        measures = trial_result(best).measures
+        log_study_result(client, log.parent_id, folder=folder, best=measures, best_trial=best.number)
     return study, log.parent_id
 
 
 def die_in_the_third_trial(values, report):
-    """Report one epoch, and die."""
+    """Report one epoch of the third trial, and kill this process."""
     die_in_the_third_trial.calls += 1
     if die_in_the_third_trial.calls == 3:
         report(0, {"val_dice": 0.9, "loss": 0.1})
@@ -116,7 +118,7 @@ die_in_the_third_trial.calls = 0
 
 
 def slowly(values, report):
-    """A trial that leaves time to be killed in."""
+    """A trial slow enough to be killed while it runs."""
     for epoch in range(EPOCHS):
         time.sleep(0.1)
         report(epoch, {"val_dice": dice(values, epoch)})
@@ -125,10 +127,10 @@ def slowly(values, report):
 
 def for_ever(values, report):
     report(0, {"val_dice": dice(values, 0)})
-    time.sleep(2 * LATEST_S)
+    time.sleep(2 * TIMEOUT_S)
 
 
-def until_told(values, report):
+def until_go_on(values, report):
     report(0, {"val_dice": dice(values, 0)})
     while not Path("go on").exists():
         time.sleep(0.05)
@@ -141,19 +143,19 @@ def die_with_the_default(values, report):
     return train(values, report)
 
 
-def work(lab, name, trials, objective=slowly, host=None):
-    """Be a worker, in a process of its own: on this machine, or as if on another."""
-    os.chdir(lab.root)
-    with (lab.root / f"{os.getpid()}.log").open("w") as log, redirect_stdout(log):
+def work(storage, name, trials, objective=slowly, host=None):
+    """Run a worker in its own process: on this machine, or as if on another host."""
+    os.chdir(storage.root)
+    with (storage.root / f"{os.getpid()}.log").open("w") as log, redirect_stdout(log):
         if host:
             trial_queue.gethostname = lambda: host
             search_study.HEARTBEAT_S, search_study.GRACE_S = 1, 3
-        run(lab, objective, TUNE.model_copy(update={"trials": trials}), name)
+        run(storage, objective, TUNE.model_copy(update={"trials": trials}), name)
 
 
 @cache
 def _forks():
-    """Makes processes that have this module already, whose imports take seconds."""
+    """Starts processes with this module loaded already, since its imports take seconds."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["studies"])
     with pytest.MonkeyPatch.context() as patch:
@@ -164,20 +166,20 @@ def _forks():
 
 @dataclass(frozen=True)
 class Watch:
-    """Starts workers on a study, and sees what becomes of it."""
+    """Starts workers on a study, and follows the study."""
 
-    lab: Lab
+    storage: ProjectStorage
     name: str
-    storage: optuna.storages.RDBStorage
+    optuna_storage: optuna.storages.RDBStorage
     started: list = field(default_factory=list)
 
     @classmethod
     @contextmanager
-    def on(cls, lab, name):
-        """Watch a study; workers that still live at the end are killed."""
-        connect(lab)
-        storage = optuna.storages.RDBStorage(lab.study_url)  # before a worker creates its tables
-        watch = cls(lab, name, storage)
+    def on(cls, storage, name):
+        """Watch a study until the block ends; then kill workers that still run."""
+        connect(storage)
+        optuna_storage = optuna.storages.RDBStorage(storage.study_url)  # before a worker creates its tables
+        watch = cls(storage, name, optuna_storage)
         try:
             yield watch
         finally:
@@ -186,60 +188,60 @@ class Watch:
                 process.join()
 
     def start(self, **given):
-        process = _forks().Process(target=work, args=(self.lab, self.name), kwargs=given)
+        process = _forks().Process(target=work, args=(self.storage, self.name), kwargs=given)
         process.start()
         self.started.append(process)
         return process
 
     def join(self, *processes):
         for process in processes:
-            process.join(LATEST_S)
-            assert process.exitcode == 0, self.said(process)
+            process.join(TIMEOUT_S)
+            assert process.exitcode == 0, self.output(process)
 
-    def said(self, process):
-        log = self.lab.root / f"{process.pid}.log"
+    def output(self, process):
+        log = self.storage.root / f"{process.pid}.log"
         return log.read_text() if log.exists() else ""
 
     def wait_for(self, happened):
         until(happened, "what this test waits for")
 
     def study(self):
-        return optuna.load_study(study_name=self.name, storage=self.storage)
+        return optuna.load_study(study_name=self.name, storage=self.optuna_storage)
 
     def trials(self, *states):
-        """Trials in these states; none where there is no study yet."""
+        """Trials in these states; none before the study exists."""
         try:
             return self.study().get_trials(states=states)
         except KeyError:
             return []
 
-    def at_work(self):
-        """Trials that have begun. One that was only handed out ends with its worker, and nobody is told."""
+    def training_trials(self):
+        """Trials that have reported an epoch; MLflow may have no run of an earlier one."""
         return [trial for trial in self.trials(TrialState.RUNNING) if trial.intermediate_values]
 
     def runs(self):
-        """The study's own run, and those of its trials by their number."""
-        client = connect(self.lab)
+        """The study's own run, and the runs of its trials by number."""
+        client = connect(self.storage)
         every = client.search_runs([experiment_id(client, "tune")])
         (parent,) = [run for run in every if run.data.tags.get("study") == self.name]
         mine = [run for run in every if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
         return parent, {int(run.data.tags["trial"]): run for run in mine}
 
-    def check(self, asked):
-        """Exactly the trials that were asked for, and each with a run that says how it went."""
+    def check(self, trials):
+        """Check that the study has exactly these trials, each with a run that shows how it ended."""
         study = self.study()
         states = Counter(trial.state for trial in study.trials)
-        assert sum(states[state] for state in FINISHED) == asked
+        assert sum(states[state] for state in FINISHED) == trials
         assert states[TrialState.RUNNING] == states[TrialState.WAITING] == 0
         for trial in study.trials:
             for number in trial.user_attrs.get(trial_queue.RETRY_OF, ()):
                 assert study.trials[number].state == TrialState.FAIL
-                # Killed while it drew, the first has only some of them.
+                # A trial that was killed while its values were sampled has only some of them.
                 assert study.trials[number].params.items() <= trial.params.items()
         parent, runs = self.runs()
         assert parent.info.status == "FINISHED"
         words = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "interrupted"}
-        # One that was killed before MLflow heard of it has no run.
+        # A trial that was killed before MLflow created its run has none.
         assert {trial.number for trial in study.trials if trial.state in FINISHED} <= runs.keys()
         for number, run in runs.items():
             trial = study.trials[number]
@@ -250,4 +252,4 @@ class Watch:
 
 
 if __name__ == "__main__":
-    run(Lab(Path(sys.argv[1])), die_in_the_third_trial)
+    run(ProjectStorage(Path(sys.argv[1])), die_in_the_third_trial)

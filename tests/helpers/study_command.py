@@ -1,23 +1,24 @@
-"""`glioseg` with a study of arithmetic in the place of that of params.yaml: its trials wait to be told."""
+"""`glioseg` with an arithmetic study instead of that of params.yaml; its trials wait for a signal file."""
 
 import os
 import sys
 
 from glioseg.cli import app
-from glioseg.mlops.tracking.storage import Lab
+from glioseg.mlops.tracking.storage import ProjectStorage
 from tests.helpers import studies
 
 TRIALS = 5
 
 
 def work() -> None:
-    """Run trials until the study has as many as were asked for."""
+    """Run trials until the study has `TRIALS` finished ones."""
     tune = studies.TUNE.model_copy(update={"trials": TRIALS})
-    studies.run(Lab.here(), studies.until_told, tune, os.environ["STUDY"])
+    studies.run(ProjectStorage.current(), studies.until_go_on, tune, os.environ["STUDY"])
 
 
 if __name__ == "__main__":
-    from tests.helpers.study_command import work as elsewhere  # by a name that other processes know
+    # Other processes can import `work` under this module's name, not as `__main__.work`.
+    from tests.helpers.study_command import work as importable
 
-    sys.modules["glioseg.cli.tune_worker"].work_here = elsewhere
+    sys.modules["glioseg.cli.tune_worker"].run_trials = importable
     app()

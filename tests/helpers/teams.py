@@ -1,4 +1,4 @@
-"""A team: what its machines have in common."""
+"""A team whose machines share a database and a bucket."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ URL = "s3://team/glioseg"
 
 @dataclass(frozen=True)
 class Team:
-    """`home`: where the model was trained; `around`: the environment of every machine of the team."""
+    """`home`: the project in which the model was trained; `around`: the environment of every machine."""
 
     home: Path
     around: dict[str, str]

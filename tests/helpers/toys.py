@@ -1,4 +1,4 @@
-"""Small stored cases that a network learns in seconds, and settings to match."""
+"""Small stored cases that a network learns in seconds, and settings for them."""
 
 from pathlib import Path
 
@@ -7,7 +7,8 @@ import numpy as np
 from glioseg.core.geometry import Box
 from glioseg.core.labels import Label
 from glioseg.core.nifti import Grid
-from glioseg.data.store.cropped_store import StoredCase, write_case
+from glioseg.data.store.cropped_cases import StoredCase
+from glioseg.data.store.cropped_store import write_case
 from glioseg.data.store.cropping import Placement
 from glioseg.params.sections import Network, Train
 
@@ -57,9 +58,9 @@ def make_network(**changes: object) -> Network:
 
 
 def write_toy(folder: Path, number: int) -> StoredCase:
-    """A case whose tumour is as bright as its label, somewhere in the middle of noise.
+    """A case of noise with a tumour at a random place, whose intensity is its label.
 
-    Odd numbers are low-grade gliomas and live for 500 days, even ones high-grade and 100 days.
+    Odd numbers are low-grade gliomas with 500 days of survival, even numbers high-grade ones with 100 days.
     """
     rng = np.random.default_rng(number)
     label = np.zeros(SHAPE, np.uint8)

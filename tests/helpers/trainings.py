@@ -1,7 +1,7 @@
-"""Trainings and evaluations without a network, through the lab's own functions: what is reached is given."""
+"""Trainings and evaluations with given results and without a network, logged by glioseg's own functions."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,19 +12,19 @@ import glioseg
 from glioseg.core.labels import REGIONS
 from glioseg.evaluation.case_figure import Scan, planes_picture
 from glioseg.evaluation.columns import (
-    ANSWER_METRICS,
     CASE_METRICS,
     METRICS,
+    PREDICTION_METRICS,
     REGION_METRICS,
     STRUCTURES,
     column,
 )
 from glioseg.evaluation.summary import summarise
-from glioseg.mlops.tracking.candidate import Source
 from glioseg.mlops.tracking.logged_model import log_model
 from glioseg.mlops.tracking.mlflow_runs import connect, log_evaluation
-from glioseg.mlops.tracking.storage import Lab
-from glioseg.mlops.tracking.training_run import training_run
+from glioseg.mlops.tracking.model_files import ModelFiles
+from glioseg.mlops.tracking.storage import ProjectStorage
+from glioseg.mlops.tracking.training_run import TrainingRun, training_run
 
 PACKAGE = Path(glioseg.__file__).parent
 SHAPE = (40, 36, 32)
@@ -34,7 +34,7 @@ TEST_DATA = "1" * 64
 
 @dataclass(frozen=True)
 class Trained:
-    """A training with its model: `name` is the network's, the rest is MLflow's."""
+    """A training with its model: the name of the network, and the IDs in MLflow."""
 
     name: str
     run_id: str
@@ -51,12 +51,12 @@ def params(depth: int) -> dict[str, object]:
     return {"network": {"depth": depth, "base_filters": 8}, "train": {"learning_rate": 0.01 / depth}}
 
 
-def train(lab: Lab, folder: Path, *, depth: int) -> Trained:
-    """Log a training and its model, of which some bytes are all that is."""
-    client, name = connect(lab), f"seed 8×{depth}, 2 mm"
+def train(storage: ProjectStorage, folder: Path, *, depth: int) -> Trained:
+    """Log a training and its model, whose files hold only a few bytes."""
+    client, name = connect(storage), f"seed 8×{depth}, 2 mm"
     cases = [{"train": 6, "validation": 2}]
     with training_run(
-        client, state=lab.state(f"depth {depth}"), name=name, params=params(depth), cases=cases
+        client, state=storage.state(f"depth {depth}"), name=name, params=params(depth), cases=cases
     ) as log:
         for epoch, dice in enumerate(curve(depth)):
             log.epoch(epoch, {"loss": 1 - dice, "val_loss": 1.1 - dice, "val_dice": dice})
@@ -67,7 +67,7 @@ def train(lab: Lab, folder: Path, *, depth: int) -> Trained:
     for file in files:
         file.parent.mkdir(exist_ok=True)
         file.write_text(json.dumps({"depth": depth}))
-    source = Source(files, PACKAGE)
+    source = ModelFiles(files, PACKAGE)
     model_id = log_model(
         client, source, run_id=log.run_id, params=params(depth), metrics={"calibration_error": 0.01}
     )
@@ -82,7 +82,7 @@ def evaluate(
     depth: int,
     test_data: str = TEST_DATA,
 ) -> None:
-    """Log an evaluation whose Dice of WT, TC and ET is given for each case, with pictures to match."""
+    """Log an evaluation with the given Dice of WT, TC and ET for each case, and matching pictures."""
     pictures = folder / "pictures"
     pictures.mkdir(parents=True)
     table = pd.DataFrame([row(case, values) for case, values in dice.items()])
@@ -104,10 +104,10 @@ def evaluate(
 
 
 def row(case: str, dice: Sequence[float]) -> dict[str, object]:
-    """A case as per_case.csv has it: HD95 is ten times what Dice lacks, all else is the same for all."""
+    """A row of per_case.csv: HD95 is 10 · (1 − Dice), the other columns are the same for all cases."""
     values: dict[str, object] = {"case": case}
     values |= {column(metric, structure): 1.0 for metric in METRICS for structure in STRUCTURES}
-    regional = (*REGION_METRICS, *ANSWER_METRICS)
+    regional = (*REGION_METRICS, *PREDICTION_METRICS)
     values |= {column(metric, region): 1.0 for metric in regional for region in REGIONS}
     values |= dict.fromkeys(CASE_METRICS, float(np.mean(dice)))
     for region, value in zip(REGIONS, dice, strict=True):
@@ -120,7 +120,7 @@ def row(case: str, dice: Sequence[float]) -> dict[str, object]:
 
 
 def scan(dice: float) -> Scan:
-    """A brain with a ball of tumour, of which a prediction finds a part."""
+    """A brain with a ball of tumour, and a prediction that contains part of it."""
     place = np.stack(np.indices(SHAPE), axis=-1) - np.array(SHAPE) / 2
     distance = np.linalg.norm(place, axis=-1)
     brain = np.where(distance < 15, 100 + 4 * place[..., 0], 0).astype(np.int16)
@@ -134,9 +134,26 @@ B = {"case 1": (0.8, 0.8, 0.6), "case 2": (0.9, 0.9, 0.9), "case 3": (0.7, 0.7, 
 """Two models on the same cases: mean difference of B to A −1/15, +1/10, +1/10."""
 
 
-def two_models(lab: Lab, folder: Path) -> tuple[Trained, Trained]:
+def two_models(storage: ProjectStorage, folder: Path) -> tuple[Trained, Trained]:
     """Two models, trained and evaluated one after the other on the same three cases."""
-    one, other = (train(lab, folder, depth=depth) for depth in (3, 4))
+    one, other = (train(storage, folder, depth=depth) for depth in (3, 4))
     evaluate(one, folder / "A", A, depth=3)
     evaluate(other, folder / "B", B, depth=4)
     return one, other
+
+
+PARAMS = {"network": {"depth": 4}, "train": {"learning_rate": 0.01}}
+CASES = [{"train": 6, "validation": 2}, {"train": 7, "validation": 1}]
+
+
+def log_epochs(
+    storage: ProjectStorage, epochs: Iterable[int], *, key: str, stop: bool = False
+) -> TrainingRun:
+    """Log some epochs of a training; `stop` ends it as a kill between two epochs does."""
+    client = connect(storage)
+    with training_run(client, state=storage.state(key), name="unet", params=PARAMS, cases=CASES) as log:
+        for epoch in epochs:
+            log.epoch(epoch, {"loss": 0.5**epoch, "val_dice": 0.1 * epoch})
+        if stop:
+            raise KeyboardInterrupt
+    return log

@@ -1,4 +1,4 @@
-"""Trains on one and on two logical CPU devices and leaves each state and network; run by test_devices.py."""
+"""Trains on one and on two logical CPU devices and saves each state and network; run by test_multi_gpu.py."""
 
 import sys
 from dataclasses import replace
@@ -10,7 +10,7 @@ from glioseg.models.training import multi_gpu
 from glioseg.models.training.fit import fit
 from tests.helpers.toys import make_network, make_train, write_toy
 
-ONE, TWO = ["CPU:0"], ["CPU:0", "CPU:1"]  # logical CPUs stand for GPUs
+ONE, TWO = ["CPU:0"], ["CPU:0", "CPU:1"]  # logical CPUs in place of GPUs
 SETTINGS = {"batch_size": 4, "epochs": 2, "steps_per_epoch": 2}
 ALL = {"outputs": ("segmentation", "grade", "survival"), "batch_dice": True}
 
@@ -18,13 +18,13 @@ ALL = {"outputs": ("segmentation", "grade", "survival"), "batch_dice": True}
 def train(
     state: Path, names: list[str], *, dropout: float = 0.0, stop_in: int | None = None, **changes: object
 ) -> None:
-    """Train for two epochs; two of the four training cases lack an outcome."""
+    """Train for two epochs; two of the four training cases have an unknown outcome."""
 
     def on_epoch(epoch: int, logs: dict[str, float]) -> None:
         if epoch == stop_in:
             raise KeyboardInterrupt
 
-    multi_gpu.replicas = lambda: names
+    multi_gpu.available_devices = lambda: names
     toys = [write_toy(state.parent / "toys", number) for number in range(5)]
     toys[0], toys[1] = replace(toys[0], grade=None), replace(toys[1], survival_days=None)
     fitted = fit(

@@ -1,24 +1,24 @@
-"""How long tests wait for what must happen."""
+"""Waiting for a condition, with a timeout."""
 
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
-LATEST_S = 600.0
-"""Ends what hangs, and measures nothing: far more than anything takes on a slow and busy machine."""
-Found = TypeVar("Found")
+TIMEOUT_S = 600.0
+"""Ends tests that hang; far longer than any wait on a slow and busy machine."""
+Value = TypeVar("Value")
 
 
-def until(happened: Callable[[], Found], what: str, *, every_s: float = 0.05) -> Found:
-    """Wait until a function returns something true, and return that.
+def until(condition: Callable[[], Value], what: str, *, every_s: float = 0.05) -> Value:
+    """Wait until a function returns a true value, and return it.
 
     Args:
-        happened: called again and again.
-        what: named if it does not happen.
+        condition: called repeatedly.
+        what: name of the condition in the error message.
         every_s: pause between two calls.
     """
-    end = time.monotonic() + LATEST_S
-    while not (found := happened()):
-        assert time.monotonic() < end, f"{what}: not there after {LATEST_S:.0f} s"
+    end = time.monotonic() + TIMEOUT_S
+    while not (value := condition()):
+        assert time.monotonic() < end, f"{what}: not met after {TIMEOUT_S:.0f} s"
         time.sleep(every_s)
-    return found
+    return value

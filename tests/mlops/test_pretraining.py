@@ -1,4 +1,4 @@
-"""The training of the built-in model: piece by piece, and into the package with the record of it."""
+"""Pretraining: the built-in model is trained in phases, and written into the package with its lineage."""
 
 import json
 import shutil
@@ -12,9 +12,9 @@ import pytest
 
 from glioseg.core.fingerprint import files_fingerprint
 from glioseg.mlops import pretraining
-from glioseg.mlops.pretraining import publish, train_pieces
+from glioseg.mlops.pretraining import publish, train_phases
 from glioseg.models import builtin
-from glioseg.models.networks.weight_transfer import take_weights
+from glioseg.models.networks.weight_transfer import transfer_weights
 from glioseg.models.selection import corruption_study
 from glioseg.models.selection.corruptions import KINDS
 from glioseg.params.pretraining import load_pretraining
@@ -24,10 +24,10 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def plan():
-    """The repository's plan in small: a network of seconds, and few patients."""
+    """The repository's plan in small: a tiny network and few synthetic cases."""
     own = load_pretraining(ROOT / "pipelines/pretrain.yaml")
     small = {"patch_shape": (32, 32, 32), "precision": "float32"}
-    piece = own.pieces[-1].model_copy(update={"epochs": 1, "steps_per_epoch": 2})
+    phase = own.phases[-1].model_copy(update={"epochs": 1, "steps_per_epoch": 2})
     return own.model_copy(
         update={
             "stream": own.stream.model_copy(update={"cases": 2}),
@@ -35,8 +35,8 @@ def plan():
             "network": own.network.model_copy(update={"depth": 3}),
             "train": own.train.model_copy(update=small),
             "inference": own.inference.model_copy(update={"mirror": False}),
-            "pieces": tuple(
-                piece.model_copy(update={"seed": seed, "base_filters": filters})
+            "phases": tuple(
+                phase.model_copy(update={"seed": seed, "base_filters": filters})
                 for seed, filters in ((1, 2), (2, 4))
             ),
         }
@@ -45,7 +45,7 @@ def plan():
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """A package whose model is to be replaced, in a folder with what `publish` reads."""
+    """The folder of a built-in model to replace, in a folder with the files that `publish` reads."""
     folder = shutil.copytree(builtin.FOLDER, tmp_path / "package" / "model")
     monkeypatch.setattr(builtin, "FOLDER", folder)
     for name in ("requirements.lock", "contract.yaml"):
@@ -57,24 +57,24 @@ def weights_of(trained):
     return keras.saving.load_model(trained.weights).get_weights()
 
 
-def test_pieces_are_trained_once_each_from_the_one_before_and_told_in_the_package(
-    plan, package, common_lab, monkeypatch
+def test_phases_are_trained_once_each_from_the_weights_before_and_recorded_in_the_package(
+    plan, package, shared_storage, monkeypatch
 ):
     started = []
-    monkeypatch.setattr(corruption_study, "SPOILT", len(KINDS))  # one spoilt copy of each kind
+    monkeypatch.setattr(corruption_study, "CORRUPTED_COPIES", len(KINDS))  # one corrupted copy of each kind
     monkeypatch.setattr(
-        "glioseg.models.training.fit.take_weights",
-        lambda model, file: started.append((file, take_weights(model, file))) or "taken",
+        "glioseg.models.training.fit.transfer_weights",
+        lambda model, file: started.append((file, transfer_weights(model, file))) or "taken",
     )
-    pieces = train_pieces(plan, common_lab)
+    phases = train_phases(plan, shared_storage)
     ((file, transfer),) = started
-    assert (file, transfer.left) == (pieces[0].weights, {})
-    first, second = map(weights_of, pieces)
-    assert (first[0].shape[-1], second[0].shape[-1]) == (2, 4)  # the second piece is twice as wide
-    assert train_pieces(plan, common_lab) == pieces  # nothing is left to do
+    assert (file, transfer.skipped) == (phases[0].weights, {})
+    first, second = map(weights_of, phases)
+    assert (first[0].shape[-1], second[0].shape[-1]) == (2, 4)  # the second phase is twice as wide
+    assert train_phases(plan, shared_storage) == phases  # nothing is left to do
     assert len(started) == 1
 
-    publish(plan, pieces)
+    publish(plan, phases)
     assert builtin.builtin_model() == package
     for ours, theirs in zip(
         keras.saving.load_model(package / "model.keras").get_weights(), second, strict=True
@@ -82,7 +82,9 @@ def test_pieces_are_trained_once_each_from_the_one_before_and_told_in_the_packag
         np.testing.assert_array_equal(ours, theirs.astype(np.float16).astype(np.float32))
     record = json.loads((package / builtin.RECORD).read_text())
     assert (record["steps"], len(record["trained"])) == (4, 2)
-    assert record["trained"][0]["environment"] == files_fingerprint([pretraining.LOCK], folder=Path())
+    assert record["trained"][0]["environment"] == files_fingerprint(
+        [pretraining.REQUIREMENTS_LOCK], folder=Path()
+    )
     assert record["calibrated"]["computed_by"] == f"tensorflow {version('tensorflow')}, CPU"
-    assert pd.read_csv(package / builtin.HISTORY)["piece"].tolist() == [1, 2]
+    assert pd.read_csv(package / builtin.HISTORY)["phase"].tolist() == [1, 2]
     assert (package / builtin.CARD).exists()

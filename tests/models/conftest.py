@@ -1,15 +1,15 @@
-"""Stored cases that a network learns in seconds, and weights that are the same in every run of a test."""
+"""Toy cases that a network learns in seconds, and the same initial weights in every run of a test."""
 
 import keras
 import pytest
 
-from glioseg.data.store.cropped_store import StoredCase
+from glioseg.data.store.cropped_cases import StoredCase
 from tests.helpers.toys import write_toy
 
 
 @pytest.fixture(autouse=True)
 def same_weights() -> None:
-    """First weights and what dropout drops do not depend on which tests the process ran before."""
+    """Seed Keras, so that a test does not depend on the tests that ran before it in the process."""
     keras.utils.set_random_seed(0)
 
 

@@ -1,4 +1,4 @@
-"""contract.yaml says what the code does by default, and the documentation says the same."""
+"""contract.yaml and its documentation agree with the defaults in the code, and errors name file and field."""
 
 import re
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from glioseg.core.settings_file import ParamsError
 from glioseg.data.quality.raw_expectations import raw_tables
 from glioseg.params.contract import Contract, load_contract
+from glioseg.params.settings_file import ParamsError
+from tests.helpers.projects import ROOT
 
-ROOT = Path(__file__).parents[3]
 DEFAULTS = Contract().model_dump(mode="json")
 
 
@@ -19,18 +19,18 @@ def load(folder: Path, text: str) -> Contract:
     return load_contract(folder / "contract.yaml")
 
 
-def test_the_file_holds_the_defaults_and_all_of_them() -> None:
+def test_the_file_holds_all_defaults() -> None:
     written = yaml.safe_load((ROOT / "contract.yaml").read_text().replace(" off", " 'off'"))
     assert written == DEFAULTS
     assert load_contract(ROOT / "contract.yaml") == Contract()
 
 
-def test_every_rule_has_a_term_and_every_term_a_rule() -> None:
-    rules = {rule.name for table in raw_tables([], [], Contract()) for rule in table.rules}
+def test_each_rule_has_settings_and_each_setting_a_rule() -> None:
+    rules = {each.name for table in raw_tables([], [], Contract()) for each in table.expectations}
     assert {name.lower().replace(" ", "_") for name in rules} == set(DEFAULTS)
 
 
-def test_what_is_left_out_stays(tmp_path: Path) -> None:
+def test_missing_settings_have_their_defaults(tmp_path: Path) -> None:
     contract = load(tmp_path, "shape: {voxels: [155, 240, 240]}\nrange: {severity: off}\n")
     assert contract.shape.voxels == (155, 240, 240)
     assert (contract.shape.severity, contract.shape.predict) == ("critical", "warning")
@@ -39,7 +39,7 @@ def test_what_is_left_out_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n"])
-def test_an_empty_file_and_none_at_all_are_the_defaults(tmp_path: Path, text: str) -> None:
+def test_an_empty_or_missing_file_means_the_defaults(tmp_path: Path, text: str) -> None:
     assert load(tmp_path, text) == load_contract(tmp_path / "none.yaml") == Contract()
 
 
@@ -49,7 +49,7 @@ def test_an_empty_file_and_none_at_all_are_the_defaults(tmp_path: Path, text: st
         ("shpae: {severity: off}", "shpae: Extra inputs are not permitted"),
         ("shape: {size: [1, 1, 1]}", "shape.size: Extra inputs are not permitted"),
         ("nan: {severity: fatal}", "nan.severity: Input should be 'critical', 'warning', 'info' or 'off'"),
-        ("nan: fatal", "nan: Input should be a valid dictionary or instance of Term"),
+        ("nan: fatal", "nan: Input should be a valid dictionary or instance of RuleSettings"),
         ("spacing: {mm: [1, 1, 0]}", "spacing.mm.2: Input should be greater than 0"),
         ("brain_fraction: {low: 0.7}", "brain_fraction: expected low <= high, got 0.7 and 0.6"),
         ("range: {times: 1}", "range.times: Input should be greater than 1"),
@@ -57,32 +57,32 @@ def test_an_empty_file_and_none_at_all_are_the_defaults(tmp_path: Path, text: st
         ("shape: {", "not YAML: "),
     ],
 )
-def test_what_does_not_fit_is_one_line_with_file_and_field(tmp_path: Path, text: str, message: str) -> None:
+def test_an_invalid_setting_is_one_line_with_file_and_field(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ParamsError) as error:
         load(tmp_path, text)
     assert str(error.value).startswith(f"{tmp_path / 'contract.yaml'}: {message}")
     assert "\n" not in str(error.value)
 
 
-def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "contract.yaml").write_bytes(b"\xff")
     with pytest.raises(ParamsError, match=r"contract\.yaml: not text: "):
         load_contract(tmp_path / "contract.yaml")
 
 
-def test_severities_by_the_name_that_a_finding_says() -> None:
+def test_severities_by_the_rule_s_name_in_a_finding() -> None:
     assert Contract().severity("brain fraction", single=False) == "critical"
     assert Contract().severity("brain fraction", single=True) == "warning"
     assert Contract().severity("NaN", single=True) == "critical"
 
 
-def test_the_documentation_lists_every_rule_as_it_is() -> None:
+def test_the_documentation_lists_each_rule_with_its_defaults() -> None:
     text = (ROOT / "docs" / "contract.md").read_text()
     rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (\w+) \|([^|]*)\|", text, re.MULTILINE)
-    told = {name: (severity, predict, bounds.strip()) for name, severity, predict, bounds in rows}
+    documented = {name: (severity, predict, bounds.strip()) for name, severity, predict, bounds in rows}
     expected = {}
-    for name, term in DEFAULTS.items():
-        bounds = {key: value for key, value in term.items() if key not in ("severity", "predict")}
-        words = ", ".join(f"`{key}: {value}`" for key, value in bounds.items())
-        expected[name] = (term["severity"], term["predict"], words)
-    assert told == expected
+    for name, settings in DEFAULTS.items():
+        bounds = {key: value for key, value in settings.items() if key not in ("severity", "predict")}
+        text = ", ".join(f"`{key}: {value}`" for key, value in bounds.items())
+        expected[name] = (settings["severity"], settings["predict"], text)
+    assert documented == expected

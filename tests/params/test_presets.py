@@ -1,4 +1,4 @@
-"""Presets change what they name and nothing else."""
+"""Presets change the settings that they name, and no others."""
 
 import shutil
 from pathlib import Path
@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from glioseg.core.settings_file import ParamsError
 from glioseg.params import load_params
-from glioseg.params.presets import apply_preset, preset_of, presets
-
-ROOT = Path(__file__).parents[2]
+from glioseg.params.presets import apply_preset, detect_preset, load_presets
+from glioseg.params.settings_file import ParamsError
+from tests.helpers.projects import ROOT
 
 
 @pytest.fixture
@@ -18,8 +17,8 @@ def path(tmp_path):
     return Path(shutil.copy(ROOT / "params.yaml", tmp_path))
 
 
-def test_every_preset_makes_the_same_settings():
-    names = [{(s, key) for s in preset for key in preset[s]} for preset in presets().values()]
+def test_all_presets_name_the_same_settings():
+    names = [{(s, key) for s in preset for key in preset[s]} for preset in load_presets().values()]
     assert names[0] == names[1] == names[2]
 
 
@@ -29,7 +28,7 @@ def test_the_repository_is_set_to_demo(path):
 
 
 @pytest.mark.parametrize("name", ["seed", "brats"])
-def test_there_and_back_leaves_the_file_as_it_was(path, name):
+def test_a_preset_and_back_restores_the_file(path, name):
     before = yaml.safe_load(path.read_text())
     changed = apply_preset(name, path)
     assert "network.base_filters" in changed
@@ -41,7 +40,7 @@ def test_there_and_back_leaves_the_file_as_it_was(path, name):
     assert yaml.safe_load(path.read_text()) == before
 
 
-def test_the_seed_is_the_seed_s_own_set_up(path):
+def test_preset_seed_has_the_settings_of_the_2018_system(path):
     apply_preset("seed", path)
     params = load_params(path)
     assert params.train.patch_shape == (160, 192, 160)
@@ -50,7 +49,7 @@ def test_the_seed_is_the_seed_s_own_set_up(path):
     assert (params.train.batch_size, params.train.epochs, params.train.tensorboard) == (1, 100, True)
 
 
-def test_a_user_s_own_settings_stay(path):
+def test_the_user_s_settings_are_preserved(path):
     path.write_text(path.read_text().replace("source: phantom ", "source: folder  ").replace(
         "folder: null ", "folder: /scans"
     ).replace("cluster: processes ", "cluster: threads   "))  # fmt: skip
@@ -59,14 +58,14 @@ def test_a_user_s_own_settings_stay(path):
     assert load_params(path).compute.cluster == "threads"
 
 
-@pytest.mark.parametrize("name", list(presets()))
-def test_settings_are_told_to_be_a_preset_only_where_all_of_it_stands(path, name):
+@pytest.mark.parametrize("name", list(load_presets()))
+def test_a_preset_is_detected_only_if_all_its_settings_match(path, name):
     apply_preset(name, path)
-    assert preset_of(path) == name
+    assert detect_preset(path) == name
     path.write_text(path.read_text().replace("cases: 56", "cases: 8"))  # no preset names it
-    assert preset_of(path) == name
+    assert detect_preset(path) == name
     path.write_text(path.read_text().replace("patience: ", "patience: 1"))
-    assert preset_of(path) == "custom"
+    assert detect_preset(path) == "custom"
 
 
 def test_an_unknown_preset_changes_nothing(path):
@@ -76,13 +75,13 @@ def test_an_unknown_preset_changes_nothing(path):
     assert path.read_text() == before
 
 
-def test_a_key_that_stands_twice_is_named(path):
+def test_a_duplicate_key_is_named(path):
     path.write_text(path.read_text() + "compute: {}\ncompute: {}\n")
     with pytest.raises(ParamsError, match=r"params\.yaml: not YAML: .*found duplicate key"):
         apply_preset("demo", path)
 
 
-def test_a_preset_that_would_not_fit_is_not_written(path):
+def test_an_inconsistent_preset_is_not_written(path):
     path.write_text(path.read_text().replace("folds: 5", "folds: 4"))
     before = path.read_text()
     with pytest.raises(ParamsError, match=r"train\.folds: expected 1 or split\.folds 4, got 5"):

@@ -1,4 +1,4 @@
-"""The stage itself, with a made-up cohort and a network that answers by heart."""
+"""Stage evaluate, with a small cohort and a model with fixed predictions."""
 
 import json
 import shutil
@@ -12,22 +12,22 @@ import yaml
 
 import evaluate
 from glioseg.core.geometry import Box
-from glioseg.core.labels import REGIONS, Scheme, regions_from_labels
+from glioseg.core.labels import REGIONS, LabelScheme, regions_from_labels
 from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import Grid, Volume, read_volume, write_volume
 from glioseg.data.cohort.cases import Case, CohortError, write_cohort
 from glioseg.data.store.cropping import Placement
-from glioseg.mlops.tracking.fingerprints import metric_code
-from glioseg.models.inference.model_cache import KeptModel
-from glioseg.models.inference.prediction import Answer, BrainProbabilities, RegionVolume
+from glioseg.mlops.tracking.run_tags import metric_code_fingerprint
+from glioseg.models.inference.loading import CachedModel
+from glioseg.models.inference.prediction import BrainProbabilities, Prediction, RegionVolume
 from tests.helpers.clusters import scheduler, two_workers
 from tests.helpers.models import make_settings
-from tests.helpers.predicting import stand_in
+from tests.helpers.predicting import use_formula
 
 ROOT = Path(__file__).parents[2]
 SHAPE = (30, 34, 28)
 GRID = Grid(SHAPE, np.diag([-1.0, -1, 1, 1]))
-LOAD = KeptModel.load
+LOAD = CachedModel.load
 RUN = {"run_id": "run-1", "model_id": "model-1"}
 FILES = {"metrics.json", "per_case.csv", "report.html", "scores.json"}
 SPLITS = {"train": ["for training"], "test": ["fits", "missed"]}
@@ -43,7 +43,7 @@ def labels(radius_vox):
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """Two test cases: the answer misses one and fits the other. Returns what is logged."""
+    """Two test cases: the prediction misses one and matches the other. Returns what is logged."""
     cases = []
     for name in ("fits", "missed", "for training"):
         files = {
@@ -54,7 +54,7 @@ def project(tmp_path, monkeypatch):
             image = np.full(SHAPE, 90 if name == "missed" else 80, np.int16) + truth
             write_volume(file, Volume(truth if role == "seg" else image, GRID))
         grade = "LGG" if name == "missed" else "HGG"
-        cases.append(Case(name, files, Scheme.BRATS2021, grade=grade, survival_days=KNOWN_DAYS[name]))
+        cases.append(Case(name, files, LabelScheme.BRATS2021, grade=grade, survival_days=KNOWN_DAYS[name]))
     write_cohort(tmp_path / "data" / "raw" / "cohort.csv", cases)
     (tmp_path / "data" / "splits.json").write_text(json.dumps(SPLITS))
     for place, content in (("tune/best_params.json", {"learning_rate": 0.01}), ("calibrate/model.json", RUN)):
@@ -63,7 +63,7 @@ def project(tmp_path, monkeypatch):
     shutil.copy(ROOT / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
-    use(monkeypatch, answer)
+    use(monkeypatch, predict)
     logged = []
     monkeypatch.setattr(
         "glioseg.mlops.tracking.mlflow_runs.log_evaluation", lambda **given: logged.append(given)
@@ -71,19 +71,19 @@ def project(tmp_path, monkeypatch):
     return logged
 
 
-def use(monkeypatch, answer):
-    """Let the stage find a model that answers so."""
-    model = SimpleNamespace(answer=answer, settings=make_settings())
-    monkeypatch.setattr(KeptModel, "load", lambda kept: model)
+def use(monkeypatch, predict):
+    """Make the stage load a model with this `predict`."""
+    model = SimpleNamespace(predict=predict, settings=make_settings())
+    monkeypatch.setattr(CachedModel, "load", lambda self: model)
 
 
-def answer(images, **outcomes):
-    """Finds the tumour where the images are dark, and gives every region a volume of up to 1 ml."""
+def predict(images, **outcomes):
+    """A prediction with the tumour in dark images, and with intervals up to 1 ml."""
     found = labels(6) * np.uint8(next(iter(images.values())).data.min() == 80)
     volumes = {region: RegionVolume(0.5, 0.0, 1.0, 0.875) for region in REGIONS}
     sure = regions_from_labels(found).reshape(-1, 3).astype(np.float32)
-    said = BrainProbabilities(sure, np.ones(SHAPE, bool), Placement(GRID, Box((0, 0, 0), SHAPE)))
-    return Answer(found, np.zeros(SHAPE, np.float32), volumes, said, **outcomes)
+    probabilities = BrainProbabilities(sure, np.ones(SHAPE, bool), Placement(GRID, Box((0, 0, 0), SHAPE)))
+    return Prediction(found, np.zeros(SHAPE, np.float32), volumes, probabilities, **outcomes)
 
 
 def change_params(section, **changes):
@@ -98,11 +98,11 @@ def outs():
 
 @pytest.fixture
 def here(project):
-    """No worker processes: one test that starts them is enough."""
+    """A project without worker processes: one test that starts them is enough."""
     change_params("compute", cluster="threads")
 
 
-def test_everything_is_left_where_the_next_stage_looks_for_it(project, capsys):
+def test_all_outputs_are_written(project, capsys):
     evaluate.main()
     assert outs() == OUTS
     metrics = json.loads(Path("reports/metrics.json").read_text())
@@ -116,7 +116,7 @@ def test_everything_is_left_where_the_next_stage_looks_for_it(project, capsys):
     missed = np.count_nonzero(labels(6)) / labels(6).size
     assert metrics["calibration_error"]["WT"]["mean"] == pytest.approx(missed / 2)
     code = json.loads(Path("reports/evaluation.json").read_text())
-    assert code == {"metric_code_sha256": metric_code()}
+    assert code == {"metric_code_sha256": metric_code_fingerprint()}
     resources = json.loads(Path("reports/resources.json").read_text())
     assert resources.keys() == {"case_s", "memory_gb"}
     assert 0 < resources["case_s"] < 60
@@ -132,8 +132,8 @@ def test_everything_is_left_where_the_next_stage_looks_for_it(project, capsys):
     assert {path.name for path in Path("reports/pictures").iterdir()} == {
         f"{case}{end}" for case in ("fits", "missed") for end in (".png", "_truth.gif", "_prediction.gif")
     }
-    kept = read_volume(Path("reports/predictions/fits.nii.gz"))
-    assert set(np.unique(kept.data)) == {0, 1, 2, 4}
+    labels_on_disk = read_volume(Path("reports/predictions/fits.nii.gz"))
+    assert set(np.unique(labels_on_disk.data)) == {0, 1, 2, 4}
     assert "0.01" in Path("reports/report.html").read_text()
     assert metrics["volume_interval_level"] == 0.875
     printed = capsys.readouterr().out
@@ -142,7 +142,7 @@ def test_everything_is_left_where_the_next_stage_looks_for_it(project, capsys):
     assert "reports/report.html" in printed
 
 
-def test_it_is_logged_and_the_same_when_run_again(project, here):
+def test_a_second_run_logs_and_writes_the_same(project, here):
     evaluate.main()
     first = {name: Path("reports", name).read_bytes() for name in FILES}
     evaluate.main()
@@ -157,10 +157,10 @@ def test_it_is_logged_and_the_same_when_run_again(project, here):
     assert {Path("reports/report.html"), Path("reports/pictures/fits.png")} <= set(project[0]["files"])
 
 
-def test_outcomes_are_scored_where_the_model_has_them(project, here, monkeypatch):
+def test_grade_and_survival_are_scored_if_the_model_predicts_them(project, here, monkeypatch):
     def outcomes(images):
         high = images["t1"].data.min() == 80
-        return answer(images, grade_lgg=0.2 if high else 0.7, survival_days=210.0 if high else 470.0)
+        return predict(images, grade_lgg=0.2 if high else 0.7, survival_days=210.0 if high else 470.0)
 
     use(monkeypatch, outcomes)
     evaluate.main()
@@ -176,27 +176,29 @@ def test_outcomes_are_scored_where_the_model_has_them(project, here, monkeypatch
     assert "truth HGG" in Path("reports/report.html").read_text()
 
 
-def test_confidence_is_judged_where_the_model_has_it(project, here, monkeypatch):
-    def doubting(images):
+def test_confidence_is_evaluated_if_the_model_estimates_it(project, here, monkeypatch):
+    def estimating(images):
         found = images["t1"].data.min() == 80
         trust = dict.fromkeys(REGIONS, 0.75 if found else 0.25)
-        return answer(images, confidence=trust, doubt=() if found else ("WT: expected Dice 0.25",))
+        return predict(
+            images, confidence=trust, low_confidence_reasons=() if found else ("WT: expected Dice 0.25",)
+        )
 
-    use(monkeypatch, doubting)
+    use(monkeypatch, estimating)
     evaluate.main()
     metrics = json.loads(Path("reports/metrics.json").read_text())
-    # The surer answer has Dice 1, the other one 0: risks 0 and ½, in no order ½ and ½.
+    # The prediction with higher confidence has Dice 1, the other one 0: risks 0 and ½; at random ½ and ½.
     scores = {"aurc": 0.25, "aurc_ideal": 0.25, "aurc_random": 0.5, "excess": 0.0}
-    assert metrics["risk_coverage"]["ET"] == scores | {"expected_dice": 0.5, "off_by": 0.25}
+    assert metrics["risk_coverage"]["ET"] == scores | {"expected_dice": 0.5, "mean_absolute_error": 0.25}
     table = pd.read_csv("reports/per_case.csv")
     assert table["confidence_tc"].tolist() == [0.25, 0.75]
     assert table["doubt"].fillna("").tolist() == ["WT: expected Dice 0.25", ""]
     page = Path("reports/report.html").read_text()
-    for words in ("best order", "Expected Dice: WT 0.25", "<b>Low confidence:</b> WT: expected Dice 0.25"):
+    for words in ("ideal order", "Expected Dice: WT 0.25", "<b>Low confidence:</b> WT: expected Dice 0.25"):
         assert words in page
 
 
-def test_subsets_and_imagej_stacks_are_made_on_request(project, here):
+def test_modality_subsets_and_imagej_stacks_are_written_on_request(project, here):
     change_params("evaluate", modality_subsets=True, imagej=True)
     evaluate.main()
     metrics = json.loads(Path("reports/metrics.json").read_text())
@@ -208,16 +210,16 @@ def test_subsets_and_imagej_stacks_are_made_on_request(project, here):
     assert "Incomplete scans" in Path("reports/report.html").read_text()
 
 
-def test_a_cluster_leaves_the_same_bytes(project, here, monkeypatch, tmp_path_factory):
-    """Two workers, to which as to this process a formula is a network."""
-    monkeypatch.setattr(KeptModel, "load", LOAD)
-    stand_in(monkeypatch)
+def test_a_cluster_writes_the_same_bytes(project, here, monkeypatch, tmp_path_factory):
+    """Two workers that load a formula in place of a network, as this process does."""
+    monkeypatch.setattr(CachedModel, "load", LOAD)
+    use_formula(monkeypatch)
     make_settings().save(Path("models/calibrated"))
     change_params("evaluate", modality_subsets=True)
     evaluate.main()
     first = contents()
     folder = tmp_path_factory.mktemp("dask")
-    words = ["--preload", "tests.helpers.stand_in_worker"]
+    words = ["--preload", "tests.helpers.formula_worker"]
     with scheduler(folder) as address, two_workers(address, folder, words=words):
         monkeypatch.setenv("GLIOSEG_CLUSTER", address)
         evaluate.main()
@@ -228,20 +230,20 @@ def test_a_cluster_leaves_the_same_bytes(project, here, monkeypatch, tmp_path_fa
 
 
 def contents():
-    """All that the stage left but what its answers cost."""
+    """All outputs of the stage except the costs of the predictions."""
     files = [path for path in Path("reports").rglob("*") if path.is_file() and path.name != "resources.json"]
     return {path: path.read_bytes() for path in files}
 
 
 @pytest.mark.parametrize("part", ["train", "test"])
-def test_a_case_that_is_gone_is_named(project, part):
+def test_a_missing_case_is_named(project, part):
     Path("data/splits.json").write_text(json.dumps(SPLITS | {part: ["fits", "gone"]}))
     with pytest.raises(CohortError, match=r"cohort\.csv: expected 2 cases, missing gone"):
         evaluate.main()
     assert outs() == set()
 
 
-def test_a_failure_leaves_nothing_half_written(project, monkeypatch):
+def test_a_failure_leaves_no_partial_output(project, monkeypatch):
     def fail(images):
         raise ValueError("out of memory")
 

@@ -1,4 +1,4 @@
-"""One changed case costs one case: the data stages under DVC, on a small cohort of one's own."""
+"""A changed case re-runs one case only: the data stages under DVC, on a small cohort in a folder."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests.helpers.projects import command, environment, make_project, write_patient
+from tests.helpers.projects import command, environment, make_project, write_case
 
 CASES = 4
 
@@ -25,7 +25,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def repro(home: Path) -> list[str]:
-    """Bring the data stages up to date; the lines that tell what was done."""
+    """Run the data stages; returns the lines that name the work done."""
     result = command(home, "dvc", "repro", "validate_cropped")
     assert result.returncode == 0, result.stdout + result.stderr
     return [line.partition(",")[0] for line in result.stdout.splitlines() if "about 0 s left" in line] + [
@@ -42,9 +42,9 @@ def files(home: Path) -> dict[str, int]:
     }
 
 
-def test_a_case_that_comes_or_goes_is_the_only_one_done(project: Path) -> None:
+def test_only_an_added_case_is_processed(project: Path) -> None:
     before = files(project)
-    write_patient(project / "scans", CASES)
+    write_case(project / "scans", CASES)
     shutil.rmtree(project / "scans" / "Patient 2")
     assert repro(project)[:6] == [
         "copy cases: 1/1",
@@ -62,7 +62,7 @@ def test_a_case_that_comes_or_goes_is_the_only_one_done(project: Path) -> None:
     assert all(after[name] == inode for name, inode in before.items() if name in after)
 
 
-def test_data_lie_on_the_disk_once_and_the_user_s_own_stay_as_they_were(project: Path) -> None:
+def test_data_use_the_disk_once_and_the_users_files_are_unchanged(project: Path) -> None:
     for name in files(project):
         cached = os.stat(project / name)
         assert cached.st_nlink >= 3  # the cohort, DVC's cache, the record
@@ -71,7 +71,7 @@ def test_data_lie_on_the_disk_once_and_the_user_s_own_stay_as_they_were(project:
         assert (file.stat().st_nlink, file.stat().st_mode & 0o600) == (1, 0o600)
 
 
-def test_another_table_of_patients_reruns_what_reads_it_and_copies_nothing(project: Path) -> None:
+def test_another_table_of_patients_reruns_its_readers_and_copies_nothing(project: Path) -> None:
     cases = sorted(path.name for path in (project / "scans").iterdir())
     table = project / "patients.csv"
     params = yaml.safe_load((project / "params.yaml").read_text())
@@ -87,19 +87,19 @@ def test_another_table_of_patients_reruns_what_reads_it_and_copies_nothing(proje
     assert repro(project) == ["Running stage 'inventory':"]
 
 
-def test_another_tolerance_of_affines_crops_anew(project: Path) -> None:
+def test_another_affine_tolerance_crops_again(project: Path) -> None:
     contract = yaml.safe_load((project / "contract.yaml").read_text())
     (project / "contract.yaml").write_text(yaml.safe_dump(contract | {"affine": {"tolerance": 0.01}}))
     assert repro(project)[0] == f"crop: {CASES}/{CASES}"
 
 
-def test_a_folder_that_is_not_on_this_machine_changes_nothing(project: Path) -> None:
+def test_a_missing_folder_of_scans_changes_nothing(project: Path) -> None:
     away = (project / "scans").rename(project / "away")
     assert repro(project) == ["Running stage 'inventory':"]
     away.rename(project / "scans")
 
 
-def test_another_margin_crops_anew_and_copies_nothing(project: Path) -> None:
+def test_another_margin_crops_again_and_copies_nothing(project: Path) -> None:
     params = yaml.safe_load((project / "params.yaml").read_text())
     params["crop"]["margin_vox"] += 1
     (project / "params.yaml").write_text(yaml.safe_dump(params))
@@ -107,7 +107,7 @@ def test_another_margin_crops_anew_and_copies_nothing(project: Path) -> None:
                                   f"measure crops: {CASES}/{CASES}"]  # fmt: skip
 
 
-def test_a_killed_stage_goes_on_where_it_stopped(tmp_path: Path) -> None:
+def test_a_killed_stage_continues_where_it_stopped(tmp_path: Path) -> None:
     home = make_project(tmp_path / "killed", cases=0)
     params = yaml.safe_load((home / "params.yaml").read_text())
     params["data"], params["phantom"]["cases"] = {"source": "phantom"}, 4

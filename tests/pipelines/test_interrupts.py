@@ -1,4 +1,4 @@
-"""Ctrl-C ends a stage with one line, whatever it is at, and leaves no process and no half-written out."""
+"""Ctrl-C ends a stage with one line at any time, and leaves no process and no partial output."""
 
 import shutil
 from pathlib import Path
@@ -29,7 +29,7 @@ def project(reproduced, tmp_path):
 
 
 def contents(home: Path) -> dict[str, bytes]:
-    """What lies where stages leave their outs; records of cases are no outs."""
+    """The outputs of stages; the per-case cache is not an output."""
     files = [file for out in OUTS for file in (home / out).rglob("*") if file.is_file()]
     return {str(file.relative_to(home)): file.read_bytes() for file in files if ".records" not in file.parts}
 
@@ -52,7 +52,7 @@ def test_a_stage(project, tmp_path, script, words, moment):
 
 
 def test_dvc_repro(project, tmp_path):
-    """DVC names the stage that failed, in a line of its own."""
+    """DVC adds a line that names the failed stage."""
     before = contents(project)
     command = ["dvc", "repro", "--single-item", "train"]
     with started(command, tmp_path / "log", environment=environment(project), cwd=project) as repro:

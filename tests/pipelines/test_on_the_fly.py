@@ -1,4 +1,4 @@
-"""From raw scans to a model without stored voxels: the same model as by way of the store."""
+"""Training on crops on the fly gives the same model as training on stored crops."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ import yaml
 import crop
 import train
 import validate
-from glioseg.core.labels import Scheme
+from glioseg.core.labels import LabelScheme
 from glioseg.core.modalities import ROLES
 from glioseg.core.nifti import Grid, Volume, write_volume
 from glioseg.data.cohort.cases import Case, write_cohort
@@ -41,9 +41,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             write_volume(
                 raw / name / f"{name}_{role}.nii.gz", Volume(data, Grid(SHAPE, np.diag([-1.0, -1, 1, 1])))
             )
-    write_cohort(raw / "cohort.csv", [Case(name, {}, Scheme.BRATS2021) for name in NAMES])
-    verdict = {"cases": {name: {"status": "accepted"} for name in NAMES}}
-    write_json(Path("reports/validation/raw.json"), verdict)
+    write_cohort(raw / "cohort.csv", [Case(name, {}, LabelScheme.BRATS2021) for name in NAMES])
+    report = {"cases": {name: {"status": "accepted"} for name in NAMES}}
+    write_json(Path("reports/validation/raw.json"), report)
     write_json(Path("data/splits.json"), {"train": ["a", "b"], "validation": ["c"], "test": [], "folds": []})
     write_json(Path("reports/tune/best_params.json"), {})
     return tmp_path
@@ -55,7 +55,7 @@ def write_json(path: Path, content: object) -> None:
 
 
 def history(*, on_the_fly: bool, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
-    """Run the stages crop, validate cropped and train; the epochs, without how long they took."""
+    """Run the stages crop, validate_cropped and train; returns the epochs without their seconds."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     for section, values in TINY.items():
         params[section] |= values

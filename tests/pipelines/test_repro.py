@@ -1,4 +1,4 @@
-"""The whole road on a tiny cohort of one's own: `dvc repro`, the registry, and `glioseg predict`."""
+"""The whole pipeline on a tiny cohort in a folder: `dvc repro`, the registry, and `glioseg predict`."""
 
 import json
 import sqlite3
@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from glioseg.core.nifti import read_volume
-from glioseg.mlops.maintenance.reachable import needed, read_book
+from glioseg.mlops.maintenance.reachable import find_reachable, read_mlflow
 from glioseg.mlops.tracking.mlflow_runs import connect
-from glioseg.mlops.tracking.storage import Lab
-from glioseg.mlops.tuning import kept_studies
+from glioseg.mlops.tracking.storage import ProjectStorage
+from glioseg.mlops.tuning import study_names
 from tests.helpers.projects import GRID, SHAPE, command
 
 CASES = 8
@@ -28,7 +28,7 @@ def test_a_champion_is_registered(project):
     assert aliases == [("glioseg", "champion", 1)]
 
 
-def test_every_test_case_is_scored_and_pictured(project):
+def test_every_test_case_has_scores_and_figures(project):
     splits = json.loads((project / "data" / "splits.json").read_text())
     table = (project / "reports" / "per_case.csv").read_text()
     for case in splits["test"]:
@@ -38,7 +38,7 @@ def test_every_test_case_is_scored_and_pictured(project):
     assert (project / "reports" / "report.html").is_file()
 
 
-def test_running_it_again_changes_and_registers_nothing(project):
+def test_a_second_run_changes_and_registers_nothing(project):
     again = command(project, "dvc", "repro")
     assert again.returncode == 0, again.stderr
     assert [line for line in again.stdout.splitlines() if line.startswith("Running stage")] == [
@@ -50,7 +50,7 @@ def test_running_it_again_changes_and_registers_nothing(project):
         assert database.execute("select count(*) from model_versions").fetchone() == (1,)
 
 
-def test_another_way_to_answer_does_not_train_again(project):
+def test_other_inference_settings_do_not_train_again(project):
     params = yaml.safe_load((project / "params.yaml").read_text())
     params["inference"]["mirror"] = not params["inference"]["mirror"]
     (project / "params.yaml").write_text(yaml.safe_dump(params))
@@ -70,7 +70,7 @@ def aliases(project):
         return dict(database.execute("select alias, version from registered_model_aliases"))
 
 
-def test_a_verdict_and_its_reasons_lie_beside_the_second_version(project):
+def test_the_second_version_has_a_gate_decision_with_reasons(project):
     (table,) = (project / "mlruns").glob("artifacts/train/models/*/artifacts/gate/cases.csv")
     tests = json.loads((project / "data" / "splits.json").read_text())["test"]
     assert len(table.read_text().splitlines()) == 1 + len(tests) * 4
@@ -78,29 +78,29 @@ def test_a_verdict_and_its_reasons_lie_beside_the_second_version(project):
     assert evaluated.read_bytes() == table.read_bytes()
 
 
-def test_a_champion_that_was_rolled_back_stays_so(project):
+def test_a_version_that_was_rolled_back_is_not_promoted_again(project):
     standing = aliases(project)["champion"]
     other = 3 - standing
     result = command(project, "glioseg", "rollback", "--to", str(other))
-    said = f"glioseg: version {other} is the champion, version {standing} is previous\n"
-    assert (result.stdout, result.returncode) == (said, 0), result.stderr
+    line = f"glioseg: version {other} is the champion, version {standing} is previous\n"
+    assert (result.stdout, result.returncode) == (line, 0), result.stderr
     again = command(project, "dvc", "repro")
     assert again.returncode == 0, again.stderr
     assert f"version 2 is this model already; the champion is version {other}" in again.stdout
     assert aliases(project)["champion"] == other
 
 
-def test_all_that_was_made_is_needed_by_its_two_versions(project):
-    lab = Lab(project)
-    book = read_book(connect(lab))
-    kept = needed(book)
-    assert kept >= book.runs.keys() | book.models.keys() | set(kept_studies(lab))
-    assert len(kept_studies(lab)) == 1
+def test_everything_is_referenced_by_the_two_versions(project):
+    storage = ProjectStorage(project)
+    book = read_mlflow(connect(storage))
+    reachable = find_reachable(book)
+    assert reachable >= book.runs.keys() | book.models.keys() | set(study_names(storage))
+    assert len(study_names(storage)) == 1
     stages = sorted(run.data.tags["stage"] for run in book.runs.values())
     assert stages == ["evaluate", "evaluate", "train", "tune", "tune", "tune"]
 
 
-def test_nothing_half_written_is_left(project):
+def test_no_partial_file_is_left(project):
     assert sorted(path.name for path in (project / "data").iterdir() if path.name != ".gitignore") == [
         ".records",
         "cropped",
@@ -110,7 +110,7 @@ def test_nothing_half_written_is_left(project):
     ]
 
 
-def test_predict_writes_labels_on_the_scan_s_own_grid(project):
+def test_predict_writes_labels_on_the_grid_of_the_scan(project):
     (project / "scans" / "Patient 3" / "Patient 3_seg.nii.gz").unlink()
     one = command(project, "glioseg", "predict", "scans/Patient 3", "-o", "out/seg.nii.gz")
     assert one.returncode == 0, one.stderr
@@ -126,7 +126,7 @@ def test_predict_writes_labels_on_the_scan_s_own_grid(project):
     assert "summary.csv" in names
 
 
-def test_predict_makes_do_with_the_modalities_that_there_are(project):
+def test_predict_accepts_missing_modalities(project):
     folder = project / "scans" / "Patient 4"
     (folder / "Patient 4_t2.nii.gz").unlink()
     result = command(project, "glioseg", "predict", "scans/Patient 4", "-o", "out/some.nii.gz")

@@ -1,4 +1,4 @@
-"""Stage split: what the cohort's table and the verdict say of refused cases counts."""
+"""Stage split respects the patients and near-duplicates of rejected cases too."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ import yaml
 
 import split
 from _stage import run
-from glioseg.core.labels import Scheme
+from glioseg.core.labels import LabelScheme
 from glioseg.data.cohort.cases import Case, write_cohort
 
 ROOT = Path(__file__).parents[2]
@@ -21,11 +21,11 @@ REFUSED = "BraTS-GLI-00000-001"
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    cases = [Case(name, {}, Scheme.BRATS2023) for name in (*NAMES, REFUSED)]
+    cases = [Case(name, {}, LabelScheme.BRATS2023) for name in (*NAMES, REFUSED)]
     for folder in ("data/raw", "data/cropped", "reports/validation"):
         Path(folder).mkdir(parents=True)
     write_cohort(Path("data/raw/cohort.csv"), cases)
-    Path("reports/validation/raw.json").write_text(json.dumps({"alike": [[NAMES[1], REFUSED]]}))
+    Path("reports/validation/raw.json").write_text(json.dumps({"near_duplicates": [[NAMES[1], REFUSED]]}))
     patients = [case.patient for case in cases[:-1]]
     manifest = pd.DataFrame({"case": NAMES, "patient": patients, "grade": "HGG", "ncr_vox": range(8)})
     manifest.assign(ed_vox=1, et_vox=1).to_csv("data/cropped/manifest.csv", index=False)
@@ -38,7 +38,7 @@ def configure(**changes: float) -> None:
     Path("params.yaml").write_text(yaml.safe_dump(params))
 
 
-def test_a_refused_visit_joins_its_patient_to_the_one_whose_scan_it_is_like(project: Path) -> None:
+def test_a_rejected_near_duplicate_keeps_two_patients_together(project: Path) -> None:
     for seed in range(20):
         configure(seed=seed)
         split.main()
@@ -68,7 +68,7 @@ def test_a_refused_visit_joins_its_patient_to_the_one_whose_scan_it_is_like(proj
         ),
     ],
 )
-def test_what_cannot_be_split_so_is_one_line(project: Path, changes: dict[str, float], message: str) -> None:
+def test_an_impossible_split_is_one_line(project: Path, changes: dict[str, float], message: str) -> None:
     configure(**changes)
     with pytest.raises(SystemExit) as stopped:
         run(split.main)

@@ -1,4 +1,4 @@
-"""Stage validate from its command line to its exit, on a cohort of small volumes."""
+"""Stages validate_raw and validate_cropped, on a cohort of small volumes."""
 
 import json
 import sys
@@ -12,11 +12,12 @@ import yaml
 import split
 import validate
 from _stage import RECORDS, run
-from glioseg.core.labels import Scheme
+from glioseg.core.labels import LabelScheme
 from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import Grid, Volume, read_volume, write_volume
 from glioseg.data.cohort.cases import Case, read_cohort, write_cohort
-from glioseg.data.store.cropped_store import MANIFEST, store_cohort
+from glioseg.data.store.cropped_cases import MANIFEST
+from glioseg.data.store.cropped_store import store_cohort
 
 ROOT = Path(__file__).parents[2]
 SHAPE = (20, 18, 14)
@@ -25,7 +26,7 @@ RAW = Path("data/raw")
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project of two healthy cases, whose params.yaml expects their shape."""
+    """A project with two valid cases; contract.yaml expects their shape."""
     monkeypatch.chdir(tmp_path)
     configure("stop")
     rng = np.random.default_rng(5)
@@ -38,7 +39,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for role in MODALITIES:
             scan(name, role, (rng.integers(100, 900, SHAPE) * brain).astype(np.int16))
         scan(name, "seg", seg)
-    write_cohort(RAW / "cohort.csv", [Case(name, {}, Scheme.BRATS2021) for name in names])
+    write_cohort(RAW / "cohort.csv", [Case(name, {}, LabelScheme.BRATS2021) for name in names])
     return tmp_path
 
 
@@ -55,7 +56,7 @@ def scan(case: str, role: str, data: np.ndarray) -> None:
     write_volume(RAW / case / f"{case}_{role}.nii.gz", Volume(data, grid))
 
 
-def spoil(case: str) -> None:
+def corrupt(case: str) -> None:
     scan(case, "t2", np.ones((20, 18, 13), np.int16))  # bright everywhere, and a slice short
 
 
@@ -70,15 +71,15 @@ def record(name: str) -> dict[str, object]:
 
 def test_a_good_cohort_passes(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stage(monkeypatch, "raw")
-    assert record("raw")["verdict"] == "passed"
+    assert record("raw")["outcome"] == "passed"
     assert record("raw")["cases"] == {"one": {"status": "accepted"}, "two": {"status": "accepted"}}
     assert (project / "reports/data_docs/raw/index.html").is_file()
 
 
-def test_stop_ends_with_one_line_a_violation_and_still_reports(
+def test_stop_prints_one_line_per_violation_and_writes_the_report(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    spoil("two")
+    corrupt("two")
     with pytest.raises(SystemExit) as stopped:
         stage(monkeypatch, "raw")
     assert stopped.value.code == ("validate.py: 1 of 2 cases refused; read reports/data_docs/raw/index.html")
@@ -88,27 +89,27 @@ def test_stop_ends_with_one_line_a_violation_and_still_reports(
         "two/t2 (two_t2.nii.gz): brain fraction: expected 0.05 to 0.6 of the voxels not 0, got 1",
         "two/t2 (two_t2.nii.gz): contrast: expected brightness that varies in the brain, got one value",
     ]
-    assert record("raw")["verdict"] == "failed"
+    assert record("raw")["outcome"] == "failed"
     assert record("raw")["cases"] == {"one": {"status": "accepted"}, "two": {"status": "refused"}}
 
 
-def test_quarantine_goes_on_without_the_bad_case(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_quarantine_continues_without_the_bad_case(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     configure("quarantine")
-    spoil("two")
+    corrupt("two")
     stage(monkeypatch, "raw")
-    assert record("raw")["verdict"] == "quarantined"
+    assert record("raw")["outcome"] == "quarantined"
     assert record("raw")["cases"] == {"one": {"status": "accepted"}, "two": {"status": "refused"}}
 
 
-def test_quarantine_ends_where_nothing_is_left(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_quarantine_fails_if_no_case_is_left(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     configure("quarantine")
-    spoil("one")
-    spoil("two")
+    corrupt("one")
+    corrupt("two")
     with pytest.raises(SystemExit, match="no case with a segmentation is left: 2 of 2 cases refused"):
         stage(monkeypatch, "raw")
 
 
-def test_crops_whose_count_changed_stop(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_number_of_crops_fails(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, cases = Path("data/cropped"), read_cohort(RAW / "cohort.csv")
     store_cohort(store, cases, margin_vox=1, spacings_mm=(1, 2), records=RECORDS)
     manifest = pd.read_csv(store / MANIFEST)
@@ -136,7 +137,7 @@ def test_crops_on_the_fly_are_measured_from_their_scans(
     ]
 
 
-def test_two_patients_with_the_same_scan_are_said_in_one_line_and_stay_together(
+def test_two_patients_with_the_same_scan_are_reported_and_stay_together(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rng, names = np.random.default_rng(7), ("one", "two", "three", "four", "five")
@@ -148,7 +149,7 @@ def test_two_patients_with_the_same_scan_are_said_in_one_line_and_stay_together(
             image = (rng.integers(100, 900, SHAPE) * brain).astype(np.int16)
             noise = (rng.integers(0, 9, SHAPE) * brain).astype(np.int16)
             scan(name, role, own if role == "seg" else own + noise if name == "four" else image)
-    write_cohort(RAW / "cohort.csv", [Case(name, {}, Scheme.BRATS2021) for name in names])
+    write_cohort(RAW / "cohort.csv", [Case(name, {}, LabelScheme.BRATS2021) for name in names])
     stage(monkeypatch, "raw")
     warnings = [line for line in capsys.readouterr().err.splitlines() if "near duplicate" in line]
     assert len(warnings) == 1
@@ -156,7 +157,7 @@ def test_two_patients_with_the_same_scan_are_said_in_one_line_and_stay_together(
         "warning: four/t1 (four_t1.nii.gz): near duplicate: expected an image that no earlier case has,"
         " got that of one in t1, t1ce, t2, flair, with a correlation of at least "
     )
-    assert record("raw")["alike"] == [["one", "four"]]
+    assert record("raw")["near_duplicates"] == [["one", "four"]]
 
     manifest = pd.DataFrame({"case": names, "patient": names, "grade": "HGG", "ncr_vox": range(5)})
     Path("data/cropped").mkdir()

@@ -1,4 +1,4 @@
-"""Metrics and pictures of real scans, their truth taken for the prediction."""
+"""Metrics and pictures of real scans, with their truth as the prediction."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,9 @@ from PIL import Image
 
 from glioseg.core.labels import REGIONS
 from glioseg.core.nifti import Volume, read_volume, write_volume
-from glioseg.data.cohort.cases import find_cases
+from glioseg.data.cohort.layouts import find_cases
 from glioseg.evaluation.columns import METRICS, STRUCTURES, column
-from glioseg.evaluation.per_case import judge_case
+from glioseg.evaluation.per_case import measure_case
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def test_truth_against_itself_is_perfect_and_can_be_drawn(labelled, tmp_path):
         volume = read_volume(case.files["seg"])
         whole = Volume(np.rint(volume.data).astype(np.uint8), volume.grid)
         write_volume(tmp_path / f"{case.case}.nii.gz", whole)
-        row = judge_case(case, predictions=tmp_path, pictures=tmp_path / "pictures")
+        row = measure_case(case, predictions=tmp_path, pictures=tmp_path / "pictures")
         for metric in METRICS:
             assert {row[column(metric, structure)] for structure in STRUCTURES} == {
                 0 if metric == "hd95_mm" else 1

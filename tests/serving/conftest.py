@@ -1,24 +1,27 @@
+import threading
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import glioseg
 from glioseg.core.nifti import Grid, Volume
-from glioseg.mlops.registry.mlflow_registry import register
-from glioseg.mlops.tracking.candidate import Evaluation, Source
+from glioseg.mlops.registry.candidate import Evaluation
+from glioseg.mlops.registry.register import register
 from glioseg.mlops.tracking.mlflow_runs import connect
-from glioseg.mlops.tracking.storage import Lab
-from glioseg.models.inference.predictor import save_model
-from tests.helpers.models import INTERVALS, TRUSTING, make_settings
-from tests.helpers.rules import make_rules
+from glioseg.mlops.tracking.model_files import ModelFiles
+from glioseg.mlops.tracking.storage import ProjectStorage
+from glioseg.models.inference.loading import save_model
+from tests.helpers.gate import make_rules
+from tests.helpers.models import IDENTITY_ESTIMATOR, INTERVALS, make_settings
 
 
 @pytest.fixture(scope="session")
 def registered(tmp_path_factory):
-    """A lab whose champion tells tissues by their brightness, as the mean of two networks."""
+    """A project storage whose champion labels voxels by their intensity, as the mean of two networks."""
     import keras
 
     root = tmp_path_factory.mktemp("serving")
@@ -29,22 +32,22 @@ def registered(tmp_path_factory):
     network = keras.Model(image, {"segmentation": layer(image)})
     # Where every modality is the same, WT, TC and ET are where its z-score exceeds -0.1, 0 and 0.1.
     network.set_weights([np.full((1, 1, 1, 4, 3), 1.0), np.array([0.4, 0.0, -0.4])])
-    doubting = replace(TRUSTING, found=((0.0, 1.0), (0.0, 1.0), (-9.0, 0.0)))  # of ET
+    doubting = replace(IDENTITY_ESTIMATOR, found=((0.0, 1.0), (0.0, 1.0), (-9.0, 0.0)))  # of ET
     settings = make_settings(spacing_mm=2, volume_intervals=INTERVALS, confidence=doubting)
     save_model(folder, [network, network], settings)
     (folder / "contract.yaml").write_text("spacing: {predict: critical, mm: [1, 1, 2]}\n")
     (root / "per_case.csv").write_text("case,dice_wt,dice_tc,dice_et\na,1,1,1\n")
-    lab = Lab(root)
+    storage = ProjectStorage(root)
     register(
-        connect(lab),
-        params=make_rules(),
-        source=Source(sorted(folder.iterdir()), Path(glioseg.__file__).parent),
+        connect(storage),
+        rules=make_rules(),
+        model_files=ModelFiles(sorted(folder.iterdir()), Path(glioseg.__file__).parent),
         run_id="0" * 32,
         evaluation=Evaluation(root / "per_case.csv", ["a"]),
-        keep=lambda client, name, version: None,
+        recorder=lambda client, name, version: None,
         score=lambda folder: pytest.fail("there is no champion to score"),
     )
-    return lab
+    return storage
 
 
 @pytest.fixture(scope="session")
@@ -59,29 +62,29 @@ def scan():
 
 
 @pytest.fixture(scope="session")
-def follower(registered):
-    """Answers with the model folder that was registered."""
-    from glioseg.serving.model_reloader import Follower
+def reloader(registered):
+    """A reloader of the model folder that was registered."""
+    from glioseg.serving.model_reloader import ModelReloader
 
-    return Follower(str(registered.root / "models"))
+    return ModelReloader(str(registered.root / "models"))
 
 
 @pytest.fixture
-def make_client(follower):
-    """Makes a client of a service in this process; keyword arguments change the service."""
+def make_client(reloader):
+    """Makes a client of a service in this process; keyword arguments configure the service."""
     from fastapi.testclient import TestClient
 
     from glioseg.serving.app import Service, make_app
-    from glioseg.serving.request_queue import Line
+    from glioseg.serving.request_queue import RequestQueue
 
     with ExitStack() as stack:
 
-        def make(*, follower=follower, places=4, limit_s=60.0, most_bytes=20_000_000, token=None):
-            line = Line(places=places, limit_s=limit_s)
-            stack.callback(line.close)
-            app = make_app(Service(follower, line, most_bytes, token))
+        def make(*, reloader=reloader, capacity=4, timeout_s=60.0, max_bytes=20_000_000, token=None):
+            queue = RequestQueue(capacity=capacity, timeout_s=timeout_s)
+            stack.callback(queue.close)
+            app = make_app(Service(reloader, queue, max_bytes, token))
             client = stack.enter_context(TestClient(app, raise_server_exceptions=True))
-            client.line = line
+            client.queue = queue
             return client
 
         yield make
@@ -90,3 +93,25 @@ def make_client(follower):
 @pytest.fixture
 def client(make_client):
     return make_client()
+
+
+class BlockedPredictor:
+    """A predictor that waits for `go`."""
+
+    def __init__(self, predictor):
+        self.predictor, self.settings = predictor, predictor.settings
+        self.begun, self.go = threading.Event(), threading.Event()
+
+    def predict(self, images):
+        self.begun.set()
+        self.go.wait()
+        return self.predictor.predict(images)
+
+
+@pytest.fixture
+def blocked(reloader):
+    predictor = BlockedPredictor(reloader.current.predictor)
+    yield SimpleNamespace(
+        current=replace(reloader.current, predictor=predictor), problem=None, predictor=predictor
+    )
+    predictor.go.set()

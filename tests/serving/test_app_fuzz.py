@@ -1,4 +1,4 @@
-"""Whatever is sent, the service answers, and never with a fault of its own."""
+"""Random requests never cause an internal error of the service."""
 
 import gzip
 
@@ -13,22 +13,22 @@ from glioseg.core.nifti import Grid, Volume, encode_volume
 EXAMPLES, MUTATED = 40, 500
 
 
-def test_the_service_keeps_its_openapi_description(make_client):
-    """Statuses, bodies and content types are as described; none is a fault of the service."""
+def test_responses_match_the_openapi_description(make_client):
+    """Statuses, bodies and content types are as described, and no status is 500."""
     client = make_client(token="secret")
     schema = schemathesis.openapi.from_asgi("/openapi.json", client.app)
     operations = [found.ok() for found in schema.get_all_operations()]
     assert {operation.path for operation in operations} >= {"/segment", "/readyz", "/requests/{name}"}
     for operation in operations:
-        if not operation.path.startswith("/sample"):  # it is rendered for half a minute
-            hold_to_description(operation)
+        if not operation.path.startswith("/sample"):  # rendering it takes half a minute
+            check_operation(operation)
 
 
-def hold_to_description(operation):
+def check_operation(operation):
     @given(case=operation.as_strategy())
     @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
     def check(case):
-        # No schema says which bytes are a scan, so sound forms are refused too.
+        # No schema describes which bytes are a scan, so valid forms may be rejected too.
         case.call_and_validate(
             headers={"Authorization": "Bearer secret"}, excluded_checks=[positive_data_acceptance]
         )
@@ -37,7 +37,7 @@ def hold_to_description(operation):
 
 
 def mutate(content: bytes, rng: np.random.Generator) -> bytes:
-    """Change header or voxels of a file, cut it, and spoil it once it is packed."""
+    """Change header or voxels of a file, truncate it, and corrupt its compressed bytes."""
     data = bytearray(content)
     for _ in range(rng.integers(1, 6)):
         kind = rng.integers(6)
@@ -67,7 +67,7 @@ def mutate(content: bytes, rng: np.random.Generator) -> bytes:
     return bytes(packed)
 
 
-def test_mutated_files_are_answered(client):
+def test_mutated_files_are_segmented_or_rejected(client):
     rng = np.random.default_rng(7)
     shape = (10, 12, 8)
     kinds = [np.int16, np.float32, np.float64, np.uint8]
@@ -79,7 +79,7 @@ def test_mutated_files_are_answered(client):
     statuses = []
     for number in range(MUTATED):
         content = mutate(good[number % len(good)], rng)
-        # Alone, beside a sound file, or as the truth.
+        # Alone, with a valid file, or as the true segmentation.
         role = (*MODALITIES, "seg")[number % 5]
         beside = {} if number % 2 and role != "seg" else {"t1" if role != "t1" else "t2": good[0]}
         response = client.post(
@@ -89,4 +89,4 @@ def test_mutated_files_are_answered(client):
         if response.status_code == 422:
             assert response.json()["error"]["message"]
         statuses.append(response.status_code)
-    assert min(map(statuses.count, (200, 422))) > MUTATED / 20  # both kinds were met
+    assert min(map(statuses.count, (200, 422))) > MUTATED / 20  # both occur

@@ -4,19 +4,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from glioseg.serving.errors import RequestError
-from glioseg.serving.request_queue import Line
+from glioseg.serving.request_queue import RequestQueue
+from glioseg.serving.schemas import RequestError
 
 
 @pytest.fixture
-def line():
-    line = Line(places=2, limit_s=60)
-    yield line
-    line.close()
+def queue():
+    queue = RequestQueue(capacity=2, timeout_s=60)
+    yield queue
+    queue.close()
 
 
 def finish(work):
-    """Run to its end, in a thread: an open browser of other tests has an event loop in this one."""
+    """Run a coroutine in a thread: the browser of other tests has an event loop in this one."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, work).result()
 
@@ -25,9 +25,9 @@ async def forever():
     await asyncio.Event().wait()
 
 
-async def enter(line, name, work, gone=None):
-    async with line.place(name) as place:
-        return await line.work(place, work, gone=gone or forever())
+async def enter(queue, name, work, disconnected=None):
+    async with queue.slot(name) as slot:
+        return await queue.run(slot, work, disconnected=disconnected or forever())
 
 
 async def until(condition):
@@ -35,88 +35,88 @@ async def until(condition):
         await asyncio.sleep(0.005)
 
 
-def test_work_is_done_one_at_a_time_in_its_order(line):
+def test_work_runs_one_at_a_time_in_order(queue):
     done = []
 
     async def run():
-        line.places = 8
-        await asyncio.gather(*[enter(line, str(i), lambda i=i: done.append(i)) for i in range(8)])
+        queue.capacity = 8
+        await asyncio.gather(*[enter(queue, str(i), lambda i=i: done.append(i)) for i in range(8)])
 
     finish(run())
     assert done == list(range(8))
-    assert len(line) == 0
-    assert line.typical_s >= 0
+    assert len(queue) == 0
+    assert queue.mean_s >= 0
 
 
-def test_past_its_places_it_refuses_and_says_when_to_come_again(line):
+def test_a_full_queue_rejects_with_retry_after(queue):
     go = threading.Event()
 
     async def run():
-        line._recent_s.extend([2.0, 3.5])  # a mean of 2.75 s: come again after 3
-        both = [asyncio.create_task(enter(line, name, go.wait)) for name in ("a", "b")]
-        await until(lambda: len(line) == 2)
+        queue._recent_s.extend([2.0, 3.5])  # a mean of 2.75 s: retry after 3 s
+        both = [asyncio.create_task(enter(queue, name, go.wait)) for name in ("a", "b")]
+        await until(lambda: len(queue) == 2)
         with pytest.raises(RequestError) as refused:
-            await enter(line, "c", go.wait)
+            await enter(queue, "c", go.wait)
         assert (refused.value.status, refused.value.retry_after_s) == (503, 3)
-        assert [line.ahead(name) for name in ("a", "b", "c")] == [0, 1, None]
+        assert [queue.ahead(name) for name in ("a", "b", "c")] == [0, 1, None]
         go.set()
         await asyncio.gather(*both)
-        await enter(line, "c", lambda: None)
+        await enter(queue, "c", lambda: None)
 
     finish(run())
 
 
-def test_requests_of_one_name_have_a_place_each(line):
-    """40 at once with three places: three are worked for, and 37 refused."""
+def test_requests_with_one_id_take_one_slot_each(queue):
+    """40 requests for three slots: three are processed, and 37 are rejected."""
     go, name, done = threading.Event(), "a" * 32, []
 
     async def run():
-        line.places = 3
-        asked = [
-            asyncio.create_task(enter(line, name, lambda: go.wait() and done.append(1))) for _ in range(40)
+        queue.capacity = 3
+        tasks = [
+            asyncio.create_task(enter(queue, name, lambda: go.wait() and done.append(1))) for _ in range(40)
         ]
-        await until(lambda: sum(task.done() for task in asked) == 37)
-        assert len(line) == 3
-        assert line.ahead(name) == 0
+        await until(lambda: sum(task.done() for task in tasks) == 37)
+        assert len(queue) == 3
+        assert queue.ahead(name) == 0
         go.set()
-        return await asyncio.gather(*asked, return_exceptions=True)
+        return await asyncio.gather(*tasks, return_exceptions=True)
 
     ended = finish(run())
     refused = [error for error in ended if isinstance(error, RequestError)]
     assert [(error.status, error.code) for error in refused] == [(503, "busy")] * 37
     assert (ended.count(None), len(done)) == (3, 3)
-    assert len(line) == 0
-    assert line.ahead(name) is None
+    assert len(queue) == 0
+    assert queue.ahead(name) is None
 
 
-def test_of_one_name_the_first_s_turn_is_told(line):
+def test_the_position_is_that_of_the_first_request_with_an_id(queue):
     go = threading.Event()
 
     async def run():
-        line.places = 4
+        queue.capacity = 4
         names = ["other", "same", "same", "third"]
-        asked = []
+        tasks = []
         for count, name in enumerate(names, 1):
-            asked.append(asyncio.create_task(enter(line, name, go.wait)))
-            await until(lambda count=count: sum(bool(place.job) for place in line._taken) == count)
-        assert [line.ahead(name) for name in ("other", "same", "third")] == [0, 1, 3]
+            tasks.append(asyncio.create_task(enter(queue, name, go.wait)))
+            await until(lambda count=count: sum(bool(slot.job) for slot in queue._slots) == count)
+        assert [queue.ahead(name) for name in ("other", "same", "third")] == [0, 1, 3]
         go.set()
-        await asyncio.gather(*asked)
+        await asyncio.gather(*tasks)
 
     finish(run())
 
 
-def test_what_has_not_begun_by_its_time_limit_is_dropped(line):
+def test_work_that_has_not_started_before_the_timeout_is_cancelled(queue):
     go, done = threading.Event(), []
 
     async def run():
-        first = asyncio.create_task(enter(line, "first", go.wait))
-        await until(lambda: line.ahead("first") == 0)
-        line.limit_s = 0.02
-        with pytest.raises(RequestError, match=r"no answer within 0\.02 s") as refused:
-            await enter(line, "late", lambda: done.append("late"))
+        first = asyncio.create_task(enter(queue, "first", go.wait))
+        await until(lambda: queue.ahead("first") == 0)
+        queue.timeout_s = 0.02
+        with pytest.raises(RequestError, match=r"no response within 0\.02 s") as refused:
+            await enter(queue, "late", lambda: done.append("late"))
         assert refused.value.status == 504
-        assert len(line) == 1
+        assert len(queue) == 1
         go.set()
         await first
 
@@ -124,31 +124,31 @@ def test_what_has_not_begun_by_its_time_limit_is_dropped(line):
     assert done == []
 
 
-def test_what_has_begun_holds_its_place_until_it_ends(line):
+def test_running_work_keeps_its_slot_after_the_timeout(queue):
     go = threading.Event()
-    line.limit_s = 0.02
+    queue.timeout_s = 0.02
 
     async def run():
         with pytest.raises(RequestError) as refused:
-            await enter(line, "slow", go.wait)
+            await enter(queue, "slow", go.wait)
         assert refused.value.status == 504
-        assert len(line) == 1
+        assert len(queue) == 1
         go.set()
-        await until(lambda: len(line) == 0)
+        await until(lambda: len(queue) == 0)
 
     finish(run())
 
 
-def test_work_for_a_client_who_has_gone_is_dropped(line):
+def test_work_of_a_disconnected_client_is_cancelled(queue):
     go, done = threading.Event(), []
 
     async def run():
-        first = asyncio.create_task(enter(line, "first", go.wait))
-        await until(lambda: line.ahead("first") == 0)
+        first = asyncio.create_task(enter(queue, "first", go.wait))
+        await until(lambda: queue.ahead("first") == 0)
         with pytest.raises(RequestError) as refused:
-            await enter(line, "gone", lambda: done.append("gone"), gone=asyncio.sleep(0))
+            await enter(queue, "gone", lambda: done.append("gone"), disconnected=asyncio.sleep(0))
         assert refused.value.status == 499
-        assert len(line) == 1
+        assert len(queue) == 1
         go.set()
         await first
 
@@ -156,27 +156,27 @@ def test_work_for_a_client_who_has_gone_is_dropped(line):
     assert done == []
 
 
-def test_a_place_whose_files_never_arrive_is_given_back(line):
+def test_an_upload_that_times_out_frees_its_slot(queue):
     async def run():
-        line.limit_s = 0.02
+        queue.timeout_s = 0.02
         with pytest.raises(RequestError) as refused:
-            async with line.place("upload"):
+            async with queue.slot("upload"):
                 await forever()
         assert refused.value.status == 504
-        assert len(line) == 0
+        assert len(queue) == 0
 
     finish(run())
 
 
-def test_a_closed_line_lets_nobody_in_and_finishes_what_is_there(line):
+def test_a_closed_queue_rejects_requests_and_completes_running_ones(queue):
     go = threading.Event()
 
     async def run():
-        inside = asyncio.create_task(enter(line, "inside", lambda: go.wait() and "done"))
-        await until(lambda: len(line) == 1)
-        line.closed = True
+        inside = asyncio.create_task(enter(queue, "inside", lambda: go.wait() and "done"))
+        await until(lambda: len(queue) == 1)
+        queue.closed = True
         with pytest.raises(RequestError) as refused:
-            await enter(line, "late", go.wait)
+            await enter(queue, "late", go.wait)
         assert (refused.value.status, refused.value.code) == (503, "stopping")
         go.set()
         assert await inside == "done"
@@ -184,10 +184,10 @@ def test_a_closed_line_lets_nobody_in_and_finishes_what_is_there(line):
     finish(run())
 
 
-def test_an_error_of_the_work_is_the_caller_s(line):
+def test_an_error_in_the_work_is_raised_by_run(queue):
     async def run():
         with pytest.raises(ZeroDivisionError):
-            await enter(line, "bad", lambda: 1 / 0)
-        assert len(line) == 0
+            await enter(queue, "bad", lambda: 1 / 0)
+        assert len(queue) == 0
 
     finish(run())

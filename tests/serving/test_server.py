@@ -1,4 +1,4 @@
-"""The service as a process of its own: followed, killed, restarted and stopped. The order of tests counts."""
+"""The service in its own process: reloaded, killed, restarted, stopped. The tests depend on their order."""
 
 import os
 import signal
@@ -16,13 +16,13 @@ from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import Grid, Volume, encode_volume
 from glioseg.mlops.tracking.mlflow_runs import connect
 from tests.helpers.servers import free_port
-from tests.helpers.waiting import LATEST_S, until
+from tests.helpers.waiting import TIMEOUT_S, until
 
 AT_ONCE = 8
 
 
 class Supervisor(Thread):
-    """Starts the service again when it fails, as systemd does with `Restart=on-failure`."""
+    """Restarts the service when it fails, as systemd does with `Restart=on-failure`."""
 
     def __init__(self, root, port, log):
         super().__init__(daemon=True)
@@ -35,8 +35,8 @@ class Supervisor(Thread):
         self.start()
 
     def _spawn(self):
-        with self._log.open("a") as said:
-            self.process = subprocess.Popen(self._words, env=self._environment, stdout=said, stderr=said)
+        with self._log.open("a") as log:
+            self.process = subprocess.Popen(self._words, env=self._environment, stdout=log, stderr=log)
 
     def run(self):
         while self.codes.append(self.process.wait()) or self.codes[-1] == -signal.SIGKILL:
@@ -54,12 +54,12 @@ def supervisor(registered, port, tmp_path_factory):
     yield supervisor
     if supervisor.process.poll() is None:
         supervisor.process.terminate()
-    supervisor.join(LATEST_S)
+    supervisor.join(TIMEOUT_S)
 
 
 @pytest.fixture(scope="module")
 def http(port, supervisor):
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=LATEST_S) as http:
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=TIMEOUT_S) as http:
         wait_until_ready(http, supervisor)
         yield http
 
@@ -88,12 +88,12 @@ def post(http, scan, **given):
     return http.post("/segment", files=dict.fromkeys(MODALITIES, ("x", content)), **given)
 
 
-def test_a_moved_alias_is_followed_and_no_request_is_dropped(http, mlflow_client, scan):
+def test_a_moved_alias_is_followed_without_losing_a_request(http, mlflow_client, scan):
     assert http.get("/readyz").json()["version"] == "1"
     source = mlflow_client.get_model_version("glioseg", "1").source
     assert mlflow_client.create_model_version("glioseg", source).version in (2, "2")
 
-    def ask_until_version_2(_):
+    def post_until_version_2(_):
         versions = []
         while versions[-3:] != ["2"] * 3:
             response = post(http, scan)
@@ -105,16 +105,16 @@ def test_a_moved_alias_is_followed_and_no_request_is_dropped(http, mlflow_client
 
     started = Event()
     with ThreadPoolExecutor(4) as pool:
-        asked = [pool.submit(ask_until_version_2, number) for number in range(4)]
-        assert started.wait(LATEST_S)
+        posted = [pool.submit(post_until_version_2, number) for number in range(4)]
+        assert started.wait(TIMEOUT_S)
         mlflow_client.set_registered_model_alias("glioseg", "champion", "2")
-        seen = [answers.result() for answers in asked]
+        seen = [responses.result() for responses in posted]
     for versions in seen:
         assert versions == sorted(versions)  # never back to the old one
     assert any("1" in versions for versions in seen)
 
 
-def test_a_version_that_cannot_be_loaded_leaves_the_old_one(http, mlflow_client, scan, tmp_path):
+def test_the_old_version_stays_in_use_if_the_new_one_cannot_be_loaded(http, mlflow_client, scan, tmp_path):
     mlflow_client.create_model_version("glioseg", tmp_path.as_uri())
     mlflow_client.set_registered_model_alias("glioseg", "champion", "3")
     problem = until(lambda: http.get("/readyz").json()["problem"], "a problem")
@@ -125,15 +125,15 @@ def test_a_version_that_cannot_be_loaded_leaves_the_old_one(http, mlflow_client,
     until(lambda: http.get("/readyz").json()["problem"] is None, "no problem")
 
 
-def test_eight_at_a_time_lose_none(http, scan):
+def test_eight_concurrent_clients_lose_no_request(http, scan):
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        answers = list(pool.map(lambda _: post(http, scan), range(5 * AT_ONCE)))
-    assert {answer.status_code for answer in answers} == {200}
-    assert len({answer.json()["segmentation"] for answer in answers}) == 1
+        responses = list(pool.map(lambda _: post(http, scan), range(5 * AT_ONCE)))
+    assert {response.status_code for response in responses} == {200}
+    assert len({response.json()["segmentation"] for response in responses}) == 1
 
 
-def test_killed_under_load_and_restarted_a_client_that_retries_finishes_all(http, supervisor, scan):
-    def ask(number):
+def test_clients_that_retry_lose_nothing_when_the_service_is_killed(http, supervisor, scan):
+    def post_with_retries(number):
         while True:
             try:
                 response = post(http, scan)
@@ -148,33 +148,33 @@ def test_killed_under_load_and_restarted_a_client_that_retries_finishes_all(http
 
     done: list[int] = []
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        asked = [pool.submit(ask, number) for number in range(5 * AT_ONCE)]
-        until(lambda: len(done) > AT_ONCE, "answers")
+        posted = [pool.submit(post_with_retries, number) for number in range(5 * AT_ONCE)]
+        until(lambda: len(done) > AT_ONCE, "responses")
         supervisor.process.kill()
-        answers = [answer.result(timeout=LATEST_S) for answer in asked]
+        responses = [response.result(timeout=TIMEOUT_S) for response in posted]
     assert supervisor.codes == [-signal.SIGKILL]
-    assert len(answers) == 5 * AT_ONCE
-    assert len(set(answers)) == 1
+    assert len(responses) == 5 * AT_ONCE
+    assert len(set(responses)) == 1
 
 
-def test_told_to_stop_it_finishes_what_it_has_and_refuses_what_comes(http, supervisor):
+def test_after_sigterm_it_completes_accepted_requests_and_rejects_new_ones(http, supervisor):
     wait_until_ready(http, supervisor)
     data = np.random.default_rng(0).integers(1, 500, (120, 120, 80), np.int16)
     large = Volume(data, Grid(data.shape, np.diag([1.0, 1.0, 2.0, 1.0])))
     names = [str(number) * 32 for number in range(6)]
     with ThreadPoolExecutor(len(names)) as pool:
-        asked = [pool.submit(post, http, large, headers={"X-Request-ID": name}) for name in names]
+        posted = [pool.submit(post, http, large, headers={"X-Request-ID": name}) for name in names]
         until(lambda: http.get("/readyz").json()["requests"] == len(names), "requests", every_s=0.02)
         supervisor.process.terminate()
         until(lambda: http.get("/readyz").status_code == 503, "its end", every_s=0.02)
         refused = http.post("/segment", files={"t1": b"x"})
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "stopping")
-        assert {answer.result().status_code for answer in asked} == {200}
-    supervisor.join(LATEST_S)
+        assert {response.result().status_code for response in posted} == {200}
+    supervisor.join(TIMEOUT_S)
     assert supervisor.codes == [-signal.SIGKILL, 0]
 
 
-def test_its_log_has_a_line_a_request_and_no_trace(supervisor):
+def test_the_log_has_a_line_for_each_request_and_no_traceback(supervisor):
     log = supervisor._log.read_text()
     assert "Traceback" not in log
     assert log.count(" /segment 200 ") > 5 * AT_ONCE

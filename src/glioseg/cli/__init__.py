@@ -1,40 +1,41 @@
-"""The `glioseg` command; each of its words is a module here."""
+"""The `glioseg` command and its subcommands."""
 
 import sys
 from typing import Any
 
-from glioseg.core.entry import INTERRUPTED, Stopped, interrupted, require_unix, say_stopped
+from glioseg.core.entry import (
+    INTERRUPTED_EXIT_CODE,
+    InterruptedExit,
+    print_interrupted,
+    require_unix,
+    was_interrupted,
+)
 
-if sys.platform == "win32":  # what follows imports what Windows lacks
+if sys.platform == "win32":  # the imports below need modules that Windows lacks
     require_unix()
 
 import typer
 from typer.core import TyperGroup
 
-from glioseg.cli.lineage import lineage
 from glioseg.cli.predict import predict
-from glioseg.cli.preset import preset
-from glioseg.cli.prune_runs import prune_runs
-from glioseg.cli.relocate import relocate
-from glioseg.cli.report import report
-from glioseg.cli.reproduce import reproduce
-from glioseg.cli.rollback import rollback
+from glioseg.cli.project import preset, prune_runs, relocate, report
+from glioseg.cli.registry import lineage, reproduce, rollback
 from glioseg.cli.serve import serve
 from glioseg.cli.tune_worker import tune_worker
 
 
 class Commands(TyperGroup):
-    """The commands; each ends by Ctrl-C with one line."""
+    """The subcommands; Ctrl-C ends each of them with one line."""
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
-        """Run the command that was asked for."""
+        """Run a subcommand."""
         try:
             return super().invoke(ctx)
         except BaseException as error:
-            if not interrupted(error):
+            if not was_interrupted(error):
                 raise
-            say_stopped(f"glioseg {ctx.invoked_subcommand}", error)
-            raise Stopped(INTERRUPTED) from None
+            print_interrupted(f"glioseg {ctx.invoked_subcommand}", error)
+            raise InterruptedExit(INTERRUPTED_EXIT_CODE) from None
 
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)

@@ -1,4 +1,4 @@
-"""The options --cluster and --workers, which several commands have."""
+"""The options --cluster and --workers of `glioseg predict` and `glioseg tune-worker`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,38 +6,38 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from glioseg.compute import CLUSTER, Cluster
-from glioseg.core.settings_file import wrong_value
+from glioseg.compute import CLUSTER_VARIABLE, Cluster
 from glioseg.params import load_params
-from glioseg.params.compute import PROCESSES, SLURM, Compute
+from glioseg.params.sections import PROCESSES, SLURM, Compute
+from glioseg.params.settings_file import params_error
 
 Address = Annotated[
     str | None,
     typer.Option(
         "--cluster",
-        envvar=CLUSTER,
-        help="A Dask scheduler whose workers do it, e.g. tcp://host:8786; or slurm, as params.yaml says.",
+        envvar=CLUSTER_VARIABLE,
+        help="Address of a Dask scheduler, e.g. tcp://host:8786, or slurm (options in params.yaml).",
     ),
 ]
-Workers = Annotated[int | None, typer.Option(min=1, help="How many processes of this machine do it.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Number of worker processes.")]
 
 
-def asked_cluster(address: str | None, workers: int | None) -> Cluster | None:
-    """The cluster that a command was asked to use; None: it does its work by itself.
+def cluster_from_options(address: str | None, workers: int | None) -> Cluster | None:
+    """The cluster that --cluster and --workers name; None: the command does its work in its own process.
 
     Args:
-        address: of a scheduler, or another word of `compute.cluster`.
-        workers: how many processes, or workers of Slurm's.
+        address: address of a scheduler, or another value of `compute.cluster`.
+        workers: number of local processes or Slurm workers.
 
     Raises:
-        ParamsError: it is neither, or there is no params.yaml where Slurm's options would stand.
+        ParamsError: the address is not valid, or params.yaml, which holds the options for Slurm, is missing.
     """
     if not address and not workers:
         return None
     given = load_params().compute.model_dump() if address == SLURM else {}
-    asked = given | {"cluster": address or PROCESSES} | ({"workers": workers} if workers else {})
+    settings = given | {"cluster": address or PROCESSES} | ({"workers": workers} if workers else {})
     try:
-        compute = Compute.model_validate(asked)
+        compute = Compute.model_validate(settings)
     except ValidationError as error:
-        raise wrong_value(Path("--cluster"), error) from None
+        raise params_error(Path("--cluster"), error) from None
     return Cluster(compute.cluster, compute.workers, compute.slurm)

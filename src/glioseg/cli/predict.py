@@ -1,4 +1,4 @@
-"""`glioseg predict`: segment cases."""
+"""`glioseg predict`: the options of the command, and the loop over the cases."""
 
 import sys
 import time
@@ -10,48 +10,45 @@ from typing import Annotated
 
 import typer
 
-from glioseg.cli.case_job import Outcome, Terms, Todo, segment_case
-from glioseg.cli.job_plan import Work, plan
-from glioseg.cli.model_loading import Engine, find_engine
-from glioseg.cli.options import Address, Workers, asked_cluster
-from glioseg.cli.summary_csv import Row, refused_row
+from glioseg.cli.options import Address, Workers, cluster_from_options
+from glioseg.cli.predict_case import CaseJob, JobSettings, Outcome, Row, refused_row, segment_case
+from glioseg.cli.predict_job import JobPlan, ModelSource, find_models, plan_job
 from glioseg.compute import Cluster
-from glioseg.core.entry import interrupted
-from glioseg.core.errors import one_line
+from glioseg.core.entry import was_interrupted
+from glioseg.core.errors import one_line_errors
 from glioseg.core.modalities import MODALITIES
 from glioseg.core.progress import track
-from glioseg.data.cohort.cases import Case, find_cases
+from glioseg.data.cohort.cases import Case
+from glioseg.data.cohort.layouts import find_cases
 
-ScanFolder = Annotated[Path, typer.Argument(help="A folder with the files of one case, or of many cases.")]
-Output = Annotated[
-    Path, typer.Option("-o", "--output", help="The file to write; a folder where there are many cases.")
-]
+ScanFolder = Annotated[Path, typer.Argument(help="Folder with the files of one case, or of several cases.")]
+Output = Annotated[Path, typer.Option("-o", "--output", help="File to write; for several cases, a folder.")]
 Models = Annotated[
     list[str] | None,
     typer.Option(
-        show_default="models:/glioseg@champion, or builtin where there is none",
-        help="A registered model, a folder that holds model.keras, or builtin. Several together: their mean.",
+        show_default="models:/glioseg@champion, or builtin if none is registered",
+        help="Registered model, folder with a model.keras, or builtin. Repeat it to average several models.",
     ),
 ]
 Entropy = Annotated[
-    bool, typer.Option("--entropy", help="Also write how unsure each voxel's label is: 0 to 2 bits.")
+    bool, typer.Option("--entropy", help="Also write the entropy of each voxel's label, 0 to 2 bits.")
 ]
 Mirror = Annotated[
     bool | None,
     typer.Option(
         show_default="the model's own setting",
-        help="Average over the eight mirror images: the network takes eight times as long.",
+        help="Average over the eight mirror images; the network then takes eight times as long.",
     ),
 ]
 MemoryGb = Annotated[
     float | None,
-    typer.Option(min=0, help="Memory to keep within, instead of the model's own inference.memory_gb."),
+    typer.Option(min=0, help="Memory budget; it replaces the model's own inference.memory_gb."),
 ]
 
 Outcomes = Generator[Outcome, None, None]
 
-REST = 10
-"""How many times as long as writing the summary takes is to pass before it is written again, on a cluster."""
+SUMMARY_INTERVAL = 10
+"""Minimum interval between summary writes on a cluster, as a multiple of the time that one write takes."""
 
 
 def predict(
@@ -64,141 +61,145 @@ def predict(
     cluster: Address = None,
     workers: Workers = None,
 ) -> None:
-    """Segment one case or a folder of cases, with or without a segmentation present.
+    """Segment one case or a folder of cases, with or without true segmentations.
 
-    Any of the four modalities may be missing, but not all. Labels follow the scheme of the case's own
-    layout: enhancing tumour is 4 for `_t1ce` files (BraTS 2017 to 2021) and 3 for `-t1c` files (2023
-    on); of the Decathlon, oedema is 1, non-enhancing core 2 and enhancing tumour 3.
+    At least one of the four modalities must be present. Labels follow the scheme of the case's own
+    file names: enhancing tumour is 4 for `_t1ce` files (BraTS 2017 to 2021) and 3 for `-t1c` files (2023
+    on); for Decathlon cases, oedema is 1, non-enhancing core 2 and enhancing tumour 3.
 
-    A scan with another spacing than the model was trained on, 1 mm as a rule, is resampled for it; labels
-    lie on the scan's own grid.
+    A scan whose spacing differs from that of the training scans (usually 1 mm) is resampled for the network;
+    the label map is written on the scan's own grid.
 
-    A case that breaks the contract is named and skipped; the others are segmented, and the exit code is 1.
+    A case that breaks the contract is reported and skipped, the others are segmented, and the exit code
+    is 1.
 
-    In a folder, summary.csv says of each case how it went. Called again, the command goes on where it
-    stopped: it skips a case whose answer lies there and was made by this model, with these options, of these
-    files.
+    If the output is a folder, summary.csv has a row for each case. If the command is run again, it continues
+    where it stopped: it skips each case whose prediction comes from the same files, model and options.
 
-    With --cluster each case is a task for the workers of a Dask cluster, which must reach the scans and the
-    output at the same paths; see docs/clusters.md.
+    With --cluster, each case is a task for the workers of a Dask cluster. The workers must have the scans and
+    the output at the same paths; see docs/clusters.md.
     """
-    with one_line("glioseg predict"):
-        where = asked_cluster(cluster, workers)
+    with one_line_errors("glioseg predict"):
+        where = cluster_from_options(cluster, workers)
         cases = find_cases(scans)
-        work = plan(cases, output, entropy=entropy)
-        refused = _predict(cases, work, model or [], where, mirror=mirror, memory_gb=memory_gb)
+        plan = plan_job(cases, output, entropy=entropy)
+        refused = _predict(cases, plan, model or [], where, mirror=mirror, memory_gb=memory_gb)
     if refused:
         sys.exit(1)
 
 
 def _predict(
     cases: Sequence[Case],
-    work: Work,
+    plan: JobPlan,
     models: Sequence[str],
     cluster: Cluster | None,
     *,
     mirror: bool | None,
     memory_gb: float | None,
 ) -> int:
-    """Segment what is to be segmented; how many cases were refused."""
-    sound = [case for case in cases if _has_images(case, work)]
-    refused = len(cases) - len(sound)
-    if not sound:
+    """Segment the unfinished cases; returns how many were rejected."""
+    with_images = [case for case in cases if _has_images(case, plan)]
+    refused = len(cases) - len(with_images)
+    if not with_images:
         return refused
-    engine = find_engine(models, mirror=mirror, memory_gb=memory_gb)
-    terms = work.terms(engine)
-    todo = work.left(sound, terms, cluster)
-    if len(todo) < len(sound):
-        print(f"{len(sound) - len(todo)} of {len(sound)} cases are finished already")
-    if not todo:
+    source = find_models(models, mirror=mirror, memory_gb=memory_gb)
+    settings = plan.settings(source)
+    jobs = plan.unfinished(with_images, settings, cluster)
+    finished = len(with_images) - len(jobs)
+    if finished:
+        print(f"{finished} of {len(with_images)} cases are finished already")
+    if not jobs:
         return refused
     if cluster is None:
-        outcomes, rest = _one_by_one(engine, work, todo, terms), 0
+        outcomes, interval = _segment_here(source, plan, jobs, settings), 0
     else:
-        outcomes, rest = _side_by_side(engine, work, todo, terms, cluster), REST
-    return refused + _follow(outcomes, work, rest=rest, before=len(sound) - len(todo), of=len(cases))
+        outcomes, interval = _segment_on_cluster(source, plan, jobs, settings, cluster), SUMMARY_INTERVAL
+    return refused + _collect(outcomes, plan, interval=interval, finished=finished, total=len(cases))
 
 
-def _has_images(case: Case, work: Work) -> bool:
-    """Whether there is anything to segment; if not, it is said."""
+def _has_images(case: Case, plan: JobPlan) -> bool:
+    """Whether a case has at least one modality; if not, it is reported as rejected."""
     found = any(name in case.files for name in MODALITIES)
     if not found:
         error = f"{case.case}: no modality: expected at least one of {', '.join(MODALITIES)}"
-        _say(error)
-        work.keep([refused_row(case, error)])
+        _print_error(error)
+        plan.put([refused_row(case, error)])
     return found
 
 
-def _one_by_one(engine: Engine, work: Work, todo: Sequence[Todo], terms: Terms) -> Outcomes:
-    """Segment cases in this process."""
-    segmenter = engine.model.load()
-    _warn_of_missing(todo, segmenter.settings.modality_dropout)
-    for each in track(todo, title="predict", total=len(todo)):
-        work.drop([each])
-        yield segment_case(each, model=segmenter, terms=terms)
-
-
-def _side_by_side(
-    engine: Engine, work: Work, todo: Sequence[Todo], terms: Terms, cluster: Cluster
+def _segment_here(
+    source: ModelSource, plan: JobPlan, jobs: Sequence[CaseJob], settings: JobSettings
 ) -> Outcomes:
-    """Segment cases on workers; they come as they end."""
-    _warn_of_missing(todo, engine.model.settings.modality_dropout)
-    work.drop(todo)
-    with engine.lent(work.folder) as model:
-        task = partial(segment_case, model=model, terms=terms)
-        for _, outcome in cluster.each(task, todo, title="predict", gpu=True):
+    """Segment cases in this process, one after the other."""
+    predictor = source.model.load()
+    _warn_of_missing(jobs, predictor.settings.modality_dropout)
+    for job in track(jobs, title="predict", total=len(jobs)):
+        plan.drop([job])
+        yield segment_case(job, model=predictor, settings=settings)
+
+
+def _segment_on_cluster(
+    source: ModelSource, plan: JobPlan, jobs: Sequence[CaseJob], settings: JobSettings, cluster: Cluster
+) -> Outcomes:
+    """Segment cases on workers; outcomes come in the order in which cases end."""
+    _warn_of_missing(jobs, source.model.settings.modality_dropout)
+    plan.drop(jobs)
+    with source.copied_for_workers(plan.folder) as model:
+        task = partial(segment_case, model=model, settings=settings)
+        for _, outcome in cluster.map_unordered(task, jobs, title="predict", gpu=True):
             yield outcome
 
 
-def _warn_of_missing(todo: Sequence[Todo], modality_dropout: float) -> None:
-    incomplete = any(name not in each.case.files for each in todo for name in MODALITIES)
+def _warn_of_missing(jobs: Sequence[CaseJob], modality_dropout: float) -> None:
+    incomplete = any(name not in job.case.files for job in jobs for name in MODALITIES)
     if incomplete and not modality_dropout:
-        _say(
+        _print_error(
             "warning: the model was trained with train.modality_dropout 0:"
-            " where modalities are missing, expect worse labels"
+            " expect worse labels for cases that lack a modality"
         )
 
 
-def _follow(outcomes: Outcomes, work: Work, *, rest: int, before: int, of: int) -> int:
-    """Say how cases went as they end, and write it down; how many were refused.
+def _collect(outcomes: Outcomes, plan: JobPlan, *, interval: int, finished: int, total: int) -> int:
+    """Print and store outcomes as cases end; returns how many cases were rejected.
 
     Args:
         outcomes: of the cases.
-        work: keeps the rows.
-        rest: how many times as long as writing them took the last time is to pass until the next time:
-            the table is written whole, and a cluster may end a hundred cases meanwhile.
-        before: cases that were finished already.
-        of: all cases.
+        plan: stores the rows.
+        interval: minimum time between two summary writes, as a multiple of the time that the last write
+            took: each write covers the whole table, and a cluster may finish a hundred cases meanwhile.
+        finished: cases that were finished before.
+        total: all cases.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C, with how many cases are written.
+        KeyboardInterrupt: the user pressed Ctrl-C; the message says how many cases are written.
     """
     refused, ended, due, rows = 0, 0, 0.0, list[Row]()
     try:
-        with closing(outcomes):  # what is under way is dropped before this process ends
+        with closing(outcomes):  # cancels running cases before this process ends
             for outcome in outcomes:
                 rows.append(outcome.row)
                 ended, refused = ended + 1, refused + outcome.refused
-                _tell(outcome)
+                _print(outcome)
                 if (begun := time.monotonic()) >= due:
-                    work.keep(rows)
-                    rows, due = [], begun + (rest + 1) * (time.monotonic() - begun)
+                    plan.put(rows)
+                    rows, due = [], begun + (interval + 1) * (time.monotonic() - begun)
     except BaseException as error:
-        if interrupted(error):
-            said = f"stopped: {before + ended - refused} of {of} cases are written; run again to go on"
-            raise KeyboardInterrupt(said) from None
+        if was_interrupted(error):
+            written = finished + ended - refused
+            message = f"stopped: {written} of {total} cases are written; run again to go on"
+            raise KeyboardInterrupt(message) from None
         raise
     finally:
-        work.keep(rows)
+        plan.put(rows)
     return refused
 
 
-def _tell(outcome: Outcome) -> None:
+def _print(outcome: Outcome) -> None:
     for warning in outcome.warnings:
-        _say(warning)
+        _print_error(warning)
     if outcome.line:
         print(outcome.line)
 
 
-def _say(line: str) -> None:
+def _print_error(line: str) -> None:
     print(f"glioseg predict: {line}", file=sys.stderr)

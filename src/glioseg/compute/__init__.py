@@ -1,4 +1,4 @@
-"""One way to map work over cases: on this machine, or on a Dask cluster. Results do not depend on which."""
+"""Parallel processing of cases, on this machine or on a Dask cluster, with equal results."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,16 +8,16 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from glioseg.compute.errors import ClusterError
-from glioseg.compute.local import each_here
-from glioseg.core.cpus import cores
-from glioseg.core.settings_file import wrong_value
-from glioseg.params.compute import PROCESSES, THREADS, Compute
+from glioseg.compute.local import map_local
+from glioseg.core.cpus import usable_cores
+from glioseg.core.errors import ClusterError
+from glioseg.params.sections import PROCESSES, THREADS, Compute
+from glioseg.params.settings_file import params_error
 
-__all__ = ["CLUSTER", "LOCAL", "Cluster", "ClusterError", "choose_cluster"]
+__all__ = ["CLUSTER_VARIABLE", "LOCAL", "Cluster", "ClusterError", "choose_cluster"]
 
-CLUSTER = "GLIOSEG_CLUSTER"
-"""Environment variable that takes the place of `compute.cluster`: many machines may share a params.yaml."""
+CLUSTER_VARIABLE = "GLIOSEG_CLUSTER"
+"""Environment variable that overrides `compute.cluster`, because many machines may share a params.yaml."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -25,11 +25,11 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where work over cases is done.
+    """The workers that process cases.
 
     Attributes:
         kind: `processes` or `threads` of this machine, `slurm`, or the address of a Dask scheduler.
-        workers: how many; None: one a CPU core. A scheduler has its own.
+        workers: number of workers; None means one for each CPU core. Ignored for a scheduler that is running.
         slurm: options of dask-jobqueue's SLURMCluster.
     """
 
@@ -38,66 +38,66 @@ class Cluster:
     slurm: Mapping[str, Any] | None = None
 
     @property
-    def far(self) -> bool:
-        """Whether Dask does the work, maybe on other machines."""
+    def is_remote(self) -> bool:
+        """Whether the workers belong to Dask, perhaps on other machines."""
         return self.kind not in (PROCESSES, THREADS)
 
     @property
-    def reading(self) -> "Cluster":
-        """The same for work that waits for a disk: on this machine threads do, which start at once."""
-        return self if self.far else replace(self, kind=THREADS)
+    def for_io(self) -> "Cluster":
+        """The cluster for work that waits for a disk: on this machine threads, which start at once."""
+        return self if self.is_remote else replace(self, kind=THREADS)
 
     @property
     def size(self) -> int:
-        """How many workers there are now."""
-        if not self.far:
-            return self.workers or cores()
+        """The current number of workers."""
+        if not self.is_remote:
+            return self.workers or usable_cores()
         from glioseg.compute.dask import count_workers
 
         return count_workers(self)
 
     def map(
-        self, work: Callable[[Item], Result], items: Sequence[Item], *, title: str, gpu: bool = False
+        self, function: Callable[[Item], Result], items: Sequence[Item], *, title: str, gpu: bool = False
     ) -> list[Result]:
-        """Apply a function to every item; the results in the order of the items. See `each`."""
-        results = dict(self.each(work, items, title=title, gpu=gpu))
-        return [results[place] for place in range(len(items))]
+        """Results of a function for all items, in the order of the items. See `map_unordered`."""
+        results = dict(self.map_unordered(function, items, title=title, gpu=gpu))
+        return [results[index] for index in range(len(items))]
 
-    def each(
-        self, work: Callable[[Item], Result], items: Sequence[Item], *, title: str, gpu: bool = False
+    def map_unordered(
+        self, function: Callable[[Item], Result], items: Sequence[Item], *, title: str, gpu: bool = False
     ) -> Iterator[tuple[int, Result]]:
-        """Apply a function to every item in parallel, with progress.
+        """Apply a function to all items in parallel, and show the progress.
 
-        On a Dask cluster an item whose worker is lost is done again elsewhere, and one that raises is tried
-        again. So it may be done twice, even at the same time: what it writes must come out whole.
+        A Dask cluster repeats an item elsewhere if its worker is lost, and retries an item that raises. An
+        item may therefore run twice, even at the same time: the function must write its files atomically.
 
         Args:
-            work: picklable but for threads; called in the folder of this process, wherever it runs.
-            items: one entry a case.
-            title: what the progress line says.
-            gpu: whether a Dask cluster that has workers with the resource `GPU` shall use them alone, for
-                one item at a time.
+            function: must be picklable, except for threads; it runs in the folder of this process.
+            items: one for each case.
+            title: name of the work in the progress line.
+            gpu: whether to use only the workers with the resource `GPU`, one item at a time, if a Dask
+                cluster has such workers.
 
         Yields:
-            The place of an item and its result, as they come. They travel: keep them small. Who stops
-            listening drops the items that have not started.
+            Index and result of each item, in order of completion. Results are sent between processes: keep
+            them small. If the caller stops iterating, items that have not started are cancelled.
 
         Raises:
-            Whatever `work` raises first; items that have not started are dropped.
-            ClusterError: a machine, not the work, is at fault.
+            The first error of `function`; items that have not started are cancelled.
+            ClusterError: a machine failed, not the function.
         """
         if not items:
             return iter(())
-        if not self.far:
+        if not self.is_remote:
             threads = self.kind == THREADS
-            return each_here(work, items, title=title, threads=threads, workers=self.workers)
+            return map_local(function, items, title=title, threads=threads, workers=self.workers)
         try:
-            from glioseg.compute.dask import each_far  # imports Dask, which takes a second
+            from glioseg.compute.dask import map_dask  # importing Dask takes a second
         except ModuleNotFoundError as error:
             raise ClusterError(
                 f"compute.cluster: {self.kind} expects Dask (pip install 'glioseg[cluster]'): {error}"
             ) from None
-        return each_far(work, items, title=title, cluster=self, gpu=gpu)
+        return map_dask(function, items, title=title, cluster=self, gpu=gpu)
 
 
 LOCAL = Cluster()
@@ -105,14 +105,14 @@ LOCAL = Cluster()
 
 
 def choose_cluster(compute: Compute) -> Cluster:
-    """The cluster that params.yaml names, or the environment variable in its place.
+    """The cluster that the environment variable names, else that of params.yaml.
 
     Raises:
-        ParamsError: GLIOSEG_CLUSTER holds something else.
+        ParamsError: GLIOSEG_CLUSTER does not name a cluster.
     """
-    kind = os.environ.get(CLUSTER) or compute.cluster
+    kind = os.environ.get(CLUSTER_VARIABLE) or compute.cluster
     try:
         chosen = Compute.model_validate(compute.model_dump() | {"cluster": kind})
     except ValidationError as error:
-        raise wrong_value(Path(CLUSTER), error) from None
+        raise params_error(Path(CLUSTER_VARIABLE), error) from None
     return Cluster(chosen.cluster, chosen.workers, chosen.slurm)

@@ -1,19 +1,19 @@
-"""Work over cases on a Dask cluster: one task a case, done again elsewhere if its worker is lost."""
+"""Processing of cases on a Dask cluster: one task for each case, repeated elsewhere if its worker is lost."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from functools import cache, partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from distributed import Client, Future, KilledWorker, as_completed
+from distributed.comm import CommClosedError
 
-from glioseg.compute.dask_client import connect_to, start_slurm
-from glioseg.compute.errors import ClusterError
-from glioseg.compute.workspace import Shared, code_of_glioseg, inside, share_folder
+from glioseg.compute.dask_worker import Task, Workspace, code_version, publish_workspace
+from glioseg.compute.slurm import start_slurm
+from glioseg.core.errors import ClusterError
 from glioseg.core.progress import track
-from glioseg.params.compute import SLURM
+from glioseg.params.sections import SLURM
 
 if TYPE_CHECKING:
     from glioseg.compute import Cluster
@@ -22,34 +22,23 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 RETRIES = 2
-"""Of an item that raises: storage over a network has bad moments."""
+"""Retries of an item that raises: network storage fails now and then."""
 BATCH = 500
-"""Of tasks; the scheduler knows two of them: more than a cluster has threads, so that none waits."""
+"""Tasks in a batch. The scheduler holds two batches: more than a cluster has threads, to keep all busy."""
 GPU = {"GPU": 1}
+WAIT_S = 30
+"""Timeout for a scheduler to respond, and for a first worker to join it."""
+CLOSE_S = 5
 
 
-@dataclass(frozen=True)
-class Task(Generic[Item, Result]):
-    """The work as a worker does it: with the same code, and in the project's folder."""
-
-    work: Callable[[Item], Result]
-    shared: Shared
-
-    def __call__(self, item: Item) -> Result:
-        """Do one item."""
-        self.shared.check()  # each time: the worker may have joined since the start
-        with inside(self.shared.folder):
-            return self.work(item)
-
-
-def each_far(
-    work: Callable[[Item], Result], items: Sequence[Item], *, title: str, cluster: "Cluster", gpu: bool
+def map_dask(
+    function: Callable[[Item], Result], items: Sequence[Item], *, title: str, cluster: "Cluster", gpu: bool
 ) -> Iterator[tuple[int, Result]]:
-    """Apply a function to every item; see `Cluster.each`."""
-    with connected(cluster) as (client, shared):
+    """Apply a function to all items; see `Cluster.map_unordered`."""
+    with _connect(cluster) as (client, workspace):
         submit = partial(
             client.map,
-            Task(work, shared),
+            Task(function, workspace),
             key=title.replace(" ", "-"),
             pure=False,
             retries=RETRIES,
@@ -59,44 +48,84 @@ def each_far(
 
 
 @contextmanager
-def connected(cluster: "Cluster") -> Iterator[tuple[Client, Shared]]:
-    """A client of the cluster and what its workers share; what is not done at the end is dropped."""
-    far = start_slurm(cluster.slurm or {}, workers=cluster.workers or 1) if cluster.kind == SLURM else None
-    with far or connect_to(cluster.kind) as client, share_folder() as shared:
-        check_machines(client, shared)
-        _announce(client.dashboard_link)
-        yield client, shared
+def _connect(cluster: "Cluster") -> Iterator[tuple[Client, Workspace]]:
+    """A client of the cluster and the workspace of its workers; unfinished tasks are cancelled at the end."""
+    slurm = start_slurm(cluster.slurm or {}, workers=cluster.workers or 1) if cluster.kind == SLURM else None
+    with slurm or connect_to(cluster.kind) as client, publish_workspace() as workspace:
+        _check_machines(client, workspace)
+        _print_dashboard(client.dashboard_link)
+        yield client, workspace
+
+
+@contextmanager
+def connect_to(address: str) -> Iterator[Client]:
+    """A client of a scheduler that has workers.
+
+    Args:
+        address: address of the scheduler, e.g. tcp://host:8786.
+
+    Raises:
+        ClusterError: no scheduler responds at the address, or it has no worker.
+    """
+    try:
+        client = Client(address, timeout=WAIT_S, set_as_default=False)
+    except OSError:
+        raise ClusterError(f"{address}: expected a Dask scheduler, none answered in {WAIT_S} s") from None
+    with _closing(client):
+        try:
+            client.wait_for_workers(1, timeout=WAIT_S)
+        except TimeoutError:
+            raise ClusterError(
+                f"{address}: expected workers, none came in {WAIT_S} s; start some: dask worker {address}"
+            ) from None
+        yield client
+
+
+@contextmanager
+def _closing(client: Client) -> Iterator[None]:
+    """Close a client at the end; errors of closing, when the scheduler is lost, do not hide an earlier error.
+
+    Raises:
+        ClusterError: the connection broke in this block.
+    """
+    try:
+        yield
+    except CommClosedError as error:
+        raise ClusterError(f"the connection to the scheduler was lost: {error}") from None
+    finally:
+        with suppress(OSError):
+            client.close(timeout=CLOSE_S)
 
 
 def count_workers(cluster: "Cluster") -> int:
-    """How many workers a scheduler has now, or Slurm is asked for."""
+    """The current workers of a scheduler, or the workers to request from Slurm."""
     if cluster.kind == SLURM:
         return cluster.workers or 1
     with connect_to(cluster.kind) as client:
         return len(client.scheduler_info(n_workers=-1)["workers"])
 
 
-def check_machines(client: Client, shared: Shared) -> None:
-    """Hold every worker that is there to what it must share; a scheduler unpickles tasks, and needs glioseg.
+def _check_machines(client: Client, workspace: Workspace) -> None:
+    """Check the workspace on all current workers, and glioseg on the scheduler, which unpickles tasks.
 
     Raises:
         ClusterError: a line that names the machine at fault.
     """
     try:
-        client.run_on_scheduler(code_of_glioseg)
+        client.run_on_scheduler(code_version)
     except ImportError as error:
         raise ClusterError(f"scheduler: expected glioseg installed there too, got: {error}") from None
-    for worker, said in client.run(shared.check, on_error="return").items():
-        if isinstance(said, ClusterError):
-            raise said
-        lost = isinstance(said, OSError)  # since the scheduler named it
-        if said is not None and not lost:
-            raise ClusterError(f"worker {worker}: expected glioseg installed there, got: {said}")
+    for worker, result in client.run(workspace.check, on_error="return").items():
+        if isinstance(result, ClusterError):
+            raise result
+        lost = isinstance(result, OSError)  # the worker left after the scheduler listed it
+        if result is not None and not lost:
+            raise ClusterError(f"worker {worker}: expected glioseg installed there, got: {result}")
 
 
 @cache
-def _announce(dashboard: str) -> None:
-    print(f"Dask's dashboard is at {dashboard}", flush=True)
+def _print_dashboard(address: str) -> None:
+    print(f"Dask's dashboard is at {address}", flush=True)
 
 
 def _has_gpus(client: Client) -> bool:
@@ -107,25 +136,25 @@ def _has_gpus(client: Client) -> bool:
 def _results(
     client: Client, submit: Callable[[list[Item]], list[Future]], items: Sequence[Item], *, title: str
 ) -> Iterator[tuple[int, Any]]:
-    """Submit batch after batch, and forget what is done: a scheduler does not hold 100,000 tasks at once."""
-    places: dict[Future, int] = {}
-    left = iter(enumerate(items))
-    done = as_completed(loop=client.loop, with_results=True)
+    """Submit items in batches and release finished ones: a scheduler cannot hold 100,000 tasks at once."""
+    indices: dict[Future, int] = {}
+    remaining = iter(enumerate(items))
+    completed = as_completed(loop=client.loop, with_results=True)
 
-    def send() -> None:
-        if batch := list(islice(left, BATCH)):
+    def submit_batch() -> None:
+        if batch := list(islice(remaining, BATCH)):
             futures = submit([item for _, item in batch])
-            places.update(zip(futures, (place for place, _ in batch), strict=True))
-            done.update(futures)
+            indices.update(zip(futures, (index for index, _ in batch), strict=True))
+            completed.update(futures)
 
-    send()
-    send()
+    submit_batch()
+    submit_batch()
     try:
-        for future, result in track(done, title=title, total=len(items)):
+        for future, result in track(completed, title=title, total=len(items)):
             if future.cancelled():
-                raise ClusterError(f"{title}: the scheduler was lost, or told to drop the work")
-            yield places.pop(future), result
-            if len(places) == BATCH:
-                send()
+                raise ClusterError(f"{title}: the scheduler was lost, or the tasks were cancelled")
+            yield indices.pop(future), result
+            if len(indices) == BATCH:
+                submit_batch()
     except KilledWorker as error:
         raise ClusterError(f"{title}: a case ended every worker that tried it: {error}") from None

@@ -1,7 +1,7 @@
-"""Work in a process of its own beside a worker: with memory, threads and random numbers of its own.
+"""Run a function in a new process beside a worker, with separate memory, threads and random numbers.
 
-`python -m glioseg.compute.isolated` is that process. Its standard input brings the work, and is its tether: the
-kernel closes it when the worker dies, however that happens.
+`python -m glioseg.compute.isolated` is the new process. It reads the function from its standard input, and
+ends when this is closed: the kernel closes it when the worker dies, however that happens.
 """
 
 import os
@@ -15,70 +15,69 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-from glioseg.compute.dask_worker import wanted
-from glioseg.compute.errors import ClusterError
-from glioseg.core.errors import one_line
+from glioseg.compute.dask_worker import task_is_wanted
+from glioseg.core.errors import ClusterError, one_line_errors
 
-LOOK_S = 1.0
-"""How often a worker looks whether the work has ended, and whether somebody still waits for it."""
-AGAIN_S = 20.0
-"""How long work that was told to end may take to do so before it is told again."""
-MENDABLE = 3
-"""Exit code of a process whose last line says what a user can mend; Python's own, after a traceback, is 1."""
+POLL_S = 1.0
+"""Interval at which a worker checks whether the process has ended, and whether its task was cancelled."""
+REPEAT_INTERRUPT_S = 20.0
+"""Time that an interrupted process has to end before it is interrupted again."""
+USER_ERROR_EXIT_CODE = 3
+"""Exit code of a process whose last line is an error that a user can fix; after a traceback, it is 1."""
 
 
-def run_apart(work: Callable[[], object], *, variables: Mapping[str, str]) -> None:
+def run_isolated(function: Callable[[], object], *, variables: Mapping[str, str]) -> None:
     """Call a function in a new process, and wait until it ends.
 
-    It is ended, as by Ctrl-C, when nobody waits for it any more or when this process dies.
+    It is interrupted, as by Ctrl-C, if the task of this worker is cancelled or this process dies.
 
     Args:
-        work: picklable.
-        variables: environment variables that it finds beside those of this process.
+        function: must be picklable.
+        variables: environment variables of the new process, in addition to those of this one.
 
     Raises:
-        ClusterError: it was killed, or a user can mend what failed; the last line that it said of that.
-        RuntimeError: anything else failed; all that it said, with its traceback.
+        ClusterError: the process was killed, or failed with an error that a user can fix: its last line.
+        RuntimeError: the process failed otherwise: its stderr with the traceback.
     """
     command, environment = [sys.executable, "-m", "glioseg.compute.isolated"], {**os.environ, **variables}
     with (
-        tempfile.TemporaryFile("w+") as said,
-        subprocess.Popen(command, stdin=subprocess.PIPE, stderr=said, env=environment) as process,
+        tempfile.TemporaryFile("w+") as stderr,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stderr=stderr, env=environment) as process,
     ):
         assert process.stdin
-        with suppress(BrokenPipeError):  # it has ended already, and said why
-            process.stdin.write(pickle.dumps(work))
+        with suppress(BrokenPipeError):  # it has failed already, and stderr holds the error
+            process.stdin.write(pickle.dumps(function))
             process.stdin.flush()
-        while process.poll() is None and wanted():
-            time.sleep(LOOK_S)
+        while process.poll() is None and task_is_wanted():
+            time.sleep(POLL_S)
         with suppress(BrokenPipeError):
             process.stdin.close()
         if code := process.wait():
-            said.seek(0)
-            text = said.read().strip()
-            if code > 0 and code != MENDABLE:
+            stderr.seek(0)
+            text = stderr.read().strip()
+            if code > 0 and code != USER_ERROR_EXIT_CODE:
                 raise RuntimeError(f"the process beside the worker failed:\n{text}")
             raise ClusterError((text.splitlines() or ["the process was killed"])[-1])
 
 
 def main() -> None:
-    """Do the work that comes in."""
-    work = pickle.load(sys.stdin.buffer)
-    threading.Thread(target=_end_with_worker, daemon=True).start()
+    """Run the function that arrives on the standard input."""
+    function = pickle.load(sys.stdin.buffer)
+    threading.Thread(target=_interrupt_after_worker_ends, daemon=True).start()
     try:
-        with one_line(stopped="stopped"):
-            work()
+        with one_line_errors(interrupt_message="stopped"):
+            function()
     except (SystemExit, KeyboardInterrupt) as end:
         print(end, file=sys.stderr)
-        sys.exit(MENDABLE)
+        sys.exit(USER_ERROR_EXIT_CODE)
 
 
-def _end_with_worker() -> None:
+def _interrupt_after_worker_ends() -> None:
     while os.read(sys.stdin.fileno(), 1):
         pass
-    while True:  # Python loses an interrupt that comes while it clears away an object
+    while True:  # Python ignores an interrupt during the destructor of an object
         os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(AGAIN_S)
+        time.sleep(REPEAT_INTERRUPT_S)
 
 
 if __name__ == "__main__":

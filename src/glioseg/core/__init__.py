@@ -1,1 +1,1 @@
-"""What everything else stands on: files, geometry, labels, NIfTI, errors. It imports no other part of glioseg."""
+"""Foundations without imports from other parts of glioseg: files, geometry, labels, NIfTI, errors."""

@@ -1,6 +1,6 @@
-"""What every command and stage does first and last: refuse Windows, and end by Ctrl-C with one line.
+"""Start and end of every command and stage: Windows is rejected, and Ctrl-C ends the process with one line.
 
-It imports the standard library alone, so that both hold while everything else is still being imported.
+This module imports only the standard library, so that both work while the rest is still being imported.
 """
 
 import atexit
@@ -14,71 +14,71 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
-INTERRUPTED = 130
-"""Exit code of what Ctrl-C ended, as shells report it: 128 + SIGINT."""
-AGAIN_S = 0.01
-"""Seconds after which Ctrl-C is sent again where Python ignored it."""
-WSL = "https://learn.microsoft.com/windows/wsl/install"
+INTERRUPTED_EXIT_CODE = 130
+"""Exit code of a process that Ctrl-C ended, as shells report it: 128 + SIGINT."""
+RESEND_S = 0.01
+"""Seconds until Ctrl-C is sent again after Python ignored it."""
+WSL_URL = "https://learn.microsoft.com/windows/wsl/install"
 
-_came = False
-"""Whether Ctrl-C came."""
+_interrupted = False
+"""Whether this process has received Ctrl-C."""
 
 
 def require_unix() -> None:
-    """End the process where the file locks and signals of Unix are missing."""
+    """End the process on Windows, which lacks the file locks and signals of Unix."""
     if sys.platform == "win32":
-        sys.exit(f"glioseg runs on Linux and macOS; on Windows use WSL: {WSL}")
+        sys.exit(f"glioseg runs on Linux and macOS; on Windows use WSL: {WSL_URL}")
 
 
-def note_interrupts() -> None:
-    """Let `interrupted` know of Ctrl-C from now on; a process that ignores it goes on doing so."""
+def handle_interrupts() -> None:
+    """Record Ctrl-C for `was_interrupted` from now on; a process that ignores Ctrl-C keeps ignoring it."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _note)
-        sys.unraisablehook = _send_again
+        signal.signal(signal.SIGINT, _record_interrupt)
+        sys.unraisablehook = _resend_interrupt
 
 
-def _note(number: int, frame: FrameType | None) -> None:
-    global _came
-    _came = True
+def _record_interrupt(number: int, frame: FrameType | None) -> None:
+    global _interrupted
+    _interrupted = True
     raise KeyboardInterrupt
 
 
-def _send_again(unraisable: "UnraisableHookArgs") -> None:
-    """Send Ctrl-C again: raised in a destructor or a weakref callback, Python prints it and ignores it."""
+def _resend_interrupt(unraisable: "UnraisableHookArgs") -> None:
+    """Send Ctrl-C again: Python prints and ignores one that arrives in a destructor or a weakref callback."""
     if unraisable.exc_type is not KeyboardInterrupt:
         sys.__unraisablehook__(unraisable)
         return
-    again = threading.Timer(AGAIN_S, os.kill, (os.getpid(), signal.SIGINT))
-    again.daemon = True
-    again.start()
+    timer = threading.Timer(RESEND_S, os.kill, (os.getpid(), signal.SIGINT))
+    timer.daemon = True
+    timer.start()
 
 
-def interrupted(error: BaseException) -> bool:
-    """Whether Ctrl-C is behind an error: compiled modules turn KeyboardInterrupt into errors of their own."""
-    return _came or isinstance(error, KeyboardInterrupt)
+def was_interrupted(error: BaseException) -> bool:
+    """Whether Ctrl-C caused an error: compiled modules turn KeyboardInterrupt into errors of their own."""
+    return _interrupted or isinstance(error, KeyboardInterrupt)
 
 
-class Stopped(SystemExit):
-    """Ends a command after Ctrl-C; its line is printed already."""
+class InterruptedExit(SystemExit):
+    """Ends a command after Ctrl-C, once its line has been printed."""
 
 
-def say_stopped(who: str, error: BaseException) -> None:
-    """Print the one line of a command or a stage that Ctrl-C ended.
+def print_interrupted(command: str, error: BaseException) -> None:
+    """Print the line of a command or a stage that Ctrl-C ended.
 
     Args:
-        who: the command or stage.
-        error: what Ctrl-C led to; a KeyboardInterrupt may hold what the line says instead of "stopped".
+        command: the command or stage; the line begins with it.
+        error: what Ctrl-C raised; the message of a KeyboardInterrupt replaces "stopped".
     """
-    said = str(error) if isinstance(error, KeyboardInterrupt) else ""
-    print(f"{who}: {said or 'stopped'}", file=sys.stderr)
+    message = str(error) if isinstance(error, KeyboardInterrupt) else ""
+    print(f"{command}: {message or 'stopped'}", file=sys.stderr)
 
 
-def leave() -> NoReturn:
+def exit_interrupted() -> NoReturn:
     """End the process after Ctrl-C without waiting for its threads.
 
-    Python itself would wait for them, and after an interrupt within `exec` it would give another exit code.
+    A normal exit would wait for them, and Python would return another exit code after an interrupt in `exec`.
     """
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends what clearing up waits for
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends the exit handlers, too
     atexit._run_exitfuncs()
     sys.stdout.flush()
-    os._exit(INTERRUPTED)
+    os._exit(INTERRUPTED_EXIT_CODE)

@@ -1,6 +1,6 @@
-"""The errors that a user can mend, and how a command or a stage ends with one of them: in one line.
+"""Errors that a user can fix. They end a command or a stage with one line instead of a traceback.
 
-Everything else is a fault of the program. Nobody catches it, so that it shows its traceback.
+All other errors are bugs. No code catches them, so that they show their traceback.
 """
 
 import errno
@@ -9,69 +9,77 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from glioseg.core.entry import interrupted
+from glioseg.core.entry import was_interrupted
 
-OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOLCK)
-"""A disk that is full, read-only or broken, or that has no locks: reading, writing and locking an open file
-raise it without the file's name, and no bug does."""
+DISK_ERRNOS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EIO,
+    errno.ESTALE,
+    errno.ENOLCK,
+)
+"""Errors of a disk that is full, read-only or broken, or that has no locks. Reading, writing and locking an
+open file raise them without the file's name; bugs do not raise them."""
 
 
 class GliosegError(Exception):
-    """An error that a user can mend: input, settings, files or machines that glioseg cannot work with.
+    """An error that a user can fix: input, settings, files or machines that glioseg cannot work with.
 
     The message is one line that names the thing, what was expected and what came.
     """
 
 
 class SettingError(GliosegError, ValueError):
-    """A setting that does not fit beside others.
+    """A setting that is inconsistent with other settings.
 
-    Pydantic turns a `ValueError` of its validators into an error that names the field; so one check serves
-    the validators and the code that runs later.
+    Pydantic turns a `ValueError` of its validators into an error that names the field, so that one check
+    serves the validators and the code that runs later.
     """
 
 
-@contextmanager
-def one_line(who: str = "", *, stopped: str | None = None) -> Iterator[None]:
-    """End the process with exit code 1 and one line on stderr where the block raises what a user can mend.
+class ClusterError(GliosegError):
+    """A failure of a machine, a process or a scheduler, not of the function that it ran."""
 
-    That is a `GliosegError`, or an `OSError` of a file: one that names it, or one of `OF_DISKS`.
+
+@contextmanager
+def one_line_errors(command: str = "", *, interrupt_message: str | None = None) -> Iterator[None]:
+    """Context that ends the process with exit code 1 and one line on stderr at an error that a user can fix.
+
+    Such errors are a `GliosegError`, and an `OSError` that names a file or is one of `DISK_ERRNOS`.
 
     Args:
-        who: the command or stage; the line begins with it.
-        stopped: what the line of an interrupted block says, see `entry.say_stopped`; None leaves that to the
-            block.
+        command: the command or stage; the line begins with it.
+        interrupt_message: message of the KeyboardInterrupt that leaves an interrupted block, see
+            `entry.print_interrupted`; None passes on the error of the block.
 
     Raises:
-        SystemExit: in the place of such an error. Every other error passes.
+        SystemExit: in place of an error that a user can fix. All other errors pass.
         KeyboardInterrupt: the user interrupted the block.
     """
     try:
         yield
     except BaseException as error:
-        if interrupted(error):
-            if stopped:
-                raise KeyboardInterrupt(stopped) from None
+        if was_interrupted(error):
+            if interrupt_message:
+                raise KeyboardInterrupt(interrupt_message) from None
             raise
-        if isinstance(error, GliosegError) or (isinstance(error, OSError) and _of_files(error)):
-            sys.exit(_line(who, error))
+        if isinstance(error, GliosegError) or (isinstance(error, OSError) and _is_file_error(error)):
+            sys.exit(f"{command}: {error}" if command else str(error))
         raise
 
 
-def _of_files(error: OSError) -> bool:
-    return names_file(error) or error.errno in OF_DISKS
+def _is_file_error(error: OSError) -> bool:
+    return names_file(error) or error.errno in DISK_ERRNOS
 
 
 def names_file(error: OSError) -> bool:
-    """Whether an error of the operating system says which file it is about.
+    """Whether an error of the operating system names the file that it concerns.
 
-    `shutil.copytree` lists all files that it could not copy.
+    The error of `shutil.copytree` lists all files that could not be copied.
 
     >>> names_file(FileNotFoundError(2, "No such file or directory", "scan.nii")), names_file(OSError("no"))
     (True, False)
     """
     return error.filename is not None or isinstance(error, shutil.Error)
-
-
-def _line(who: str, error: Exception) -> str:
-    return f"{who}: {error}" if who else str(error)

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Atomic writes: a file or a folder appears completely or not at all."""
 
 import json
 import os
@@ -13,39 +13,39 @@ from glioseg.core.errors import GliosegError
 
 
 class FileError(GliosegError):
-    """A file that does not hold what it should; the message names it."""
+    """A file with unexpected content; the message names it."""
 
 
 def read_json(path: Path) -> Any:
     """The content of a JSON file.
 
     Raises:
-        FileError: it is not JSON.
+        FileError: the file is not JSON.
     """
     try:
         return json.loads(path.read_text())
-    except ValueError as error:  # no JSON, or no text at all
+    except ValueError as error:  # not JSON, or not text
         raise FileError(f"{path}: not JSON: {error}") from None
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file aside and rename it, so that a reader never sees half of it."""
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name and rename it, so that readers never see part of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    # `open` lets the kernel apply the umask: to read it, a process would change it for all of its threads.
-    file = aside.open("xb")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    # `open` lets the kernel apply the umask: a process that reads its umask changes it for all its threads.
+    file = temporary.open("xb")
     try:
-        with named(path), file:
+        with name_in_errors(path), file:
             file.write(content)
-        os.replace(aside, path)
+        os.replace(temporary, path)
     except BaseException:
-        os.unlink(aside)
+        os.unlink(temporary)
         raise
 
 
 @contextmanager
-def named(path: Path) -> Iterator[None]:
-    """Name a file in the error that writing to it raises: Python does so only where it opens the file."""
+def name_in_errors(path: Path) -> Iterator[None]:
+    """Add the file's name to OS errors of this block: Python names a file only in errors of opening it."""
     try:
         yield
     except OSError as error:
@@ -54,62 +54,63 @@ def named(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def replaced_whole(folder: Path) -> Iterator[Path]:
-    """Give a folder to write aside, which takes the place of `folder` only if all went well.
+def replace_folder_atomic(folder: Path) -> Iterator[Path]:
+    """Context with a temporary folder to write to; it replaces `folder` only if the block succeeds.
 
     A folder that is not empty cannot be replaced in one step, so the old one is renamed first. A process
-    that is killed between the two renames leaves both beside `folder`, and the next replacement begins by
-    putting the old one back.
+    that is killed between the two renames leaves both beside `folder`; the next replacement first restores
+    the old one.
     """
-    if folder.is_symlink():  # the link stays, and what it points to is replaced
+    if folder.is_symlink():  # replace the folder that the link points to, and keep the link
         folder = folder.resolve()
     _recover(folder)
-    aside = _aside(folder)
-    aside.mkdir(parents=True)
+    temporary = _temporary(folder)
+    temporary.mkdir(parents=True)
     try:
-        yield aside
-        with suppress(FileNotFoundError):  # there was none
+        yield temporary
+        with suppress(FileNotFoundError):  # `folder` is new
             folder.rename(_old(folder))
-        aside.rename(folder)
+        temporary.rename(folder)
     finally:
         _recover(folder)
 
 
-def _aside(folder: Path) -> Path:
-    """Where a folder lies that is not whole yet, or not any more."""
+def _temporary(folder: Path) -> Path:
+    """Where an incomplete folder lies, before it is complete or while it is being removed."""
     return folder.with_name(f".{folder.name}.part")
 
 
 def _old(folder: Path) -> Path:
-    """Where the folder from before lies, whole, while the new one takes its place."""
+    """Where the complete old folder lies while the new one replaces it."""
     return folder.with_name(f".{folder.name}.old")
 
 
 def _recover(folder: Path) -> None:
-    """Put the old folder back unless the new one is there, and remove what is left over."""
-    shutil.rmtree(_aside(folder), ignore_errors=True)
+    """Restore the old folder unless the new one is in place, and remove temporary folders."""
+    shutil.rmtree(_temporary(folder), ignore_errors=True)
     with suppress(FileNotFoundError):
-        if folder.exists():  # a kill while `.old` is removed would leave half of it under that name
-            _old(folder).rename(_aside(folder))
-            shutil.rmtree(_aside(folder), ignore_errors=True)
+        if folder.exists():  # first renamed: a kill during the removal must not leave part of it as `.old`
+            _old(folder).rename(_temporary(folder))
+            shutil.rmtree(_temporary(folder), ignore_errors=True)
         else:
             _old(folder).rename(folder)
 
 
-def remove_whole(folder: Path) -> None:
-    """Remove a folder; what is not there is no error.
+def remove_folder_atomic(folder: Path) -> None:
+    """Remove a folder if it exists.
 
-    A kill leaves the whole folder or nothing under its name, and perhaps a rest beside it, `….part`.
+    A process that is killed meanwhile leaves the complete folder or none under its name, and perhaps a
+    remainder beside it, `….part`.
     """
-    aside = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
+    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
     with suppress(FileNotFoundError):
-        folder.rename(aside)
-        # Without errors: another machine may still be writing there.
-        shutil.rmtree(aside, ignore_errors=True)
+        folder.rename(temporary)
+        # Errors are ignored: another machine may still be writing to the folder.
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Let a second name stand for a file; where the file system has no links, copy it."""
+    """Hard-link a file; copy it where the file system has no hard links."""
     try:
         os.link(source, target)
     except OSError:

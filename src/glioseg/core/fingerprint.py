@@ -1,8 +1,8 @@
-"""Hashes that say from which code, libraries and files a result was made.
+"""Fingerprints: hashes of the code, the library versions and the files that determine a result.
 
-Everything that stores results under a key takes its hashes from here: the records of cases, studies,
-interrupted trainings, finished predictions, registered versions, and the check that a cluster's machines
-run the same code. Source files are read from the disk: what a process has imported so far does not matter.
+The per-case cache, studies, training checkpoints, predictions, registered versions and the check that all
+machines of a cluster run the same code use these hashes as keys. Source files are read from disk, so that a
+fingerprint does not depend on the modules that a process has imported so far.
 """
 
 import ast
@@ -17,9 +17,9 @@ from threading import Lock
 import glioseg
 
 PACKAGE = Path(glioseg.__file__).parent
-NAME = glioseg.__name__
-WITHOUT_EFFECT = ("compute/", "cli/__init__.py")
-"""Parts of the package that no result depends on: where cases are done, and the list of all commands."""
+PACKAGE_NAME = glioseg.__name__
+IGNORED = ("compute/", "cli/__init__.py")
+"""Parts of the package that do not affect results: where cases are processed, and the list of commands."""
 
 LIBRARIES = {
     "blosc2": "blosc2",
@@ -36,97 +36,110 @@ LIBRARIES = {
     "sklearn": "scikit-learn",
     "tensorflow": "tensorflow",
 }
-"""Libraries whose version may change a result, by the name that code imports; the name to install it by."""
+"""Libraries whose version may change a result: the name to import each by → the name to install it by."""
 
-_one_at_a_time = Lock()
+_read_lock = Lock()
 
 
 @dataclass(frozen=True)
-class Code:
-    """Source files of glioseg, by their path in the package: `data/cohort/case_cache.py`."""
+class SourceCode:
+    """Source files of glioseg by path within the package, e.g. `data/cohort/case_cache.py`."""
 
     sources: Mapping[str, bytes]
 
     @classmethod
-    def read(cls, package: Path) -> "Code":
-        """All source files of a package folder: the one that runs, or a copy of it."""
-        files = [file for file in package.rglob("*.py") if file.is_file()]  # not a lock that an editor left
+    def read(cls, package: Path) -> "SourceCode":
+        """All source files of a package folder: of the running package, or of a copy."""
+        files = [file for file in package.rglob("*.py") if file.is_file()]  # editors' locks are broken links
         return cls({file.relative_to(package).as_posix(): file.read_bytes() for file in files})
 
-    def used_by(self, *modules: str) -> "Code":
-        """The source of modules or packages, and of all modules of glioseg that they import, at any depth.
+    def reachable_from(self, *modules: str) -> "SourceCode":
+        """The source of the given modules and of all modules of glioseg that they import, at any depth.
 
-        Imports inside functions count; what is `WITHOUT_EFFECT` does not.
+        Imports inside functions count; files in `IGNORED` do not.
 
         Args:
-            modules: their names, e.g. `glioseg.data.store.cropped_store` or `glioseg.models`, which is every module in it.
+            modules: names of modules, e.g. `glioseg.core.nifti`, or of packages, e.g. `glioseg.models`, which
+                stand for all modules in them.
 
         Raises:
-            ValueError: there is no such module.
+            ValueError: a module does not exist.
         """
-        todo, used = [file for module in modules for file in self._named(module)], set()
-        while todo:
-            file = todo.pop()
-            if file not in used and not file.startswith(WITHOUT_EFFECT):
-                used.add(file)
-                todo += [found for name in _imports(self.sources[file]) for found in self._run_by(name)]
-        return Code({file: self.sources[file] for file in used})
+        queue, reached = [file for module in modules for file in self._files_of(module)], set()
+        while queue:
+            file = queue.pop()
+            if file not in reached and not file.startswith(IGNORED):
+                reached.add(file)
+                for name in _imports(self.sources[file]):
+                    queue += self._run_on_import(name)
+        return SourceCode({file: self.sources[file] for file in reached})
 
-    def _named(self, module: str) -> list[str]:
-        """The file of a module and of the packages it is in; of a package also all that is in it."""
-        inside = f"{module.partition('.')[2].replace('.', '/')}/"
-        found = [*self._run_by(module), *(file for file in self.sources if file.startswith(inside))]
-        if not {f"{inside[:-1]}.py", f"{inside}__init__.py"} & set(found):
-            raise ValueError(f"{module}: expected a module of {NAME}, found none")
+    def _files_of(self, module: str) -> list[str]:
+        """The files that run when a module is imported; for a package, also all files in it."""
+        folder = f"{module.partition('.')[2].replace('.', '/')}/"
+        found = [*self._run_on_import(module), *(file for file in self.sources if file.startswith(folder))]
+        if not {f"{folder[:-1]}.py", f"{folder}__init__.py"} & set(found):
+            raise ValueError(f"{module}: expected a module of {PACKAGE_NAME}, found none")
         return found
 
-    def _run_by(self, module: str) -> Iterator[str]:
-        """The files that run when a module is imported: its own, and those of the packages it is in."""
+    def _run_on_import(self, module: str) -> Iterator[str]:
+        """The files that run when a module is imported: its own and the `__init__.py` of its packages."""
         top, *parts = module.split(".")
-        for end in range(len(parts) + 1) if top == NAME else ():
+        for end in range(len(parts) + 1) if top == PACKAGE_NAME else ():
             path = "/".join(parts[:end])
             yield from {f"{path}.py", f"{path}/__init__.py".lstrip("/")} & self.sources.keys()
 
     @property
     def source(self) -> str:
-        """The hash of all files: of where each lies in the package, and of its content."""
-        return _combine((path, hashlib.sha256(content).hexdigest()) for path, content in self.sources.items())
+        """Hash of the paths and the contents of all files."""
+        return _hash_pairs(
+            (path, hashlib.sha256(content).hexdigest()) for path, content in self.sources.items()
+        )
 
     @property
     def libraries(self) -> str:
-        """The versions that are installed of those `LIBRARIES` that this code imports.
+        """Installed versions of those `LIBRARIES` that this code imports.
 
-        >>> Code({"a.py": b"import json"}).libraries
+        >>> SourceCode({"a.py": b"import json"}).libraries
         ''
         """
         imported = {name.partition(".")[0] for source in self.sources.values() for name in _imports(source)}
         return " ".join(
-            f"{LIBRARIES[name]}=={_installed(name)}" for name in sorted(imported & LIBRARIES.keys())
+            f"{LIBRARIES[name]}=={_installed_version(name)}" for name in sorted(imported & LIBRARIES.keys())
         )
 
 
 @cache
 def code_fingerprint(*modules: str) -> str:
-    """The hash of the code that runs, and of the versions of the libraries that decide its results.
+    """Hash of the running code and of the versions of `LIBRARIES` that it imports.
 
     Args:
-        modules: as for `Code.used_by`; none: every file of glioseg.
+        modules: as for `SourceCode.reachable_from`; without any, all files of glioseg.
 
     Raises:
-        ValueError: there is no such module.
+        ValueError: a module does not exist.
     """
-    code = _running().used_by(*modules) if modules else _running()
-    return _combine([("source", code.source), ("libraries", code.libraries)])
+    code = _running_code().reachable_from(*modules) if modules else _running_code()
+    return _hash_pairs([("source", code.source), ("libraries", code.libraries)])
 
 
 def files_fingerprint(files: Iterable[Path], *, folder: Path) -> str:
-    """The hash of files: of where each lies in a folder, and of its content, whatever order they come in."""
-    return _combine((file.relative_to(folder).as_posix(), sha256_file(file)) for file in files)
+    """Hash of the paths within a folder and the contents of files, independent of their order."""
+    return _hash_pairs((file.relative_to(folder).as_posix(), sha256_file(file)) for file in files)
 
 
 def folder_fingerprint(folder: Path) -> str:
-    """The hash of all files in a folder: of where each lies in it, and of its content."""
+    """Hash of the paths within a folder and the contents of all its files."""
     return files_fingerprint((file for file in folder.rglob("*") if file.is_file()), folder=folder)
+
+
+def sha256_bytes(content: bytes) -> str:
+    """Hexadecimal SHA-256.
+
+    >>> sha256_bytes(b"")[:8]
+    'e3b0c442'
+    """
+    return hashlib.sha256(content).hexdigest()
 
 
 def sha256_file(file: Path) -> str:
@@ -135,25 +148,25 @@ def sha256_file(file: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def _combine(parts: Iterable[tuple[str, str]]) -> str:
-    """One hash of names and their hashes; `repr` keeps apart what belongs to which."""
-    return hashlib.sha256(repr(sorted(parts)).encode()).hexdigest()
+def _hash_pairs(pairs: Iterable[tuple[str, str]]) -> str:
+    """One hash of names and their hashes; `repr` delimits them unambiguously."""
+    return hashlib.sha256(repr(sorted(pairs)).encode()).hexdigest()
 
 
-def _running() -> Code:
-    """The code that runs, as it lay on the disk when this process first asked: it does not load it anew."""
-    with _one_at_a_time:
+def _running_code() -> SourceCode:
+    """The source files as they were on disk at the first call: the process does not reload later edits."""
+    with _read_lock:
         return _read_once()
 
 
 @cache
-def _read_once() -> Code:
-    return Code.read(PACKAGE)
+def _read_once() -> SourceCode:
+    return SourceCode.read(PACKAGE)
 
 
 @cache
 def _imports(source: bytes) -> frozenset[str]:
-    """The dotted names that a module imports; `from a import b` gives `a.b` too, which may be a module."""
+    """Dotted names that a module imports; `from a import b` yields `a` and `a.b`, which may be a module."""
     names = set[str]()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -163,7 +176,7 @@ def _imports(source: bytes) -> frozenset[str]:
     return frozenset(names)
 
 
-def _installed(library: str) -> str:
+def _installed_version(library: str) -> str:
     try:
         return version(LIBRARIES[library])
     except PackageNotFoundError:

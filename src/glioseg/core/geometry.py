@@ -1,6 +1,6 @@
-"""Boxes, padding, orientation and resolution: pure NumPy, no files and no labels.
+"""Boxes, padding and resampling of arrays with NumPy.
 
-Axes are those of the array, first to last; a volume is (D, H, W) and its channels come last.
+A volume is (D, H, W), in the order of the array's axes; channels come last.
 """
 
 from collections.abc import Sequence
@@ -14,19 +14,19 @@ from glioseg.core.errors import GliosegError, SettingError
 
 Shape3 = tuple[int, int, int]
 Spacing3 = tuple[float, float, float]
-"""Distance of neighbouring voxels along each axis, in mm."""
+"""Distance between neighbouring voxels along each axis, in mm."""
 
-AFFINE_TOLERANCE = 1e-3
-"""Default tolerance of affines, in mm: headers hold float32, so equal positions differ slightly.
+AFFINE_TOLERANCE_MM = 1e-3
+"""Default tolerance of differences between affines: headers hold float32, so equal positions differ slightly.
 
-The contract's rule `affine` sets another."""
+The rule `affine` of the contract overrides it."""
 
 SPACING_DIGITS = 3
-"""Spacing is compared to a micrometre: headers hold float32."""
+"""Decimals of a spacing in mm to which spacings are compared: headers hold float32."""
 
 
 def round_spacing(spacing_mm: Sequence[float]) -> tuple[float, ...]:
-    """Round a spacing to the digits in which spacings are compared."""
+    """A spacing rounded for comparison with another one."""
     return tuple(round(float(mm), SPACING_DIGITS) for mm in spacing_mm)
 
 
@@ -51,7 +51,7 @@ class Box:
 
 
 def bounding_box(mask: Bool[NDArray, "d h w"], margin_vox: int = 0) -> Box:
-    """The smallest box that holds every true voxel, grown by a margin inside the grid.
+    """The smallest box that contains all true voxels, expanded by a margin within the grid.
 
     Raises:
         GliosegError: no voxel is true.
@@ -71,7 +71,7 @@ def bounding_box(mask: Bool[NDArray, "d h w"], margin_vox: int = 0) -> Box:
 
 
 def paste(patch: Shaped[NDArray, "d h w ..."], box: Box, shape: Shape3) -> Shaped[NDArray, "D H W ..."]:
-    """Put a box's content back into a grid of zeros: the inverse of `array[box.slices]`.
+    """A grid of zeros with the patch in the box: the inverse of `array[box.slices]`.
 
     >>> paste(np.ones((1, 1, 1), int), Box((1, 0, 0), (2, 1, 1)), (3, 1, 1)).ravel().tolist()
     [0, 1, 0]
@@ -83,31 +83,10 @@ def paste(patch: Shaped[NDArray, "d h w ..."], box: Box, shape: Shape3) -> Shape
     return out
 
 
-@dataclass(frozen=True)
-class Reorientation:
-    """Axes permuted, then flipped, to bring an array from one orientation to another.
-
-    `order[i]` is the source axis that becomes axis i; `flip[i]` says that axis i is then reversed.
-    """
-
-    order: Shape3
-    flip: tuple[bool, bool, bool]
-
-    def apply(self, array: Shaped[NDArray, "d h w ..."]) -> Shaped[NDArray, "e i x ..."]:
-        """Reorient the first three axes of an array."""
-        moved = array.transpose(*self.order, *range(3, array.ndim))
-        return moved[tuple(slice(None, None, -1 if f else 1) for f in self.flip)]
-
-    def undo(self, array: Shaped[NDArray, "e i x ..."]) -> Shaped[NDArray, "d h w ..."]:
-        """Bring an array back: `undo(apply(x))` equals x."""
-        flipped = array[tuple(slice(None, None, -1 if f else 1) for f in self.flip)]
-        return flipped.transpose(*np.argsort(self.order), *range(3, array.ndim))
-
-
 def pad_to_multiple(
     array: Shaped[NDArray, "d h w ..."], multiple: int
 ) -> tuple[Shaped[NDArray, "D H W ..."], Box]:
-    """Zero-pad the first three axes on both sides to the next multiple; also say where the array lies.
+    """The array with its first three axes zero-padded on both sides to the next multiple, and its box there.
 
     >>> padded, box = pad_to_multiple(np.ones((3, 4, 5)), 4)
     >>> padded.shape, box
@@ -120,9 +99,9 @@ def pad_to_multiple(
 def pad_to_shape(
     array: Shaped[NDArray, "d h w ..."], shape: Shape3
 ) -> tuple[Shaped[NDArray, "D H W ..."], Box]:
-    """Zero-pad the first three axes to at least `shape`, centred; also say where the array lies.
+    """The array centred and zero-padded along its first three axes to at least `shape`, and its box there.
 
-    An axis that is already longer stays as it is.
+    Axes that are already longer are unchanged.
     """
     target = tuple(max(n, s) for n, s in zip(array.shape[:3], shape, strict=True))
     before = [(t - n) // 2 for t, n in zip(target, array.shape[:3], strict=True)]
@@ -136,29 +115,29 @@ def pad_to_shape(
 
 
 def downsample(array: Float[NDArray, "d h w c"], factor: int) -> Float32[NDArray, "e i x c"]:
-    """Average blocks of factor³ voxels; beyond the far ends of a grid that does not divide lie zeros.
+    """Means of blocks of factor³ voxels, with zeros beyond the far ends of a grid that is not a multiple.
 
     >>> downsample(np.arange(8, dtype=np.float32).reshape(2, 2, 2, 1), 2).item()
     3.5
     """
-    # Adding strided views, axis by axis, is many times faster than NumPy's mean over the axes of blocks.
+    # Adding strided views axis by axis is many times faster than NumPy's mean over the axes of blocks.
     total = array.astype(np.float32, copy=False)
     for axis in range(3):
-        total = _add_neighbours(total, factor, axis)
+        total = _sum_blocks(total, factor, axis)
     return total * np.float32(1 / factor**3)
 
 
-def _add_neighbours(array: Float32[NDArray, "..."], factor: int, axis: int) -> Float32[NDArray, "..."]:
-    """Add every `factor` neighbours along an axis; the last may be fewer."""
-    every = [array[(slice(None),) * axis + (slice(start, None, factor),)] for start in range(factor)]
-    total = every[0].copy()
-    for part in every[1:]:
+def _sum_blocks(array: Float32[NDArray, "..."], factor: int, axis: int) -> Float32[NDArray, "..."]:
+    """Sums of `factor` neighbours along an axis; the last block may have fewer."""
+    first, *others = (array[(slice(None),) * axis + (slice(start, None, factor),)] for start in range(factor))
+    total = first.copy()
+    for part in others:
         total[(slice(None),) * axis + (slice(part.shape[axis]),)] += part
     return total
 
 
 def upsample(array: Float32[NDArray, "e i x c"], factor: int, shape: Shape3) -> Float32[NDArray, "d h w c"]:
-    """Undo `downsample` by linear interpolation between block centres.
+    """Linear interpolation between block centres: `downsample` reversed.
 
     >>> upsample(np.full((2, 2, 2, 1), 3, np.float32), 2, (3, 4, 4)).shape
     (3, 4, 4, 1)
@@ -170,33 +149,32 @@ def upsample(array: Float32[NDArray, "e i x c"], factor: int, shape: Shape3) -> 
 
 
 def interpolate(
-    array: Num[NDArray, "..."] | Bool[NDArray, "..."], at: Float[NDArray, "positions"], axis: int
+    array: Num[NDArray, "..."] | Bool[NDArray, "..."], positions_vox: Float[NDArray, "positions"], axis: int
 ) -> Float32[NDArray, "..."]:
-    """Interpolate linearly along an axis; a voxel's value holds from its centre to the array's edge.
+    """Linear interpolation along an axis; the value between an outer voxel's centre and the edge is constant.
 
     Args:
-        array: real numbers, or marks that count as 0 and 1.
-        at: positions in voxels: 0 is the centre of the first voxel. Outside the array lies 0.
-        axis: along which `at` lies.
+        array: real numbers, or booleans that count as 0 and 1.
+        positions_vox: 0 is the centre of the first voxel. Values outside the array are 0.
+        axis: the axis of the positions.
 
     >>> interpolate(np.array([2, 6]), np.array([-0.6, -0.4, 0.25, 1.5]), 0).tolist()
     [0.0, 2.0, 3.0, 6.0]
     """
     last = array.shape[axis] - 1
-    within = np.clip(at, 0, last)
-    low = within.astype(int)
+    clipped = np.clip(positions_vox, 0, last)
+    lower = clipped.astype(int)
     column = [-1 if each == axis else 1 for each in range(array.ndim)]
-    inside = ((at >= -0.5) & (at <= last + 0.5)).astype(np.float32).reshape(column)
-    share = (within - low).astype(np.float32).reshape(column)
-    near = array.take(low, axis) * ((1 - share) * inside)
-    far = array.take(np.minimum(low + 1, last), axis) * (share * inside)
-    near += far
-    interpolated: NDArray[np.float32] = near.astype(np.float32, copy=False)
+    inside = ((positions_vox >= -0.5) & (positions_vox <= last + 0.5)).astype(np.float32).reshape(column)
+    weight = (clipped - lower).astype(np.float32).reshape(column)
+    total = array.take(lower, axis) * ((1 - weight) * inside)
+    total += array.take(np.minimum(lower + 1, last), axis) * (weight * inside)
+    interpolated: NDArray[np.float32] = total.astype(np.float32, copy=False)
     return interpolated
 
 
-def check_patch(patch_shape: Shape3, depth: int) -> None:
-    """Raise SettingError where a U-Net of this depth cannot halve the patch often enough."""
+def check_patch_shape(patch_shape: Shape3, depth: int) -> None:
+    """Raise SettingError if a U-Net of this depth cannot halve the patch at each level."""
     multiple = 2 ** (depth - 1)
     if any(n % multiple for n in patch_shape):
         raise SettingError(

@@ -1,7 +1,7 @@
 """Label values, the label schemes of BraTS and MSD, and the tumour regions WT, TC and ET.
 
-Inside glioseg every label map is dense (`Label`: 0, 1, 2, 3). On disk a label map follows one of the
-schemes that BraTS and the Medical Segmentation Decathlon have used.
+In memory, label maps hold the consecutive values of `Label` (0, 1, 2, 3). On disk, a label map follows one of
+the schemes that BraTS and the Medical Segmentation Decathlon (MSD) have used.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from glioseg.core.errors import GliosegError
 
 
 class Label(IntEnum):
-    """Tumour tissue of one voxel, as glioseg stores it."""
+    """Tissue of a voxel, with the value that it has in memory."""
 
     BACKGROUND = 0
     NCR = 1  # necrotic and non-enhancing core
@@ -24,11 +24,11 @@ class Label(IntEnum):
 
 
 class LabelError(GliosegError):
-    """A label map with values that its scheme does not have."""
+    """A label map with values outside its scheme."""
 
 
-class Scheme(StrEnum):
-    """Which values a label map on disk uses for which tissue."""
+class LabelScheme(StrEnum):
+    """The values of tissues in a label map on disk."""
 
     BRATS2021 = "brats2021"  # BraTS 2012 to 2021: ET is 4
     BRATS2023 = "brats2023"  # BraTS 2023: ET is 3
@@ -37,22 +37,22 @@ class Scheme(StrEnum):
 
     @property
     def tissues(self) -> dict[int, Label]:
-        """The tissue of every value that a label map of this scheme may hold."""
+        """The tissue of each value of this scheme."""
         return TISSUES[self]
 
     @property
     def values(self) -> frozenset[int]:
-        """Every value that a label map of this scheme may hold."""
+        """All values of this scheme."""
         return frozenset(self.tissues)
 
 
 _COMMON = {0: Label.BACKGROUND, 1: Label.NCR, 2: Label.ED}
 TISSUES = {
-    Scheme.BRATS2021: _COMMON | {4: Label.ET},
-    Scheme.BRATS2023: _COMMON | {3: Label.ET},
-    # A cavity is no tumour: it belongs to none of WT, TC and ET.
-    Scheme.BRATS2024: _COMMON | {3: Label.ET, 4: Label.BACKGROUND},
-    Scheme.MSD: {0: Label.BACKGROUND, 1: Label.ED, 2: Label.NCR, 3: Label.ET},
+    LabelScheme.BRATS2021: _COMMON | {4: Label.ET},
+    LabelScheme.BRATS2023: _COMMON | {3: Label.ET},
+    # A resection cavity is not tumour: it belongs to none of WT, TC and ET.
+    LabelScheme.BRATS2024: _COMMON | {3: Label.ET, 4: Label.BACKGROUND},
+    LabelScheme.MSD: {0: Label.BACKGROUND, 1: Label.ED, 2: Label.NCR, 3: Label.ET},
 }
 
 
@@ -66,41 +66,41 @@ REGIONS: dict[str, tuple[Label, ...]] = {
 LABEL_NAMES = tuple(label.name for label in Label if label is not Label.BACKGROUND)
 
 
-def shown_scheme(values: Iterable[int]) -> Scheme | None:
-    """Which of BraTS' schemes the values of one label map show; None where none of them tells.
+def detect_scheme(values: Iterable[int]) -> LabelScheme | None:
+    """The BraTS scheme that the values of one label map suggest; None if they occur in all schemes.
 
-    A label map after treatment that lacks the cavity looks like one of 2023, and one that lacks
-    enhancing tumour like one of 2021: the cohort as a whole decides (`schemes.settle_schemes`).
+    A label map of 2024 looks like one of 2023 if it has no resection cavity, and like one of 2021 if it has
+    no enhancing tumour. `glioseg.data.cohort.ingest` therefore decides by the whole cohort.
 
-    >>> shown_scheme({0, 1, 2, 4})
-    <Scheme.BRATS2021: 'brats2021'>
-    >>> shown_scheme({0, 1, 2}) is None
+    >>> detect_scheme({0, 1, 2, 4})
+    <LabelScheme.BRATS2021: 'brats2021'>
+    >>> detect_scheme({0, 1, 2}) is None
     True
     """
-    telling = frozenset({3, 4} & set(values))
+    distinctive = frozenset({3, 4} & set(values))
     return {
-        frozenset({4}): Scheme.BRATS2021,
-        frozenset({3}): Scheme.BRATS2023,
-        frozenset({3, 4}): Scheme.BRATS2024,
-    }.get(telling)
+        frozenset({4}): LabelScheme.BRATS2021,
+        frozenset({3}): LabelScheme.BRATS2023,
+        frozenset({3, 4}): LabelScheme.BRATS2024,
+    }.get(distinctive)
 
 
-def from_scheme(labels: Integer[NDArray, "*grid"], scheme: Scheme) -> UInt8[NDArray, "*grid"]:
-    """Translate a file's label values to glioseg's dense ones.
+def from_scheme(labels: Integer[NDArray, "*grid"], scheme: LabelScheme) -> UInt8[NDArray, "*grid"]:
+    """A label map of a file with its values replaced by those of `Label`.
 
     Args:
-        labels: values of `scheme`, any grid.
-        scheme: the scheme that the values are in.
+        labels: values of `scheme`.
+        scheme: the label scheme of the file.
 
     Raises:
-        LabelError: a value that the scheme does not have.
+        LabelError: a value outside the scheme.
 
-    >>> from_scheme(np.array([0, 1, 2, 4]), Scheme.BRATS2021)
+    >>> from_scheme(np.array([0, 1, 2, 4]), LabelScheme.BRATS2021)
     array([0, 1, 2, 3], dtype=uint8)
     """
-    strange = sorted(set(np.unique(labels[labels != 0]).tolist()) - scheme.values)
-    if strange:
-        raise LabelError(f"labels: expected {sorted(scheme.values)} ({scheme}), got {strange}")
+    unknown = sorted(set(np.unique(labels[labels != 0]).tolist()) - scheme.values)
+    if unknown:
+        raise LabelError(f"labels: expected {sorted(scheme.values)} ({scheme}), got {unknown}")
     table = np.zeros(max(scheme.values) + 1, np.uint8)
     for value, tissue in scheme.tissues.items():
         table[value] = tissue
@@ -108,33 +108,33 @@ def from_scheme(labels: Integer[NDArray, "*grid"], scheme: Scheme) -> UInt8[NDAr
     return dense
 
 
-def as_labels(values: Num[NDArray, "*grid"]) -> Integer[NDArray, "*grid"]:
-    """The whole numbers of a label map, which some years stored as floats.
+def round_labels(values: Num[NDArray, "*grid"]) -> Integer[NDArray, "*grid"]:
+    """A label map as integers: some years of BraTS stored floats.
 
-    >>> as_labels(np.array([0.0, 3.9999]))
+    >>> round_labels(np.array([0.0, 3.9999]))
     array([0, 4], dtype=int16)
     """
     if values.dtype.kind in "iu":
         return values
-    whole: NDArray[np.int16] = np.rint(values).astype(np.int16)
-    return whole
+    rounded: NDArray[np.int16] = np.rint(values).astype(np.int16)
+    return rounded
 
 
-def to_scheme(labels: UInt8[NDArray, "*grid"], scheme: Scheme) -> UInt8[NDArray, "*grid"]:
-    """Translate glioseg's dense labels to a file's scheme: the inverse of `from_scheme`.
+def to_scheme(labels: UInt8[NDArray, "*grid"], scheme: LabelScheme) -> UInt8[NDArray, "*grid"]:
+    """A label map with the values of `Label` replaced by those of a scheme: the inverse of `from_scheme`.
 
-    >>> to_scheme(np.array([0, 3], dtype=np.uint8), Scheme.BRATS2021)
+    >>> to_scheme(np.array([0, 3], dtype=np.uint8), LabelScheme.BRATS2021)
     array([0, 4], dtype=uint8)
     """
     table = np.zeros(len(Label), np.uint8)
-    for value, tissue in reversed(scheme.tissues.items()):  # 0 is background, and not the cavity's value
+    for value, tissue in reversed(scheme.tissues.items()):  # background is 0, not the value of the cavity
         table[tissue] = value
     values: NDArray[np.uint8] = table[labels]
     return values
 
 
 def regions_from_labels(labels: UInt8[NDArray, "*grid"]) -> Bool[NDArray, "*grid 3"]:
-    """Mark the voxels of WT, TC and ET, in that order, on a new last axis.
+    """Masks of WT, TC and ET, in this order, along a new last axis.
 
     >>> regions_from_labels(np.array([0, 1, 2, 3], dtype=np.uint8)).astype(int).tolist()
     [[0, 0, 0], [1, 1, 0], [1, 0, 0], [1, 1, 1]]
@@ -145,10 +145,10 @@ def regions_from_labels(labels: UInt8[NDArray, "*grid"]) -> Bool[NDArray, "*grid
 def labels_from_regions(
     probabilities: Float[NDArray, "*grid 3"], threshold: float = 0.5
 ) -> UInt8[NDArray, "*grid"]:
-    """Turn the probabilities of WT, TC and ET into labels that respect the nesting.
+    """Labels from the probabilities of WT, TC and ET, with ET within TC within WT.
 
-    A voxel is in a region where its probability passes the threshold and it is in the enclosing
-    region too, so that a stray core voxel outside the whole tumour does not become tumour.
+    A voxel belongs to a region if its probability reaches the threshold and the voxel belongs to the
+    enclosing region, so that a core voxel outside the whole tumour is background.
 
     >>> labels_from_regions(np.array([[.9, .1, .8], [.9, .9, .1], [.1, .9, .9], [.9, .9, .9]]))
     array([2, 1, 0, 3], dtype=uint8)

@@ -1,4 +1,4 @@
-"""The files of a case: four MRI contrasts and, where it is known, the segmentation."""
+"""Names of the images of a case: four MRI modalities and, for labelled cases, the segmentation."""
 
 MODALITIES = ("t1", "t1ce", "t2", "flair")
 SEGMENTATION = "seg"

@@ -1,4 +1,4 @@
-"""NIfTI volumes in and out. The one module that knows nibabel."""
+"""Reading and writing of NIfTI volumes. This is the only module that imports nibabel."""
 
 import logging
 import stat
@@ -15,62 +15,60 @@ import nibabel as nib
 import numpy as np
 from isal import igzip, igzip_lib
 from jaxtyping import Float32, Shaped
-from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
+from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from glioseg.core.errors import GliosegError
-from glioseg.core.files import write_whole
-from glioseg.core.geometry import Reorientation, Shape3
+from glioseg.core.files import write_atomic
+from glioseg.core.geometry import Shape3, Spacing3
 
 ORIENTATION = "LPS"
-"""BraTS's own: axes grow to the patient's left, back and head. The store and the network use it."""
+"""Orientation of BraTS, the store and networks: axes point to the patient's left, back and head."""
+LPS_ORIENTATION = axcodes2ornt(tuple(ORIENTATION))
 
 GZIP_MAGIC = b"\x1f\x8b"
-
 HEADER_BYTES = 540
-"""Of NIfTI-2, the longer of the two headers."""
+"""Bytes of a NIfTI-2 header, the longer of the two kinds."""
+MAX_COMPRESSION = 1032
+"""Maximum bytes that one byte of a gzip file can expand to: 258 for each two bits, as zlib documents."""
 
-DEFLATE_RATIO = 1032
-"""Bytes that one byte of a gzip file can stand for at most: 258 for each two bits (zlib's own figure)."""
+MIN_VOXEL_LIMIT, MAX_VOXELS_PER_BYTE = 10_000_000, 12
+"""Limits for an untrusted file: voxels of any file, just above the grid of BraTS, and voxels for each
+compressed byte. Real scans are noisy and have about four for each byte."""
 
-EASY_VOXELS, VOXELS_PER_BYTE = 10_000_000, 12
-"""What a stranger's file may hold whatever its size, a little more than BraTS's grid; and for each of its
-bytes: scans hold noise, and come to about four."""
-
-NUMBERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")
-"""Types of voxels that glioseg computes with. Colours and complex numbers have no brightness, and JSON holds
-nothing that is longer than double precision."""
+DTYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")
+"""Supported types of voxels: colours and complex numbers have no intensity; JSON holds no long doubles."""
 
 ISAL_ERROR = cast(type[Exception], igzip_lib.IsalError)  # its stub calls the class an instance
-BROKEN = (EOFError, OSError, OverflowError, ValueError, zlib.error, ISAL_ERROR)
-"""What isal and nibabel raise for bytes that were cut or changed."""
+DECODE_ERRORS = (EOFError, OSError, OverflowError, ValueError, zlib.error, ISAL_ERROR)
+"""Errors of isal and nibabel for truncated or corrupted bytes."""
 
-UNHEARD = logging.Logger("unheard", level=logging.CRITICAL + 1)
-"""For what nibabel logs of a bad header: it names no file, and the error that follows does."""
+SILENT_LOGGER = logging.Logger("silent", level=logging.CRITICAL + 1)
+"""For nibabel's messages about bad headers: they do not name the file, but the error that follows does."""
 
 
 class VolumeError(GliosegError):
-    """A file that is not a readable 3D NIfTI volume; the message names it."""
+    """A file without a readable 3D NIfTI volume; the message names the file."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Where a volume's voxels lie: shape in voxels and affine (4, 4) from voxels to mm (RAS)."""
+    """Geometry of a volume: its shape in voxels, and the affine (4, 4) from voxels to mm in RAS."""
 
     shape: Shape3
     affine: NDArray[np.float64]
 
     @property
-    def spacing_mm(self) -> tuple[float, float, float]:
-        """Distance of neighbouring voxels along each axis."""
+    def spacing_mm(self) -> Spacing3:
+        """Distance between neighbouring voxels along each axis."""
         d, h, w = np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0))
         return (float(d), float(h), float(w))
 
     @cached_property
-    def placed(self) -> bool:
-        """Whether the affine can be inverted, in numbers as they are: each axis then points somewhere."""
+    def has_valid_affine(self) -> bool:
+        """Whether the affine is finite and invertible, so that each axis has a direction."""
         with np.errstate(all="ignore"):
             if not np.isfinite(self.affine).all() or np.linalg.det(self.affine) in (0, np.inf, -np.inf):
                 return False
@@ -78,59 +76,73 @@ class Grid:
 
     @property
     def orientation(self) -> str:
-        """Where each axis points, e.g. "LPS"."""
+        """The directions of the axes, e.g. "LPS"."""
         return "".join(nib.aff2axcodes(self.affine))
 
-    @cached_property
-    def to_lps(self) -> Reorientation:
-        """What brings an array on this grid to `ORIENTATION`."""
-        steps = self._steps
-        order = np.argsort(steps[:, 0].astype(int))
-        d, h, w = (int(i) for i in order)
-        a, b, c = (bool(steps[i, 1] < 0) for i in order)
-        return Reorientation((d, h, w), (a, b, c))
+    @property
+    def lps_shape(self) -> Shape3:
+        """Voxels along each axis of an array that `to_lps` returns."""
+        d, h, w = (self.shape[axis] for axis in self._lps_axes)
+        return (d, h, w)
 
     @property
-    def _steps(self) -> NDArray[np.float64]:
-        steps: NDArray[np.float64] = ornt_transform(
-            io_orientation(self.affine), axcodes2ornt(tuple(ORIENTATION))
-        )
-        return steps
+    def lps_spacing_mm(self) -> Spacing3:
+        """Distance between neighbouring voxels along each axis of an array that `to_lps` returns."""
+        d, h, w = (self.spacing_mm[axis] for axis in self._lps_axes)
+        return (d, h, w)
+
+    def to_lps(self, array: Shaped[NDArray, "d h w *c"]) -> Shaped[NDArray, "e i x *c"]:
+        """The array with its first three axes permuted and flipped to `ORIENTATION`: a view, not a copy."""
+        return np.asarray(apply_orientation(array, ornt_transform(self._orientation, LPS_ORIENTATION)))
+
+    def from_lps(self, array: Shaped[NDArray, "e i x *c"]) -> Shaped[NDArray, "d h w *c"]:
+        """The array on this grid again: `from_lps(to_lps(x))` equals x."""
+        return np.asarray(apply_orientation(array, ornt_transform(LPS_ORIENTATION, self._orientation)))
+
+    @cached_property
+    def _orientation(self) -> NDArray[np.float64]:
+        """Axis in space and direction, 1 or -1, of each axis of this grid, as nibabel represents them."""
+        return np.asarray(io_orientation(self.affine))
+
+    @property
+    def _lps_axes(self) -> list[int]:
+        """For each axis in LPS, the axis of this grid."""
+        return [int(axis) for axis in np.argsort(self._orientation[:, 0])]
 
 
 @dataclass(frozen=True)
 class Volume:
-    """A 3D image as stored: `data` (D, H, W) in the file's own dtype where it has no scaling."""
+    """A 3D image as stored: `data` (D, H, W) has the file's dtype, unless the header scales the values."""
 
     data: Shaped[NDArray, "d h w"]
     grid: Grid
 
     @property
-    def real(self) -> bool:
-        """Whether voxels are numbers that glioseg computes with."""
-        return self.data.dtype.name in NUMBERS
+    def is_numeric(self) -> bool:
+        """Whether the type of the voxels is one of `DTYPES`."""
+        return self.data.dtype.name in DTYPES
 
 
 def read_volume(path: Path) -> Volume:
-    """Read a .nii or .nii.gz file.
+    """The volume of a .nii or .nii.gz file.
 
     Raises:
-        VolumeError: unreadable, truncated, not NIfTI or not three-dimensional.
+        VolumeError: the file is unreadable, truncated, not NIfTI or not three-dimensional.
     """
-    return decode_volume(_content(path), name=str(path))
+    return decode_volume(_read_bytes(path), name=str(path))
 
 
 def read_channels(path: Path, channels: Mapping[str, int]) -> dict[str, Volume]:
-    """Read volumes that lie along the last axis of one 4D file, as the Decathlon keeps modalities.
+    """Volumes by name from a 4D file, which has the modalities along its last axis, as in the Decathlon.
 
     Args:
         path: a .nii or .nii.gz file.
-        channels: the name of each volume wanted, and where along the last axis it lies.
+        channels: name of each volume to read → its index along the last axis.
 
     Raises:
-        VolumeError: unreadable, truncated, not NIfTI, not four-dimensional, or without one of the channels.
+        VolumeError: the file is unreadable, truncated, not NIfTI or not four-dimensional, or lacks a channel.
     """
-    data, affine = _decode(_content(path), name=str(path))
+    data, affine = _decode(_read_bytes(path), name=str(path))
     needed = max(channels.values()) + 1
     if data.ndim != 4 or data.shape[3] < needed:
         raise VolumeError(f"{path}: expected 4 axes, the last of at least {needed}, got shape {data.shape}")
@@ -139,7 +151,7 @@ def read_channels(path: Path, channels: Mapping[str, int]) -> dict[str, Volume]:
     return {name: Volume(np.asfortranarray(data[..., at]), grid) for name, at in channels.items()}
 
 
-def _content(path: Path) -> bytes:
+def _read_bytes(path: Path) -> bytes:
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
             raise VolumeError(f"{path}: expected a file, got a folder, a pipe or a device")
@@ -148,18 +160,18 @@ def _content(path: Path) -> bytes:
         raise VolumeError(f"{path}: {error.strerror}") from None
 
 
-def decode_volume(content: bytes, *, name: str, most_voxels: int | None = None) -> Volume:
-    """Read a volume from the bytes of a .nii or .nii.gz file; axes beyond the third of one voxel are dropped.
+def decode_volume(content: bytes, *, name: str, max_voxels: int | None = None) -> Volume:
+    """The volume in the bytes of a .nii or .nii.gz file, without further axes of one voxel.
 
     Args:
         content: the file's bytes.
-        name: what an error calls the file.
-        most_voxels: a header that promises more is refused before anything is inflated.
+        name: name of the file in error messages.
+        max_voxels: files whose header declares more are rejected before they are decompressed.
 
     Raises:
         VolumeError: as `read_volume`.
     """
-    data, affine = _decode(content, name=name, most_voxels=most_voxels)
+    data, affine = _decode(content, name=name, max_voxels=max_voxels)
     while data.ndim > 3 and data.shape[-1] == 1:
         data = data[..., 0]
     if data.ndim != 3:
@@ -168,91 +180,90 @@ def decode_volume(content: bytes, *, name: str, most_voxels: int | None = None) 
     return Volume(data, Grid((d, h, w), affine))
 
 
-def fair_voxels(content: bytes) -> int:
-    """How many voxels to believe a stranger's file that it holds: a gzip bomb promises more.
+def plausible_voxels(content: bytes) -> int:
+    """The maximum number of voxels to accept from an untrusted file; a gzip bomb declares more.
 
-    >>> fair_voxels(bytes(100_000)), fair_voxels(bytes(2_000_000))
+    >>> plausible_voxels(bytes(100_000)), plausible_voxels(bytes(2_000_000))
     (10000000, 24000000)
     """
-    return max(EASY_VOXELS, VOXELS_PER_BYTE * len(content))
+    return max(MIN_VOXEL_LIMIT, MAX_VOXELS_PER_BYTE * len(content))
 
 
 def _decode(
-    content: bytes, *, name: str, most_voxels: int | None = None
+    content: bytes, *, name: str, max_voxels: int | None = None
 ) -> tuple[Shaped[NDArray, "..."], NDArray[np.float64]]:
-    """Voxels and affine; the header is read first, and nothing is inflated beyond what it promises."""
+    """Voxels and affine; the header is read first, and no more bytes than it declares are decompressed."""
     try:
-        packed = content[:2] == GZIP_MAGIC
-        header = _read_header(_inflate(content, HEADER_BYTES) if packed else content)
-        _check_size(header, most_voxels)
-        if packed:
-            content = _inflate_volume(header, content)
+        compressed = content[:2] == GZIP_MAGIC
+        header = _read_header(_decompress(content, HEADER_BYTES) if compressed else content)
+        _check_size(header, max_voxels)
+        if compressed:
+            content = _decompress_volume(header, content)
         data = _voxels(header, content)
         affine = np.asarray(header.get_best_affine(), np.float64)
-    except BROKEN as error:
-        raise VolumeError(f"{name}: not a whole NIfTI file: {error}") from None
+    except DECODE_ERRORS as error:
+        raise VolumeError(f"{name}: not a complete NIfTI file: {error}") from None
     except (HeaderDataError, WrapStructError) as error:
         raise VolumeError(f"{name}: not a NIfTI file: {error}") from None
     return data, affine
 
 
-def _inflate(content: bytes, most: int) -> bytes:
-    """The first `most` bytes of a gzip file; isal inflates two to three times faster than zlib."""
+def _decompress(content: bytes, max_bytes: int) -> bytes:
+    """The first `max_bytes` bytes of a gzip file; isal is two to three times faster than zlib."""
     member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
-    inflated: bytes = member.decompress(content, most)
-    if len(inflated) == most or (member.eof and not member.unused_data):
-        return inflated
-    # Cut, or of several members, as bgzip writes it: a slower reader tells which.
+    decompressed: bytes = member.decompress(content, max_bytes)
+    if len(decompressed) == max_bytes or (member.eof and not member.unused_data):
+        return decompressed
+    # The file is truncated, or has several members, as bgzip writes them: a slower reader handles both.
     with igzip.IGzipFile(fileobj=BytesIO(content)) as file:
-        whole: bytes = file.read(most)
-    return whole
+        members: bytes = file.read(max_bytes)
+    return members
 
 
-def _inflate_volume(header: nib.Nifti1Header, content: bytes) -> bytes:
-    need = _promised_bytes(header)
-    if need > DEFLATE_RATIO * len(content):
+def _decompress_volume(header: nib.Nifti1Header, content: bytes) -> bytes:
+    need = _declared_bytes(header)
+    if need > MAX_COMPRESSION * len(content):
         raise ValueError(f"expected {need} bytes for shape {header.get_data_shape()}, it cannot hold as many")
-    inflated = _inflate(content, need + 1)  # one more: the end is seen, and so its checksum
-    if len(inflated) > need:
+    decompressed = _decompress(content, need + 1)  # one more byte: isal checks the checksum at the end
+    if len(decompressed) > need:
         raise ValueError(f"expected {need} bytes for shape {header.get_data_shape()}, got more")
-    return inflated
+    return decompressed
 
 
-def _check_size(header: nib.Nifti1Header, most_voxels: int | None) -> None:
-    """What lies before the voxels counts too: where they begin is the header's own word."""
+def _check_size(header: nib.Nifti1Header, max_voxels: int | None) -> None:
+    """Raise ValueError if the header declares too many voxels, or a too large offset before them."""
     shape = header.get_data_shape()
-    if most_voxels is not None and max(prod(shape), _promised_bytes(header) // 8) > most_voxels:
+    if max_voxels is not None and max(prod(shape), _declared_bytes(header) // 8) > max_voxels:
         raise ValueError(
-            f"expected at most {most_voxels} voxels of 8 bytes in a file of this size, got shape {shape}"
-            f" up to byte {_promised_bytes(header)}"
+            f"expected at most {max_voxels} voxels of 8 bytes in a file of this size, got shape {shape}"
+            f" up to byte {_declared_bytes(header)}"
         )
 
 
-def _promised_bytes(header: nib.Nifti1Header) -> int:
-    """Where the last voxel ends."""
+def _declared_bytes(header: nib.Nifti1Header) -> int:
+    """Bytes from the start of the file to the end of the last voxel, according to the header."""
     voxels, voxel_bytes = prod(header.get_data_shape()), header.get_data_dtype().itemsize
     return int(header.get_data_offset()) + int(voxels * voxel_bytes)
 
 
 def _read_header(content: bytes) -> nib.Nifti1Header:
-    """The header of either version of NIfTI, checked."""
+    """The checked header of a NIfTI-1 or NIfTI-2 file."""
     kind = nib.Nifti2Header if nib.Nifti2Header.may_contain_header(content) else nib.Nifti1Header
     header = kind(content[: kind.sizeof_hdr], check=False)
-    if header["sform_code"] == 0 and not header["pixdim"][1:4].all():  # nibabel would take 1 mm
+    if header["sform_code"] == 0 and not header["pixdim"][1:4].all():  # nibabel would assume 1 mm
         raise HeaderDataError(f"expected a spacing above 0 mm, got {header['pixdim'][1:4].tolist()}")
-    header.check_fix(logger=UNHEARD)
-    if any(voxels < 1 for voxels in header.get_data_shape()):
-        raise HeaderDataError(
-            f"expected at least 1 voxel along each axis, got shape {header.get_data_shape()}"
-        )
+    header.check_fix(logger=SILENT_LOGGER)
+    shape = header.get_data_shape()
+    if any(voxels < 1 for voxels in shape):
+        raise HeaderDataError(f"expected at least 1 voxel along each axis, got shape {shape}")
     return header
 
 
 def _voxels(header: nib.Nifti1Header, content: bytes) -> Shaped[NDArray, "..."]:
-    """Scaled where the header says so; else a view of the file's bytes, which a copy would double."""
+    """The voxels, scaled if the header has a scaling; else a view of the file's bytes, to save memory."""
     shape, dtype, offset = header.get_data_shape(), header.get_data_dtype(), header.get_data_offset()
-    need = _promised_bytes(header)
-    if need > len(content):  # nibabel would make room for any number
+    need = _declared_bytes(header)
+    if need > len(content):  # nibabel would allocate any number of bytes
         raise ValueError(f"expected {need} bytes for shape {shape}, got {len(content)}")
     slope, intercept = header.get_slope_inter()
     if slope in (None, 1) and not intercept:
@@ -261,29 +272,28 @@ def _voxels(header: nib.Nifti1Header, content: bytes) -> Shaped[NDArray, "..."]:
 
 
 def encode_volume(volume: Volume, *, compress: bool = True) -> bytes:
-    """Write a volume as NIfTI bytes; the same volume always gives the same bytes."""
-    # Named, since nibabel takes integers of 64 bits only from those who say that they mean them.
+    """A volume as the bytes of a NIfTI file; equal volumes give equal bytes."""
+    # The dtype is explicit because nibabel rejects 64-bit integers otherwise.
     image = nib.Nifti1Image(volume.data, volume.grid.affine, dtype=volume.data.dtype)
     image.header.set_xyzt_units("mm", "sec")
     content: bytes = image.to_bytes()
     return igzip.compress(content, compresslevel=2, mtime=0) if compress else content
 
 
-def encode_shares(shares: Float32[NDArray, "d h w"], grid: Grid) -> bytes:
-    """Write numbers from 0 to 1 as NIfTI bytes, in steps of 1/255: a fifth of the bytes that floats take.
+def encode_fractions(fractions: Float32[NDArray, "d h w"], grid: Grid) -> bytes:
+    """Numbers from 0 to 1 as the bytes of a NIfTI file, in steps of 1/255: a fifth of the size of floats.
 
     >>> grid = Grid((1, 1, 3), np.eye(4))
-    >>> content = encode_shares(np.array([[[0, 0.2, 1]]], np.float32), grid)
+    >>> content = encode_fractions(np.array([[[0, 0.2, 1]]], np.float32), grid)
     >>> decode_volume(content, name="").data.round(6).tolist()
     [[[0.0, 0.2, 1.0]]]
     """
-    image = nib.Nifti1Image(np.rint(shares * 255).astype(np.uint8), grid.affine)
+    image = nib.Nifti1Image(np.rint(fractions * 255).astype(np.uint8), grid.affine)
     image.header.set_slope_inter(1 / 255, 0)
     image.header.set_xyzt_units("mm", "sec")
-    content: bytes = igzip.compress(image.to_bytes(), compresslevel=2, mtime=0)
-    return content
+    return bytes(igzip.compress(image.to_bytes(), compresslevel=2, mtime=0))
 
 
 def write_volume(path: Path, volume: Volume) -> None:
-    """Write a .nii or .nii.gz file whole or not at all."""
-    write_whole(path, encode_volume(volume, compress=path.name.endswith(".gz")))
+    """Write a .nii or .nii.gz file atomically."""
+    write_atomic(path, encode_volume(volume, compress=path.name.endswith(".gz")))

@@ -1,4 +1,4 @@
-"""Progress that a person can follow, in a terminal and in a log file alike."""
+"""Progress of long loops: a bar in a terminal, lines in a log file."""
 
 import sys
 import time
@@ -19,18 +19,18 @@ T = TypeVar("T")
 
 
 def track(items: Iterable[T], *, title: str, total: int) -> Iterator[T]:
-    """Yield the items and show how many are done and how long the rest will take.
+    """Yield the items, and show how many are done and an estimate of the remaining time.
 
     Args:
-        items: anything to iterate over.
-        title: what is being done, e.g. "crop".
-        total: how many items there will be.
+        items: an iterable of `total` items.
+        title: name of the work, e.g. "crop".
+        total: number of items.
     """
-    follow = _bar if sys.stderr.isatty() else _lines
-    yield from follow(items, title, total)
+    show = _progress_bar if sys.stderr.isatty() else _log_lines
+    yield from show(items, title, total)
 
 
-def _bar(items: Iterable[T], title: str, total: int) -> Iterator[T]:
+def _progress_bar(items: Iterable[T], title: str, total: int) -> Iterator[T]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -43,7 +43,7 @@ def _bar(items: Iterable[T], title: str, total: int) -> Iterator[T]:
         yield from progress.track(items, total=total, description=title)
 
 
-def _lines(items: Iterable[T], title: str, total: int) -> Iterator[T]:
+def _log_lines(items: Iterable[T], title: str, total: int) -> Iterator[T]:
     start = last = time.monotonic()
     for done, item in enumerate(items, 1):
         yield item

@@ -1,4 +1,4 @@
-"""What TensorFlow and Keras find when they are imported: environment variables, and no JAX beside them."""
+"""Preparation of the imports of TensorFlow and Keras: environment variables, no JAX, no start-up messages."""
 
 import logging
 import os
@@ -11,61 +11,61 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
-from glioseg.core.cpus import cores
+from glioseg.core.cpus import usable_cores
 
-THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
-"""TensorFlow's names of the threads that compute an operation, and that begin operations."""
-TENSORFLOW = {
-    "TF_CPP_MIN_LOG_LEVEL": "3",  # of its start-up only what is fatal matters to a user
-    # Its wheels turn oneDNN on by themselves only where the processor has AVX-512: without oneDNN a training
-    # step takes four times as long on AVX2.
+THREAD_VARIABLES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+"""Environment variables for the numbers of threads within one operation, and across operations."""
+TENSORFLOW_VARIABLES = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",  # users need only its fatal messages
+    # The wheels enable oneDNN by default only for processors with AVX-512; on AVX2, a training step without
+    # oneDNN takes four times as long.
     "TF_ENABLE_ONEDNN_OPTS": "1",
-    # Operations split their sums over the threads, and round accordingly: their number follows from the cores
-    # alone and not from the workers that share them, so that every worker computes the same bytes.
-    **dict.fromkeys(THREADS, str(cores())),
+    # Operations split their sums over the threads, so that rounding depends on the number of threads. It is
+    # the number of cores, however many workers share them, so that all workers compute the same bytes.
+    **dict.fromkeys(THREAD_VARIABLES, str(usable_cores())),
 }
-"""Environment variables of TensorFlow, and what glioseg sets them to."""
+"""Environment variables of TensorFlow, with the values that glioseg sets."""
 
-TAKE_JAX = ("tensorflow.lite.python.util", "keras.src.callbacks.orbax_checkpoint")
-"""They import JAX where it is installed, and do without it elsewhere; nothing here needs it there."""
-START_UP = re.compile(rb"WARNING: All log messages before absl|I\d{4} \d\d:\d\d:\d\d")
-"""Lines that TensorFlow writes while it is imported, whatever `TF_CPP_MIN_LOG_LEVEL` is: that it uses oneDNN,
-and that there is no GPU."""
+OPTIONAL_JAX_USERS = ("tensorflow.lite.python.util", "keras.src.callbacks.orbax_checkpoint")
+"""Modules that import JAX if it is installed, for features that glioseg does not use."""
+STARTUP_LINE = re.compile(rb"WARNING: All log messages before absl|I\d{4} \d\d:\d\d:\d\d")
+"""Messages that TensorFlow writes during its import at any `TF_CPP_MIN_LOG_LEVEL`: that it uses oneDNN, and
+that there is no GPU."""
 
 
 def configure_tensorflow() -> None:
-    """Set the environment variables, hide JAX and start-up lines, and silence warnings, in this process.
+    """Set the environment variables, hide JAX and start-up messages, and silence warnings, in this process.
 
-    TensorFlow reads the variables while it is imported, so this comes before. A value that is set already
-    stays; processes started later inherit all.
+    This must run before TensorFlow is imported, which reads the variables. Variables that are set already are
+    unchanged; child processes inherit all of them.
     """
-    sys.meta_path[:0] = [WithoutJax(), Quietly()]
-    for name, value in TENSORFLOW.items():
+    sys.meta_path[:0] = [JaxHider(), QuietTensorFlowFinder()]
+    for name, value in TENSORFLOW_VARIABLES.items():
         os.environ.setdefault(name, value)
-    # It warns of every grid that is compiled anew: cases differ in size.
+    # TensorFlow warns of each compilation for a new shape, but cases differ in shape.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
-class WithoutJax(MetaPathFinder):
-    """Hides JAX from modules that only adapt to it: it would take a second of every start on TensorFlow.
+class JaxHider(MetaPathFinder):
+    """Hides JAX from `OPTIONAL_JAX_USERS`: importing it would add a second to each start with TensorFlow.
 
-    Where Keras computes with JAX, it is imported before them.
+    With the JAX backend, Keras imports JAX before these modules.
     """
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: object = None) -> None:
-        """Refuse JAX while one of them is imported; everything else is found as ever."""
-        specs = (getattr(sys.modules.get(name), "__spec__", None) for name in TAKE_JAX)
+        """Raise ModuleNotFoundError for JAX while one of these modules is being imported."""
+        specs = (getattr(sys.modules.get(name), "__spec__", None) for name in OPTIONAL_JAX_USERS)
         if fullname == "jax" and any(getattr(spec, "_initializing", False) for spec in specs):
             raise ModuleNotFoundError("hidden by glioseg.models", name="jax")
 
 
-class Quietly(MetaPathFinder):
-    """Imports TensorFlow without its start-up lines."""
+class QuietTensorFlowFinder(MetaPathFinder):
+    """Imports TensorFlow without its start-up messages."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Find TensorFlow as ever, to be run by a loader that listens; nothing else."""
+        """The usual spec of TensorFlow with a loader that filters stderr; None for other modules."""
         spec = PathFinder.find_spec(fullname, path, target) if fullname == "tensorflow" else None
         if spec is not None and spec.loader is not None:
             spec.loader = _QuietLoader(spec.loader)
@@ -83,26 +83,26 @@ class _QuietLoader(Loader):
         module.__loader__ = self._loader
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
-        with _without_start_up():
+        with _without_startup_lines():
             self._loader.exec_module(module)
 
 
 @contextmanager
-def _without_start_up() -> Iterator[None]:
-    """Hold back what is written to stderr, by compiled code too; at the end write it, but for `START_UP`."""
+def _without_startup_lines() -> Iterator[None]:
+    """Buffer stderr, also of compiled code; at the end, write all lines that do not match `STARTUP_LINE`."""
     try:
         stderr = os.dup(2)
-    except OSError:  # stderr is closed: there is nothing to hold back
+    except OSError:  # stderr is closed: there is nothing to buffer
         yield
         return
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
+    with tempfile.TemporaryFile() as buffer:
+        os.dup2(buffer.fileno(), 2)
         try:
             yield
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
-            held.seek(0)
-            for line in held:
-                if not START_UP.match(line):
+            buffer.seek(0)
+            for line in buffer:
+                if not STARTUP_LINE.match(line):
                     os.write(2, line)

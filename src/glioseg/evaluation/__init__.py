@@ -1,1 +1,1 @@
-"""Scores, pictures and the report."""
+"""Metrics of predictions, pictures of cases, and the report."""

@@ -1,19 +1,42 @@
-"""The picture of one case: images, truth and prediction side by side in three planes.
+"""The figure of one case: images, truth and prediction side by side in three planes, with their colours.
 
 Radiological convention: the patient's right is on the picture's left.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from jaxtyping import Bool, Num, Shaped, UInt8
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
-from glioseg.core.geometry import Box, bounding_box
-from glioseg.evaluation.colours import BACKDROP, COLOURS, DIM, INK, LEGEND, REGIONS_LEGEND, font
-from glioseg.evaluation.hausdorff import Spacing3
+from glioseg.core.brain import brain_mask
+from glioseg.core.geometry import Box, Spacing3, bounding_box
+from glioseg.core.labels import Label
+
+RGB = tuple[int, int, int]
+
+COLOURS: dict[Label, RGB] = {
+    Label.ED: (79, 163, 255),
+    Label.NCR: (232, 62, 70),
+    Label.ET: (255, 212, 38),
+}
+"""One colour for each label, in the order of painting, from the outer to the inner label. Blue, red and
+yellow differ in lightness as well as in hue, for colour-blind readers."""
+
+LEGEND: dict[Label, str] = {
+    Label.ED: "oedema (ED)",
+    Label.NCR: "necrotic and non-enhancing core (NCR)",
+    Label.ET: "enhancing tumour (ET)",
+}
+REGIONS_LEGEND = "WT: all three; TC: NCR and ET"
+
+BACKDROP: RGB = (0, 0, 0)
+INK: RGB = (226, 230, 236)
+DIM: RGB = (140, 148, 160)
+
 
 PX_PER_MM = 2.0
 MARGIN_VOX = 9
@@ -23,12 +46,18 @@ FOOT_PX = 34
 FILL = 0.3
 SCALE_BAR_MM = 50
 WINDOW_PERCENT = (1.0, 99.7)
-"""Grey values of the brain that become black and white."""
+"""Percentiles of the brain's grey values that become black and white."""
+
+
+@cache
+def font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's own typeface, which needs no installed font."""
+    return ImageFont.load_default(size_px)
 
 
 @dataclass(frozen=True)
 class Plane:
-    """A way to cut a volume in LPS: the axis across, and the letters at left, right, top, bottom."""
+    """A plane through a volume in LPS: the axis that it cuts, and the letters at left, right, top, bottom."""
 
     name: str
     axis: int
@@ -36,12 +65,12 @@ class Plane:
     head_up: bool
 
     def cut(self, volume: Shaped[NDArray, "d h w"], index: int) -> Shaped[NDArray, "rows columns"]:
-        """The slice as it is shown: rows downwards, columns to the right."""
+        """A slice as an image: rows downwards, columns to the right."""
         flat: NDArray = np.take(volume, index, axis=self.axis).T
         return flat[::-1] if self.head_up else flat
 
     def spacing_mm(self, spacing_mm: Spacing3) -> tuple[float, float]:
-        """Distance of columns and of rows."""
+        """Distance of neighbouring columns and of neighbouring rows."""
         across, down = (s for axis, s in enumerate(spacing_mm) if axis != self.axis)
         return across, down
 
@@ -64,19 +93,18 @@ class Scan:
 
     @property
     def brain(self) -> Bool[NDArray, "d h w"]:
-        """Where any image is not background."""
-        inside: NDArray[np.bool_] = np.any([image != 0 for image in self.images.values()], axis=0)
-        return inside
+        """True where any image is not background."""
+        return brain_mask(self.images.values())
 
 
 def planes_picture(scan: Scan, *, title: str, subtitle: str) -> Image.Image:
-    """Draw a row for each plane: each image plain, then truth and prediction upon the last image.
+    """Draw a row for each plane: the plain images, then truth and prediction over the last image.
 
-    Each plane goes through the largest cross-section of the true tumour; without one through that of
-    the prediction; without either through the middle of the brain.
+    Each plane passes through the largest cross-section of the true tumour, else of the predicted tumour,
+    else through the middle of the brain.
 
     Args:
-        scan: what to show.
+        scan: the case.
         title: first line, e.g. the case's name.
         subtitle: second line, e.g. its metrics.
     """
@@ -102,7 +130,7 @@ def planes_picture(scan: Scan, *, title: str, subtitle: str) -> Image.Image:
 def largest_section(
     truth: UInt8[NDArray, "d h w"], prediction: UInt8[NDArray, "d h w"], box: Box, axis: int
 ) -> int:
-    """The slice along an axis with the most tumour, or the middle of the box without any."""
+    """The slice along an axis with the most tumour, or the middle of the box without tumour."""
     across = tuple(a for a in range(3) if a != axis)
     for labels in (truth, prediction):
         if labels.any():
@@ -131,11 +159,11 @@ def _cells(scan: Scan, brain: Bool[NDArray, "d h w"], box: Box, plane: Plane) ->
 
 
 def grey_window(image: Num[NDArray, "*part"], inside: Num[NDArray, "voxels"]) -> UInt8[NDArray, "*part"]:
-    """Bring an image to 0..255, where `WINDOW_PERCENT` of the brain's values become black and white.
+    """Scale an image to 0..255, so that `WINDOW_PERCENT` of the brain's values become black and white.
 
     Args:
-        image: what to show, any shape.
-        inside: the values of the whole image in the brain; there may be none.
+        image: the part to show, of any shape.
+        inside: the brain's values in the whole image; may be empty.
     """
     low, high = np.percentile(inside, WINDOW_PERCENT) if inside.size else (0, 1)
     grey: NDArray[np.uint8] = (np.clip((image - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
@@ -143,7 +171,7 @@ def grey_window(image: Num[NDArray, "*part"], inside: Num[NDArray, "voxels"]) ->
 
 
 def overlay(picture: Image.Image, labels: UInt8[NDArray, "rows columns"]) -> Image.Image:
-    """Tint the labels into a picture, each with a solid outline, at the picture's resolution."""
+    """Overlay labels on a picture, each as a tint with a solid outline, at the picture's resolution."""
     pixels = np.asarray(picture, np.float32).copy()
     for label, colour in COLOURS.items():
         inside = _enlarge(labels == label, picture.size)

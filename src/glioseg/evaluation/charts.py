@@ -1,4 +1,4 @@
-"""The spread of Dice over cases, and how well confidence ranks them, as charts."""
+"""Charts of the Dice over cases, and of the risk–coverage curves, as SVG."""
 
 from contextlib import AbstractContextManager
 from io import BytesIO
@@ -17,22 +17,22 @@ SHOWN = {"WT": "WT", "TC": "TC", "ET": "ET", "label_NCR": "NCR", "label_ED": "ED
 
 ORDERS = {
     "confidence": ("by confidence", {"color": "#2f6fb7", "marker": "o", "markersize": 3.5, "linewidth": 1.8}),
-    "ideal": ("by true Dice, the best order", {"color": "#5b6675", "linestyle": "--", "linewidth": 1.4}),
-    "random": ("in no order", {"color": "#c2410c", "linestyle": ":", "linewidth": 1.8}),
+    "ideal": ("by true Dice (ideal)", {"color": "#5b6675", "linestyle": "--", "linewidth": 1.4}),
+    "random": ("in random order", {"color": "#c2410c", "linestyle": ":", "linewidth": 1.8}),
 }
-"""What a risk–coverage chart names each curve, and how it draws it: told apart without colours too."""
+"""Legend and line style of each risk–coverage curve; they differ also without colours."""
 
 DOT, BOX, MEAN = "#2f6fb7", "#5b6675", "#c2410c"
 
 
 def dice_chart(table: pd.DataFrame) -> bytes:
-    """Draw a dot for each case and a box (quartiles, whiskers to the extremes) for each structure.
+    """A chart with a dot for each case and a box (quartiles, whiskers to the extremes) for each structure.
 
     Args:
-        table: one row a case, with the Dice columns of `metrics.case_metrics`.
+        table: one row for each case, with the Dice columns of `metrics.case_metrics`.
 
     Returns:
-        An SVG file; the same table always gives the same bytes.
+        An SVG file; the same table gives the same bytes.
     """
     values = [table[column("dice", structure)].to_numpy(np.float64) for structure in SHOWN]
     with _style():
@@ -62,24 +62,24 @@ def dice_chart(table: pd.DataFrame) -> bytes:
         return _svg(figure)
 
 
-def selective_chart(table: pd.DataFrame) -> bytes:
-    """Draw the risk–coverage curves of each region.
+def risk_coverage_chart(table: pd.DataFrame) -> bytes:
+    """A chart of the risk–coverage curves of each region.
 
     Args:
-        table: one row a case, with `dice_wt`, `confidence_wt`, ….
+        table: one row for each case, with `dice_wt`, `confidence_wt`, ….
 
     Returns:
-        An SVG file; the same table always gives the same bytes.
+        An SVG file; the same table gives the same bytes.
     """
-    kept_percent = 100 * np.arange(1, len(table) + 1) / len(table)
+    coverage_percent = 100 * np.arange(1, len(table) + 1) / len(table)
     with _style():
         figure = Figure(figsize=(7.2, 3.0), layout="constrained")
         for place, (axes, region) in enumerate(zip(figure.subplots(1, 3, sharey=True), REGIONS, strict=True)):
             for order, risk in curves(table, region).items():
                 name, line = ORDERS[order]
-                axes.plot(kept_percent, risk, label=name if place == 0 else None, **line)
+                axes.plot(coverage_percent, risk, label=name if place == 0 else None, **line)
             axes.set_title(region, fontsize=11)
-            axes.set_xlabel("surest cases kept, %")
+            axes.set_xlabel("most confident cases, %")
             axes.grid(color="#d8dde4", linewidth=0.8)
             axes.spines[["top", "right"]].set_visible(False)
         figure.axes[0].set_ylim(bottom=0)
@@ -89,7 +89,7 @@ def selective_chart(table: pd.DataFrame) -> bytes:
 
 
 def _style() -> AbstractContextManager[None]:
-    """Matplotlib's settings, for one figure alone: text stays text and ids do not change."""
+    """Matplotlib settings for one figure: text stays text, and ids are the same in every run."""
     return matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "glioseg", "font.size": 11})
 
 

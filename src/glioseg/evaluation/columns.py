@@ -1,4 +1,4 @@
-"""The names of what is measured: structures, metrics and a table's columns. Light: anything may know them."""
+"""Names of structures, metrics and table columns; it imports nothing heavy, so that any module may use it."""
 
 from glioseg.core.labels import LABEL_NAMES, REGIONS, Label
 
@@ -6,7 +6,7 @@ STRUCTURES: dict[str, tuple[Label, ...]] = {
     **REGIONS,
     **{f"label_{name}": (Label[name],) for name in LABEL_NAMES},
 }
-"""What is measured: the nested regions WT, TC, ET, and the three exclusive labels beside them."""
+"""The structures that are scored: the nested regions WT, TC and ET, and the three exclusive labels."""
 
 METRICS = {
     "dice": "dice_{}",
@@ -14,7 +14,7 @@ METRICS = {
     "sensitivity": "sensitivity_{}",
     "specificity": "specificity_{}",
 }
-"""Each metric of every structure and how its columns are named."""
+"""Metrics of every structure, with the format of their column names."""
 
 REGION_METRICS = {
     "lesion_dice": "lesion_dice_{}",
@@ -26,20 +26,20 @@ REGION_METRICS = {
     "truth_ml": "truth_{}_ml",
     "predicted_ml": "predicted_{}_ml",
 }
-"""Each metric of the regions WT, TC and ET alone and how its columns are named."""
+"""Metrics of the regions WT, TC and ET alone, with the format of their column names."""
 
 CASE_METRICS = ("mean_dice", "seed_dice", "seed_weighted_dice")
-"""Values of a whole case: the mean Dice of WT, TC and ET, and the seed's two Dice values."""
+"""Values of a whole case: the mean Dice of WT, TC and ET, and the two Dice values of the 2018 system."""
 
-ANSWER_METRICS = {
+PREDICTION_METRICS = {
     "low_ml": "low_{}_ml",
     "high_ml": "high_{}_ml",
     "calibration_error": "calibration_error_{}",
     "confidence": "confidence_{}",
 }
-"""What each region's doubt is measured by: ends of the volume interval, probabilities, expected Dice."""
+"""Values that the model predicts for each region: ends of the volume interval, calibration, expected Dice."""
 
-NAMES = METRICS | REGION_METRICS | ANSWER_METRICS
+NAMES = METRICS | REGION_METRICS | PREDICTION_METRICS
 
 
 def column(metric: str, structure: str) -> str:

@@ -1,4 +1,4 @@
-"""BraTS 2023's lesion-wise Dice and HD95: every lesion counts alike, and so does every invented one."""
+"""Lesion-wise Dice and HD95 of BraTS 2023: every lesion and every false positive has the same weight."""
 
 from dataclasses import dataclass
 
@@ -7,22 +7,23 @@ from jaxtyping import Bool, Int32
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from glioseg.core.geometry import bounding_box
-from glioseg.evaluation.hausdorff import Spacing3, hausdorff_mm
+from glioseg.core.dice import dice_from_counts
+from glioseg.core.geometry import Spacing3, bounding_box
+from glioseg.evaluation.surface import hausdorff_mm
 
 DILATION_VOX = 3
 MIN_LESION_MM3 = 50.0
 PENALTY_MM = 374.0
 """For adult glioma (GLI), from the challenge's code: github.com/rachitsaluja/BraTS-2023-Metrics."""
 
-NEAR = ndimage.generate_binary_structure(3, 2)
-TOUCHING = ndimage.generate_binary_structure(3, 3)
-"""That code dilates by the 18 neighbours that share a face or an edge; a component has all 26."""
+CONNECTIVITY_18 = ndimage.generate_binary_structure(3, 2)
+CONNECTIVITY_26 = ndimage.generate_binary_structure(3, 3)
+"""The challenge's code dilates by the 18 neighbours that share a face or an edge; components use all 26."""
 
 
 @dataclass(frozen=True)
 class LesionScores:
-    """Means over the lesions of one region, and how many count, were missed and were invented."""
+    """Means over the lesions of one region, and the numbers of true, missed and false lesions."""
 
     dice: float
     hd95_mm: float
@@ -36,14 +37,14 @@ def lesion_scores(
 ) -> LesionScores:
     """Score one region lesion by lesion, as BraTS 2023 does.
 
-    True voxels are one lesion where they connect once dilated by 3 voxels. A connected part of the
-    prediction belongs to each lesion whose dilated voxels it touches; a lesion is compared with all of
-    its parts together. A lesion without a part is missed and a part without a lesion is false: both
-    count Dice 0 and HD95 374 mm. Lesions up to 50 mm³ do not count, but a part that touches one is not
-    false. The means divide by the lesions that count plus the false parts.
+    True voxels that connect after dilation by 3 voxels form one lesion. A connected component of the
+    prediction matches each lesion whose dilated voxels it overlaps; a lesion is compared with the union
+    of its matching components. A lesion without a match is missed, and a component without a match is
+    false: both score Dice 0 and HD95 374 mm. Lesions up to 50 mm³ are not scored, but a component that
+    matches one is not false. The means divide by the scored lesions plus the false components.
 
-    Dice and HD95 of a pair are those of `overlap` and `distances`; the challenge's own code takes its
-    HD95 from surface-distance, which lies within a voxel's diagonal of it.
+    Dice and HD95 of a pair are defined as in `overlap` and `surface`; the challenge's own code uses the
+    HD95 of surface-distance, which differs by at most a voxel's diagonal.
 
     Args:
         truth: mask of the region, voxels.
@@ -51,17 +52,17 @@ def lesion_scores(
         spacing_mm: distance of neighbouring voxels along each axis.
 
     Returns:
-        Dice 1 and HD95 0 where no lesion counts and no part is false.
+        Dice 1 and HD95 0 without scored lesions and false components.
 
     >>> truth = np.zeros((20, 20, 20), bool); truth[2:6, 2:6, 2:6] = True   # 64 mm³
-    >>> prediction = truth.copy(); prediction[15, 15, 15] = True            # and a false part
+    >>> prediction = truth.copy(); prediction[15, 15, 15] = True            # and a false component
     >>> lesion_scores(truth, prediction, spacing_mm=(1, 1, 1))
     LesionScores(dice=0.5, hd95_mm=187.0, lesions=1, missed=0, false=1)
     """
     either = truth | prediction
     if not either.any():
         return LesionScores(1.0, 0.0, lesions=0, missed=0, false=0)
-    # What dilated lesions reach outside this box holds no prediction, and joins none that is apart inside.
+    # Outside this box there is no prediction, and dilation there joins no lesions that are separate inside.
     box = bounding_box(either).slices
     return _scores(truth[box], prediction[box], spacing_mm)
 
@@ -69,39 +70,39 @@ def lesion_scores(
 def _scores(
     truth: Bool[NDArray, "d h w"], prediction: Bool[NDArray, "d h w"], spacing_mm: Spacing3
 ) -> LesionScores:
-    # What a lesion reaches when dilated alone is its component of all lesions dilated together.
-    reach, _ = ndimage.label(ndimage.binary_dilation(truth, NEAR, DILATION_VOX), TOUCHING)
-    parts, count = ndimage.label(prediction, TOUCHING)
-    belongs = _belongs(reach, parts, prediction, count)
-    volumes_mm3 = np.bincount(reach[truth], minlength=len(belongs)) * float(np.prod(spacing_mm))
-    counting = np.flatnonzero(volumes_mm3 > MIN_LESION_MM3)
-    missed = int((~belongs[counting].any(axis=1)).sum())
-    false = count - int(belongs.any(axis=0).sum())
+    # The dilation of a single lesion equals its component in the dilation of all lesions together.
+    zones, _ = ndimage.label(ndimage.binary_dilation(truth, CONNECTIVITY_18, DILATION_VOX), CONNECTIVITY_26)
+    components, count = ndimage.label(prediction, CONNECTIVITY_26)
+    matches = _matches(zones, components, prediction, count)
+    volumes_mm3 = np.bincount(zones[truth], minlength=len(matches)) * float(np.prod(spacing_mm))
+    scored = np.flatnonzero(volumes_mm3 > MIN_LESION_MM3)
+    missed = int((~matches[scored].any(axis=1)).sum())
+    false = count - int(matches.any(axis=0).sum())
     pairs = [
-        _pair(truth & (reach == lesion), belongs[lesion][parts], spacing_mm)
-        for lesion in counting
-        if belongs[lesion].any()
+        _compare(truth & (zones == lesion), matches[lesion][components], spacing_mm)
+        for lesion in scored
+        if matches[lesion].any()
     ]
     scores = pairs + [(0.0, PENALTY_MM)] * (missed + false)
     dice, hd95_mm = np.mean(scores, axis=0) if scores else (1.0, 0.0)
-    return LesionScores(float(dice), float(hd95_mm), len(counting), missed, false)
+    return LesionScores(float(dice), float(hd95_mm), len(scored), missed, false)
 
 
-def _belongs(
-    reach: Int32[NDArray, "d h w"],
-    parts: Int32[NDArray, "d h w"],
+def _matches(
+    zones: Int32[NDArray, "d h w"],
+    components: Int32[NDArray, "d h w"],
     prediction: Bool[NDArray, "d h w"],
     count: int,
-) -> Bool[NDArray, "lesions parts"]:
-    """Which part touches which lesion; row and column 0 stand for the background."""
-    belongs = np.zeros((int(reach.max()) + 1, count + 1), bool)
-    belongs[reach[prediction], parts[prediction]] = True
-    belongs[0] = belongs[:, 0] = False
-    return belongs
+) -> Bool[NDArray, "lesions components"]:
+    """Whether each component overlaps each dilated lesion; row and column 0 are the background."""
+    matches = np.zeros((int(zones.max()) + 1, count + 1), bool)
+    matches[zones[prediction], components[prediction]] = True
+    matches[0] = matches[:, 0] = False
+    return matches
 
 
-def _pair(
-    lesion: Bool[NDArray, "d h w"], found: Bool[NDArray, "d h w"], spacing_mm: Spacing3
+def _compare(
+    lesion: Bool[NDArray, "d h w"], predicted: Bool[NDArray, "d h w"], spacing_mm: Spacing3
 ) -> tuple[float, float]:
-    dice = 2 * float((lesion & found).sum()) / float(lesion.sum() + found.sum())
-    return dice, hausdorff_mm(lesion, found, spacing_mm=spacing_mm)
+    dice = float(dice_from_counts((lesion & predicted).sum(), lesion.sum() + predicted.sum()))
+    return dice, hausdorff_mm(lesion, predicted, spacing_mm=spacing_mm)

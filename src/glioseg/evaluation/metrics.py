@@ -1,16 +1,17 @@
-"""Every metric of one case, on the scan's own grid, under the names of a table's columns."""
+"""All metrics of one case, on the scan's own grid, by column name."""
 
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
 from numpy.typing import NDArray
 
-from glioseg.core.geometry import Box, bounding_box
-from glioseg.core.labels import REGIONS, Label
+from glioseg.core.geometry import Box, Spacing3, bounding_box
+from glioseg.core.labels import REGIONS, Label, regions_from_labels
 from glioseg.evaluation.columns import STRUCTURES, column
-from glioseg.evaluation.hausdorff import Spacing3, grid_diagonal_mm, hausdorff_mm
 from glioseg.evaluation.lesion_wise import lesion_scores
-from glioseg.evaluation.overlap import confusion, mask_of, overlap, seed_dice, seed_weighted_dice
-from glioseg.evaluation.surface_dice import surface_dice
+from glioseg.evaluation.overlap import confusion_matrix, mask_of, overlap, seed_dice, seed_weighted_dice
+from glioseg.evaluation.surface import grid_diagonal_mm, hausdorff_mm, surface_dice
+from glioseg.models.inference.calibration import expected_calibration_error
+from glioseg.models.inference.prediction import BrainProbabilities
 
 
 def case_metrics(
@@ -19,11 +20,11 @@ def case_metrics(
     *,
     spacing_mm: Spacing3,
 ) -> dict[str, float]:
-    """Measure one predicted case.
+    """The metrics of one predicted case.
 
-    Dice, sensitivity and specificity count voxels of the whole grid, the air around the head
-    included: specificity says how much of everything outside the truth was left alone, so it is
-    close to 1 for any tumour. Every value is finite (docs/decisions/0002-empty-masks.md).
+    Dice, sensitivity and specificity count the voxels of the whole grid, including the air around the
+    head. Specificity is the share of all voxels outside the truth that are not predicted, so it is close to
+    1 for any tumour. Every value is finite (docs/decisions/0002-empty-masks.md).
 
     Args:
         truth: dense labels on the scan's own grid.
@@ -34,28 +35,28 @@ def case_metrics(
         A value for each column of `METRICS` and each structure, of `REGION_METRICS` and each region,
         and for each of `CASE_METRICS` (see `columns`).
     """
-    pairs = confusion(truth, prediction)
-    # Air has neither surface nor lesion, and passing over it would cost as much as all the rest.
+    confusion = confusion_matrix(truth, prediction)
+    # Air contains neither surfaces nor lesions; without it the rest is about twice as fast.
     box = _tumour_box(truth, prediction)
     near = truth[box.slices], prediction[box.slices]
     d, h, w = truth.shape
-    row = _structures(pairs, _distances_mm(*near, spacing_mm, grid_diagonal_mm((d, h, w), spacing_mm)))
+    row = _structures(confusion, _distances_mm(*near, spacing_mm, grid_diagonal_mm((d, h, w), spacing_mm)))
     for region, members in REGIONS.items():
         row |= _region(region, mask_of(near[0], members), mask_of(near[1], members), spacing_mm)
     return row | {
-        "mean_dice": float(np.mean(list(region_dice(pairs).values()))),
-        "seed_dice": seed_dice(pairs),
-        "seed_weighted_dice": seed_weighted_dice(pairs),
+        "mean_dice": float(np.mean(list(region_dice(confusion).values()))),
+        "seed_dice": seed_dice(confusion),
+        "seed_weighted_dice": seed_weighted_dice(confusion),
     }
 
 
-def region_dice(pairs: Int64[NDArray, "4 4"]) -> dict[str, float]:
+def region_dice(confusion: Int64[NDArray, "4 4"]) -> dict[str, float]:
     """Dice of WT, TC and ET.
 
     Args:
-        pairs: as `overlap.confusion` counts them.
+        confusion: as from `overlap.confusion_matrix`.
     """
-    return {region: overlap(pairs, members).dice for region, members in REGIONS.items()}
+    return {region: overlap(confusion, members).dice for region, members in REGIONS.items()}
 
 
 def _tumour_box(truth: UInt8[NDArray, "d h w"], prediction: UInt8[NDArray, "d h w"]) -> Box:
@@ -64,11 +65,11 @@ def _tumour_box(truth: UInt8[NDArray, "d h w"], prediction: UInt8[NDArray, "d h 
 
 
 def _structures(
-    pairs: Int64[NDArray, "4 4"], distances_mm: dict[tuple[Label, ...], float]
+    confusion: Int64[NDArray, "4 4"], distances_mm: dict[tuple[Label, ...], float]
 ) -> dict[str, float]:
     row: dict[str, float] = {}
     for structure, members in STRUCTURES.items():
-        counts = overlap(pairs, members)
+        counts = overlap(confusion, members)
         row[column("dice", structure)] = counts.dice
         row[column("hd95_mm", structure)] = distances_mm[members]
         row[column("sensitivity", structure)] = counts.sensitivity
@@ -82,12 +83,13 @@ def _distances_mm(
     spacing_mm: Spacing3,
     missing_mm: float,
 ) -> dict[tuple[Label, ...], float]:
-    """HD95 by the labels of a structure: ET is a region and a label, and is measured once."""
+    """HD95 by the labels of a structure; ET is a region and a label, and is computed once."""
     distances_mm = {}
     for members in set(STRUCTURES.values()):
-        ours, theirs = mask_of(truth, members), mask_of(prediction, members)
-        alone = ours.any() != theirs.any()
-        distances_mm[members] = missing_mm if alone else hausdorff_mm(ours, theirs, spacing_mm=spacing_mm)
+        true, predicted = mask_of(truth, members), mask_of(prediction, members)
+        missing = true.any() != predicted.any()
+        distance_mm = missing_mm if missing else hausdorff_mm(true, predicted, spacing_mm=spacing_mm)
+        distances_mm[members] = distance_mm
     return distances_mm
 
 
@@ -107,3 +109,18 @@ def _region(
         "predicted_ml": float(prediction.sum()) * voxel_ml,
     }
     return {column(metric, region): value for metric, value in values.items()}
+
+
+def calibration_errors(probabilities: BrainProbabilities, truth: UInt8[NDArray, "d h w"]) -> dict[str, float]:
+    """The expected calibration error of each region, over the voxels of one brain.
+
+    Args:
+        probabilities: the model's prediction.
+        truth: dense labels on the scan's own grid.
+    """
+    inside = regions_from_labels(probabilities.same_voxels(truth))
+    single = np.ones(len(inside), np.int64)
+    return {
+        region: expected_calibration_error(probabilities.values[:, index], inside[:, index], single)
+        for index, region in enumerate(REGIONS)
+    }

@@ -1,4 +1,4 @@
-"""What a model makes of incomplete scans: Dice with each of the 15 subsets of the four modalities."""
+"""Dice for incomplete scans: with each of the 15 non-empty subsets of the four modalities."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -11,13 +11,12 @@ from glioseg.compute import Cluster
 from glioseg.core.modalities import MODALITIES, SEGMENTATION
 from glioseg.core.nifti import read_volume
 from glioseg.core.progress import track
-from glioseg.data.cohort.case_io import read_images
-from glioseg.data.cohort.cases import Case
+from glioseg.data.cohort.cases import Case, read_images
 from glioseg.data.store.grids import on_first_grid
 from glioseg.evaluation.metrics import region_dice
-from glioseg.evaluation.overlap import confusion
+from glioseg.evaluation.overlap import confusion_matrix
 from glioseg.evaluation.per_case import dense_labels
-from glioseg.models.inference.prediction import Model
+from glioseg.models.inference.prediction import CaseModel
 
 Subset = tuple[str, ...]
 SUBSETS: tuple[Subset, ...] = tuple(
@@ -27,42 +26,42 @@ SUBSETS: tuple[Subset, ...] = tuple(
 
 
 def subset_dice(
-    model: Model, cases: Sequence[Case], *, cluster: Cluster | None = None
+    model: CaseModel, cases: Sequence[Case], *, cluster: Cluster | None = None
 ) -> list[dict[str, Any]]:
-    """Segment every case with every subset.
+    """The mean Dice of cases with every subset of the modalities.
 
     Args:
-        model: as for `cases.predict_cases`.
+        model: as for `per_case.predict_cases`.
         cases: with their four images and their segmentation.
-        cluster: as for `cases.predict_cases`.
+        cluster: as for `per_case.predict_cases`.
 
     Returns:
-        For each of `SUBSETS` its `modalities` and `dice` → the means over the cases for WT, TC, ET and
-        `mean`, that of the three.
+        For each of `SUBSETS` its `modalities`, and `dice` → the means over the cases for WT, TC, ET, and
+        their `mean`.
     """
     title = "modality subsets"
     if cluster:
         rows = cluster.map(partial(_case_dice, model=model), cases, title=title, gpu=True)
-        every = [dice for row in rows for dice in row]
+        dice_of_all = [dice for row in rows for dice in row]
     else:
         total = len(cases) * len(SUBSETS)
-        each = (dice for case in cases for dice in _each(case, model))
-        every = list(track(each, title=title, total=total))
-    by_subset = [(subset, every[place :: len(SUBSETS)]) for place, subset in enumerate(SUBSETS)]
+        each = (dice for case in cases for dice in _dice_by_subset(case, model))
+        dice_of_all = list(track(each, title=title, total=total))
+    by_subset = [(subset, dice_of_all[place :: len(SUBSETS)]) for place, subset in enumerate(SUBSETS)]
     return [{"modalities": list(subset), "dice": _means(dice)} for subset, dice in by_subset]
 
 
-def _case_dice(case: Case, *, model: Model) -> list[dict[str, float]]:
-    return list(_each(case, model))
+def _case_dice(case: Case, *, model: CaseModel) -> list[dict[str, float]]:
+    return list(_dice_by_subset(case, model))
 
 
-def _each(case: Case, model: Model) -> Iterator[dict[str, float]]:
+def _dice_by_subset(case: Case, model: CaseModel) -> Iterator[dict[str, float]]:
     """Dice with each of `SUBSETS`."""
-    answer, images = model.answer, on_first_grid(read_images(case))
+    predict, images = model.predict, on_first_grid(read_images(case))
     truth = dense_labels(read_volume(case.files[SEGMENTATION]), case.scheme)
     for subset in SUBSETS:
-        labels = answer({name: images[name] for name in subset}).labels
-        yield region_dice(confusion(truth, labels))
+        labels = predict({name: images[name] for name in subset}).labels
+        yield region_dice(confusion_matrix(truth, labels))
 
 
 def _means(rows: Sequence[dict[str, float]]) -> dict[str, float]:

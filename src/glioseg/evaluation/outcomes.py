@@ -1,4 +1,4 @@
-"""How well grade and survival were predicted, each number beside what needs no network at all."""
+"""Scores of predicted grade and survival, each with the score of a baseline without a network."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,19 +16,19 @@ from glioseg.data.cohort.cases import Case
 LGG = "LGG"
 THRESHOLD = 0.5
 SURVIVAL_BOUNDS_DAYS = (300.0, 450.0)
-"""BraTS's classes: short below 10 months, long above 15 months, and what lies between (30-day months)."""
+"""The survival classes of BraTS: short below 10 months, long above 15, mid between (months of 30 days)."""
 
 
 def outcome_scores(table: pd.DataFrame, *, training: Sequence[Case]) -> dict[str, Any]:
-    """Score the outcomes that the model predicts, on the cases whose outcome is known.
+    """Scores of the predicted outcomes, over the cases whose outcome is known.
 
     Args:
-        table: one row a test case: `grade`, `survival_days` and, where the model has such an output,
+        table: one row for each test case: `grade`, `survival_days` and, if the model has these outputs,
             `grade_lgg`, `survival_days_predicted`.
-        training: the cases that the model learned from: the baselines know them alone.
+        training: the training cases of the model, on which the baselines are computed.
 
     Returns:
-        For each output that the table has, `grade` → `grade_scores`, `survival` → `survival_scores`.
+        `grade` → `grade_scores` and `survival` → `survival_scores`, for each output in the table.
     """
     scores: dict[str, Any] = {}
     if "grade_lgg" in table:
@@ -47,12 +47,12 @@ def outcome_scores(table: pd.DataFrame, *, training: Sequence[Case]) -> dict[str
 
 
 def grade_scores(lgg: NDArray[np.bool_], probability: Float[NDArray, "cases"]) -> dict[str, Any]:
-    """The area under the ROC curve, and balanced accuracy at 0.5.
+    """The area under the ROC curve, and balanced accuracy at threshold 0.5.
 
-    The baseline is any constant answer: 0.5 for both.
+    The baseline is any constant prediction, which scores 0.5 for both.
 
     Args:
-        lgg: whether a case is of low grade; both grades must occur for a value to be defined.
+        lgg: whether a case is of low grade; the scores are defined only if both grades occur.
         probability: of low grade.
 
     Returns:
@@ -79,12 +79,12 @@ def survival_scores(
 ) -> dict[str, Any]:
     """Accuracy in BraTS's three classes, Spearman's rank correlation, mean squared error in days².
 
-    The baseline answers every case alike: with the most frequent class of the training cases (of
-    equally frequent ones the shorter), and with their mean survival.
+    The baseline predicts the same for every case: the most frequent class of the training cases (the
+    shorter of equally frequent ones), and their mean survival.
 
     Args:
         days: true survival.
-        predicted_days: what the model says.
+        predicted_days: predicted survival.
         training_days: known survival of the training cases.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Overlap of two label maps in voxels: Dice, sensitivity, specificity, and the seed's two Dice values."""
+"""Overlap of two label maps: Dice, sensitivity, specificity, and the two Dice values of the 2018 system."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,22 +7,23 @@ import numpy as np
 from jaxtyping import Bool, Int64, UInt8
 from numpy.typing import NDArray
 
+from glioseg.core.dice import dice_from_counts
 from glioseg.core.errors import GliosegError
 from glioseg.core.labels import Label
 
 SEED_SMOOTH = 1.0
 SEED_WEIGHTED_SMOOTH = 1e-5
-"""The seed's own constants: they keep its Dice values finite for empty masks."""
+"""Constants of the 2018 system, which keep its Dice values finite for empty masks."""
 
 TUMOUR = tuple(label for label in Label if label is not Label.BACKGROUND)
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """How the voxels of a grid divide between two masks, in voxels.
+    """Voxel counts of two masks on one grid.
 
-    Dice, sensitivity and specificity follow the written rule for empty masks
-    (docs/decisions/0002-empty-masks.md): both empty is perfect, one empty is the worst value.
+    Dice, sensitivity and specificity follow the rule for empty masks
+    (docs/decisions/0002-empty-masks.md): two empty masks get the best value, one empty mask the worst.
     """
 
     hit_vox: int  # in truth and in prediction
@@ -33,23 +34,25 @@ class Overlap:
     @property
     def dice(self) -> float:
         """2·|T ∩ P| / (|T| + |P|) (Dice 1945); 1 where both are empty."""
-        both = 2 * self.hit_vox + self.missed_vox + self.false_vox
-        return 2 * self.hit_vox / both if both else 1.0
+        total_vox = 2 * self.hit_vox + self.missed_vox + self.false_vox
+        return float(dice_from_counts(self.hit_vox, total_vox))
 
     @property
     def sensitivity(self) -> float:
-        """Share of the truth that was found; for an empty truth 1 without a prediction, else 0."""
+        """Share of the truth that is predicted; for an empty truth 1 without a prediction, else 0."""
         truth = self.hit_vox + self.missed_vox
         return self.hit_vox / truth if truth else float(self.false_vox == 0)
 
     @property
     def specificity(self) -> float:
-        """Share of the grid outside the truth that was left alone; 1 where the truth fills the grid."""
+        """Share of the grid outside the truth that is not predicted; 1 where the truth fills the grid."""
         outside = self.false_vox + self.rest_vox
         return self.rest_vox / outside if outside else 1.0
 
 
-def confusion(truth: UInt8[NDArray, "d h w"], prediction: UInt8[NDArray, "_ _ _"]) -> Int64[NDArray, "4 4"]:
+def confusion_matrix(
+    truth: UInt8[NDArray, "d h w"], prediction: UInt8[NDArray, "_ _ _"]
+) -> Int64[NDArray, "4 4"]:
     """Count the voxels of each pair of labels in one pass: row truth, column prediction.
 
     Args:
@@ -59,30 +62,30 @@ def confusion(truth: UInt8[NDArray, "d h w"], prediction: UInt8[NDArray, "_ _ _"
     Raises:
         GliosegError: the grids differ.
 
-    >>> confusion(np.array([[[0, 1, 2]]], np.uint8), np.array([[[0, 1, 3]]], np.uint8)).tolist()
+    >>> confusion_matrix(np.array([[[0, 1, 2]]], np.uint8), np.array([[[0, 1, 3]]], np.uint8)).tolist()
     [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0]]
     """
     if truth.shape != prediction.shape:
         raise GliosegError(f"prediction: expected shape {truth.shape}, got {prediction.shape}")
     kinds = len(Label)
-    pairs = np.bincount((truth * np.uint8(kinds) + prediction).ravel(), minlength=kinds**2)
-    return pairs.reshape(kinds, kinds)
+    confusion = np.bincount((truth * np.uint8(kinds) + prediction).ravel(), minlength=kinds**2)
+    return confusion.reshape(kinds, kinds)
 
 
-def overlap(pairs: Int64[NDArray, "4 4"], members: Iterable[Label]) -> Overlap:
+def overlap(confusion: Int64[NDArray, "4 4"], members: Iterable[Label]) -> Overlap:
     """Count the voxels of one structure: the union of some labels.
 
     Args:
-        pairs: as `confusion` counts them.
+        confusion: as from `confusion_matrix`.
         members: the labels that make up the structure.
 
-    >>> pairs = confusion(np.array([[[0, 1, 2]]], np.uint8), np.array([[[0, 1, 3]]], np.uint8))
-    >>> overlap(pairs, [Label.NCR, Label.ET])
+    >>> confusion = confusion_matrix(np.array([[[0, 1, 2]]], np.uint8), np.array([[[0, 1, 3]]], np.uint8))
+    >>> overlap(confusion, [Label.NCR, Label.ET])
     Overlap(hit_vox=1, missed_vox=0, false_vox=1, rest_vox=1)
     """
     inside = mask_of(np.arange(len(Label), dtype=np.uint8), members)
-    truth = pairs[inside].sum(axis=0)
-    rest = pairs[~inside].sum(axis=0)
+    truth = confusion[inside].sum(axis=0)
+    rest = confusion[~inside].sum(axis=0)
     return Overlap(
         hit_vox=int(truth[inside].sum()),
         missed_vox=int(truth[~inside].sum()),
@@ -92,7 +95,7 @@ def overlap(pairs: Int64[NDArray, "4 4"], members: Iterable[Label]) -> Overlap:
 
 
 def mask_of(labels: UInt8[NDArray, "*grid"], members: Iterable[Label]) -> Bool[NDArray, "*grid"]:
-    """Mark the voxels of a structure; a table look-up, eight times as fast as `np.isin`.
+    """Mark the voxels of a structure; a table lookup, eight times as fast as `np.isin`.
 
     >>> mask_of(np.array([0, 1, 2, 3], np.uint8), [Label.NCR, Label.ET]).tolist()
     [False, True, False, True]
@@ -103,25 +106,26 @@ def mask_of(labels: UInt8[NDArray, "*grid"], members: Iterable[Label]) -> Bool[N
     return mask
 
 
-def seed_dice(pairs: Int64[NDArray, "4 4"]) -> float:
-    """The seed's Dice: the three exclusive label channels and all voxels at once, smooth 1.
+def seed_dice(confusion: Int64[NDArray, "4 4"]) -> float:
+    """Dice of the 2018 system: over the three exclusive label channels and all voxels at once, smooth 1.
 
     (2·Σ T·P + 1) / (Σ T + Σ P + 1), where the sums run over channels and voxels together, so that a
-    large label outweighs a small one. The seed took it of sigmoid outputs; here it is of labels.
+    large label outweighs a small one. The 2018 system computed it from sigmoid outputs, here it is from
+    labels.
     """
-    hit, both = _channel_sums(pairs)
-    return float((2 * hit.sum() + SEED_SMOOTH) / (both.sum() + SEED_SMOOTH))
+    hit, total = _channel_sums(confusion)
+    return float(dice_from_counts(hit.sum(), total.sum(), smooth_vox=SEED_SMOOTH))
 
 
-def seed_weighted_dice(pairs: Int64[NDArray, "4 4"]) -> float:
-    """The seed's "weighted" Dice: the mean over the three exclusive label channels, smooth 1e-5.
+def seed_weighted_dice(confusion: Int64[NDArray, "4 4"]) -> float:
+    """The "weighted" Dice of the 2018 system: the mean over the three exclusive label channels, smooth 1e-5.
 
-    Per channel 2·(Σ T·P + s/2) / (Σ T + Σ P + s): each label counts alike (Isensee et al. 2017).
+    Per channel 2·(Σ T·P + s/2) / (Σ T + Σ P + s): each label has the same weight (Isensee et al. 2017).
     """
-    hit, both = _channel_sums(pairs)
-    return float(np.mean((2 * hit + SEED_WEIGHTED_SMOOTH) / (both + SEED_WEIGHTED_SMOOTH)))
+    hit, total = _channel_sums(confusion)
+    return float(np.mean(dice_from_counts(hit, total, smooth_vox=SEED_WEIGHTED_SMOOTH)))
 
 
-def _channel_sums(pairs: Int64[NDArray, "4 4"]) -> tuple[Int64[NDArray, "3"], Int64[NDArray, "3"]]:
+def _channel_sums(confusion: Int64[NDArray, "4 4"]) -> tuple[Int64[NDArray, "3"], Int64[NDArray, "3"]]:
     tumour = list(TUMOUR)
-    return pairs.diagonal()[tumour], (pairs.sum(axis=0) + pairs.sum(axis=1))[tumour]
+    return confusion.diagonal()[tumour], (confusion.sum(axis=0) + confusion.sum(axis=1))[tumour]

@@ -1,4 +1,4 @@
-"""Judge predictions case by case: predict, measure on the scan's own grid, draw."""
+"""Evaluation case by case: predict, score on the scan's own grid, draw."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -11,147 +11,144 @@ from numpy.typing import NDArray
 
 from glioseg.compute import LOCAL, Cluster
 from glioseg.core.errors import GliosegError
-from glioseg.core.labels import Scheme, as_labels, from_scheme, to_scheme
+from glioseg.core.labels import LabelScheme, from_scheme, round_labels, to_scheme
 from glioseg.core.modalities import MODALITIES, SEGMENTATION
 from glioseg.core.nifti import Grid, Volume, read_volume, write_volume
 from glioseg.core.progress import track
-from glioseg.data.cohort.case_io import read_images
-from glioseg.data.cohort.cases import Case
-from glioseg.evaluation.calibration import calibration_errors
+from glioseg.data.cohort.cases import Case, read_images
 from glioseg.evaluation.case_figure import Scan
 from glioseg.evaluation.columns import column
-from glioseg.evaluation.cost import Cost, measured
-from glioseg.evaluation.hausdorff import Spacing3
-from glioseg.evaluation.metrics import case_metrics
-from glioseg.models.inference.prediction import Answer, Model
+from glioseg.evaluation.cost import Cost, predict_with_cost
+from glioseg.evaluation.metrics import calibration_errors, case_metrics
+from glioseg.models.inference.prediction import CaseModel, Prediction
 
-SHOWN = ("flair", "t1ce")
+SHOWN_MODALITIES = ("flair", "t1ce")
 """FLAIR shows the whole tumour, T1ce its core."""
 
 
 class EvaluationError(GliosegError):
-    """A case that cannot be judged; the message names it."""
+    """A case that cannot be evaluated; the message names it."""
 
 
 def evaluate_cases(
-    model: Model, cases: Sequence[Case], *, cluster: Cluster = LOCAL
+    model: CaseModel, cases: Sequence[Case], *, cluster: Cluster = LOCAL
 ) -> tuple[pd.DataFrame, list[Cost]]:
-    """Predict and measure cases; keep no prediction.
+    """Predict and score cases, without keeping the predictions.
 
     Args:
-        model: e.g. a `Segmenter`.
+        model: e.g. a `Predictor`.
         cases: with their four images and their segmentation.
-        cluster: where they are measured.
+        cluster: scores the cases.
 
     Returns:
-        As `judge_cases`; and what each answer cost.
+        The table of `measure_cases`, and the cost of each prediction.
     """
     with TemporaryDirectory() as folder:
-        answers, costs = predict_cases(model, cases, Path(folder))
-        table = judge_cases(cases, answers, predictions=Path(folder), pictures=None, cluster=cluster)
+        predicted, costs = predict_cases(model, cases, Path(folder))
+        table = measure_cases(cases, predicted, predictions=Path(folder), pictures=None, cluster=cluster)
     return table, costs
 
 
 def predict_cases(
-    model: Model, cases: Sequence[Case], folder: Path, *, cluster: Cluster | None = None
+    model: CaseModel, cases: Sequence[Case], folder: Path, *, cluster: Cluster | None = None
 ) -> tuple[pd.DataFrame, list[Cost]]:
     """Write a case's predicted labels to `<folder>/<case>.nii.gz`, in its own grid and scheme.
 
     Args:
-        model: loaded; for a cluster one that loads where it is asked.
+        model: loaded; for a cluster a `CachedModel`, which each worker loads.
         cases: with their four images and their segmentation.
         folder: for the labels.
-        cluster: whose workers predict; None: this process, in which a network uses all cores.
+        cluster: its workers predict; None: this process, in which a network uses all cores.
 
     Returns:
-        What a label map does not hold, one row a case: `case`; `interval_level`, `low_wt_ml`, `high_wt_ml`, …
-        (level and ends of the volume intervals) where the model has them; `calibration_error_wt`, … (over
-        the brain); `confidence_wt`, … and `doubt` where the model has learned them; `grade`, `survival_days`
-        where they are known; and where the model has such an output `grade_lgg`, `survival_days_predicted`.
-        And what each answer cost.
+        A table with one row for each case, and the cost of each prediction. Columns: `case`;
+        `interval_level`, `low_wt_ml`, `high_wt_ml`, … (level and ends of the volume intervals) and
+        `confidence_wt`, …, `doubt` (reasons for low confidence), if the model has them;
+        `calibration_error_wt`, … (over the brain); `grade`, `survival_days`; and `grade_lgg`,
+        `survival_days_predicted`, if the model has these outputs.
 
     Raises:
         EvaluationError: a case without one of its four images or its segmentation, or no case.
     """
     _check(cases)
-    work = partial(predict_case, model=model, folder=folder)
+    task = partial(predict_case, model=model, folder=folder)
     if cluster:
-        done = cluster.map(work, cases, title="predict", gpu=True)
+        done = cluster.map(task, cases, title="predict", gpu=True)
     else:
-        done = [work(case) for case in track(cases, title="predict", total=len(cases))]
+        done = [task(case) for case in track(cases, title="predict", total=len(cases))]
     rows, costs = zip(*done, strict=True)
     return pd.DataFrame(rows), list(costs)
 
 
-def predict_case(case: Case, *, model: Model, folder: Path) -> tuple[dict[str, object], Cost]:
+def predict_case(case: Case, *, model: CaseModel, folder: Path) -> tuple[dict[str, object], Cost]:
     """Predict one case; see `predict_cases`."""
-    answer, images = model.answer, read_images(case)
-    said, cost = measured(answer, images)
-    labels = to_scheme(said.labels, case.scheme)
-    write_volume(prediction_file(folder, case), Volume(labels, images[MODALITIES[0]].grid))
-    return _kept(case, said), cost
+    predict, images = model.predict, read_images(case)
+    prediction, cost = predict_with_cost(predict, images)
+    labels = to_scheme(prediction.labels, case.scheme)
+    write_volume(prediction_path(folder, case), Volume(labels, images[MODALITIES[0]].grid))
+    return _prediction_row(case, prediction), cost
 
 
-def _kept(case: Case, said: Answer) -> dict[str, object]:
+def _prediction_row(case: Case, prediction: Prediction) -> dict[str, object]:
     row: dict[str, object] = {"case": case.case}
-    if said.interval_level is not None:
-        row["interval_level"] = said.interval_level
-        for region, volume in said.volumes.items():
+    if prediction.interval_level is not None:
+        row["interval_level"] = prediction.interval_level
+        for region, volume in prediction.volumes.items():
             row |= {column("low_ml", region): volume.low_ml, column("high_ml", region): volume.high_ml}
     truth = dense_labels(read_volume(case.files[SEGMENTATION]), case.scheme)
-    errors = calibration_errors(said.probabilities, truth)
+    errors = calibration_errors(prediction.probabilities, truth)
     row |= {column("calibration_error", region): error for region, error in errors.items()}
-    row |= {column("confidence", region): dice for region, dice in said.confidence.items()}
-    if said.confidence:
-        row["doubt"] = "; ".join(said.doubt)
+    row |= {column("confidence", region): dice for region, dice in prediction.confidence.items()}
+    if prediction.confidence:
+        row["doubt"] = "; ".join(prediction.low_confidence_reasons)
     row |= {"grade": case.grade, "survival_days": case.survival_days}
-    predicted = {"grade_lgg": said.grade_lgg, "survival_days_predicted": said.survival_days}
+    predicted = {"grade_lgg": prediction.grade_lgg, "survival_days_predicted": prediction.survival_days}
     return row | {name: value for name, value in predicted.items() if value is not None}
 
 
-def judge_cases(
+def measure_cases(
     cases: Sequence[Case],
-    answers: pd.DataFrame,
+    predicted: pd.DataFrame,
     *,
     predictions: Path,
     pictures: Path | None,
     imagej: bool = False,
     cluster: Cluster = LOCAL,
 ) -> pd.DataFrame:
-    """Measure predicted cases in parallel, and draw them where a folder for the pictures is given.
+    """Score predicted cases in parallel, and draw them if a folder for the pictures is given.
 
     Args:
         cases: with their segmentation.
-        answers: as from `predict_cases`.
-        predictions: where `predict_cases` wrote.
-        pictures: where each case's pictures go, or None for no pictures.
-        imagej: whether an ImageJ TIFF lies among the pictures.
-        cluster: where they are measured.
+        predicted: the table of `predict_cases`.
+        predictions: the folder of `predict_cases`.
+        pictures: folder for each case's pictures, or None for no pictures.
+        imagej: whether to write an ImageJ TIFF too.
+        cluster: scores the cases.
 
     Returns:
-        One row a case, worst first: `case`, the columns of `metrics.case_metrics`, those of `answers`.
+        One row for each case, worst first: `case`, the columns of `metrics.case_metrics` and of `predicted`.
     """
-    work = partial(judge_case, predictions=predictions, pictures=pictures, imagej=imagej)
-    rows = cluster.map(work, cases, title="measure")
-    table = pd.DataFrame(rows).merge(answers, on="case", validate="one_to_one")
+    task = partial(measure_case, predictions=predictions, pictures=pictures, imagej=imagej)
+    rows = cluster.map(task, cases, title="measure")
+    table = pd.DataFrame(rows).merge(predicted, on="case", validate="one_to_one")
     return table.sort_values(["mean_dice", "case"], ignore_index=True)
 
 
-def judge_case(
+def measure_case(
     case: Case, *, predictions: Path, pictures: Path | None, imagej: bool = False
 ) -> dict[str, object]:
-    """Measure one predicted case and, where asked, draw it; see `judge_cases`."""
-    known = read_volume(case.files[SEGMENTATION])
-    truth = dense_labels(known, case.scheme)
-    prediction = dense_labels(read_volume(prediction_file(predictions, case)), case.scheme)
-    row = case_metrics(truth, prediction, spacing_mm=known.grid.spacing_mm)
+    """Score one predicted case, and draw it if a folder is given; see `measure_cases`."""
+    segmentation = read_volume(case.files[SEGMENTATION])
+    truth = dense_labels(segmentation, case.scheme)
+    prediction = dense_labels(read_volume(prediction_path(predictions, case)), case.scheme)
+    row = case_metrics(truth, prediction, spacing_mm=segmentation.grid.spacing_mm)
     if pictures:
         from glioseg.evaluation.case_pictures import (
-            draw_case,  # drawing libraries load only where they are asked for
+            draw_case,  # drawing libraries are loaded only for pictures
         )
 
-        images = {name: read_volume(case.files[name]).data for name in SHOWN}
-        scan = scan_in_lps(images, truth, prediction, known.grid)
+        images = {name: read_volume(case.files[name]).data for name in SHOWN_MODALITIES}
+        scan = scan_in_lps(images, truth, prediction, segmentation.grid)
         draw_case(pictures, case.case, scan, row, imagej=imagej)
     return {"case": case.case, **row}
 
@@ -162,22 +159,19 @@ def scan_in_lps(
     prediction: UInt8[NDArray, "d h w"],
     grid: Grid,
 ) -> Scan:
-    """Bring a case from its own grid to LPS, as pictures need it."""
-    turn = grid.to_lps
-    d, h, w = (grid.spacing_mm[axis] for axis in turn.order)
-    spacing_mm: Spacing3 = (d, h, w)
-    turned = {name: turn.apply(image) for name, image in images.items()}
-    return Scan(turned, turn.apply(truth), turn.apply(prediction), spacing_mm)
+    """A case in LPS orientation, for its pictures."""
+    turned = {name: grid.to_lps(image) for name, image in images.items()}
+    return Scan(turned, grid.to_lps(truth), grid.to_lps(prediction), grid.lps_spacing_mm)
 
 
-def prediction_file(folder: Path, case: Case) -> Path:
-    """Where a case's prediction lies."""
+def prediction_path(folder: Path, case: Case) -> Path:
+    """The file of a case's prediction."""
     return folder / f"{case.case}.nii.gz"
 
 
-def dense_labels(volume: Volume, scheme: Scheme) -> UInt8[NDArray, "d h w"]:
-    """A segmentation as stored, in glioseg's labels."""
-    return from_scheme(as_labels(volume.data), scheme)
+def dense_labels(volume: Volume, scheme: LabelScheme) -> UInt8[NDArray, "d h w"]:
+    """The labels of a stored segmentation, as dense `Label` values."""
+    return from_scheme(round_labels(volume.data), scheme)
 
 
 def _check(cases: Sequence[Case]) -> None:

@@ -1,7 +1,8 @@
-"""The report: one HTML file that holds all that it shows, worst cases first."""
+"""The files of an evaluation: metrics, table, and a self-contained HTML report with the worst cases first."""
 
 import base64
-from collections.abc import Hashable, Mapping
+import json
+from collections.abc import Hashable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,27 @@ import pandas as pd
 from PIL import Image
 
 from glioseg.core.errors import GliosegError
+from glioseg.core.files import write_atomic
 from glioseg.core.labels import REGIONS
 from glioseg.core.modalities import MODALITIES
-from glioseg.evaluation.case_pictures import PLANES, PREDICTION, TRUTH
-from glioseg.evaluation.charts import dice_chart, selective_chart
+from glioseg.data.cohort.cases import Case
+from glioseg.evaluation.case_pictures import PLANES_FILE, PREDICTION_FILE, TRUTH_FILE
+from glioseg.evaluation.charts import dice_chart, risk_coverage_chart
 from glioseg.evaluation.columns import METRICS, REGION_METRICS, STRUCTURES, column
-from glioseg.evaluation.surface_dice import TOLERANCE_MM
+from glioseg.evaluation.outcomes import outcome_scores
+from glioseg.evaluation.risk_coverage import risk_coverage_scores
+from glioseg.evaluation.summary import headline, summarise
+from glioseg.evaluation.surface import TOLERANCE_MM
 from glioseg.models.inference.prediction import percent
+from glioseg.params.sections import Evaluate
+
+METRICS_FILE, SCORES_FILE, RESOURCES_FILE, PER_CASE_FILE = (
+    "metrics.json",
+    "scores.json",
+    "resources.json",
+    "per_case.csv",
+)
+REPORT_FILE, EVALUATION_FILE = "report.html", "evaluation.json"
 
 WEBP_QUALITY = 86
 METRIC_NAMES = {
@@ -53,15 +68,15 @@ def write_report(
     origin: Mapping[str, str],
     params: Mapping[str, object],
 ) -> str:
-    """Write the report's HTML: pictures are embedded, nothing is fetched from anywhere.
+    """The HTML of the report, with embedded pictures and no reference to other files.
 
     Args:
-        table: one row a case, worst first, as from `cases.judge_cases`.
-        summary: as from `summary.summarise`; with `selective.selective_scores`, `outcomes.outcome_scores` and
-            `modality_subsets` (see `subsets.subset_dice`) where there are any.
+        table: one row for each case, worst first, as from `per_case.measure_cases`.
+        summary: as from `all_metrics`; with `modality_subsets` (see `modality_subsets.subset_dice`) if
+            computed.
         pictures: the folder of the cases' pictures.
-        origin: where data and model come from, a text to each name, e.g. the data's hash.
-        params: settings, a value to each dotted name.
+        origin: of data and model, as text by name, e.g. the data's hash.
+        params: settings by dotted name.
     """
     loader = jinja2.PackageLoader("glioseg.evaluation")
     template = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
@@ -78,7 +93,7 @@ def write_report(
         summary=summary,
         rows=[_row(str(case), row.to_dict(), pictures) for case, row in table.set_index("case").iterrows()],
         chart=data_uri("image/svg+xml", dice_chart(table)),
-        selective=data_uri("image/svg+xml", selective_chart(table)) if "risk_coverage" in summary else "",
+        selective=data_uri("image/svg+xml", risk_coverage_chart(table)) if "risk_coverage" in summary else "",
         origin=origin,
         params=params,
         level=percent(level) if isinstance(level, float) else "",
@@ -95,14 +110,14 @@ def _row(case: str, row: Mapping[Hashable, Any], pictures: Path) -> dict[str, ob
         | {m: {name: row[column(m, name)] for name in REGIONS} for m in regional},
         "doubt": row.get("doubt", ""),
         "outcomes": _outcomes(row),
-        "planes": webp_uri(pictures / PLANES.format(case)),
-        "truth": data_uri("image/gif", (pictures / TRUTH.format(case)).read_bytes()),
-        "prediction": data_uri("image/gif", (pictures / PREDICTION.format(case)).read_bytes()),
+        "planes": webp_uri(pictures / PLANES_FILE.format(case)),
+        "truth": data_uri("image/gif", (pictures / TRUTH_FILE.format(case)).read_bytes()),
+        "prediction": data_uri("image/gif", (pictures / PREDICTION_FILE.format(case)).read_bytes()),
     }
 
 
 def _outcomes(row: Mapping[Hashable, Any]) -> list[str]:
-    """What the model says of grade and survival, each beside what is known."""
+    """Predicted and true grade and survival, as text."""
     lines = []
     if "grade_lgg" in row:
         known = row["grade"] if pd.notna(row["grade"]) else "not known"
@@ -114,10 +129,10 @@ def _outcomes(row: Mapping[Hashable, Any]) -> list[str]:
 
 
 def webp_uri(path: Path) -> str:
-    """Put a picture into an address, as WebP.
+    """A data URI of a picture, as WebP.
 
     Raises:
-        GliosegError: the file is no picture, or not a whole one.
+        GliosegError: the file is not a picture, or it is truncated.
     """
     file = BytesIO()
     try:
@@ -130,9 +145,39 @@ def webp_uri(path: Path) -> str:
 
 
 def data_uri(kind: str, content: bytes) -> str:
-    """Put a file's content into an address.
+    """A data URI of a file's content.
 
     >>> data_uri("text/plain", b"hi")
     'data:text/plain;base64,aGk='
     """
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def all_metrics(table: pd.DataFrame, options: Evaluate, *, training: Sequence[Case]) -> dict[str, Any]:
+    """All metrics of a table of cases: `summarise`, `risk_coverage_scores` and `outcome_scores`.
+
+    Args:
+        table: one row for each case, as from `per_case.measure_cases`.
+        options: of the bootstrap.
+        training: the training cases of the model, for the baselines of outcomes.
+    """
+    summary = summarise(table, samples=options.bootstrap_samples, seed=options.seed)
+    return summary | risk_coverage_scores(table) | outcome_scores(table, training=training)
+
+
+def write_results(
+    folder: Path,
+    *,
+    table: pd.DataFrame,
+    metrics: Mapping[str, Any],
+    resources: Mapping[str, float],
+    page: str,
+    metric_code: str,
+) -> None:
+    """Write the table, all metrics, the headline metrics, the costs, the report, and the code's hash."""
+    numbers = {METRICS_FILE: metrics, SCORES_FILE: headline(metrics), RESOURCES_FILE: resources}
+    numbers[EVALUATION_FILE] = {"metric_code_sha256": metric_code}
+    texts = {name: json.dumps(each, indent=2, allow_nan=False) + "\n" for name, each in numbers.items()}
+    texts |= {PER_CASE_FILE: table.to_csv(index=False), REPORT_FILE: page}
+    for name, text in texts.items():
+        write_atomic(folder / name, text.encode())

@@ -1,8 +1,8 @@
-"""How well confidence ranks errors: how good the answers are if only the surest are kept.
+"""Risk–coverage analysis: the quality of the most confident predictions, as a test of the confidence.
 
-The risk–coverage curve of selective prediction (Geifman & El-Yaniv 2017), risk being 1 − Dice; the area
-under it (AURC) is judged beside that of the best order and of no order at all (Geifman, Uziel & El-Yaniv
-2019, "Bias-Reduced Uncertainty Estimation for Deep Neural Classifiers").
+The risk–coverage curve of selective prediction (Geifman & El-Yaniv 2017) with risk 1 − Dice. The area under
+it (AURC) is compared with that of the ideal order and of a random order (Geifman, Uziel & El-Yaniv 2019,
+"Bias-Reduced Uncertainty Estimation for Deep Neural Classifiers").
 """
 
 from typing import Any
@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from glioseg.core.labels import REGIONS
 from glioseg.evaluation.columns import column
 
-Cases = Float64[NDArray, "cases"]
+PerCase = Float64[NDArray, "cases"]
 
 
-def risk_coverage(confidence: Cases, dice: Cases) -> Cases:
-    """Mean risk of the 1, 2, … n surest cases.
+def risk_coverage(confidence: PerCase, dice: PerCase) -> PerCase:
+    """Mean risk of the 1, 2, … n most confident cases.
 
-    Cases of one confidence come in no order: each counts as the mean of them all.
+    Cases of equal confidence have no order, so each gets their mean risk.
 
     >>> risk_coverage(np.array([0.9, 0.2, 0.5]), np.array([1.0, 0.0, 0.5])).tolist()
     [0.0, 0.25, 0.5]
@@ -30,30 +30,30 @@ def risk_coverage(confidence: Cases, dice: Cases) -> Cases:
     """
     _, group = np.unique(-confidence, return_inverse=True)
     risk = (np.bincount(group, 1 - dice) / np.bincount(group))[np.sort(group)]
-    curve: Cases = np.cumsum(risk) / np.arange(1, len(risk) + 1)
+    curve: PerCase = np.cumsum(risk) / np.arange(1, len(risk) + 1)
     return curve
 
 
-def selective_scores(table: pd.DataFrame) -> dict[str, Any]:
-    """Judge the confidence of each region over cases.
+def risk_coverage_scores(table: pd.DataFrame) -> dict[str, Any]:
+    """Scores of the confidence of each region.
 
     Args:
-        table: one row a case, with the columns of `cases.judge_cases`.
+        table: one row for each case, with the columns of `per_case.measure_cases`.
 
     Returns:
-        `risk_coverage` → region → `aurc`; `aurc_ideal`, of cases sorted by their true Dice; `aurc_random`,
-        of cases in no order; `excess`: 0 where confidence ranks as well as the truth, 1 where no better than
-        chance, None where all cases are the same; `expected_dice`, the mean confidence, and `off_by`, its
-        mean distance from the true Dice. Nothing where the model has no confidence.
+        `risk_coverage` → region → `aurc`; `aurc_ideal`, for the order by true Dice; `aurc_random`, for a
+        random order; `excess`: 0 if confidence ranks as well as the true Dice, 1 if no better than chance,
+        None if all cases have the same Dice; `expected_dice`, the mean confidence;
+        `mean_absolute_error`, that of the confidence. Empty for a model without confidence.
     """
     if column("confidence", "WT") not in table:
         return {}
-    return {"risk_coverage": {region: _scores(*_of(table, region)) for region in REGIONS}}
+    return {"risk_coverage": {region: _scores(*_confidence_and_dice(table, region)) for region in REGIONS}}
 
 
-def curves(table: pd.DataFrame, region: str) -> dict[str, Cases]:
-    """The risk–coverage curve by confidence, by true Dice, and of no order, by these names."""
-    confidence, dice = _of(table, region)
+def curves(table: pd.DataFrame, region: str) -> dict[str, PerCase]:
+    """The risk–coverage curves for the orders "confidence", "ideal" (true Dice) and "random"."""
+    confidence, dice = _confidence_and_dice(table, region)
     return {
         "confidence": risk_coverage(confidence, dice),
         "ideal": risk_coverage(dice, dice),
@@ -61,12 +61,12 @@ def curves(table: pd.DataFrame, region: str) -> dict[str, Cases]:
     }
 
 
-def _of(table: pd.DataFrame, region: str) -> tuple[Cases, Cases]:
+def _confidence_and_dice(table: pd.DataFrame, region: str) -> tuple[PerCase, PerCase]:
     confidence, dice = (table[column(name, region)].to_numpy(np.float64) for name in ("confidence", "dice"))
     return confidence, dice
 
 
-def _scores(confidence: Cases, dice: Cases) -> dict[str, float | None]:
+def _scores(confidence: PerCase, dice: PerCase) -> dict[str, float | None]:
     area = float(risk_coverage(confidence, dice).mean())
     ideal = float(risk_coverage(dice, dice).mean())
     by_chance = 1 - float(dice.mean())
@@ -77,5 +77,5 @@ def _scores(confidence: Cases, dice: Cases) -> dict[str, float | None]:
         "aurc_random": by_chance,
         "excess": (area - ideal) / worse if worse > 1e-9 else None,
         "expected_dice": float(confidence.mean()),
-        "off_by": float(np.abs(confidence - dice).mean()),
+        "mean_absolute_error": float(np.abs(confidence - dice).mean()),
     }

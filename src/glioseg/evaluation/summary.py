@@ -1,4 +1,4 @@
-"""A cohort's metrics in a few numbers: mean, median and the bootstrap interval of the mean."""
+"""Summary of the metrics over cases: mean, median and bootstrap interval of the mean, also as text."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from glioseg.core.labels import REGIONS
 from glioseg.evaluation.columns import CASE_METRICS, METRICS, REGION_METRICS, STRUCTURES, column
+from glioseg.models.inference.prediction import percent
 
 COVERAGE_PERCENT = 95.0
 HEADLINE = ("dice", "lesion_dice", "hd95_mm")
@@ -18,7 +19,7 @@ HEADLINE = ("dice", "lesion_dice", "hd95_mm")
 
 @dataclass(frozen=True)
 class Summary:
-    """One metric over cases; `low` and `high` bound the 95 % bootstrap interval of the mean."""
+    """One metric over cases; `low` and `high` are the ends of the 95 % bootstrap interval of the mean."""
 
     mean: float
     median: float
@@ -29,13 +30,13 @@ class Summary:
 def bootstrap(values: Float[NDArray, "cases columns"], *, samples: int, seed: int) -> list[Summary]:
     """Summarise each column by the percentile bootstrap of its mean (Efron 1979).
 
-    Whole cases are drawn with replacement, so that all columns see the same draws. With few cases
-    the interval is narrower than it should be: it cannot know of cases that were not seen.
+    Whole cases are resampled with replacement, the same for all columns. With few cases the interval is too
+    narrow, since the sample contains little of the variation between cases.
 
     Args:
-        values: one row a case; finite.
-        samples: how many cohorts to draw.
-        seed: of the draws; the same seed gives the same interval.
+        values: one row for each case; finite.
+        samples: number of bootstrap samples.
+        seed: of the resampling; the same seed gives the same interval.
 
     Raises:
         ValueError: no case, or a value that is not finite.
@@ -53,7 +54,7 @@ def bootstrap(values: Float[NDArray, "cases columns"], *, samples: int, seed: in
 def bootstrap_means(
     values: Float[NDArray, "cases columns"], *, samples: int, seed: int
 ) -> Float[NDArray, "samples columns"]:
-    """The mean of each column in cohorts of as many cases, drawn with replacement; see `bootstrap`."""
+    """The mean of each column in each bootstrap sample; see `bootstrap`."""
     if len(values) == 0:
         raise ValueError("bootstrap: expected at least one case, got none")
     if not np.isfinite(values).all():
@@ -64,16 +65,16 @@ def bootstrap_means(
 
 
 def summarise(table: pd.DataFrame, *, samples: int, seed: int) -> dict[str, Any]:
-    """Summarise a table of cases as `metrics.json` keeps it.
+    """The content of `metrics.json` for a table of cases.
 
     Args:
-        table: one row a case, with the columns of `cases.judge_cases`.
-        samples: how many cohorts the bootstrap draws.
+        table: one row for each case, with the columns of `per_case.measure_cases`.
+        samples: number of bootstrap samples.
         seed: of the bootstrap.
 
     Returns:
-        `cases`, how many; `<metric>` → `<structure>` → the numbers of a `Summary`; each of
-        `CASE_METRICS` → the same numbers; and what `interval_scores` says.
+        `cases`, their number; `<metric>` → `<structure>` → the fields of a `Summary`; each of
+        `CASE_METRICS` → the same fields; and the entries of `interval_scores`.
     """
     regional = (*REGION_METRICS, "calibration_error")
     measured = dict.fromkeys(METRICS, STRUCTURES) | dict.fromkeys(regional, REGIONS)
@@ -88,14 +89,14 @@ def summarise(table: pd.DataFrame, *, samples: int, seed: int) -> dict[str, Any]
 
 
 def interval_scores(table: pd.DataFrame) -> dict[str, Any]:
-    """How often the volume intervals were to hold the true volume, and how often they did.
+    """Nominal level and actual coverage of the volume intervals.
 
     Args:
-        table: one row a case, with the columns of `cases.judge_cases`.
+        table: one row for each case, with the columns of `per_case.measure_cases`.
 
     Returns:
         `volume_interval_level`, a probability; `volume_interval_coverage` → region → the share of cases.
-        Nothing where the model has no intervals.
+        Empty for a model without intervals.
     """
     if "interval_level" not in table:
         return {}
@@ -106,7 +107,7 @@ def interval_scores(table: pd.DataFrame) -> dict[str, Any]:
 
 
 def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """The few means by which two models are compared: what `dvc exp show` has room for.
+    """The few means that compare two models in the columns of `dvc exp show`.
 
     Args:
         metrics: as from `summarise`.
@@ -119,11 +120,54 @@ def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def interval_coverage(table: pd.DataFrame, region: str) -> float:
-    """The share of cases whose true volume lies in the model's interval, both ends included.
+    """The share of cases whose true volume lies in the prediction interval, including its ends.
 
     Args:
-        table: one row a case, with the columns `truth_<region>_ml`, `low_<region>_ml`, `high_<region>_ml`.
+        table: one row for each case, with the columns `truth_<region>_ml`, `low_<region>_ml`,
+            `high_<region>_ml`.
         region: WT, TC or ET.
     """
     truth, low, high = (table[column(name, region)] for name in ("truth_ml", "low_ml", "high_ml"))
     return float(truth.between(low, high).mean())
+
+
+def dice_table(metrics: dict[str, Any]) -> str:
+    """A text table with one line for each region: mean, 95 % interval and median of Dice, mean HD95.
+
+    Args:
+        metrics: the content of reports/metrics.json.
+    """
+    lines = [f"{'test':6}{'Dice':>7}{'95 % interval':>18}{'median':>9}{'HD95, mm':>11}"]
+    for region in REGIONS:
+        dice, distance_mm = metrics["dice"][region], metrics["hd95_mm"][region]
+        interval = f"{dice['low']:.3f} to {dice['high']:.3f}"
+        lines.append(
+            f"{region:6}{dice['mean']:7.3f}{interval:>18}{dice['median']:9.3f}{distance_mm['mean']:11.1f}"
+        )
+    return "\n".join(lines)
+
+
+def interval_line(metrics: dict[str, Any]) -> str:
+    """The coverage of the volume intervals of each region as text, with their level; empty without intervals.
+
+    Args:
+        metrics: the content of reports/metrics.json.
+    """
+    if "volume_interval_level" not in metrics:
+        return ""
+    cases, level = metrics["cases"], metrics["volume_interval_level"]
+    covered = [
+        f"{region} {round(share * cases)} of {cases}"
+        for region, share in metrics["volume_interval_coverage"].items()
+    ]
+    return f"true volume in its {percent(level)} interval: {', '.join(covered)}"
+
+
+def lesion_line(metrics: dict[str, Any]) -> str:
+    """The mean lesion-wise Dice of each region, as one line of text.
+
+    Args:
+        metrics: the content of reports/metrics.json.
+    """
+    means = [f"{region} {metrics['lesion_dice'][region]['mean']:.3f}" for region in REGIONS]
+    return f"Dice lesion by lesion (BraTS 2023): {', '.join(means)}"

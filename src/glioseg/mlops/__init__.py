@@ -1,12 +1,12 @@
-"""The laboratory book: tracking, studies, the registry and lineage."""
+"""MLOps: tracking in MLflow, hyperparameter studies, the model registry, and the lineage of models."""
 
 import os
 
 from glioseg.core.entry import require_unix
 
-require_unix()  # it locks files as Unix does
+require_unix()  # file locks use fcntl
 
-# MLflow reads these while it is imported: it must not report usage to its makers, nor draw a bar for
-# every file that it copies.
+# MLflow reads these variables while it is imported: it must not report usage to its developers, nor draw a
+# progress bar for every file that it copies.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

@@ -1,4 +1,4 @@
-"""Networks: building, training and running them.
+"""Build networks, train them, and predict with them.
 
 Importing this package configures TensorFlow, which must happen before TensorFlow itself is imported.
 """

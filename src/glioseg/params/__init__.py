@@ -1,4 +1,4 @@
-"""params.yaml as frozen, checked objects. Only pipelines/ and cli/ read it."""
+"""params.yaml as frozen, validated objects. Only pipelines/ and cli/ read it."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -6,23 +6,23 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError, model_validator
 
-from glioseg.core.geometry import check_patch
-from glioseg.core.memory import check_window, peak_gb
-from glioseg.core.settings_file import checked, read_text
-from glioseg.params.compute import Compute
-from glioseg.params.promotion import Register
+from glioseg.core.geometry import check_patch_shape
+from glioseg.core.memory import check_window_memory, peak_gb
 from glioseg.params.sections import (
+    Compute,
     Crop,
     Data,
     Evaluate,
     Inference,
     Network,
     Phantom,
+    Register,
     Section,
     Split,
     Train,
     Validate,
 )
+from glioseg.params.settings_file import parse_settings, read_text
 from glioseg.params.study import Choices, Tune
 
 
@@ -43,7 +43,7 @@ class Params(Section):
     compute: Compute = Compute()
 
     @model_validator(mode="after")
-    def _fits(self) -> "Params":
+    def _check_consistency(self) -> "Params":
         if self.network.spacing_mm not in self.crop.spacings_mm:
             raise ValueError(
                 f"network.spacing_mm: expected one of crop.spacings_mm {list(self.crop.spacings_mm)},"
@@ -54,20 +54,20 @@ class Params(Section):
                 f"train.folds: expected 1 or split.folds {self.split.folds}, got {self.train.folds}"
             )
         for params in (self, *self._extreme_trials()):
-            check_patch(params.train.patch_shape, params.network.depth)
+            check_patch_shape(params.train.patch_shape, params.network.depth)
             window, filters = params.train.patch_shape, params.network.base_filters
-            # Without bfloat16, which not every machine that predicts has.
+            # For float32: bfloat16 is not available on all machines that predict.
             need_gb = peak_gb(window, base_filters=filters)
-            check_window(window, need_gb=need_gb, memory_gb=self.inference.memory_gb)
+            check_window_memory(window, need_gb=need_gb, memory_gb=self.inference.memory_gb)
         return self
 
     def _extreme_trials(self) -> Iterator["Params"]:
-        """These settings with each value at the ends of the space, and with each choice."""
+        """These settings with the limits or the choices of each parameter of the search space."""
         for name, domain in self.tune.space.items():
             values = domain.choices if isinstance(domain, Choices) else (domain.low, domain.high)
             for value in values:
                 try:
-                    yield with_best(self, {name: value})
+                    yield with_best_params(self, {name: value})
                 except ValidationError as error:
                     message = error.errors()[0]["msg"]
                     raise ValueError(f"tune.space.{name}: {message}, got {value!r}") from None
@@ -84,15 +84,15 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
 
 def parse_params(text: str, path: Path) -> Params:
     """Check the content of params.yaml; see `load_params`."""
-    return checked(Params, text, path)
+    return parse_settings(Params, text, path)
 
 
-def with_best(params: Params, best: Mapping[str, object]) -> Params:
-    """Put a study's best values in the place of those in `network` and `train`.
+def with_best_params(params: Params, best: Mapping[str, object]) -> Params:
+    """Params with a study's best values in `network` and `train`.
 
     Args:
-        params: what params.yaml says.
-        best: names of `network` or `train` to their values.
+        params: the content of params.yaml.
+        best: name in `network` or `train` → best value.
     """
     network = {k: v for k, v in best.items() if k in Network.model_fields}
     train = {k: v for k, v in best.items() if k in Train.model_fields}

@@ -1,4 +1,4 @@
-"""The terms of the contract with a raw scan: what a user may set, in contract.yaml, of each of its rules."""
+"""contract.yaml as frozen objects: the severity and the limits of each rule for raw scans."""
 
 import sys
 from collections.abc import Mapping
@@ -7,161 +7,167 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from glioseg.core.geometry import AFFINE_TOLERANCE
-from glioseg.core.settings_file import parse_yaml, read_text, wrong_value
+from glioseg.core.geometry import AFFINE_TOLERANCE_MM
 from glioseg.params.sections import Fraction, Positive, Voxels3
+from glioseg.params.settings_file import params_error, parse_yaml, read_text
 
 CONTRACT = "contract.yaml"
 
 NO_LIMIT = sys.float_info.max
-"""As good as infinity, and a number in JSON."""
+"""A finite stand-in for infinity, which JSON lacks."""
 
 Severity = Literal["critical", "warning", "info", "off"]
-# YAML's own `off` is false.
-Weight = Annotated[Severity, BeforeValidator(lambda given: "off" if given is False else given)]
+# YAML reads `off` as false.
+SeverityField = Annotated[Severity, BeforeValidator(lambda value: "off" if value is False else value)]
 AboveOne = Annotated[float, Field(gt=1)]
 
 
-class Term(BaseModel):
-    """How much one rule weighs: in a cohort, and for a single case that is to be segmented."""
+class RuleSettings(BaseModel):
+    """Severity of a violation: `severity` in a cohort, `predict` for a single case to be segmented."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    severity: Weight
-    predict: Weight
+    severity: SeverityField
+    predict: SeverityField
 
 
-class Shape(Term):
-    """`voxels`: along each axis."""
+class ShapeRule(RuleSettings):
+    """Expected shape: `voxels` along each axis."""
 
     voxels: Voxels3
 
 
-class Spacing(Term):
-    """`mm`: along each axis."""
+class SpacingRule(RuleSettings):
+    """Expected spacing: `mm` along each axis."""
 
     mm: tuple[Positive, Positive, Positive]
 
 
-class Affine(Term):
-    """`tolerance`: how far entries of a case's affines may deviate from those of its first image."""
+class AffineRule(RuleSettings):
+    """`tolerance`: maximum difference between entries of a case's affines and of its first image's."""
 
     tolerance: Annotated[float, Field(ge=0)]
 
     @property
-    def refused_above(self) -> float:
-        """The deviation above which volumes are not laid on each other after the contract was asked.
+    def rejection_threshold_mm(self) -> float:
+        """The difference above which the volumes of a case are rejected after validation.
 
-        There is no limit where the rule only warns, of a cohort or of a single case: the case was accepted.
+        It is `NO_LIMIT` if the rule only warns, in a cohort or for a single case: validation has accepted
+        such a case.
         """
         return self.tolerance if self.severity == self.predict == "critical" else NO_LIMIT
 
 
-class BrainFraction(Term):
-    """`low`, `high`: share of the volume's voxels that are not 0."""
+class BrainFractionRule(RuleSettings):
+    """`low`, `high`: limits for the fraction of voxels that are not 0."""
 
     low: Fraction
     high: Fraction
 
     @model_validator(mode="after")
-    def _ordered(self) -> "BrainFraction":
+    def _check_order(self) -> "BrainFractionRule":
         if self.low > self.high:
             raise ValueError(f"expected low <= high, got {self.low:g} and {self.high:g}")
         return self
 
 
-class Swapped(Term):
-    """`times`: of the bright tail of T2, how long that of T1 and FLAIR may be; it should be shorter."""
+class SwappedModalitiesRule(RuleSettings):
+    """`times`: maximum ratio of the bright tail of T1 and FLAIR to that of T2, which should be longer."""
 
     times: AboveOne
 
 
-class Far(Term):
-    """How far a volume may be from its modality's median, on a log scale.
+class OutlierRule(RuleSettings):
+    """Limits for the distance of a statistic from the median of its modality, on a log scale.
 
-    `times`: what is nearer is never odd; `deviations`: nor is what lies within so many robust deviations.
+    A value is an outlier if it differs by more than the factor `times` and by more than `deviations` robust
+    standard deviations.
     """
 
     times: AboveOne
     deviations: Positive
 
 
-class Alike(Term):
-    """`correlation`: above it two images are nearly the same; `same_patient`: of two visits of one."""
+class NearDuplicateRule(RuleSettings):
+    """`correlation` above which images are near duplicates; `same_patient`: for two visits of a patient."""
 
     correlation: Fraction
     same_patient: Fraction
 
 
-def _everywhere(severity: Severity) -> Term:
-    return Term(severity=severity, predict=severity)
+def _same_severity(severity: Severity) -> RuleSettings:
+    return RuleSettings(severity=severity, predict=severity)
 
 
-def _cohort(severity: Severity) -> Term:
-    """A rule that compares a case with others: a single case has none."""
-    return Term(severity=severity, predict="off")
+def _cohort_only(severity: Severity) -> RuleSettings:
+    """Settings of a rule that needs a cohort: it compares cases, or checks segmentations."""
+    return RuleSettings(severity=severity, predict="off")
 
 
 class Contract(BaseModel):
-    """Every rule of a raw cohort by name; the defaults are those of BraTS."""
+    """Settings of all rules for a raw cohort; the defaults are for BraTS."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    readable: Term = _everywhere("critical")
-    shape: Shape = Shape(severity="critical", predict="warning", voxels=(240, 240, 155))
-    same_shape: Term = _everywhere("critical")
-    placed: Term = _everywhere("critical")
-    spacing: Spacing = Spacing(severity="critical", predict="warning", mm=(1.0, 1.0, 1.0))
-    affine: Affine = Affine(severity="critical", predict="critical", tolerance=AFFINE_TOLERANCE)
-    orientation: Term = _everywhere("info")
-    dtype: Term = _everywhere("critical")
-    nan: Term = _everywhere("critical")
-    infinite: Term = _everywhere("critical")
-    brain_fraction: BrainFraction = BrainFraction(severity="critical", predict="warning", low=0.05, high=0.6)
-    contrast: Term = _everywhere("critical")
-    swapped: Swapped = Swapped(severity="warning", predict="warning", times=1.1)
-    own_bytes: Term = Term(severity="critical", predict="warning")
-    range: Far = Far(severity="warning", predict="off", times=8, deviations=5)
-    peak: Far = Far(severity="warning", predict="off", times=3, deviations=5)
-    detail: Far = Far(severity="warning", predict="off", times=3, deviations=4)
-    near_duplicate: Alike = Alike(severity="warning", predict="off", correlation=0.7, same_patient=0.98)
-    labels: Term = _cohort("critical")
-    labels_outside_brain: Term = _cohort("critical")
-    modality: Term = Term(severity="critical", predict="info")
-    segmentation: Term = _cohort("info")
-    unique_id: Term = _cohort("critical")
-    one_grade: Term = _cohort("warning")
+    readable: RuleSettings = _same_severity("critical")
+    shape: ShapeRule = ShapeRule(severity="critical", predict="warning", voxels=(240, 240, 155))
+    same_shape: RuleSettings = _same_severity("critical")
+    placed: RuleSettings = _same_severity("critical")
+    spacing: SpacingRule = SpacingRule(severity="critical", predict="warning", mm=(1.0, 1.0, 1.0))
+    affine: AffineRule = AffineRule(severity="critical", predict="critical", tolerance=AFFINE_TOLERANCE_MM)
+    orientation: RuleSettings = _same_severity("info")
+    dtype: RuleSettings = _same_severity("critical")
+    nan: RuleSettings = _same_severity("critical")
+    infinite: RuleSettings = _same_severity("critical")
+    brain_fraction: BrainFractionRule = BrainFractionRule(
+        severity="critical", predict="warning", low=0.05, high=0.6
+    )
+    contrast: RuleSettings = _same_severity("critical")
+    swapped: SwappedModalitiesRule = SwappedModalitiesRule(severity="warning", predict="warning", times=1.1)
+    own_bytes: RuleSettings = RuleSettings(severity="critical", predict="warning")
+    range: OutlierRule = OutlierRule(severity="warning", predict="off", times=8, deviations=5)
+    peak: OutlierRule = OutlierRule(severity="warning", predict="off", times=3, deviations=5)
+    detail: OutlierRule = OutlierRule(severity="warning", predict="off", times=3, deviations=4)
+    near_duplicate: NearDuplicateRule = NearDuplicateRule(
+        severity="warning", predict="off", correlation=0.7, same_patient=0.98
+    )
+    labels: RuleSettings = _cohort_only("critical")
+    labels_outside_brain: RuleSettings = _cohort_only("critical")
+    modality: RuleSettings = RuleSettings(severity="critical", predict="info")
+    segmentation: RuleSettings = _cohort_only("info")
+    unique_id: RuleSettings = _cohort_only("critical")
+    one_grade: RuleSettings = _cohort_only("warning")
 
     def severity(self, rule: str, *, single: bool) -> Severity:
-        """How much a rule weighs.
+        """The severity of a violation of a rule.
 
         Args:
-            rule: its name, as a finding or as contract.yaml spells it.
-            single: for a single case that is to be segmented.
+            rule: name of the rule, as in a finding or in contract.yaml.
+            single: whether the case is to be segmented, instead of a case of a cohort.
         """
-        term: Term = getattr(self, rule.lower().replace(" ", "_"))
-        return term.predict if single else term.severity
+        settings: RuleSettings = getattr(self, rule.lower().replace(" ", "_"))
+        return settings.predict if single else settings.severity
 
 
 def load_contract(path: Path) -> Contract:
-    """Read a contract.yaml; what it does not say stays as it is by default, and so does all without a file.
+    """The contract in a contract.yaml, with defaults for missing settings; the default without a file.
 
     Raises:
         ParamsError: one line that names the file and the field.
     """
     if not path.exists():
         return Contract()
-    own = parse_yaml(read_text(path), path) or {}
+    overrides = parse_yaml(read_text(path), path) or {}
     try:
-        return Contract.model_validate(_merged(Contract().model_dump(), own))
+        return Contract.model_validate(_merge(Contract().model_dump(), overrides))
     except ValidationError as error:
-        raise wrong_value(path, error) from None
+        raise params_error(path, error) from None
 
 
-def _merged(default: Mapping[str, Any], own: Any) -> Any:
-    """The user's values in the place of the defaults, rule by rule; what does not fit is left to Pydantic."""
-    if not isinstance(own, dict):
-        return own
+def _merge(default: Mapping[str, Any], overrides: Any) -> Any:
+    """The defaults overridden rule by rule; Pydantic rejects invalid values later."""
+    if not isinstance(overrides, dict):
+        return overrides
     rules = {
         name: {**default[name], **given} if name in default and isinstance(given, dict) else given
-        for name, given in own.items()
+        for name, given in overrides.items()
     }
     return {**default, **rules}

@@ -1,4 +1,4 @@
-"""Presets: settings that belong together, put into params.yaml by name."""
+"""Presets: named groups of settings that are written into params.yaml."""
 
 import io
 from contextlib import suppress
@@ -11,19 +11,19 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.representer import RoundTripRepresenter
 
-from glioseg.core.files import write_whole
-from glioseg.core.settings_file import ParamsError
+from glioseg.core.files import write_atomic
 from glioseg.params import Params, load_params, parse_params
+from glioseg.params.settings_file import ParamsError
 
 Preset = dict[str, dict[str, Any]]
 
 CUSTOM = "custom"
 
 
-def presets() -> dict[str, Preset]:
-    """Every preset by name: sections of params.yaml with the settings that it makes.
+def load_presets() -> dict[str, Preset]:
+    """All presets by name: the settings of each, by section of params.yaml.
 
-    >>> list(presets())
+    >>> list(load_presets())
     ['demo', 'seed', 'brats']
     """
     content: dict[str, Preset] = _yaml().load(files("glioseg.params").joinpath("presets.yaml").read_text())
@@ -31,26 +31,26 @@ def presets() -> dict[str, Preset]:
 
 
 def apply_preset(name: str, path: Path = Path("params.yaml")) -> list[str]:
-    """Put a preset's settings into params.yaml; comments and all other settings stay.
+    """Write a preset's settings into params.yaml; comments and all other settings are preserved.
 
     Args:
-        name: of the preset.
-        path: the file to change; it is written whole or not at all.
+        name: name of the preset.
+        path: the file to change; it is written atomically.
 
     Returns:
         The dotted name of each setting that changed.
 
     Raises:
-        ParamsError: no such preset, or a file that glioseg cannot work with before or after.
+        ParamsError: the preset does not exist, or the file is invalid before or after the change.
     """
-    known = presets()
+    known = load_presets()
     if name not in known:
         raise ParamsError(f"preset: expected one of {', '.join(known)}, got {name}")
     load_params(path)
     yaml = _yaml()
     try:
         content = yaml.load(path.read_text())
-    except YAMLError as error:  # it wants more of YAML than what reads params.yaml: no key twice
+    except YAMLError as error:  # unlike PyYAML, it rejects duplicate keys
         raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     changed = []
     for section, settings in known[name].items():
@@ -61,38 +61,40 @@ def apply_preset(name: str, path: Path = Path("params.yaml")) -> list[str]:
     text = io.StringIO()
     yaml.dump(content, text)
     parse_params(text.getvalue(), path)
-    write_whole(path, text.getvalue().encode())
+    write_atomic(path, text.getvalue().encode())
     return changed
 
 
-def preset_of(path: Path = Path("params.yaml")) -> str:
-    """The preset whose settings all stand in params.yaml, or `CUSTOM` where one of each differs.
+def detect_preset(path: Path = Path("params.yaml")) -> str:
+    """The preset whose settings all occur in params.yaml; `CUSTOM` if there is none.
 
-    What a preset does not name may be as it is.
+    Settings outside of presets are ignored.
 
     Raises:
-        ParamsError: a file that glioseg cannot work with.
+        ParamsError: the file is invalid.
     """
     params = load_params(path)
     settings = params.model_dump(by_alias=True)
-    for name, preset in presets().items():
+    for name, preset in load_presets().items():
         changed = {section: values | preset.get(section, {}) for section, values in settings.items()}
-        with suppress(ValidationError):  # a preset may not fit beside the other settings
+        with suppress(ValidationError):  # a preset may be inconsistent with the other settings
             if Params.model_validate(changed) == params:
                 return name
     return CUSTOM
 
 
 def _yaml() -> YAML:
-    """Reads and writes YAML with its comments, and an empty value as `null`."""
+    """A reader and writer of YAML that preserves comments and writes an empty value as `null`."""
     yaml = YAML()
     yaml.width = 110
-    yaml.Representer = _WithNull
+    yaml.Representer = _NullRepresenter
     return yaml
 
 
-class _WithNull(RoundTripRepresenter):  # type: ignore[misc]
+class _NullRepresenter(RoundTripRepresenter):  # type: ignore[misc]
     pass
 
 
-_WithNull.add_representer(type(None), lambda self, _: self.represent_scalar("tag:yaml.org,2002:null", "null"))
+_NullRepresenter.add_representer(
+    type(None), lambda self, _: self.represent_scalar("tag:yaml.org,2002:null", "null")
+)

@@ -1,19 +1,19 @@
-"""pretrain.yaml: how the built-in model is trained."""
+"""pretrain.yaml as frozen objects: the training of the built-in model in phases."""
 
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from glioseg.core.geometry import check_patch
-from glioseg.core.settings_file import checked, read_text
+from glioseg.core.geometry import check_patch_shape
 from glioseg.params.sections import Count, Crop, Inference, Network, Phantom, Positive, Section, Train
+from glioseg.params.settings_file import parse_settings, read_text
 
 
-class Piece(Section):
-    """A training of its own, on new patients, from the weights of the piece before.
+class Phase(Section):
+    """One training phase: new synthetic cases, starting from the weights of the previous phase.
 
-    With more filters than that one, a wider network begins as its copy.
+    If a phase has more filters, its wider network starts as a copy of the previous one.
     """
 
     seed: int
@@ -26,9 +26,10 @@ class Piece(Section):
 
 
 class Pretraining(Section):
-    """All of pretrain.yaml: `stream` is what each piece learns from, drawn anew by its seed.
+    """All of pretrain.yaml.
 
-    `network` and `train` are what the pieces have in common; the rest of both is theirs.
+    Each phase in `phases` trains on `stream`, sampled with another seed. `network` and `train` hold the
+    settings that all phases share; a phase overrides the others.
     """
 
     stream: Phantom
@@ -37,21 +38,21 @@ class Pretraining(Section):
     train: Train
     crop: Crop
     inference: Inference
-    pieces: Annotated[tuple[Piece, ...], Field(min_length=1)]
+    phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
-    def _patch_can_be_halved(self) -> "Pretraining":
-        check_patch(self.train.patch_shape, self.network.depth)
+    def _check_patch_shape(self) -> "Pretraining":
+        check_patch_shape(self.train.patch_shape, self.network.depth)
         return self
 
-    def of_piece(self, piece: Piece) -> tuple[Phantom, Network, Train]:
-        """The stream, the network and the training of a piece."""
-        given = dict(piece)
-        filters = {"base_filters": given.pop("base_filters")}
+    def of_phase(self, phase: Phase) -> tuple[Phantom, Network, Train]:
+        """The stream, the network and the training settings of a phase."""
+        overrides = dict(phase)
+        filters = {"base_filters": overrides.pop("base_filters")}
         return (
-            self.stream.model_copy(update={"seed": self.stream.seed + piece.seed}),
+            self.stream.model_copy(update={"seed": self.stream.seed + phase.seed}),
             self.network.model_copy(update=filters),
-            self.train.model_copy(update=given),
+            self.train.model_copy(update=overrides),
         )
 
 
@@ -61,4 +62,4 @@ def load_pretraining(path: Path) -> Pretraining:
     Raises:
         ParamsError: one line that names the file and the field.
     """
-    return checked(Pretraining, read_text(path), path)
+    return parse_settings(Pretraining, read_text(path), path)

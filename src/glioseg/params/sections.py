@@ -1,11 +1,12 @@
-"""The sections of params.yaml, each frozen and checked."""
+"""The sections of params.yaml as frozen, validated objects; `study` holds section `tune`."""
 
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from glioseg.core.labels import Scheme
+from glioseg.core.labels import LabelScheme
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -13,7 +14,7 @@ Positive = Annotated[float, Field(gt=0)]
 Voxels3 = tuple[Count, Count, Count]
 Volumes = Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)]
 ROUNDING = 1e-9
-"""Of sums of fractions: 0.7 + 0.2 + 0.1 is a little less than 1."""
+"""Tolerance for sums of fractions: 0.7 + 0.2 + 0.1 is slightly less than 1 in floating point."""
 Spacing = Literal[1, 2]
 Architecture = Literal["seed", "isensee", "nnunet"]
 Heads = Literal["plain", "normalised"]
@@ -23,6 +24,9 @@ Output = Literal["segmentation", "grade", "survival"]
 LossName = Literal["dice", "dice_ce", "focal_tversky", "seed"]
 Monitor = Literal["val_dice", "val_loss"]
 Devices = Count | Literal["auto"]
+DiceLossLimit = Annotated[float, Field(ge=0, le=1)]
+PROCESSES, THREADS, SLURM = "processes", "threads", "slurm"
+ADDRESS = re.compile(r"(tcp|tls|ws|wss)://[^/\s]+:\d+")
 
 
 class Section(BaseModel):
@@ -32,20 +36,20 @@ class Section(BaseModel):
 
 
 class Data(Section):
-    """Where the scans come from, and what the user says of them."""
+    """The source of the scans, and what the user declares about them."""
 
     source: Literal["phantom", "folder"]
     folder: Path | None = None
-    scheme: Scheme | None = None
+    scheme: LabelScheme | None = None
     patients: Path | None = None
 
     @property
     def scans(self) -> Path | None:
-        """The user's folder; None where the cohort is built in."""
+        """The user's folder; None for the built-in cohort."""
         return self.folder if self.source == "folder" else None
 
     @model_validator(mode="after")
-    def _folder_when_asked(self) -> "Data":
+    def _check_folder(self) -> "Data":
         if self.source == "folder" and self.folder is None:
             raise ValueError("source: folder needs data.folder, the folder of your cases")
         return self
@@ -55,7 +59,7 @@ PhantomPreset = Literal["typical", "domain_randomised"]
 
 
 class Phantom(Section):
-    """The built-in cohort; `domain_randomised` holds looks and tumours far wider than real ones."""
+    """The built-in synthetic cohort; `domain_randomised` varies contrasts and tumours beyond real ones."""
 
     cases: Count
     seed: int
@@ -63,13 +67,13 @@ class Phantom(Section):
 
 
 class Validate(Section):
-    """What a violation of the data contract does; contract.yaml holds the contract itself."""
+    """The consequence of a violation of the data contract, which contract.yaml holds."""
 
     on_failure: Literal["stop", "quarantine"]
 
 
 class Crop(Section):
-    """How a case is cropped and stored."""
+    """Cropping and storage of cases."""
 
     margin_vox: Annotated[int, Field(ge=0)]
     spacings_mm: tuple[Spacing, ...]
@@ -77,7 +81,7 @@ class Crop(Section):
 
 
 class Split(Section):
-    """How patients are divided: into parts, and those of training into folds."""
+    """The split of patients into test, validation and training, and of training into folds."""
 
     seed: int
     test_fraction: Annotated[float, Field(gt=0, lt=1)]
@@ -85,7 +89,7 @@ class Split(Section):
     folds: Annotated[int, Field(ge=2)]
 
     @model_validator(mode="after")
-    def _leaves_some_to_train_on(self) -> "Split":
+    def _check_fractions(self) -> "Split":
         if self.test_fraction + self.validation_fraction >= 1 - ROUNDING:
             raise ValueError(
                 "expected test_fraction + validation_fraction below 1, the rest is to train on,"
@@ -95,7 +99,7 @@ class Split(Section):
 
 
 class Network(Section):
-    """The 3D U-Net's shape, and what its channels stand for."""
+    """The 3D U-Net's architecture, and the meaning of its output channels."""
 
     spacing_mm: Spacing
     architecture: Architecture
@@ -108,7 +112,7 @@ class Network(Section):
 
 
 class Train(Section):
-    """How the network is trained."""
+    """Training of the network."""
 
     seed: int
     outputs: tuple[Output, ...]
@@ -134,13 +138,13 @@ class Train(Section):
     precision: Literal["auto", "float32", "bfloat16"]
 
     @model_validator(mode="after")
-    def _segments(self) -> "Train":
+    def _check_outputs(self) -> "Train":
         if "segmentation" not in self.outputs or len(set(self.outputs)) < len(self.outputs):
             raise ValueError(f"outputs: expected segmentation, and each once, got {list(self.outputs)}")
         return self
 
     @model_validator(mode="after")
-    def _has_whole_cases(self) -> "Train":
+    def _check_patches_per_case(self) -> "Train":
         if self.batch_size % self.patches_per_case:
             raise ValueError(
                 f"patches_per_case: expected a number that divides batch_size {self.batch_size},"
@@ -149,7 +153,7 @@ class Train(Section):
         return self
 
     @model_validator(mode="after")
-    def _can_be_shared(self) -> "Train":
+    def _check_devices(self) -> "Train":
         if self.devices != "auto" and self.batch_size % self.devices:
             raise ValueError(
                 f"devices: expected auto or a number that divides batch_size {self.batch_size},"
@@ -158,14 +162,14 @@ class Train(Section):
         return self
 
     @model_validator(mode="after")
-    def _starts_from_what_stays(self) -> "Train":
+    def _check_init_from(self) -> "Train":
         if self.init_from and Path(self.init_from).parts[:1] == ("models",):
             raise ValueError(f"init_from: {self.init_from} is replaced by this training: copy it elsewhere")
         return self
 
 
 class Inference(Section):
-    """How a trained network segments a case, and what its validation cases choose from."""
+    """Inference, and the candidates from which stage `calibrate` chooses on validation cases."""
 
     memory_gb: Positive
     overlap: Annotated[float, Field(ge=0, lt=1)]
@@ -176,9 +180,66 @@ class Inference(Section):
 
 
 class Evaluate(Section):
-    """How the test metrics are summarised, and what is made beside them."""
+    """The summary of test metrics, and additional outputs."""
 
     bootstrap_samples: Count
     seed: int
     modality_subsets: bool
     imagej: bool
+
+
+class DiceMargin(Section):
+    """Maximum loss of mean Dice of a new version, for each region and for the mean of the three."""
+
+    wt: DiceLossLimit
+    tc: DiceLossLimit
+    et: DiceLossLimit
+    mean: DiceLossLimit
+
+
+class PromotionLimits(Section):
+    """Upper limits for a champion; null disables a limit."""
+
+    calibration_error: Positive | None
+    case_s: Positive | None
+    memory_gb: Positive | None
+
+
+class Register(Section):
+    """Registration: the model's name, and the conditions for promotion to champion."""
+
+    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    builtin: bool
+    margin: DiceMargin
+    confidence: Annotated[float, Field(ge=0.5, lt=1)]
+    samples: Count
+    seed: int
+    limits: PromotionLimits
+
+
+def check_cluster_name(name: str) -> str:
+    """The name, if it is a kind of cluster or a scheduler's address.
+
+    Raises:
+        ValueError: the name is neither.
+    """
+    if name not in (PROCESSES, THREADS, SLURM) and not ADDRESS.fullmatch(name):
+        raise ValueError(
+            f"expected {PROCESSES}, {THREADS}, {SLURM} or a scheduler's address such as tcp://host:8786,"
+            f" got {name}"
+        )
+    return name
+
+
+class Compute(Section):
+    """Where cases are processed; results do not depend on this section."""
+
+    cluster: Annotated[str, AfterValidator(check_cluster_name)] = PROCESSES
+    workers: Count | None = None
+    slurm: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _check_slurm_workers(self) -> "Compute":
+        if self.cluster == SLURM and self.workers is None:
+            raise ValueError("workers: expected the number of workers to request from Slurm, got null")
+        return self

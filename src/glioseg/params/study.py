@@ -1,4 +1,4 @@
-"""The section `tune`: the study, and the space that it searches."""
+"""Section `tune` of params.yaml: the hyperparameter study and its search space."""
 
 from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
@@ -13,46 +13,46 @@ Sampler = Literal["tpe", "random", "qmc", "nsga2"]
 Pruner = Literal["median", "hyperband", "successive_halving", "none"]
 Objectives = tuple[Literal["dice"]] | tuple[Literal["dice"], Literal["case_s"]]
 
-RUNGS = 3
-"""By this factor hyperband and successive halving lengthen the trials that they keep."""
+REDUCTION_FACTOR = 3
+"""Factor by which hyperband and successive halving extend the trials that they do not prune."""
 
 
 class Conditional(Section):
-    """Part of a space that is drawn only where each parameter in `when` has one of the values there."""
+    """A domain that is sampled only if each parameter in `when` has one of the given values."""
 
     when: dict[str, Annotated[tuple[Value, ...], Field(min_length=1)]] = Field(default={})
 
 
 class Range(Conditional):
-    """Numbers from low to high that a trial may take; whole numbers if both ends are."""
+    """Numbers from low to high; integers if both limits are integers."""
 
     low: int | float
     high: int | float
     log: bool = False
 
     @model_validator(mode="after")
-    def _ordered(self) -> "Range":
+    def _check_order(self) -> "Range":
         if self.low > self.high or (self.log and self.low <= 0):
             raise ValueError("expected low <= high, and low > 0 on a log scale")
         return self
 
     @property
-    def whole(self) -> bool:
-        """Whether it holds whole numbers alone."""
+    def is_integer(self) -> bool:
+        """Whether the range holds only integers."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
-    def may_be(self, value: Value) -> bool:
-        """Whether a trial may draw just this value: of a continuous range none is worth asking for."""
-        return self.whole and isinstance(value, int) and self.low <= value <= self.high
+    def contains(self, value: Value) -> bool:
+        """Whether a trial can sample exactly this value; always False for a continuous range."""
+        return self.is_integer and isinstance(value, int) and self.low <= value <= self.high
 
 
 class Choices(Conditional):
-    """Values of which a trial takes one."""
+    """A categorical parameter."""
 
     choices: Annotated[tuple[Value, ...], Field(min_length=1)]
 
-    def may_be(self, value: Value) -> bool:
-        """Whether it is one of the choices."""
+    def contains(self, value: Value) -> bool:
+        """Whether the value is one of the choices."""
         return value in self.choices
 
 
@@ -60,19 +60,19 @@ Domain = Range | Choices
 
 
 class Limits(Section):
-    """What a trial must not exceed to be the best; null: no limit."""
+    """Upper limits for the best trial; null means no limit."""
 
     memory_gb: Positive | None
     case_s: Positive | None
 
-    def excess(self, measures: Mapping[str, float]) -> dict[str, float]:
-        """By how much measures lie above their limits; negative: below.
+    def excess(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """Metric minus limit for each metric with a limit; positive values violate it.
 
         >>> Limits(memory_gb=4, case_s=None).excess({"memory_gb": 3.5, "case_s": 9.0, "dice": 0.8})
         {'memory_gb': -0.5}
         """
         limits = {name: limit for name, limit in self if limit is not None}
-        return {name: measures[name] - limit for name, limit in limits.items() if name in measures}
+        return {name: metrics[name] - limit for name, limit in limits.items() if name in metrics}
 
 
 TUNABLE = (Network.model_fields.keys() - {"spacing_mm", "target"}) | {
@@ -85,11 +85,11 @@ TUNABLE = (Network.model_fields.keys() - {"spacing_mm", "target"}) | {
     "augmentation_strength",
     "modality_dropout",
 }
-"""Settings of network and train that a study may search: not what decides how long or on what to train."""
+"""Settings of network and train that a study may search; those of the duration and the data are excluded."""
 
 
 class Tune(Section):
-    """The study, and the space that it searches; without trials the defaults are taken."""
+    """The hyperparameter study; with 0 trials, the settings of network and train are used as they are."""
 
     trials: Annotated[int, Field(ge=0)]
     epochs: Count
@@ -102,28 +102,28 @@ class Tune(Section):
     space: dict[str, Domain]
 
     @property
-    def measures_time(self) -> bool:
-        """Whether trials must measure the seconds that a case takes."""
+    def needs_case_time(self) -> bool:
+        """Whether trials must measure the inference time of a case."""
         return len(self.objectives) > 1 or self.limits.case_s is not None
 
     @model_validator(mode="after")
-    def _known_names(self) -> "Tune":
-        strange = sorted(self.space.keys() - TUNABLE)
-        if strange:
-            raise ValueError(f"space: expected some of {', '.join(sorted(TUNABLE))}, got {strange}")
+    def _check_names(self) -> "Tune":
+        unknown = sorted(self.space.keys() - TUNABLE)
+        if unknown:
+            raise ValueError(f"space: expected some of {', '.join(sorted(TUNABLE))}, got {unknown}")
         return self
 
     @model_validator(mode="after")
-    def _conditions_can_be_met(self) -> "Tune":
+    def _check_conditions(self) -> "Tune":
         for name, domain in self.space.items():
             for parent, values in domain.when.items():
                 if parent not in self.space:
                     raise ValueError(f"space.{name}.when: expected parameters of the space, got {parent}")
-                never = [value for value in values if not self.space[parent].may_be(value)]
-                if never:
+                impossible = [value for value in values if not self.space[parent].contains(value)]
+                if impossible:
                     raise ValueError(
                         f"space.{name}.when.{parent}: expected choices or whole numbers of {parent},"
-                        f" got {never}"
+                        f" got {impossible}"
                     )
         try:
             parents_first(self.space)
@@ -134,19 +134,21 @@ class Tune(Section):
         return self
 
     @model_validator(mode="after")
-    def _fits(self) -> "Tune":
+    def _check_sampler_and_pruner(self) -> "Tune":
         if self.sampler == "nsga2" and len(self.objectives) < 2:
             raise ValueError("sampler: nsga2 expects objectives [dice, case_s], got [dice]")
         conditional = [name for name, domain in self.space.items() if domain.when]
         if self.sampler == "qmc" and conditional:
             raise ValueError(f"sampler: qmc expects a space without `when`, got it in {conditional}")
-        if self.pruner in ("hyperband", "successive_halving") and self.epochs < RUNGS:
-            raise ValueError(f"pruner: {self.pruner} expects tune.epochs >= {RUNGS}, got {self.epochs}")
+        if self.pruner in ("hyperband", "successive_halving") and self.epochs < REDUCTION_FACTOR:
+            raise ValueError(
+                f"pruner: {self.pruner} expects tune.epochs >= {REDUCTION_FACTOR}, got {self.epochs}"
+            )
         return self
 
 
 def parents_first(space: Mapping[str, Domain]) -> list[str]:
-    """The names of a space, each after those on which its `when` depends.
+    """Names of the parameters, each after those on which its `when` depends.
 
     Raises:
         graphlib.CycleError: parameters depend on each other in a circle.

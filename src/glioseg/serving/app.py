@@ -1,10 +1,12 @@
-"""The HTTP service: its routes, as FastAPI has them."""
+"""The HTTP service: its routes, as a FastAPI application."""
 
 import time
 from dataclasses import dataclass
+from functools import cache
 from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
+from threading import Lock
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, Request, Response
@@ -15,38 +17,43 @@ from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
-from glioseg.serving.errors import Refusal, RequestError
-from glioseg.serving.metrics import Counters
-from glioseg.serving.middleware import Door, answer_error, check_token
-from glioseg.serving.model_reloader import Follower
-from glioseg.serving.request_queue import Line
-from glioseg.serving.sample_case import sample_file
-from glioseg.serving.schemas import Ready, Reply, Turn
-from glioseg.serving.segmentation import Segmented, segment
+from glioseg.core.modalities import SEGMENTATION
+from glioseg.core.nifti import Grid, Volume, encode_volume
+from glioseg.data.phantom import make_case
+from glioseg.serving.metrics import ServiceMetrics
+from glioseg.serving.middleware import RequestMiddleware, check_token, error_response
+from glioseg.serving.model_reloader import ModelReloader
+from glioseg.serving.request_queue import RequestQueue
+from glioseg.serving.schemas import ErrorResponse, PredictionResponse, QueuePosition, Readiness, RequestError
+from glioseg.serving.segmentation import SegmentationResult, segment
 from glioseg.serving.uploads import MULTIPART, form_schema, read_upload
 
-HERE = Path(__file__).parent
+FOLDER = Path(__file__).parent
 JSON, GZIP = "application/json", "application/gzip"
-FILE: dict[str, Any] = {"content": {GZIP: {"schema": {"type": "string", "format": "binary"}}}}
+GZIP_RESPONSE: dict[str, Any] = {"content": {GZIP: {"schema": {"type": "string", "format": "binary"}}}}
+SAMPLE_INDEX, SAMPLE_SEED = 0, 2026
+"""The phantom that serves as sample case; no preset trains on this seed."""
+_SAMPLE_LOCK = Lock()
+
 Role = Literal["t1", "t1ce", "t2", "flair", "seg"]
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))]
 
 
 @dataclass(frozen=True)
 class Service:
-    """All that the routes need. `most_bytes`: of a request, and of a file once inflated."""
+    """The parts of the service. `max_bytes`: of a request, and of a decompressed file."""
 
-    follower: Follower
-    line: Line
-    most_bytes: int
+    reloader: ModelReloader
+    queue: RequestQueue
+    max_bytes: int
     token: str | None = None
 
 
 def make_app(service: Service) -> FastAPI:
-    """Make the application.
+    """The application.
 
     Args:
-        service: its parts; nothing of them is started here.
+        service: its parts; this function starts none of them.
     """
     app = FastAPI(
         title="glioseg",
@@ -55,139 +62,163 @@ def make_app(service: Service) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    counters = Counters(service.follower, service.line)
-    _add_problems(app)
-    _add_states(app, service)
-    _add_work(app, service, counters)
-    _add_pages(app)
-    app.add_middleware(Door, counters=counters, follower=service.follower)
+    metrics = ServiceMetrics(service.reloader, service.queue)
+    _add_error_handlers(app)
+    _add_state_routes(app, service)
+    _add_protected_routes(app, service, metrics)
+    _add_static_files(app)
+    app.add_middleware(RequestMiddleware, metrics=metrics, reloader=service.reloader)
     return app
 
 
-def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What OpenAPI says of errors."""
-    return {status: {"model": Refusal, "description": HTTPStatus(status).phrase} for status in statuses}
+def _error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI description of errors."""
+    return {status: {"model": ErrorResponse, "description": HTTPStatus(status).phrase} for status in statuses}
 
 
-def _add_problems(app: FastAPI) -> None:
-    """One form for all errors."""
+def _add_error_handlers(app: FastAPI) -> None:
+    """Give all errors the body of `ErrorResponse`."""
 
-    async def unknown(request: Request, error: Exception) -> Response:
+    async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        problem = RequestError(error.status_code, "bad_request", HTTPStatus(error.status_code).phrase.lower())
-        answer = await answer_error(request, problem)
-        answer.headers.update(error.headers or {})
-        return answer
+        phrase = HTTPStatus(error.status_code).phrase.lower()
+        response = await error_response(request, RequestError(error.status_code, "bad_request", phrase))
+        response.headers.update(error.headers or {})
+        return response
 
-    async def invalid(request: Request, error: Exception) -> Response:
+    async def invalid_path(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
-        return await answer_error(
+        return await error_response(
             request, RequestError(404, "bad_request", first["msg"], str(first["loc"][-1]))
         )
 
-    app.add_exception_handler(RequestError, answer_error)
-    app.add_exception_handler(HTTPException, unknown)
-    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(RequestError, error_response)
+    app.add_exception_handler(HTTPException, http_error)
+    app.add_exception_handler(RequestValidationError, invalid_path)
 
 
-def _add_states(app: FastAPI, service: Service) -> None:
-    """Whether the service lives, and whether it answers."""
-    follower, line = service.follower, service.line
+def _add_state_routes(app: FastAPI, service: Service) -> None:
+    """Liveness and readiness of the service."""
+    reloader, queue = service.reloader, service.queue
 
     @app.get("/healthz", response_class=PlainTextResponse)
     async def healthz() -> str:
-        """Answers as long as the process lives."""
+        """Return ok as long as the process runs."""
         return "ok\n"
 
-    @app.get("/readyz", responses=_refusals(503))
-    async def readyz() -> Ready:
-        """Which version answers; 503 once the service is stopping."""
-        if line.closed:
+    @app.get("/readyz", responses=_error_responses(503))
+    async def readyz() -> Readiness:
+        """The model version in use; 503 while the service is stopping."""
+        if queue.closed:
             raise RequestError(503, "stopping", "the service is stopping")
-        now = follower.current
-        return Ready(
-            model=now.model,
-            version=now.version,
-            problem=follower.problem,
-            requests=len(line),
-            typical_seconds=line.typical_s,
+        current = reloader.current
+        return Readiness(
+            model=current.model,
+            version=current.version,
+            problem=reloader.problem,
+            requests=len(queue),
+            typical_seconds=queue.mean_s,
         )
 
 
-def _add_work(app: FastAPI, service: Service, counters: Counters) -> None:
-    """What a token guards, where there is one."""
+def _add_protected_routes(app: FastAPI, service: Service, metrics: ServiceMetrics) -> None:
+    """The routes that require the token, if the service has one."""
 
-    async def guard(credentials: Credentials) -> None:
+    async def require_token(credentials: Credentials) -> None:
         check_token(credentials.credentials if credentials else None, token=service.token)
 
-    guarded: dict[str, Any] = {"dependencies": [Depends(guard)]}
-    _add_segment(app, service, counters, guarded)
+    protected: dict[str, Any] = {"dependencies": [Depends(require_token)]}
+    _add_segment(app, service, metrics, protected)
 
-    @app.get("/requests/{name}", responses=_refusals(401), response_model_exclude_none=True, **guarded)
-    async def turn(name: str) -> Turn:
-        """Where a request stands that was sent with this `X-Request-ID`, 32 hexadecimal digits."""
-        ahead = service.line.ahead(name)
+    @app.get(
+        "/requests/{name}", responses=_error_responses(401), response_model_exclude_none=True, **protected
+    )
+    async def queue_position(name: str) -> QueuePosition:
+        """The state of the request that was sent with this `X-Request-ID`, 32 hexadecimal digits."""
+        ahead = service.queue.ahead(name)
         if ahead is None:
-            return Turn(state="unknown")
-        return Turn(state="waiting", ahead=ahead) if ahead else Turn(state="running")
+            return QueuePosition(state="unknown")
+        return QueuePosition(state="waiting", ahead=ahead) if ahead else QueuePosition(state="running")
 
-    @app.get("/sample/{role}.nii.gz", responses={**_refusals(401, 404), 200: FILE}, **guarded)
+    @app.get(
+        "/sample/{role}.nii.gz", responses={**_error_responses(401, 404), 200: GZIP_RESPONSE}, **protected
+    )
     def sample(role: Role) -> Response:
         """A file of the built-in sample case."""
         return Response(sample_file(role), media_type=GZIP)
 
-    @app.get("/metrics", response_class=PlainTextResponse, responses=_refusals(401), **guarded)
-    async def metrics() -> Response:
-        """Numbers for Prometheus."""
-        return Response(counters.page(), media_type=CONTENT_TYPE_LATEST)
+    @app.get("/metrics", response_class=PlainTextResponse, responses=_error_responses(401), **protected)
+    async def prometheus_metrics() -> Response:
+        """Metrics for Prometheus."""
+        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
-def _add_segment(app: FastAPI, service: Service, counters: Counters, guarded: dict[str, Any]) -> None:
+def _add_segment(app: FastAPI, service: Service, metrics: ServiceMetrics, protected: dict[str, Any]) -> None:
     form = {"requestBody": {"required": True, "content": {MULTIPART: {"schema": form_schema()}}}}
-    answers = {**_refusals(400, 401, 413, 415, 422, 503, 504), 200: FILE}
+    responses = {**_error_responses(400, 401, 413, 415, 422, 503, 504), 200: GZIP_RESPONSE}
 
-    @app.post("/segment", response_model=Reply, responses=answers, openapi_extra=form, **guarded)
+    @app.post(
+        "/segment", response_model=PredictionResponse, responses=responses, openapi_extra=form, **protected
+    )
     async def segment_case(request: Request) -> Response:
-        """Segment a case, of which any modality may be missing.
+        """Segment a case; modalities may be missing, but not all.
 
-        The answer is JSON, or with `Accept: application/gzip` the label map alone.
+        The response is JSON, or with `Accept: application/gzip` the label map alone.
         """
         begun = time.perf_counter()
         try:
-            segmented = await _segment(request, service)
+            result = await _segment(request, service)
         except RequestError as error:
             if error.status == HTTPStatus.UNPROCESSABLE_ENTITY:
-                counters.refused(error.rule or error.code)
+                metrics.count_rejection(error.rule or error.code)
             raise
-        counters.segmented(time.perf_counter() - begun)
-        return _response(request, segmented)
+        metrics.observe_segmentation(time.perf_counter() - begun)
+        return _response(request, result)
 
 
-async def _segment(request: Request, service: Service) -> Segmented:
-    """Read a request's files and have them segmented in their turn, by the version that is current then."""
+async def _segment(request: Request, service: Service) -> SegmentationResult:
+    """Read the files of a request, and segment them in the queue with the version that is in use then."""
 
-    def work() -> Segmented:
-        return segment(service.follower.current, upload, most_bytes=service.most_bytes)
+    def work() -> SegmentationResult:
+        return segment(service.reloader.current, upload, max_bytes=service.max_bytes)
 
-    async with service.line.place(request.state.name) as place:
-        upload = await read_upload(request, most_bytes=service.most_bytes)
-        return await service.line.work(place, work, gone=request.receive())
+    async with service.queue.slot(request.state.request_id) as slot:
+        upload = await read_upload(request, max_bytes=service.max_bytes)
+        return await service.queue.run(slot, work, disconnected=request.receive())
 
 
-def _response(request: Request, segmented: Segmented) -> Response:
-    headers = {"X-Glioseg-Version": segmented.version.version}
+def _response(request: Request, result: SegmentationResult) -> Response:
+    headers = {"X-Glioseg-Version": result.version.version}
     if GZIP in request.headers.get("Accept", ""):
-        return Response(segmented.label_map, headers=headers, media_type=GZIP)
-    return Response(segmented.reply.model_dump_json(), headers=headers, media_type=JSON)
+        return Response(result.label_map, headers=headers, media_type=GZIP)
+    return Response(result.response.model_dump_json(), headers=headers, media_type=JSON)
 
 
-def _add_pages(app: FastAPI) -> None:
-    """Files that anybody may read: the page, and Swagger UI for the documentation."""
+def sample_file(role: str) -> bytes:
+    """A .nii.gz file of the sample case, which is rendered at the first request.
+
+    Args:
+        role: one of `modalities.ROLES`.
+    """
+    with _SAMPLE_LOCK:
+        return _sample_files()[role]
+
+
+@cache
+def _sample_files() -> dict[str, bytes]:
+    case = make_case(index=SAMPLE_INDEX, seed=SAMPLE_SEED)
+    grid = Grid(case.segmentation.shape, case.affine)
+    volumes = case.images | {SEGMENTATION: case.segmentation}
+    return {role: encode_volume(Volume(data, grid)) for role, data in volumes.items()}
+
+
+def _add_static_files(app: FastAPI) -> None:
+    """Files that need no token: the page, and Swagger UI for the documentation."""
 
     @app.get("/", include_in_schema=False)
     async def page() -> Response:
-        return FileResponse(HERE / "page" / "index.html")
+        return FileResponse(FOLDER / "page" / "index.html")
 
-    app.mount("/page", StaticFiles(directory=HERE / "page", check_dir=False))
-    app.mount("/docs", StaticFiles(directory=HERE / "swagger", html=True))
+    app.mount("/page", StaticFiles(directory=FOLDER / "page", check_dir=False))
+    app.mount("/docs", StaticFiles(directory=FOLDER / "swagger", html=True))

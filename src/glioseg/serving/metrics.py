@@ -1,4 +1,4 @@
-"""What Prometheus reads at `/metrics`. No label of it comes from a client."""
+"""The service's metrics for Prometheus. Clients cannot choose any label."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,62 +7,62 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
-from glioseg.serving.model_reloader import Follower
-from glioseg.serving.request_queue import Line
+from glioseg.serving.model_reloader import ModelReloader
+from glioseg.serving.request_queue import RequestQueue
 
-SECONDS = (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128)
+SECONDS_BUCKETS = (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128)
 
 
 @dataclass(frozen=True, eq=False)
-class _State(Collector):
-    """What is looked up when it is asked for."""
+class _CurrentState(Collector):
+    """Metrics that are read from the service when Prometheus collects them."""
 
-    follower: Follower
-    line: Line
+    reloader: ModelReloader
+    queue: RequestQueue
 
     def collect(self) -> Iterator[GaugeMetricFamily | InfoMetricFamily]:
-        now = self.follower.current
+        now = self.reloader.current
         yield InfoMetricFamily(
-            "glioseg_model", "The version that answers.", {"model": now.model, "version": now.version}
+            "glioseg_model", "The model version in use.", {"model": now.model, "version": now.version}
         )
-        stale = self.follower.problem is not None
+        stale = self.reloader.problem is not None
         yield GaugeMetricFamily(
-            "glioseg_model_stale", "1 where a newer version cannot be loaded.", value=stale
+            "glioseg_model_stale", "1 if a newer version could not be loaded.", value=stale
         )
-        yield GaugeMetricFamily("glioseg_queue_length", "Requests in the line.", value=len(self.line))
+        yield GaugeMetricFamily("glioseg_queue_length", "Requests in the queue.", value=len(self.queue))
 
 
-class Counters:
-    """The service's numbers since it was started."""
+class ServiceMetrics:
+    """Counts and times since the start of the service."""
 
-    def __init__(self, follower: Follower, line: Line) -> None:
+    def __init__(self, reloader: ModelReloader, queue: RequestQueue) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(_State(follower, line))
+        self._registry.register(_CurrentState(reloader, queue))
         self._requests = Counter(
             "glioseg_requests", "Requests by route and status.", ["route", "status"], registry=self._registry
         )
         self._seconds = Histogram(
             "glioseg_segment_seconds",
-            "Seconds from a case's arrival to its answer.",
-            buckets=SECONDS,
+            "Seconds from the arrival of a case to its response.",
+            buckets=SECONDS_BUCKETS,
             registry=self._registry,
         )
         self._refusals = Counter(
-            "glioseg_contract_refusals", "Cases refused, by rule.", ["rule"], registry=self._registry
+            "glioseg_contract_refusals", "Rejected cases, by rule.", ["rule"], registry=self._registry
         )
 
-    def answered(self, *, route: str, status: int) -> None:
+    def count_request(self, *, route: str, status: int) -> None:
         """Count a request."""
         self._requests.labels(route, status).inc()
 
-    def segmented(self, seconds: float) -> None:
-        """Count a case that was segmented."""
+    def observe_segmentation(self, seconds: float) -> None:
+        """Record the time of a segmented case."""
         self._seconds.observe(seconds)
 
-    def refused(self, rule: str) -> None:
-        """Count a case that broke the contract."""
+    def count_rejection(self, rule: str) -> None:
+        """Count a case that was rejected, by the rule that it breaks."""
         self._refusals.labels(rule).inc()
 
-    def page(self) -> bytes:
-        """All numbers, as Prometheus reads them."""
+    def text(self) -> bytes:
+        """All metrics in the text format of Prometheus."""
         return generate_latest(self._registry)

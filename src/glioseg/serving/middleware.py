@@ -1,4 +1,4 @@
-"""What every request passes: a name, a line in the log, safe headers; and no stack trace leaves."""
+"""What every request gets: an id, a line in the log, security headers, and no stack trace in any response."""
 
 import hmac
 import logging
@@ -13,21 +13,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from glioseg.serving.errors import RequestError
-from glioseg.serving.metrics import Counters
-from glioseg.serving.model_reloader import Follower
+from glioseg.serving.metrics import ServiceMetrics
+from glioseg.serving.model_reloader import ModelReloader
+from glioseg.serving.schemas import RequestError
 
 LOG = logging.getLogger("glioseg.serving")
-NAME = re.compile(r"[0-9a-f]{32}")
-"""What a client may call its request."""
+REQUEST_ID = re.compile(r"[0-9a-f]{32}")
+"""Form of a request id that a client may choose."""
 
-POLICY = (
+CONTENT_SECURITY_POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; worker-src 'self' blob:;"
     " style-src 'self' 'unsafe-inline'; connect-src 'self' blob: data:;"
     " frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 )
-SAFE = {
-    "Content-Security-Policy": POLICY,
+SECURITY_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
@@ -35,71 +35,72 @@ SAFE = {
 
 
 @dataclass(frozen=True)
-class Door:
-    """An ASGI application around another one.
+class RequestMiddleware:
+    """ASGI middleware around the application.
 
-    The log says nothing that a client wrote: paths of files or patients' names may be in it.
+    The log contains nothing that a client sent, which may include file paths or names of patients.
     """
 
     app: ASGIApp
-    counters: Counters
-    follower: Follower
+    metrics: ServiceMetrics
+    reloader: ModelReloader
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request pass."""
+        """Process a request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        name = scope.setdefault("state", {})["name"] = _name(scope)
+        request_id = scope.setdefault("state", {})["request_id"] = _request_id(scope)
         begun, status = time.perf_counter(), 0
 
-        async def send_safely(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message).update(SAFE | {"X-Request-ID": name})
+                MutableHeaders(scope=message).update(SECURITY_HEADERS | {"X-Request-ID": request_id})
             await send(message)
 
         try:
-            await self.app(scope, receive, send_safely)
+            await self.app(scope, receive, send_with_headers)
         except Exception as error:
-            LOG.error("%s %s at %s", name, type(error).__name__, _place(error))
+            LOG.error("%s %s at %s", request_id, type(error).__name__, _raised_at(error))
             if not status:
-                await _answer(RequestError(500, "internal", f"a fault of the service: {name}"))(
-                    scope, receive, send_safely
+                await _response(RequestError(500, "internal", f"internal error: {request_id}"))(
+                    scope, receive, send_with_headers
                 )
         route = getattr(scope.get("route"), "path", "other")
-        self.counters.answered(route=route, status=status)
+        self.metrics.count_request(route=route, status=status)
         seconds = time.perf_counter() - begun
-        LOG.info("%s %s %d %.3f s version %s", name, route, status, seconds, self.follower.current.version)
+        version = self.reloader.current.version
+        LOG.info("%s %s %d %.3f s version %s", request_id, route, status, seconds, version)
 
 
-def _name(scope: Scope) -> str:
+def _request_id(scope: Scope) -> str:
     given = Headers(scope=scope).get("X-Request-ID", "")
-    return given if NAME.fullmatch(given) else secrets.token_hex(16)
+    return given if REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
 
 
-def _place(error: Exception) -> str:
-    """Where it was raised, without its message, which may quote a header."""
+def _raised_at(error: Exception) -> str:
+    """The line that raised an error; its message is left out, since it may quote a header."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f"{last.filename}:{last.lineno}"
 
 
-def _answer(problem: RequestError) -> Response:
-    return Response(problem.body, problem.status, problem.headers)
+def _response(error: RequestError) -> Response:
+    return Response(error.body, error.status, error.headers)
 
 
-async def answer_error(_: Request, problem: Exception) -> Response:
-    """Say a `RequestError` to the client, as a handler of Starlette's."""
-    assert isinstance(problem, RequestError)
-    return _answer(problem)
+async def error_response(_: Request, error: Exception) -> Response:
+    """The response for a `RequestError`, as an exception handler of Starlette."""
+    assert isinstance(error, RequestError)
+    return _response(error)
 
 
 def check_token(given: str | None, *, token: str | None) -> None:
-    """Hold a client's token to the service's own; where this has none, anybody may ask.
+    """Compare a client's token with the token of the service; without one, every client is accepted.
 
     Raises:
-        RequestError: 401.
+        RequestError: 401, the token is missing or wrong.
     """
     if token and not hmac.compare_digest((given or "").encode(), token.encode()):
         raise RequestError(401, "unauthorised", "expected the service's token: Authorization: Bearer …")

@@ -1,4 +1,4 @@
-"""The line in which requests wait: cases are segmented one at a time, and only so many may wait."""
+"""The request queue: cases are segmented one at a time, in their order, and only a few requests may wait."""
 
 import asyncio
 import math
@@ -10,112 +10,113 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from glioseg.serving.errors import RequestError
+from glioseg.serving.schemas import RequestError
 
 T = TypeVar("T")
-CLIENT_GONE = 499
-"""Nobody reads this status but the log: nginx's own for a client that closed the connection."""
+CLIENT_CLOSED = 499
+"""nginx's status for a client that closed the connection; it appears in the log only."""
 
 
 @dataclass(eq=False)
-class Place:
-    """One request's place in the line, from before its files arrive until its work has ended.
+class Slot:
+    """The place of one request in the queue, from before its files arrive until its work has ended.
 
-    `name` is the client's: several places may have the same one.
+    `request_id` comes from the client, so several slots may have the same one.
     """
 
-    name: str
+    request_id: str
     job: "Future[Any] | None" = None
 
 
 @dataclass
-class Line:
-    """Places for a few requests, and one thread that works for them in turn.
+class RequestQueue:
+    """Slots for a few requests, and one thread that processes them in order.
 
-    `places`: requests that may be there at a time, the one that is worked on among them; `limit_s`: how
-    long a request may take, its upload and its waiting included; `closed`: nobody else is let in.
+    `capacity`: maximum number of requests, including the one being processed; `timeout_s`: maximum time of a
+    request, including its upload and its waiting; `closed`: no further requests are accepted.
     """
 
-    places: int
-    limit_s: float
+    capacity: int
+    timeout_s: float
     closed: bool = False
-    _taken: dict[Place, None] = field(default_factory=dict)  # in their order; dict: each is removed at once
+    _slots: dict[Slot, None] = field(default_factory=dict)  # ordered, and a slot is removed in constant time
     _recent_s: deque[float] = field(default_factory=lambda: deque(maxlen=16))
     _worker: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(max_workers=1, thread_name_prefix="segment")
     )
 
     def __len__(self) -> int:
-        """Requests that have a place."""
-        return len(self._taken)
+        """Number of requests in the queue."""
+        return len(self._slots)
 
     @property
-    def typical_s(self) -> float | None:
-        """Mean seconds of the latest work; None before the first."""
+    def mean_s(self) -> float | None:
+        """Mean processing time of the latest requests; None before the first."""
         recent = list(self._recent_s)
         return sum(recent) / len(recent) if recent else None
 
     @asynccontextmanager
-    async def place(self, name: str) -> AsyncIterator[Place]:
-        """Take a place for as long as the block, or its work, lasts.
+    async def slot(self, request_id: str) -> AsyncIterator[Slot]:
+        """Take a slot until the block ends, or its work if that takes longer.
 
         Args:
-            name: for `ahead`; requests of the same name have a place each.
+            request_id: for `ahead`; requests with the same id take one slot each.
 
         Raises:
-            RequestError: 503, there is none left; 504, the time limit passed.
+            RequestError: 503, the queue is full or closed; 504, the request timed out.
         """
-        self._admit()
-        place = Place(name)
-        self._taken[place] = None
+        self._check_capacity()
+        slot = Slot(request_id)
+        self._slots[slot] = None
         try:
-            async with asyncio.timeout(self.limit_s):
-                yield place
+            async with asyncio.timeout(self.timeout_s):
+                yield slot
         except TimeoutError:
-            raise RequestError(504, "timeout", f"no answer within {self.limit_s:g} s") from None
+            raise RequestError(504, "timeout", f"no response within {self.timeout_s:g} s") from None
         finally:
-            if place.job is None or place.job.cancel() or place.job.done():
-                self._taken.pop(place, None)
-            else:  # what has begun cannot be stopped, and holds its place until it ends
-                place.job.add_done_callback(lambda _: self._taken.pop(place, None))
+            if slot.job is None or slot.job.cancel() or slot.job.done():
+                self._slots.pop(slot, None)
+            else:  # running work cannot be stopped: it keeps its slot until it ends
+                slot.job.add_done_callback(lambda _: self._slots.pop(slot, None))
 
-    def _admit(self) -> None:
+    def _check_capacity(self) -> None:
         if self.closed:
             raise RequestError(
                 503, "stopping", "the service is stopping", retry_after_s=self._retry_after_s()
             )
-        if len(self._taken) >= self.places:
-            message = f"{len(self._taken)} requests are waiting already"
+        if len(self._slots) >= self.capacity:
+            message = f"{len(self._slots)} requests are waiting already"
             raise RequestError(503, "busy", message, retry_after_s=self._retry_after_s())
 
     def _retry_after_s(self) -> int:
-        """A place is free once the case that is worked on is done."""
-        return max(1, math.ceil(self.typical_s or 1))
+        """Time until the current case is likely to be done, which frees a slot."""
+        return max(1, math.ceil(self.mean_s or 1))
 
-    async def work(self, place: Place, work: Callable[[], T], *, gone: Awaitable[object]) -> T:
-        """Have work done in this place's turn.
+    async def run(self, slot: Slot, work: Callable[[], T], *, disconnected: Awaitable[object]) -> T:
+        """Run work in the thread of the queue, after all work that was submitted before.
 
         Args:
-            place: as from `place`, whose block this is called in.
-            work: runs in the line's thread.
-            gone: ends when nobody waits for the answer any more; work that has not begun is then dropped.
+            slot: the slot of this request; call this inside its block.
+            work: runs in the thread.
+            disconnected: completes when the client closes the connection; work that has not started is then
+                cancelled.
 
         Raises:
-            RequestError: nobody waits any more.
+            RequestError: 499, the client closed the connection.
         """
-        self._taken[place] = self._taken.pop(place)  # those who work waits for, in their order
+        self._slots[slot] = self._slots.pop(slot)  # move to the end: slots are in the order of their work
         job = self._worker.submit(self._timed, work)
-        place.job = job
+        slot.job = job
         done: asyncio.Future[T] = asyncio.wrap_future(job)
-        leaving = asyncio.ensure_future(gone)
+        leaving = asyncio.ensure_future(disconnected)
         both: list[asyncio.Future[Any]] = [done, leaving]
         try:
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         finally:
             leaving.cancel()
-            done.cancel()  # nothing happens where it is done
+            done.cancel()  # has no effect on finished work
         if done.cancelled():
-            raise RequestError(CLIENT_GONE, "gone", "the client has gone")
+            raise RequestError(CLIENT_CLOSED, "gone", "the client closed the connection")
         return done.result()
 
     def _timed(self, work: Callable[[], T]) -> T:
@@ -125,15 +126,15 @@ class Line:
         finally:
             self._recent_s.append(time.perf_counter() - begun)
 
-    def ahead(self, name: str) -> int | None:
-        """How many are worked for before the first request of a name: 0 once it is its turn.
+    def ahead(self, request_id: str) -> int | None:
+        """Number of requests ahead of the first one with an id: 0 while it is processed.
 
         Returns:
-            None where no request of that name has a place.
+            None if no request has this id.
         """
-        ready = [place.name for place in list(self._taken) if place.job or place.name == name]
-        return ready.index(name) if name in ready else None
+        ready = [slot.request_id for slot in list(self._slots) if slot.job or slot.request_id == request_id]
+        return ready.index(request_id) if request_id in ready else None
 
     def close(self) -> None:
-        """End the thread, once all that was begun is done."""
+        """Stop the thread after all running work has ended."""
         self._worker.shutdown()

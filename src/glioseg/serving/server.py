@@ -1,4 +1,4 @@
-"""Runs the service until it is told to stop, and then until all that was begun is answered."""
+"""Runs the service until a signal stops it; accepted requests are completed first."""
 
 import ctypes
 import logging
@@ -9,56 +9,56 @@ from types import FrameType
 import uvicorn
 
 from glioseg.serving.app import Service, make_app
-from glioseg.serving.request_queue import Line
+from glioseg.serving.request_queue import RequestQueue
 
 M_ARENA_MAX = -8
-"""Of glibc's malloc.h: the most heaps that its threads may keep."""
+"""Parameter of glibc's mallopt (malloc.h): the maximum number of heaps for all threads."""
 
 
 class _Server(uvicorn.Server):
-    """At a first signal it refuses what comes and ends once the line is empty; at a second, at once."""
+    """At a first signal it rejects requests and stops when the queue is empty; a second stops it at once."""
 
-    def __init__(self, config: uvicorn.Config, line: Line) -> None:
+    def __init__(self, config: uvicorn.Config, queue: RequestQueue) -> None:
         super().__init__(config)
-        self._line = line
+        self._queue = queue
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self.force_exit = self._line.closed
-        self._line.closed = True
+        self.force_exit = self._queue.closed
+        self._queue.closed = True
 
     async def on_tick(self, counter: int) -> bool:
-        if self._line.closed and (self.force_exit or not len(self._line)):
+        if self._queue.closed and (self.force_exit or not len(self._queue)):
             self.should_exit = True
         return await super().on_tick(counter)
 
 
-def run(service: Service, taken: socket.socket) -> None:
+def run(service: Service, listening: socket.socket) -> None:
     """Serve until a signal.
 
     Args:
-        service: its model is loaded already.
-        taken: as from `port.take_port`.
+        service: with a loaded model.
+        listening: the socket, from `take_port`.
     """
     _log_to_stderr()
-    _share_heaps()
+    _limit_heaps()
     config = uvicorn.Config(
         make_app(service),
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=round(service.line.limit_s),
+        timeout_graceful_shutdown=round(service.queue.timeout_s),
     )
-    service.follower.start()
+    service.reloader.start()
     try:
-        _Server(config, service.line).run(sockets=[taken])
+        _Server(config, service.queue).run(sockets=[listening])
     finally:
-        service.follower.stop()
-        service.line.close()
+        service.reloader.stop()
+        service.queue.close()
 
 
-def _share_heaps() -> None:
-    """Let all threads share two heaps: with one each, what a case took stays with the thread that read it."""
-    with suppress(AttributeError):  # another C library than glibc
+def _limit_heaps() -> None:
+    """Share two heaps among all threads: with its own heap, a thread would keep the memory of a case."""
+    with suppress(AttributeError):  # a C library other than glibc
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 
 

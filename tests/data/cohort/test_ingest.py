@@ -1,3 +1,5 @@
+"""Cohorts in data/raw: copies of a user's folder, label schemes, and phantoms."""
+
 import os
 import shutil
 import stat
@@ -5,14 +7,13 @@ import stat
 import numpy as np
 import pytest
 
-from glioseg.core.labels import Scheme
+from glioseg.core.labels import LabelScheme
 from glioseg.core.modalities import MODALITIES
-from glioseg.core.nifti import Grid, Volume, read_volume, write_volume
+from glioseg.core.nifti import Volume, read_volume, write_volume
 from glioseg.data.cohort.cases import CohortError, read_cohort
-from glioseg.data.cohort.ingest import acquire_folder, acquire_phantoms
-
-GRID = Grid((3, 3, 3), np.eye(4))
-NEW = {"t1": "-t1n", "t1ce": "-t1c", "t2": "-t2w", "flair": "-t2f", "seg": "-seg"}
+from glioseg.data.cohort.ingest import acquire_folder, acquire_phantoms, detect_case_scheme
+from glioseg.data.cohort.layouts import find_cases
+from tests.helpers.brats_folders import GRID, SINCE_2023, UNTIL_2021, write_case
 
 
 def write(folder, name, *, et, naming=None):
@@ -25,10 +26,10 @@ def write(folder, name, *, et, naming=None):
 def test_files_are_copied_byte_for_byte_under_one_naming(tmp_path):
     source, raw = tmp_path / "mine", tmp_path / "raw"
     write(source, "A", et=4)
-    write(source, "B", et=3, naming=NEW)
+    write(source, "B", et=3, naming=SINCE_2023)
     acquire_folder(raw, source=source, records=tmp_path / "records")
     a, b = read_cohort(raw / "cohort.csv")
-    assert (a.scheme, b.scheme) == (Scheme.BRATS2021, Scheme.BRATS2023)
+    assert (a.scheme, b.scheme) == (LabelScheme.BRATS2021, LabelScheme.BRATS2023)
     assert b.source == str(source / "B")
     assert b.files["flair"] == raw / "B" / "B_flair.nii.gz"
     original = source / "B" / "B-t2f.nii.gz"
@@ -59,11 +60,11 @@ def test_only_a_changed_case_is_copied_again(tmp_path):
     assert not (raw / "A").exists()
 
 
-def test_scheme_is_what_the_cohort_shows_not_what_its_names_promise(tmp_path):
+def test_the_label_maps_decide_the_scheme_and_not_the_names(tmp_path):
     write(tmp_path / "mine", "A", et=3)
     write(tmp_path / "mine", "B", et=1)
     cases = acquire_folder(tmp_path / "raw", source=tmp_path / "mine", records=tmp_path / "records")
-    assert [case.scheme for case in cases] == [Scheme.BRATS2023] * 2
+    assert [case.scheme for case in cases] == [LabelScheme.BRATS2023] * 2
 
 
 def test_both_schemes_under_one_naming_are_refused_and_no_cohort_is_left(tmp_path):
@@ -76,16 +77,68 @@ def test_both_schemes_under_one_naming_are_refused_and_no_cohort_is_left(tmp_pat
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "records"]
 
 
-def test_an_unreadable_segmentation_is_left_to_the_contract(tmp_path):
+def test_an_unreadable_segmentation_is_copied_for_the_contract_to_refuse(tmp_path):
     write(tmp_path / "mine", "A", et=4)
     (tmp_path / "mine" / "A" / "A_seg.nii.gz").write_bytes(b"broken")
     (case,) = acquire_folder(tmp_path / "raw", source=tmp_path / "mine", records=tmp_path / "records")
     assert case.files["seg"].read_bytes() == b"broken"
 
 
-def test_phantoms_are_a_cohort(tmp_path):
+def test_phantoms_form_a_cohort(tmp_path):
     acquire_phantoms(tmp_path / "raw", cases=1, seed=4, preset="typical", records=tmp_path / "records")
     (case,) = read_cohort(tmp_path / "raw" / "cohort.csv")
     assert case.labelled
     assert case.grade in ("HGG", "LGG")
     assert {read_volume(file).grid.shape for file in case.files.values()} == {(240, 240, 155)}
+
+
+def test_the_scheme_of_2021(tmp_path):
+    write_case(tmp_path, "BraTS2021_00000", UNTIL_2021)
+    (case,) = acquire_folder(tmp_path / "raw", source=tmp_path, records=tmp_path / "records")
+    assert (case.case, case.grade, case.scheme) == ("BraTS2021_00000", None, LabelScheme.BRATS2021)
+
+
+def test_the_scheme_of_2023(tmp_path):
+    training = tmp_path / "ASNR-MICCAI-BraTS2023-GLI-Challenge-TrainingData"
+    write_case(training, "BraTS-GLI-00000-000", SINCE_2023, labels=(0, 1, 2, 3))
+    write_case(training, "BraTS-GLI-00000-001", SINCE_2023, labels=(0, 1, 2))
+    one, other = acquire_folder(tmp_path / "raw", source=tmp_path, records=tmp_path / "records")
+    assert one.patient == other.patient == "BraTS-GLI-00000"
+    assert one.scheme is other.scheme is LabelScheme.BRATS2023
+
+
+def test_one_unambiguous_case_of_2024_decides_for_all(tmp_path):
+    write_case(tmp_path, "BraTS-GLI-02062-100", SINCE_2023, labels=(0, 1, 2, 3, 4))
+    write_case(tmp_path, "BraTS-GLI-02062-101", SINCE_2023, labels=(0, 2, 4))
+    write_case(tmp_path, "BraTS-GLI-02063-100", SINCE_2023, labels=(0, 3))
+    cases = acquire_folder(tmp_path / "raw", source=tmp_path, records=tmp_path / "records")
+    assert {case.scheme for case in cases} == {LabelScheme.BRATS2024}
+
+
+def test_a_mixture_of_schemes_is_refused_unless_one_is_declared(tmp_path):
+    source = tmp_path / "mine"
+    for index in range(5):
+        write_case(source, f"A{index}", UNTIL_2021)
+    write_case(source, "B", UNTIL_2021, labels=(0, 3))
+    expected = r"got brats2021 in A0, A1, A2 and 2 more, brats2023 in B; if it is one, declare data\.scheme"
+    with pytest.raises(CohortError, match=expected):
+        acquire_folder(tmp_path / "raw", source=source, records=tmp_path / "records")
+    cases = acquire_folder(
+        tmp_path / "raw", source=source, scheme=LabelScheme.BRATS2021, records=tmp_path / "records"
+    )
+    assert {case.scheme for case in cases} == {LabelScheme.BRATS2021}
+
+
+def test_before_2023_a_3_beside_a_4_does_not_make_a_cavity(tmp_path):
+    write_case(tmp_path, "A", UNTIL_2021, labels=(0, 3, 4))
+    write_case(tmp_path, "B", UNTIL_2021)
+    cases = acquire_folder(tmp_path / "raw", source=tmp_path, records=tmp_path / "records")
+    assert {case.scheme for case in cases} == {LabelScheme.BRATS2021}
+
+
+@pytest.mark.parametrize("dtype", [np.complex64, [("R", "u1"), ("G", "u1"), ("B", "u1")]])
+def test_labels_that_are_no_numbers_have_no_scheme(tmp_path, dtype):
+    write_case(tmp_path, "A", UNTIL_2021)
+    write_volume(tmp_path / "A" / "A_seg.nii.gz", Volume(np.full(GRID.shape, 4).astype(dtype), GRID))
+    (case,) = find_cases(tmp_path)
+    assert detect_case_scheme(case) is None

@@ -1,4 +1,4 @@
-"""The inventory of a folder changes with each file's size and time, and with nothing else."""
+"""The inventory of a folder changes only with the size and time of each file."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from glioseg.data.cohort.cases import CohortError
-from glioseg.data.cohort.inventory import take_inventory
+from glioseg.data.cohort.layouts import take_inventory
 
 COHORT = Path("data/raw")
 
@@ -28,17 +28,17 @@ def test_every_file_is_listed_with_size_and_time(folder):
     ]
 
 
-def test_it_does_not_depend_on_where_the_folder_lies(folder):
+def test_a_moved_folder_has_the_same_inventory(folder):
     before = take_inventory(folder, cohort=COHORT)
     assert take_inventory(folder.rename(folder.with_name("y")), cohort=COHORT) == before
 
 
-def test_a_link_that_leads_nowhere_is_listed(folder):
+def test_a_dangling_link_is_listed(folder):
     (folder / "a" / "0.nii.gz").symlink_to("nowhere")
     assert take_inventory(folder, cohort=COHORT).splitlines()[1] == "a/0.nii.gz"
 
 
-def test_a_table_of_patients_is_listed_wherever_it_lies(folder, tmp_path):
+def test_a_table_of_patients_outside_the_folder_is_listed(folder, tmp_path):
     table = tmp_path / "elsewhere" / "visits.csv"
     table.parent.mkdir()
     table.write_text("case,patient\n")
@@ -51,10 +51,10 @@ def test_a_table_of_patients_is_listed_wherever_it_lies(folder, tmp_path):
         take_inventory(folder, cohort=COHORT, patients=tmp_path / "nowhere.csv")
 
 
-def test_without_a_folder_there_is_a_header_alone():
+def test_without_a_folder_there_is_only_a_header():
     assert take_inventory(None, cohort=COHORT) == "file,bytes,mtime_ns\n"
 
 
-def test_no_folder_is_named(tmp_path):
+def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(CohortError, match="nowhere: expected a folder of cases, found none"):
         take_inventory(tmp_path / "nowhere", cohort=COHORT)

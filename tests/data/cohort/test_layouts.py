@@ -1,4 +1,4 @@
-"""Small trees in every layout in which BraTS and the Decathlon came."""
+"""Cases are found in small folders of every layout of BraTS and the Decathlon."""
 
 import json
 from pathlib import Path
@@ -7,29 +7,21 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from glioseg.core.labels import Scheme
-from glioseg.core.modalities import MODALITIES
-from glioseg.core.nifti import Grid, Volume, VolumeError, read_volume, write_volume
-from glioseg.data.cohort.case_io import read_images
-from glioseg.data.cohort.cases import Case, CohortError, find_cases
-from glioseg.data.cohort.clinical import TableError
+from glioseg.core.labels import LabelScheme
+from glioseg.core.nifti import Volume, VolumeError, read_volume, write_volume
+from glioseg.data.cohort.cases import Case, CohortError, read_images
 from glioseg.data.cohort.ingest import acquire_folder
-from glioseg.data.cohort.label_schemes import shown_in
-from glioseg.data.cohort.layouts import LayoutError
+from glioseg.data.cohort.layouts import LayoutError, find_cases, parse_file_name
+from tests.helpers.brats_folders import GRID, SINCE_2023, UNTIL_2021, write_case
 
-GRID = Grid((3, 4, 5), np.diag([-1.0, -1, 1, 1]))
-OLD = {role: f"_{role}" for role in (*MODALITIES, "seg")}
-NEW = {"t1": "-t1n", "t1ce": "-t1c", "t2": "-t2w", "flair": "-t2f", "seg": "-seg"}
+UNTIL_2021_IMAGES = {role: ending for role, ending in UNTIL_2021.items() if role != "seg"}
 
 
-def write_case(folder: Path, name: str, endings: dict[str, str], *, labels: tuple[int, ...] = (0, 1, 2, 4)):
-    """A case whose images hold the number of their modality and whose segmentation has these labels."""
-    for role, ending in endings.items():
-        value = 10 * (1 + MODALITIES.index(role)) if role in MODALITIES else 0
-        data = np.full(GRID.shape, value, np.int16)
-        if role == "seg":
-            data.flat[: len(labels)] = labels
-        write_volume(folder / name / f"{name}{ending}.nii.gz", Volume(data, GRID))
+def touch_case(folder: Path, name: str, endings: dict[str, str], suffix: str = ".nii.gz") -> None:
+    """Write the files of a case without content, which are enough to find it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for ending in endings.values():
+        (folder / f"{name}{ending}{suffix}").write_bytes(b"")
 
 
 def write_table(path: Path, *lines: str) -> None:
@@ -38,8 +30,8 @@ def write_table(path: Path, *lines: str) -> None:
 
 
 def brats2017(folder: Path) -> None:
-    write_case(folder / "Brats17TrainingData" / "HGG", "Brats17_A", OLD)
-    write_case(folder / "Brats17TrainingData" / "LGG", "Brats17_B", OLD, labels=(0, 1, 2))
+    write_case(folder / "Brats17TrainingData" / "HGG", "Brats17_A", UNTIL_2021)
+    write_case(folder / "Brats17TrainingData" / "LGG", "Brats17_B", UNTIL_2021, labels=(0, 1, 2))
     write_table(
         folder / "Brats17TrainingData/survival_data.csv", "Brats17ID,Age,Survival", "Brats17_A,60,300"
     )
@@ -47,16 +39,16 @@ def brats2017(folder: Path) -> None:
 
 def brats2018(folder: Path) -> None:
     training = folder / "MICCAI_BraTS_2018_Data_Training"
-    write_case(training / "HGG", "Brats18_A", OLD)
-    write_case(training / "LGG", "Brats18_B", OLD)
+    write_case(training / "HGG", "Brats18_A", UNTIL_2021)
+    write_case(training / "LGG", "Brats18_B", UNTIL_2021)
     columns = "BraTS18ID,Age,Survival,ResectionStatus"
     write_table(training / "survival_data.csv", columns, "Brats18_A,60,300,GTR")
 
 
 def brats2019(folder: Path) -> None:
     training = folder / "MICCAI_BraTS_2019_Data_Training"
-    write_case(training / "HGG", "BraTS19_A", OLD)
-    write_case(training / "LGG", "BraTS19_B", OLD)
+    write_case(training / "HGG", "BraTS19_A", UNTIL_2021)
+    write_case(training / "LGG", "BraTS19_B", UNTIL_2021)
     write_table(
         training / "name_mapping.csv",
         "Grade,BraTS_2017_subject_ID,BraTS_2018_subject_ID,TCGA_TCIA_subject_ID,BraTS_2019_subject_ID",
@@ -70,8 +62,8 @@ def brats2019(folder: Path) -> None:
 
 def brats2020(folder: Path) -> None:
     training = folder / "MICCAI_BraTS2020_TrainingData"
-    write_case(training, "BraTS20_Training_001", OLD)
-    write_case(training, "BraTS20_Training_002", OLD)
+    write_case(training, "BraTS20_Training_001", UNTIL_2021)
+    write_case(training, "BraTS20_Training_002", UNTIL_2021)
     write_table(
         training / "name_mapping.csv",
         "Grade,BraTS_2017_subject_ID,TCGA_TCIA_subject_ID,BraTS_2019_subject_ID,BraTS_2020_subject_ID",
@@ -83,66 +75,27 @@ def brats2020(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [brats2017, brats2018, brats2019, brats2020])
-def test_to_2020_grade_and_survival_come_from_folders_and_tables(tmp_path, make):
+def test_until_2020_grade_and_survival_come_from_folders_and_tables(tmp_path, make):
     make(tmp_path)
     high, low = acquire_folder(tmp_path / "raw", source=tmp_path, records=tmp_path / "records")
     assert (high.grade, high.age, high.survival_days) == ("HGG", 60, 300)
     assert (low.grade, low.age, low.survival_days) == ("LGG", None, None)
-    assert high.scheme is low.scheme is Scheme.BRATS2021
+    assert high.scheme is low.scheme is LabelScheme.BRATS2021
     assert brightness(high) == {"t1": 10, "t1ce": 20, "t2": 30, "flair": 40}
 
 
-def test_a_table_that_cannot_be_read_is_named(tmp_path):
-    brats2017(tmp_path)
-    (tmp_path / "survival_data.csv").write_bytes(b"Brats17ID,Age\n\xff\xfe,60\n")
-    with pytest.raises(TableError, match=r"survival_data\.csv: not a table of patients: "):
-        find_cases(tmp_path)
-
-
-def test_what_is_no_finite_number_is_not_known(tmp_path):
-    write_case(tmp_path, "A", OLD)
-    for word in ("ALIVE (361 days later)", "nan", "inf", "-Infinity", "1e999", ""):
-        write_table(tmp_path / "survival_data.csv", "BraTS18ID,Age,Survival", f"A,{word},{word}")
-        (case,) = find_cases(tmp_path)
-        assert (case.age, case.survival_days) == (None, None), word
-
-
-def test_2021(tmp_path):
-    write_case(tmp_path, "BraTS2021_00000", OLD)
-    (case,) = acquire_folder(tmp_path / "raw", source=tmp_path, records=tmp_path / "records")
-    assert (case.case, case.grade, case.scheme) == ("BraTS2021_00000", None, Scheme.BRATS2021)
-
-
-def test_2023(tmp_path):
-    training = tmp_path / "ASNR-MICCAI-BraTS2023-GLI-Challenge-TrainingData"
-    write_case(training, "BraTS-GLI-00000-000", NEW, labels=(0, 1, 2, 3))
-    write_case(training, "BraTS-GLI-00000-001", NEW, labels=(0, 1, 2))
-    one, other = acquire_folder(tmp_path / "raw", source=tmp_path, records=tmp_path / "records")
-    assert one.patient == other.patient == "BraTS-GLI-00000"
-    assert one.scheme is other.scheme is Scheme.BRATS2023
-    assert brightness(one) == {"t1": 10, "t1ce": 20, "t2": 30, "flair": 40}
-
-
-def test_2024_some_cases_have_a_cavity_alone(tmp_path):
-    write_case(tmp_path, "BraTS-GLI-02062-100", NEW, labels=(0, 1, 2, 3, 4))
-    write_case(tmp_path, "BraTS-GLI-02062-101", NEW, labels=(0, 2, 4))
-    write_case(tmp_path, "BraTS-GLI-02063-100", NEW, labels=(0, 3))
-    cases = acquire_folder(tmp_path / "raw", source=tmp_path, records=tmp_path / "records")
-    assert {case.scheme for case in cases} == {Scheme.BRATS2024}
-
-
 def in_place(folder: Path, elsewhere: Path) -> None:
-    """No link at all."""
+    """No links."""
     elsewhere.rename(folder)
 
 
 def as_a_whole(folder: Path, elsewhere: Path) -> None:
-    """The cohort's folder is a link."""
+    """The folder of the cohort is a link."""
     folder.symlink_to(elsewhere)
 
 
 def part_by_part(folder: Path, elsewhere: Path) -> None:
-    """The cohort's folder holds links to what it should hold."""
+    """The folder of the cohort holds a link for each of its entries."""
     folder.mkdir()
     for part in elsewhere.iterdir():
         (folder / part.name).symlink_to(part)
@@ -155,7 +108,7 @@ def piece_by_piece(folder: Path, elsewhere: Path) -> None:
 
 
 def under_other_names(folder: Path, elsewhere: Path) -> None:
-    """Links whose own names tell no grade."""
+    """Links with names without the grade."""
     (training,) = elsewhere.iterdir()
     folder.mkdir()
     for number, part in enumerate(sorted(training.iterdir())):
@@ -164,7 +117,7 @@ def under_other_names(folder: Path, elsewhere: Path) -> None:
 
 @pytest.mark.parametrize("link", [in_place, as_a_whole, part_by_part, piece_by_piece, under_other_names])
 @pytest.mark.parametrize("make", [brats2017, brats2018, brats2019, brats2020])
-def test_links_lose_neither_grade_nor_survival(tmp_path, make, link):
+def test_links_keep_grade_and_survival(tmp_path, make, link):
     make(tmp_path / "elsewhere")
     link(tmp_path / "cohort", tmp_path / "elsewhere")
     high, low = find_cases(tmp_path / "cohort")
@@ -177,13 +130,13 @@ TISSUES = {"0": "background", "1": "edema", "2": "non-enhancing tumor", "3": "en
 
 
 def write_stack(path: Path, stack: np.ndarray) -> None:
-    """A 4D file, which glioseg itself never writes."""
+    """Write a 4D file, which glioseg itself never does."""
     path.parent.mkdir(parents=True, exist_ok=True)
     nib.save(nib.Nifti1Image(stack, GRID.affine), path)
 
 
 def write_decathlon(folder: Path, *, channels=CHANNELS, tissues=TISSUES) -> Path:
-    """Task01 with one labelled case and one for testing, whose channels hold 100, 101, 102 and 103."""
+    """Write Task01 with one labelled case and one for testing, whose channels hold 100, 101, 102 and 103."""
     task = folder / "Task01_BrainTumour"
     stack = np.stack([np.full(GRID.shape, 100 + i, np.int16) for i in range(4)], axis=-1)
     labels = np.zeros(GRID.shape, np.uint8)
@@ -197,16 +150,16 @@ def write_decathlon(folder: Path, *, channels=CHANNELS, tissues=TISSUES) -> Path
 
 
 def brightness(case: Case) -> dict[str, int]:
-    """The one value of each of a case's images."""
+    """The value of each image of a case; each has only one."""
     values = {role: np.unique(volume.data).tolist() for role, volume in read_images(case).items()}
     assert all(len(found) == 1 for found in values.values())
     return {role: found[0] for role, found in values.items()}
 
 
-def test_of_the_decathlon_each_modality_becomes_a_file(tmp_path):
+def test_each_modality_of_a_decathlon_case_becomes_a_file(tmp_path):
     write_decathlon(tmp_path)
     labelled, other = acquire_folder(tmp_path / "raw", source=tmp_path, records=tmp_path / "records")
-    assert (labelled.case, labelled.scheme, labelled.labelled) == ("BRATS_001", Scheme.MSD, True)
+    assert (labelled.case, labelled.scheme, labelled.labelled) == ("BRATS_001", LabelScheme.MSD, True)
     assert (other.case, other.labelled) == ("BRATS_485", False)
     flair, t1, t1ce, t2 = 100, 101, 102, 103
     for case in (labelled, other):
@@ -215,7 +168,7 @@ def test_of_the_decathlon_each_modality_becomes_a_file(tmp_path):
     np.testing.assert_array_equal(read_volume(labelled.files["t2"]).grid.affine, GRID.affine)
 
 
-def test_of_the_decathlon_folders_may_be_links(tmp_path):
+def test_folders_of_the_decathlon_may_be_links(tmp_path):
     task = write_decathlon(tmp_path / "elsewhere")
     (tmp_path / "cohort").mkdir()
     for part in task.iterdir():
@@ -224,7 +177,7 @@ def test_of_the_decathlon_folders_may_be_links(tmp_path):
     assert (labelled.case, labelled.labelled, other.case) == ("BRATS_001", True, "BRATS_485")
 
 
-def test_channels_are_where_dataset_json_says(tmp_path):
+def test_dataset_json_gives_the_order_of_channels(tmp_path):
     write_decathlon(tmp_path, channels={"0": "T2w", "1": "T1w", "2": "t1gd", "3": "FLAIR"})
     case = find_cases(tmp_path)[0]
     assert brightness(case) == {"t1": 101, "t1ce": 102, "t2": 100, "flair": 103}
@@ -252,29 +205,8 @@ def test_a_file_without_its_channels_is_named(tmp_path):
         read_images(find_cases(tmp_path)[0])
 
 
-def test_a_mixture_of_schemes_is_refused_unless_one_is_declared(tmp_path):
-    source = tmp_path / "mine"
-    for index in range(5):
-        write_case(source, f"A{index}", OLD)
-    write_case(source, "B", OLD, labels=(0, 3))
-    expected = r"got brats2021 in A0, A1, A2 and 2 more, brats2023 in B; if it is one, declare data\.scheme"
-    with pytest.raises(CohortError, match=expected):
-        acquire_folder(tmp_path / "raw", source=source, records=tmp_path / "records")
-    cases = acquire_folder(
-        tmp_path / "raw", source=source, scheme=Scheme.BRATS2021, records=tmp_path / "records"
-    )
-    assert {case.scheme for case in cases} == {Scheme.BRATS2021}
-
-
-def test_before_2023_a_3_beside_a_4_does_not_make_a_cavity(tmp_path):
-    write_case(tmp_path, "A", OLD, labels=(0, 3, 4))
-    write_case(tmp_path, "B", OLD)
-    cases = acquire_folder(tmp_path / "raw", source=tmp_path, records=tmp_path / "records")
-    assert {case.scheme for case in cases} == {Scheme.BRATS2021}
-
-
-def test_links_are_followed_once_even_in_a_circle(tmp_path):
-    write_case(tmp_path / "elsewhere", "A", OLD)
+def test_each_folder_is_visited_once_even_if_links_form_a_circle(tmp_path):
+    write_case(tmp_path / "elsewhere", "A", UNTIL_2021)
     cohort = tmp_path / "cohort"
     cohort.mkdir()
     (cohort / "A").symlink_to(tmp_path / "elsewhere" / "A")
@@ -283,9 +215,43 @@ def test_links_are_followed_once_even_in_a_circle(tmp_path):
     assert case.case == "A"
 
 
-@pytest.mark.parametrize("dtype", [np.complex64, [("R", "u1"), ("G", "u1"), ("B", "u1")]])
-def test_labels_that_are_no_numbers_show_no_scheme(tmp_path, dtype):
-    write_case(tmp_path, "A", OLD)
-    write_volume(tmp_path / "A" / "A_seg.nii.gz", Volume(np.full(GRID.shape, 4).astype(dtype), GRID))
+def test_both_namings_and_grades(tmp_path):
+    touch_case(tmp_path / "HGG" / "Brats18_A", "Brats18_A", UNTIL_2021)
+    touch_case(tmp_path / "LGG" / "Brats18_B", "Brats18_B", UNTIL_2021_IMAGES)
+    touch_case(tmp_path / "BraTS-GLI-00001-000", "BraTS-GLI-00001-000", SINCE_2023)
+    new, high, low = find_cases(tmp_path)
+    assert (new.case, new.patient, new.scheme) == (
+        "BraTS-GLI-00001-000",
+        "BraTS-GLI-00001",
+        LabelScheme.BRATS2023,
+    )
+    assert (high.grade, high.labelled, high.scheme) == ("HGG", True, LabelScheme.BRATS2021)
+    assert (low.grade, low.labelled) == ("LGG", False)
+    assert set(new.files) == set(high.files) == {"t1", "t1ce", "t2", "flair", "seg"}
+    assert new.files["flair"].name == "BraTS-GLI-00001-000-t2f.nii.gz"
+
+
+def test_one_case_folder_is_a_cohort_of_one(tmp_path):
+    touch_case(tmp_path, "x", UNTIL_2021, suffix=".nii")
     (case,) = find_cases(tmp_path)
-    assert shown_in(case) is None
+    assert case.case == "x"
+
+
+@pytest.mark.parametrize("name", ["x_t1.txt", "_t1.nii.gz", "x_adc.nii.gz", ".x_t1.nii.gz", "seg.nii.gz"])
+def test_other_files_are_no_case(name):
+    assert parse_file_name(name) is None
+
+
+def test_bad_folders_are_named(tmp_path):
+    with pytest.raises(CohortError, match="nowhere: expected a folder"):
+        find_cases(tmp_path / "nowhere")
+    (tmp_path / "scan.dcm").write_bytes(b"")
+    known = r"BraTS 2017 to 2021 \(CASE.*; BraTS 2023 and 2024 .*; MSD Task01_BrainTumour"
+    with pytest.raises(
+        CohortError, match=rf"no case found among 1 files \(scan\.dcm\); known layouts: {known}"
+    ):
+        find_cases(tmp_path)
+    touch_case(tmp_path / "a" / "x", "x", UNTIL_2021)
+    touch_case(tmp_path / "b" / "x", "x", UNTIL_2021)
+    with pytest.raises(CohortError, match="x: two cases have this name"):
+        find_cases(tmp_path)

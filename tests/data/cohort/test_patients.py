@@ -1,4 +1,4 @@
-"""A user's table says which cases are one patient's: it reaches the cohort, the contract and the split."""
+"""A user's table of patients takes effect in the cohort, the contract and the split."""
 
 from pathlib import Path
 
@@ -13,20 +13,19 @@ from glioseg.data.cohort.cases import COHORT, Case, read_cohort
 from glioseg.data.cohort.clinical import TableError
 from glioseg.data.cohort.ingest import acquire_folder
 from glioseg.data.cohort.splits import split_cases
-from glioseg.data.quality.case_validation import evaluate
-from glioseg.data.quality.cohort_outliers import alike_cases
-from glioseg.data.quality.cohort_statistics import measure_cohort
-from glioseg.data.quality.raw_expectations import raw_tables
+from glioseg.data.quality.expectations import evaluate_table
+from glioseg.data.quality.raw_expectations import near_duplicate_cases, raw_tables
+from glioseg.data.quality.volume_statistics import measure_cohort
 from glioseg.params.contract import Contract
 
-HERE = Cluster("threads")
+THREADS = Cluster("threads")
 SHAPE = (36, 36, 36)
 GRID = Grid(SHAPE, np.diag([-1.0, -1, 1, 1]))
 NAMES = ("Ann before", "Ann after", "Bob", "Cem", "Dee", "Eva")
 
 
 def write_scans(folder: Path, grades: dict[str, str] | None = None) -> Path:
-    """Cases whose images are noise; the second case's are like the first's."""
+    """Cases whose images are noise; those of the second case are similar to those of the first."""
     rng = np.random.default_rng(0)
     brain = np.zeros(SHAPE, bool)
     brain[3:33, 3:33, 3:33] = True
@@ -59,17 +58,17 @@ VISITS = [f"{name},{name.split()[0]}" for name in NAMES]
 
 def acquire(home: Path, scans: Path, table: Path | None) -> list[Case]:
     records = home / "records"
-    acquire_folder(home / "raw", source=scans, patients=table, records=records, cluster=HERE)
+    acquire_folder(home / "raw", source=scans, patients=table, records=records, cluster=THREADS)
     return read_cohort(home / "raw" / COHORT)
 
 
-def test_the_table_s_patients_are_those_of_the_cohort(tmp_path: Path, scans: Path) -> None:
+def test_the_cohort_has_the_patients_of_the_table(tmp_path: Path, scans: Path) -> None:
     cases = acquire(tmp_path, scans, write_table(tmp_path / "patients.csv", *VISITS))
     assert {case.case: case.patient for case in cases} == {name: name.split()[0] for name in NAMES}
     assert {case.patient for case in acquire(tmp_path, scans, None)} == set(NAMES)
 
 
-def test_a_table_of_excel_is_read(tmp_path: Path, scans: Path) -> None:
+def test_a_table_from_excel_is_read(tmp_path: Path, scans: Path) -> None:
     table = tmp_path / "patients.csv"
     rows = [f"60, {name} , {name.split()[0]} " for name in NAMES]
     table.write_bytes("\r\n".join(["Age, Case,Patient", *rows]).encode("utf-8-sig"))
@@ -90,7 +89,7 @@ def test_a_table_of_excel_is_read(tmp_path: Path, scans: Path) -> None:
         (VISITS, "id,patient", "expected columns case and patient, got id, patient"),
     ],
 )
-def test_a_table_of_other_cases_is_one_line(
+def test_a_table_of_other_cases_is_an_error_of_one_line(
     tmp_path: Path, scans: Path, rows: list[str], head: str, message: str
 ) -> None:
     table = write_table(tmp_path / "patients.csv", *rows, head=head)
@@ -99,29 +98,31 @@ def test_a_table_of_other_cases_is_one_line(
     assert str(error.value).startswith(f"{table}: ")
     assert message in str(error.value)
     assert "\n" not in str(error.value)
-    assert not (tmp_path / "records").exists()  # it is said before anything is copied
+    assert not (tmp_path / "records").exists()  # the error comes before anything is copied
 
 
-def test_no_table_is_one_line(tmp_path: Path, scans: Path) -> None:
+def test_a_missing_table_is_an_error_of_one_line(tmp_path: Path, scans: Path) -> None:
     with pytest.raises(TableError, match=r"nowhere\.csv: not a table of patients: .*No such file"):
         acquire(tmp_path, scans, tmp_path / "nowhere.csv")
 
 
-def test_visits_may_be_alike_but_not_of_two_grades(tmp_path: Path, scans: Path) -> None:
+def test_visits_may_be_similar_but_not_of_two_grades(tmp_path: Path, scans: Path) -> None:
     """Noise of half the size leaves a correlation of 1 / √1.25 = 0.89: above 0.7 and below 0.98."""
 
-    def told(table: Path | None) -> tuple[list, set[str]]:
+    def validate(table: Path | None) -> tuple[list, set[str]]:
         cases = acquire(tmp_path, scans, table)
-        rows = measure_cohort(cases, records=tmp_path / "records", cluster=HERE)
-        found = {f.expectation for table in raw_tables(cases, rows, Contract()) for f in evaluate(table)}
-        pairs = alike_cases(rows, {case.case: case.patient for case in cases}, Contract())
+        volumes = measure_cohort(cases, records=tmp_path / "records", cluster=THREADS)
+        found = {
+            f.expectation for table in raw_tables(cases, volumes, Contract()) for f in evaluate_table(table)
+        }
+        pairs = near_duplicate_cases(cases, volumes, Contract())
         return pairs, found & {"near duplicate", "one grade"}
 
-    assert told(None) == ([("Ann after", "Ann before")], {"near duplicate"})
-    assert told(write_table(tmp_path / "patients.csv", *VISITS)) == ([], {"one grade"})
+    assert validate(None) == ([("Ann after", "Ann before")], {"near duplicate"})
+    assert validate(write_table(tmp_path / "patients.csv", *VISITS)) == ([], {"one grade"})
 
 
-def test_a_patient_s_cases_are_in_one_part(tmp_path: Path, scans: Path) -> None:
+def test_all_cases_of_a_patient_are_in_one_part(tmp_path: Path, scans: Path) -> None:
     cases = acquire(tmp_path, scans, write_table(tmp_path / "patients.csv", *VISITS))
     manifest = pd.DataFrame([{"case": case.case, "patient": case.patient, "grade": None} for case in cases])
     manifest = manifest.assign(ncr_vox=1, ed_vox=range(len(cases)), et_vox=1)

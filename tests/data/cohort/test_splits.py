@@ -44,10 +44,10 @@ def test_every_case_is_in_one_part_and_patients_stay_together(patients, visits, 
 def test_patients_with_nearly_the_same_scan_are_never_in_two_parts(patients, visits, seed, data):
     manifest = manifest_of(patients, visits=visits)
     patients = {case: case.split("-")[0] for case in manifest["case"]}
-    # Refused: another visit of the first patient, and the only one of somebody else.
+    # Refused cases: another visit of the first patient, and the only visit of another patient.
     patients |= {"p000-9": "p000", "refused": "refused"}
     pairs = data.draw(st.lists(st.tuples(*[st.sampled_from(sorted(patients))] * 2), max_size=4))
-    splits = split_cases(manifest, seed=seed, alike=pairs, patients=patients, **SETTINGS)
+    splits = split_cases(manifest, seed=seed, near_duplicates=pairs, patients=patients, **SETTINGS)
     parts = [[splits[part] for part in ("train", "validation", "test")]]
     others = [splits["validation"], splits["test"]]
     parts += [[fold["train"], fold["validation"], *others] for fold in splits["folds"]]
@@ -55,11 +55,11 @@ def test_patients_with_nearly_the_same_scan_are_never_in_two_parts(patients, vis
         assert sorted(case for part in some for case in part) == sorted(manifest["case"])
         home = {case: number for number, part in enumerate(some) for case in part}
         for start in home:
-            assert {home[case] for case in joined(start, pairs, patients) & home.keys()} == {home[start]}
+            assert {home[case] for case in connected(start, pairs, patients) & home.keys()} == {home[start]}
 
 
-def joined(start, pairs, patients):
-    """All cases that pairs and patients join to one, step by step."""
+def connected(start, pairs, patients):
+    """All cases connected to one by pairs and patients, step by step."""
     found, grown = set(), {start}
     while found != grown:
         found = grown
@@ -68,19 +68,19 @@ def joined(start, pairs, patients):
     return found
 
 
-def test_without_such_patients_the_split_is_what_it_was():
+def test_near_duplicates_of_other_patients_do_not_change_the_split():
     manifest = manifest_of(30)
-    others = {"alike": [("a", "b")], "patients": {"a": "a", "b": "b"}}
+    others = {"near_duplicates": [("a", "b")], "patients": {"a": "a", "b": "b"}}
     assert split_cases(manifest, seed=5, **others, **SETTINGS) == split_cases(manifest, seed=5, **SETTINGS)
 
 
 def test_patients_with_nearly_the_same_scan_count_as_one():
     message = "of 2 labelled patients, counting those with nearly the same scan as one"
     with pytest.raises(SplitError, match=message):
-        split_cases(manifest_of(3), seed=0, alike=[("p000-0", "p002-0")], **SETTINGS)
+        split_cases(manifest_of(3), seed=0, near_duplicates=[("p000-0", "p002-0")], **SETTINGS)
 
 
-def test_grades_are_shared_out_evenly():
+def test_grades_are_balanced():
     splits = split_cases(manifest_of(100, grades=("HGG", "HGG", "HGG", "LGG")), seed=1, **SETTINGS)
     low = sum(int(case[1:4]) % 4 == 3 for case in splits["test"])
     assert len(splits["test"]) == 20
@@ -93,7 +93,7 @@ def test_same_seed_same_split():
     assert split_cases(manifest, seed=5, **SETTINGS) != split_cases(manifest, seed=6, **SETTINGS)
 
 
-def test_unknown_grade_is_a_stratum_of_its_own():
+def test_an_unknown_grade_is_a_separate_stratum():
     manifest = manifest_of(10, grades=(None,))
     assert len(split_cases(manifest, seed=0, **SETTINGS)["test"]) == 2
 
@@ -113,7 +113,7 @@ def test_more_folds_than_patients():
         split_cases(manifest_of(4, visits=5), seed=0, **SETTINGS | {"folds": 4})
 
 
-def test_fractions_that_leave_nobody_to_train_on():
+def test_fractions_that_leave_no_training_patient():
     settings = {"seed": 0, "test_fraction": 0.5, "validation_fraction": 0.45, "folds": 2}
     # Of 6 patients 3 and 2.7 → 3; of 5 patients 2.5 → 2 and 2.25 → 2, which leaves one: too few for folds.
     message = "got 3 for test_fraction 0.5, 3 for validation_fraction 0.45 and 0 to train on, of 6 labelled"
@@ -133,8 +133,8 @@ def test_leakage_is_an_error_that_names_the_patient():
         check_leakage(splits, {"a-0": "a", "b-0": "b"})
 
 
-def test_a_fold_that_holds_a_patient_of_the_validation_part_leaks():
-    """Its network would have seen what the ensemble is calibrated on."""
+def test_a_fold_with_a_patient_of_the_validation_part_is_leakage():
+    """Its network would train on cases that calibrate the ensemble."""
     splits = {"seed": 0, "train": ["a-0"], "validation": ["c-0"], "test": ["b-0"]}
     splits["folds"] = [{"train": ["a-0"], "validation": ["c-1"]}]
     with pytest.raises(SplitError, match="c-0: patient c is in a fold's validation and in validation"):

@@ -1,4 +1,4 @@
-"""Voxels of every type that NIfTI has: a case passes from acquire to the store, or a rule names its files."""
+"""Voxels of every NIfTI type: a case passes from acquire to the store, or a finding names its files."""
 
 import json
 import struct
@@ -9,25 +9,23 @@ import numpy as np
 import pytest
 
 from glioseg.compute import Cluster
-from glioseg.core.labels import Scheme
+from glioseg.core.labels import LabelScheme
 from glioseg.core.modalities import MODALITIES, ROLES
 from glioseg.core.nifti import Grid, Volume
-from glioseg.data.cohort.case_io import Scan
-from glioseg.data.cohort.cases import COHORT, Case, read_cohort
+from glioseg.data.cohort.cases import COHORT, Case, Scan, read_cohort
 from glioseg.data.cohort.ingest import acquire_folder
-from glioseg.data.quality.case_validation import evaluate
-from glioseg.data.quality.cohort_statistics import measure_cohort
+from glioseg.data.quality.data_docs import thumbnail
+from glioseg.data.quality.expectations import Finding, evaluate_table
 from glioseg.data.quality.raw_expectations import raw_tables
-from glioseg.data.quality.thumbnails import thumbnail
-from glioseg.data.quality.validation_report import Finding
-from glioseg.data.quality.volume_statistics import measure_scans
-from glioseg.data.store.cropped_store import StoredCase, store_cohort
+from glioseg.data.quality.volume_statistics import measure_cohort, measure_scans
+from glioseg.data.store.cropped_cases import StoredCase
+from glioseg.data.store.cropped_store import store_cohort
 from glioseg.params.contract import Contract
 
-HERE = Cluster("threads")
+THREADS = Cluster("threads")
 SHAPE = (12, 14, 11)
 AFFINE = np.diag([-1.0, -1, 1, 1])
-ABOUT = {
+DATASET_JSON = {
     "modality": {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"},
     "labels": {"1": "edema", "2": "non-enhancing tumor", "3": "enhancing tumour"},
 }
@@ -45,7 +43,7 @@ def images() -> dict[str, np.ndarray]:
 
 
 def labels(tissues: tuple[int, int, int]) -> np.ndarray:
-    """Core in enhancement in oedema, which have these values in this order."""
+    """Core inside enhancing tumour inside oedema, with these values in this order."""
     seg = np.zeros(SHAPE, int)
     seg[4:9, 4:10, 4:8], seg[5:8, 5:9, 5:7], seg[6, 6, 6] = tissues[::-1]
     return seg
@@ -71,21 +69,21 @@ def decathlon(folder: Path, dtype: np.dtype) -> None:
     stack = np.stack([found[name] for name in ("flair", "t1", "t1ce", "t2")], axis=-1)
     write(folder / "imagesTr" / "one.nii.gz", stack, dtype)
     write(folder / "labelsTr" / "one.nii.gz", labels((2, 3, 1)), dtype)
-    (folder / "dataset.json").write_text(json.dumps(ABOUT))
+    (folder / "dataset.json").write_text(json.dumps(DATASET_JSON))
 
 
 def pass_through(home: Path) -> list[Finding]:
     """Acquire, validate, and crop where nothing is critical; the critical findings."""
-    acquire_folder(home / "raw", source=home / "scans", records=home / "records", cluster=HERE)
+    acquire_folder(home / "raw", source=home / "scans", records=home / "records", cluster=THREADS)
     cases = read_cohort(home / "raw" / COHORT)
-    rows = measure_cohort(cases, records=home / "records", cluster=HERE)
+    volumes = measure_cohort(cases, records=home / "records", cluster=THREADS)
     contract = Contract.model_validate(
         {"shape": {"severity": "critical", "predict": "warning", "voxels": SHAPE}}
     )
-    found = [f for table in raw_tables(cases, rows, contract) for f in evaluate(table)]
+    found = [f for table in raw_tables(cases, volumes, contract) for f in evaluate_table(table)]
     critical = [finding for finding in found if finding.severity == "critical"]
     if not critical:
-        crop = {"margin_vox": 1, "spacings_mm": (1,), "records": home / "records", "cluster": HERE}
+        crop = {"margin_vox": 1, "spacings_mm": (1,), "records": home / "records", "cluster": THREADS}
         store_cohort(home / "cropped", cases, **crop)
     return critical
 
@@ -93,7 +91,7 @@ def pass_through(home: Path) -> list[Finding]:
 @pytest.mark.parametrize("layout", [brats, decathlon])
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("dtype", NUMBERS)
-def test_real_numbers_pass_the_whole_way(tmp_path: Path, layout, order: str, dtype: str) -> None:
+def test_real_numbers_pass_all_stages(tmp_path: Path, layout, order: str, dtype: str) -> None:
     layout(tmp_path / "scans", np.dtype(order + dtype))
     assert pass_through(tmp_path) == []
     stored = StoredCase(tmp_path / "cropped" / "one")
@@ -115,34 +113,34 @@ def test_real_numbers_pass_the_whole_way(tmp_path: Path, layout, order: str, dty
         (WITH_ALPHA, "colours RGBA"),
     ],
 )
-def test_other_voxels_are_refused_by_a_line_for_each_file(tmp_path: Path, layout, dtype, name: str) -> None:
+def test_other_voxels_are_refused_with_a_line_for_each_file(tmp_path: Path, layout, dtype, name: str) -> None:
     layout(tmp_path / "scans", dtype)
-    said = [str(finding) for finding in pass_through(tmp_path)]
-    assert said == [
+    lines = [str(finding) for finding in pass_through(tmp_path)]
+    assert lines == [
         f"one/{role} (one_{role}.nii.gz): dtype: expected real numbers, got {name}" for role in ROLES
     ]
 
 
 @pytest.mark.parametrize("code", [0, 1, 1536, 2048])
-def test_types_that_nobody_reads_are_refused_by_a_line_that_names_the_file(tmp_path: Path, code: int) -> None:
-    """Unknown, one bit a voxel, and the long doubles of other processors."""
+def test_unsupported_types_are_refused_with_a_line_that_names_the_file(tmp_path: Path, code: int) -> None:
+    """Unknown, one bit per voxel, and the long doubles of other processors."""
     brats(tmp_path / "scans", np.dtype("i2"))
-    spoilt = tmp_path / "scans" / "one" / "one_t2.nii"
-    write(spoilt, images()["t2"], np.dtype("i2"))
+    damaged = tmp_path / "scans" / "one" / "one_t2.nii"
+    write(damaged, images()["t2"], np.dtype("i2"))
     (tmp_path / "scans" / "one" / "one_t2.nii.gz").unlink()
-    content = bytearray(spoilt.read_bytes())
+    content = bytearray(damaged.read_bytes())
     struct.pack_into("<h", content, 70, code)  # datatype of NIfTI-1
-    spoilt.write_bytes(content)
+    damaged.write_bytes(content)
     (line,) = [str(finding) for finding in pass_through(tmp_path)]
     assert line.startswith(
         "one/t2 (one_t2.nii): readable: expected a whole 3D NIfTI file, got not a NIfTI file"
     )
 
 
-def test_long_doubles_where_a_processor_has_them_are_measured_as_no_numbers() -> None:
+def test_long_doubles_are_not_measured_as_real_numbers() -> None:
     volume = Volume(images()["t1"].astype(np.longdouble), Grid(SHAPE, AFFINE))
     if volume.data.dtype == np.float64:
         pytest.skip("a long double is a double here")
-    (row,) = measure_scans(Case("one", {}, Scheme.BRATS2021), {"t1": Scan("one_t1.nii", volume)})
+    (row,) = measure_scans(Case("one", {}, LabelScheme.BRATS2021), {"t1": Scan("one_t1.nii", volume)})
     assert (row.dtype, row.minimum, row.brain_fraction) == (volume.data.dtype.name, None, None)
     assert thumbnail(volume) is None

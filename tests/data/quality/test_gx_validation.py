@@ -1,4 +1,4 @@
-"""Each defect alone, in a case of its own: it is refused by name and all other cases are accepted."""
+"""Cases with one defect each: each is refused with the right finding, and all other cases are accepted."""
 
 import re
 import socket
@@ -8,23 +8,24 @@ import pytest
 from PIL import Image
 
 from glioseg.core.modalities import ROLES
-from glioseg.data.cohort.cases import Case, find_cases, read_cohort, write_cohort
+from glioseg.data.cohort.cases import Case, read_cohort, write_cohort
+from glioseg.data.cohort.layouts import find_cases
 from glioseg.data.quality import gx_validation
-from glioseg.data.quality.case_validation import evaluate
-from glioseg.data.quality.cohort_statistics import measure_cohort
+from glioseg.data.quality.expectations import evaluate_table
 from glioseg.data.quality.raw_expectations import raw_tables
-from glioseg.data.quality.validation_report import ContractError, Verdict
-from glioseg.params.contract import Contract, Shape
+from glioseg.data.quality.validation_report import ContractError, ValidationReport
+from glioseg.data.quality.volume_statistics import measure_cohort
+from glioseg.params.contract import Contract, ShapeRule
 from tests.helpers.defects import SAMPLES, SHAPE, write_cohort_of
 
-EXPECTED = Contract(shape=Shape(severity="critical", predict="warning", voxels=SHAPE))
+EXPECTED = Contract(shape=ShapeRule(severity="critical", predict="warning", voxels=SHAPE))
 GOOD = [name for name, sample in SAMPLES.items() if not sample.found and name != "unlabelled"]
 BAD = [name for name, sample in SAMPLES.items() if sample.found]
 
 
-def judged(cases: list[Case], docs: Path) -> Verdict:
-    rows = measure_cohort(cases, records=docs.parent / "records")
-    return gx_validation.check_raw(cases, rows, EXPECTED, on_failure="quarantine", docs=docs)
+def validate(cases: list[Case], docs: Path) -> ValidationReport:
+    volumes = measure_cohort(cases, records=docs.parent / "records")
+    return gx_validation.check_raw(cases, volumes, EXPECTED, on_failure="quarantine", docs=docs)
 
 
 @pytest.fixture(scope="session")
@@ -38,71 +39,69 @@ def docs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def verdict(cohort: list[Case], docs: Path) -> Verdict:
+def report(cohort: list[Case], docs: Path) -> ValidationReport:
     def refuse(*_: object) -> None:
-        raise AssertionError("the contract went to the network")
+        raise AssertionError("the validation used the network")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", refuse)
-        return judged(cohort, docs)
+        return validate(cohort, docs)
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_defect_is_refused_by_name_and_nothing_else_is_said_of_its_case(
-    name: str, verdict: Verdict
-) -> None:
+def test_a_defect_is_refused_and_has_no_other_finding(name: str, report: ValidationReport) -> None:
     found = {
         (v.role, v.expectation, v.expected, "" if v.expectation == "readable" else v.observed)
-        for v in verdict.violations
+        for v in report.violations
         if v.case == name
     }
     assert found == SAMPLES[name].found
-    assert verdict.cases[name] == "refused"
+    assert report.cases[name] == "refused"
 
 
-def test_an_unreadable_file_says_why(verdict: Verdict) -> None:
-    (why,) = (v.observed for v in verdict.violations if v.case == "truncated")
-    assert why.startswith("not a whole NIfTI file: ")
+def test_an_unreadable_file_has_a_reason(report: ValidationReport) -> None:
+    (reason,) = (v.observed for v in report.violations if v.case == "truncated")
+    assert reason.startswith("not a complete NIfTI file: ")
 
 
-def test_good_cases_are_accepted_beside_bad_ones(verdict: Verdict) -> None:
-    assert verdict.outcome == "quarantined"
-    assert verdict.named("accepted") == GOOD
-    verdict.require(Path("pages"))
+def test_good_cases_are_accepted_beside_bad_ones(report: ValidationReport) -> None:
+    assert report.outcome == "quarantined"
+    assert report.cases_with("accepted") == GOOD
+    report.raise_if_failed(Path("pages"))
 
 
-def test_a_case_whose_t1_looks_like_a_t2_is_warned_of(verdict: Verdict) -> None:
-    odd = [(w.case, w.role) for w in verdict.warnings if w.expectation == "swapped"]
-    assert odd == [("full", "t1"), ("swapped", "t1")]  # a background that is not 0 lowers the median
+def test_a_t1_that_looks_like_a_t2_is_a_warning(report: ValidationReport) -> None:
+    warned = [(w.case, w.role) for w in report.warnings if w.expectation == "swapped"]
+    assert warned == [("full", "t1"), ("swapped", "t1")]  # a background that is not 0 lowers the median
 
 
-def test_a_case_without_segmentation_is_for_prediction_only(verdict: Verdict) -> None:
-    assert verdict.named("prediction_only") == ["unlabelled"]
-    assert [(note.case, note.expectation) for note in verdict.notes] == [("unlabelled", "segmentation")]
+def test_a_case_without_segmentation_is_for_prediction_only(report: ValidationReport) -> None:
+    assert report.cases_with("prediction_only") == ["unlabelled"]
+    assert [(note.case, note.expectation) for note in report.notes] == [("unlabelled", "segmentation")]
 
 
-def test_the_guard_finds_the_same_without_great_expectations(
-    cohort: list[Case], verdict: Verdict, tmp_path: Path
+def test_the_findings_are_the_same_without_great_expectations(
+    cohort: list[Case], report: ValidationReport, tmp_path: Path
 ) -> None:
-    rows = measure_cohort(cohort, records=tmp_path / "records")
-    own = [finding for table in raw_tables(cohort, rows, EXPECTED) for finding in evaluate(table)]
-    assert set(own) == {*verdict.violations, *verdict.warnings, *verdict.notes}
+    volumes = measure_cohort(cohort, records=tmp_path / "records")
+    own = [finding for table in raw_tables(cohort, volumes, EXPECTED) for finding in evaluate_table(table)]
+    assert set(own) == {*report.violations, *report.warnings, *report.notes}
 
 
-def test_the_verdict_is_the_same_bytes_each_time(
-    cohort: list[Case], verdict: Verdict, tmp_path: Path
+def test_the_report_is_the_same_bytes_each_time(
+    cohort: list[Case], report: ValidationReport, tmp_path: Path
 ) -> None:
-    verdict.save(tmp_path / "one.json")
-    judged(cohort, tmp_path / "docs").save(tmp_path / "two.json")
+    report.save(tmp_path / "one.json")
+    validate(cohort, tmp_path / "docs").save(tmp_path / "two.json")
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
 
 
-def test_the_verdict_lists_every_volume(verdict: Verdict) -> None:
+def test_the_report_lists_every_volume(report: ValidationReport) -> None:
     # Two files were taken away: the t1ce of "missing" and the seg of "unlabelled".
-    assert len(verdict.volumes) == len(SAMPLES) * len(ROLES) - 2
+    assert len(report.volumes) == len(SAMPLES) * len(ROLES) - 2
 
 
-def test_pages_open_without_a_network(docs: Path, verdict: Verdict) -> None:
+def test_pages_open_without_a_network(docs: Path, report: ValidationReport) -> None:
     pages = list(docs.rglob("*.html"))
     assert len(pages) == 5  # the index, and for volumes and cohort the suite and its results
     for page in pages:
@@ -128,18 +127,18 @@ def picture_size(shape: tuple[int, int, int]) -> tuple[int, int]:
 
 def test_a_name_that_occurs_twice_is_refused(cohort: list[Case], tmp_path: Path) -> None:
     good = [case for case in cohort if case.case in GOOD[:2]]
-    verdict = judged([*good, good[0]], tmp_path / "docs")
-    assert [str(violation) for violation in verdict.violations] == [
+    report = validate([*good, good[0]], tmp_path / "docs")
+    assert [str(violation) for violation in report.violations] == [
         "a-good (cohort.csv): unique id: expected each case once, got a-good more than once"
     ]
 
 
-def test_a_cohort_of_no_case_is_an_error(tmp_path: Path) -> None:
+def test_an_empty_cohort_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match="at least one case"):
         gx_validation.check_raw([], [], EXPECTED, on_failure="stop", docs=tmp_path / "docs")
 
 
-def test_real_scans_keep_the_contract(real_scans: Path, tmp_path: Path) -> None:
+def test_real_scans_satisfy_the_contract(real_scans: Path, tmp_path: Path) -> None:
     found = find_cases(real_scans)
     for case in found:
         (tmp_path / "raw" / case.case).mkdir(parents=True)
@@ -147,7 +146,7 @@ def test_real_scans_keep_the_contract(real_scans: Path, tmp_path: Path) -> None:
             (tmp_path / "raw" / case.case / f"{case.case}_{role}.nii.gz").symlink_to(file)
     write_cohort(tmp_path / "raw" / "cohort.csv", found)
     cases = read_cohort(tmp_path / "raw" / "cohort.csv")
-    rows = measure_cohort(cases, records=tmp_path / "records")
-    verdict = gx_validation.check_raw(cases, rows, Contract(), on_failure="stop", docs=tmp_path / "docs")
-    assert [str(finding) for finding in verdict.violations + verdict.warnings] == []
-    assert verdict.cases == {case.case: "accepted" if case.labelled else "prediction_only" for case in cases}
+    volumes = measure_cohort(cases, records=tmp_path / "records")
+    report = gx_validation.check_raw(cases, volumes, Contract(), on_failure="stop", docs=tmp_path / "docs")
+    assert [str(finding) for finding in report.violations + report.warnings] == []
+    assert report.cases == {case.case: "accepted" if case.labelled else "prediction_only" for case in cases}

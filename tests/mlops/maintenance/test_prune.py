@@ -1,4 +1,4 @@
-"""Pruning a lab of real databases, models and files; `stock.py` says what is in it."""
+"""Pruning a project with real databases, models and files; `tests/helpers/stock.py` describes its content."""
 
 import json
 import os
@@ -15,49 +15,54 @@ import pytest
 from typer.testing import CliRunner
 
 from glioseg import cli
-from glioseg.cli.prune_runs import waste_table
+from glioseg.cli.project import unreferenced_table
 from glioseg.mlops.maintenance import prune as module
-from glioseg.mlops.maintenance.prune import PruneError, fingerprints, prune
-from glioseg.mlops.maintenance.reachable import read_book
-from glioseg.mlops.maintenance.unreferenced import Waste, find_waste
-from glioseg.mlops.tracking.candidate import Source
+from glioseg.mlops.maintenance.prune import (
+    PruneError,
+    Unreferenced,
+    find_unreferenced,
+    prune,
+    version_fingerprints,
+)
+from glioseg.mlops.maintenance.reachable import read_mlflow
 from glioseg.mlops.tracking.logged_model import log_model
-from glioseg.mlops.tuning import kept_studies
+from glioseg.mlops.tracking.model_files import ModelFiles
+from glioseg.mlops.tuning import study_names
 from tests.helpers.stock import ORPHAN, write
 
-NEEDED = {
+REACHABLE = {
     "training", "fold", "model", "evaluation of model",
     "study-good", "study-good trial 0", "study-good trial 1",
     "hidden training", "hidden", "evaluation of hidden",
     "stranger",
 }  # fmt: skip
-"""What two registered versions need, and a run that may be running."""
+"""What two registered versions reference, and a run that may be running."""
 
-RUNS_OF_OTHERS = {
+UNREFERENCED_RUNS = {
     "evaluation of sibling", "loser", "evaluation of loser's model", "deleted", "killed",
     "study-other", "study-other trial 0", "study-other trial 1",
 }  # fmt: skip
-MODELS_OF_OTHERS = {"sibling", "loser's model"}
+UNREFERENCED_MODELS = {"sibling", "loser's model"}
 
 
-def named(stocked, waste):
-    """The readable names of waste, by its kind."""
+def named(stocked, items):
+    """The readable names of unreferenced items, by kind."""
     names = {identity: name for name, identity in stocked.ids.items()}
     return {
-        kind: {names.get(one.name, one.name) for one in waste if one.kind == kind}
+        kind: {names.get(one.name, one.name) for one in items if one.kind == kind}
         for kind in ("run", "model", "study", "files")
     }
 
 
-def waste_of(stocked, quiet=True):
-    return find_waste(stocked.lab, stocked.client, quiet=quiet)
+def unreferenced_in(stocked, exclusive=True):
+    return find_unreferenced(stocked.storage, stocked.client, exclusive=exclusive)
 
 
 def left(stocked):
-    """The readable names of the runs and models that are still there."""
-    book = read_book(stocked.client)
+    """The readable names of the runs and models that still exist."""
+    contents = read_mlflow(stocked.client)
     names = {identity: name for name, identity in stocked.ids.items()}
-    return {names[identity] for identity in (*book.runs, *book.models)}
+    return {names[identity] for identity in (*contents.runs, *contents.models)}
 
 
 def run(*words, answer=None):
@@ -70,144 +75,146 @@ def unused_pages(database):
 
 
 def require_pruned(stocked):
-    """All that was needed is there, works, and is all that there is."""
-    lab = stocked.lab
-    assert left(stocked) == NEEDED
-    assert kept_studies(lab) == ["study-good"]
-    for name in NEEDED - {"stranger"}:
+    """Everything reachable exists and works, and nothing else is left."""
+    storage = stocked.storage
+    assert left(stocked) == REACHABLE
+    assert study_names(storage) == ["study-good"]
+    for name in REACHABLE - {"stranger"}:
         assert stocked.folder(name).is_dir()
     for version, name in (("1", "model"), ("2", "hidden")):
         loaded = mlflow.pyfunc.load_model(f"models:/unet/{version}")
         assert loaded.predict(pd.DataFrame({"t1": [b"scan"]})) == name
-    folders = {path.name for path in lab.folder.glob("artifacts/*/*") if path.name != "models"}
-    folders |= {path.name for path in lab.folder.glob("artifacts/*/models/*")}
-    assert folders == {stocked.ids[name] for name in NEEDED - {"stranger"}}
-    assert not [*lab.folder.glob("state/*"), *lab.folder.glob("tensorboard/*")]
-    assert waste_of(stocked) == []
+    folders = {path.name for path in storage.folder.glob("artifacts/*/*") if path.name != "models"}
+    folders |= {path.name for path in storage.folder.glob("artifacts/*/models/*")}
+    assert folders == {stocked.ids[name] for name in REACHABLE - {"stranger"}}
+    assert not [*storage.folder.glob("state/*"), *storage.folder.glob("tensorboard/*")]
+    assert unreferenced_in(stocked) == []
 
 
-def test_what_two_versions_do_not_need_is_found_with_its_size(stocked):
-    waste = waste_of(stocked)
-    orphan = stocked.lab.folder / "artifacts" / "train" / ORPHAN
-    assert named(stocked, waste) == {
-        "run": RUNS_OF_OTHERS,
-        "model": MODELS_OF_OTHERS,
+def test_unreferenced_items_are_found_with_their_size(stocked):
+    unreferenced = unreferenced_in(stocked)
+    orphan = stocked.storage.folder / "artifacts" / "train" / ORPHAN
+    assert named(stocked, unreferenced) == {
+        "run": UNREFERENCED_RUNS,
+        "model": UNREFERENCED_MODELS,
         "study": {"study-other"},
-        "files": {str(orphan), str(stocked.lab.state("key")), str(stocked.lab.tensorboard("key"))},
+        "files": {str(orphan), str(stocked.storage.state("key")), str(stocked.storage.tensorboard("key"))},
     }
-    sizes = {one.what: one.size for one in waste if one.kind == "files"}
+    sizes = {one.category: one.size_bytes for one in unreferenced if one.kind == "files"}
     state = 1000 + len(f'{{"run_id": "{stocked.ids["killed"]}"}}')
     assert sizes == {"files of no run": 10, "interrupted trainings": state, "TensorBoard logs": 100}
-    runs = sum(one.size for one in waste if one.kind == "run")
-    assert runs == sum(map(len, RUNS_OF_OTHERS))
+    runs = sum(one.size_bytes for one in unreferenced if one.kind == "run")
+    assert runs == sum(map(len, UNREFERENCED_RUNS))
 
 
-def test_the_table_adds_up():
-    waste = [
-        Waste("run", "runs of train", "a", size=1_500_000),
-        Waste("run", "runs of train", "b", size=1_000_000),
-        Waste("study", "Optuna studies", "c"),
+def test_the_table_sums_each_category():
+    unreferenced = [
+        Unreferenced("run", "runs of train", "a", size_bytes=1_500_000),
+        Unreferenced("run", "runs of train", "b", size_bytes=1_000_000),
+        Unreferenced("study", "Optuna studies", "c"),
     ]
-    assert waste_table(waste) == (
-        "                          how many       files\n"
+    assert unreferenced_table(unreferenced) == (
+        "                            number       files\n"
         "runs of train                    2      2.5 MB\n"
         "Optuna studies                   1      0.0 MB\n"
-        "in all                                  2.5 MB"
+        "total                                   2.5 MB"
     )
 
 
-def test_all_that_is_not_needed_goes_and_registered_models_stay_as_they_are(stocked):
-    client, lab = stocked.client, stocked.lab
-    before = fingerprints(client)
+def test_pruning_removes_everything_unreferenced_and_does_not_change_registered_models(stocked):
+    client, storage = stocked.client, stocked.storage
+    before = version_fingerprints(client)
     versions = [dict(version) for version in client.search_model_versions()]
     for number in range(9):
         client.set_tag(stocked.ids["loser"], f"note {number}", "n" * 8000)
-    size = lab.database.stat().st_size
+    size = storage.database.stat().st_size
     result = run("--yes")
     assert result.exit_code == 0, result.output
     assert "runs of train                    3" in result.output
-    assert "mlruns: removed 14 things, " in result.output
+    assert "mlruns: removed 14 items, " in result.output
     require_pruned(stocked)
-    assert before.items() <= fingerprints(client).items()
+    assert before.items() <= version_fingerprints(client).items()
     assert {name.partition(":")[0] for name in before} == {"unet/1", "unet/2"}
     assert [dict(version) for version in client.search_model_versions()] == versions
-    assert lab.database.stat().st_size <= size - 9 * 8000
-    assert [unused_pages(path) for path in (lab.database, lab.folder / "optuna.db")] == [0, 0]
+    assert storage.database.stat().st_size <= size - 9 * 8000
+    assert [unused_pages(path) for path in (storage.database, storage.folder / "optuna.db")] == [0, 0]
     again = run("--yes")
     assert (again.exit_code, again.output) == (0, "mlruns: nothing to remove\n")
 
 
-def test_what_was_deleted_in_the_page_but_is_registered_stays_marked_as_it_was(stocked):
+def test_a_registered_model_that_was_deleted_in_mlflow_s_page_stays_marked_as_deleted(stocked):
     run("--yes")
     hidden = stocked.client.get_run(stocked.ids["hidden training"])
     assert hidden.info.lifecycle_stage == "deleted"
-    assert stocked.ids["hidden"] in read_book(stocked.client).models
+    assert stocked.ids["hidden"] in read_mlflow(stocked.client).models
 
 
-def test_without_a_yes_nothing_goes(stocked):
+def test_without_confirmation_nothing_is_removed(stocked):
     for answer in ("n\n", "\n", ""):
         result = run(answer=answer)
-        assert "in all" in result.output
-        assert "Remove all this for good?" in result.output
-        assert len(waste_of(stocked)) == 14
+        assert "total" in result.output
+        assert "Remove all this permanently?" in result.output
+        assert len(unreferenced_in(stocked)) == 14
     assert left(stocked) == stocked.ids.keys()
     assert run(answer="y\n").exit_code == 0
     require_pruned(stocked)
 
 
 @pytest.mark.parametrize("after", [1, 8, 11])
-def test_stopped_between_rows_and_files_it_can_be_called_again(stocked, monkeypatch, after):
-    waste, left_to_do = waste_of(stocked), iter(range(after))
+def test_an_interrupted_call_can_be_repeated(stocked, monkeypatch, after):
+    unreferenced, left_to_do = unreferenced_in(stocked), iter(range(after))
 
-    def stop_then(folder):
+    def stop_after(folder):
         if next(left_to_do, None) is None:
             raise KeyboardInterrupt
         remove(folder)
 
     remove = shutil.rmtree
     with monkeypatch.context() as patch:
-        patch.setattr(shutil, "rmtree", stop_then)
+        patch.setattr(shutil, "rmtree", stop_after)
         with suppress(KeyboardInterrupt):
-            prune(stocked.lab, stocked.client, waste)
+            prune(stocked.storage, stocked.client, unreferenced)
     assert run("--yes").exit_code == 0
     require_pruned(stocked)
 
 
-def test_what_is_registered_while_the_question_stands_is_kept(stocked):
-    waste = waste_of(stocked)
+def test_a_version_registered_before_the_confirmation_is_kept(stocked):
+    unreferenced = unreferenced_in(stocked)
     stocked.add_version("loser's model", "loser")
-    prune(stocked.lab, stocked.client, waste)
-    assert left(stocked) == NEEDED | {"loser", "loser's model", "evaluation of loser's model"}
+    prune(stocked.storage, stocked.client, unreferenced)
+    assert left(stocked) == REACHABLE | {"loser", "loser's model", "evaluation of loser's model"}
 
 
-def test_what_the_user_did_not_see_is_kept(stocked):
-    waste = waste_of(stocked)
+def test_a_run_that_the_user_did_not_see_is_kept(stocked):
+    unreferenced = unreferenced_in(stocked)
     stocked.add("new", "train")
-    prune(stocked.lab, stocked.client, waste)
-    assert left(stocked) == NEEDED | {"new"}
+    prune(stocked.storage, stocked.client, unreferenced)
+    assert left(stocked) == REACHABLE | {"new"}
 
 
 OTHER_STUDY = {"study-other", "study-other trial 0", "study-other trial 1"}
 
 
 @pytest.mark.parametrize("copy", ["", ".dvc/tmp/exps/tmp1"])
-def test_what_the_reports_name_is_kept(stocked, copy):
+def test_runs_and_models_in_the_reports_are_kept(stocked, copy):
     records = {"tune/study.json": "study-other", "train/run.json": "loser", "calibrate/model.json": "sibling"}
     for name, content in records.items():
-        write(stocked.lab.root / copy / "reports" / name, json.dumps({"id": stocked.ids[content], "n": 1}))
-    prune(stocked.lab, stocked.client, waste_of(stocked))
-    assert left(stocked) == NEEDED | OTHER_STUDY | {"loser", "sibling", "evaluation of sibling"}
-    assert kept_studies(stocked.lab) == ["study-good", "study-other"]
+        write(
+            stocked.storage.root / copy / "reports" / name, json.dumps({"id": stocked.ids[content], "n": 1})
+        )
+    prune(stocked.storage, stocked.client, unreferenced_in(stocked))
+    assert left(stocked) == REACHABLE | OTHER_STUDY | {"loser", "sibling", "evaluation of sibling"}
+    assert study_names(stocked.storage) == ["study-good", "study-other"]
 
 
-def test_the_study_that_a_version_s_lineage_names_is_kept(stocked):
+def test_a_study_in_a_version_s_lineage_is_kept(stocked):
     record = {"facts": {"study": {"run_id": stocked.ids["study-other"], "trial": 1}, "split": None}}
     write(stocked.folder("model") / "artifacts" / "lineage" / "unet-1" / "lineage.json", json.dumps(record))
-    prune(stocked.lab, stocked.client, waste_of(stocked))
-    assert left(stocked) == NEEDED | OTHER_STUDY
+    prune(stocked.storage, stocked.client, unreferenced_in(stocked))
+    assert left(stocked) == REACHABLE | OTHER_STUDY
 
 
-def test_no_database_is_one_line_and_none_is_made(tmp_path, monkeypatch):
+def test_without_a_database_the_command_prints_one_line_and_makes_none(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     result = run("--yes")
@@ -217,69 +224,69 @@ def test_no_database_is_one_line_and_none_is_made(tmp_path, monkeypatch):
     assert not (tmp_path / "mlruns").exists()
 
 
-def test_a_version_that_was_registered_from_a_run_s_files_keeps_the_run(stocked):
+def test_a_version_that_was_registered_from_a_run_s_files_references_the_run(stocked):
     stocked.client.create_model_version(
         "unet", str(stocked.folder("loser") / "artifacts"), run_id=stocked.ids["loser"]
     )
-    prune(stocked.lab, stocked.client, waste_of(stocked))
-    assert left(stocked) == NEEDED | {"loser"}
+    prune(stocked.storage, stocked.client, unreferenced_in(stocked))
+    assert left(stocked) == REACHABLE | {"loser"}
     assert (stocked.folder("loser") / "artifacts" / "file.txt").read_text() == "loser"
 
 
-def test_an_evaluation_of_a_model_that_was_trained_elsewhere_stays(stocked):
+def test_an_evaluation_of_a_version_that_was_trained_elsewhere_is_kept(stocked):
     elsewhere = "0" * 32
     stocked.add("from elsewhere", "evaluate", trained_run=elsewhere, model_id="m-" + elsewhere)
-    waste = waste_of(stocked)
-    assert "from elsewhere" in named(stocked, waste)["run"]
+    unreferenced = unreferenced_in(stocked)
+    assert "from elsewhere" in named(stocked, unreferenced)["run"]
     stocked.client.set_model_version_tag("unet", "1", "trained_run", elsewhere)
-    assert "from elsewhere" not in named(stocked, waste_of(stocked))["run"]
+    assert "from elsewhere" not in named(stocked, unreferenced_in(stocked))["run"]
 
 
 WORKER = """
 import sys, time
 from pathlib import Path
-from glioseg.mlops.tracking.storage import Lab
+from glioseg.mlops.tracking.storage import ProjectStorage
 from glioseg.mlops.tracking.mlflow_runs import connect, experiment_id
-lab = Lab(Path(sys.argv[1]))
-client = connect(lab)
+storage = ProjectStorage(Path(sys.argv[1]))
+client = connect(storage)
 run = client.create_run(experiment_id(client, "train"), tags={"stage": "train"})
 print(run.info.run_id, flush=True)
 time.sleep(600)
 """
 
 
-def test_what_a_living_process_runs_is_left_and_goes_once_it_is_killed(stocked):
-    words = [sys.executable, "-c", WORKER, str(stocked.lab.root)]
+def test_a_run_of_another_process_is_kept_until_the_process_ends(stocked):
+    words = [sys.executable, "-c", WORKER, str(stocked.storage.root)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as worker:
         stocked.ids["running"] = worker.stdout.readline().strip()
         result = run("--yes")
         os.kill(worker.pid, signal.SIGKILL)
     assert result.exit_code == 0, result.output
-    assert result.output.startswith("another process is at work here: what may be running stays\n")
-    # The killed training may be the one that is at work: it stays too, with what it can go on from.
-    assert left(stocked) == NEEDED | {"running", "killed"}
-    assert (stocked.lab.state("key") / "weights").exists()
+    assert result.output.startswith("another process uses this project: runs that may be running are kept\n")
+    # The killed training may be the running one, so it is kept with its saved state.
+    assert left(stocked) == REACHABLE | {"running", "killed"}
+    assert (stocked.storage.state("key") / "weights").exists()
     result = run("--yes")
     assert "another process" not in result.output
     require_pruned(stocked)
 
 
 def test_a_changed_version_is_named(stocked, monkeypatch):
-    def spoil(lab, client, waste):
-        (stocked.folder("model") / "artifacts" / "artifacts" / "model.keras").write_text("spoiled")
+    def change_version(storage, client, unreferenced):
+        (stocked.folder("model") / "artifacts" / "artifacts" / "model.keras").write_text("changed")
 
-    monkeypatch.setattr(module, "_remove", spoil)
+    monkeypatch.setattr(module, "_remove", change_version)
     with pytest.raises(
         PruneError, match=r"^unet/1: artifacts/model\.keras: expected the content from before"
     ):
-        prune(stocked.lab, stocked.client, waste_of(stocked))
+        prune(stocked.storage, stocked.client, unreferenced_in(stocked))
 
 
-def test_settling_a_training_that_was_pruned_logs_its_model_without_the_link(stocked):
-    """As after `dvc checkout` of an older commit, whose reports/train/run.json names a run that is gone."""
+def test_a_model_of_a_pruned_training_is_logged_without_a_link(stocked):
+    """As after `dvc checkout` of an older commit, whose reports/train/run.json names a removed run."""
     run("--yes")
-    folder = stocked.lab.root / "models" / "loser's model"
-    source = Source([folder / "model.keras"], folder / "package")
+    folder = stocked.storage.root / "models" / "loser's model"
+    source = ModelFiles([folder / "model.keras"], folder / "package")
     model_id = log_model(stocked.client, source, run_id=stocked.ids["loser"], metrics={"x": 1.0})
     model = stocked.client.get_logged_model(model_id)
     assert (model.status, model.source_run_id) == ("READY", None)

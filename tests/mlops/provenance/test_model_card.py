@@ -1,4 +1,4 @@
-"""The model card: what it says is what the facts say, and what is not known is not said."""
+"""The model card: its content comes from the recorded facts, and unknown facts are named as such."""
 
 import json
 import re
@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from glioseg.mlops.provenance.collectors import Record
 from glioseg.mlops.provenance.model_card import model_card
+from glioseg.mlops.provenance.record import Record
 
 NUMBERS = {"mean": 0.8125, "median": 0.9, "low": 0.5, "high": 0.9375}
 REGIONS = dict.fromkeys(("WT", "TC", "ET"), NUMBERS)
@@ -35,7 +35,7 @@ MISSING = {"code": "there was no git, no repository or no commit"}
 
 
 class Text(HTMLParser):
-    """The text of a page, and every address in it."""
+    """The texts of a page, and all addresses in it."""
 
     def __init__(self, page):
         super().__init__()
@@ -61,23 +61,23 @@ def write(tmp_path):
     return write
 
 
-def test_the_metrics_stand_with_their_intervals(write):
+def test_metrics_have_their_intervals(write):
     _, text, page = write()
     row = "| WT | 0.812 (0.5 to 0.938) | 0.812 (0.5 to 0.938) | 0.812 (0.5 to 0.938) |"
     assert row in text
     assert Text(page).parts.count("0.812 (0.5 to 0.938)") == 9
     assert "| TC | 0.0625 | 0.0312 | 0.1250 | 75% |" in text
-    assert "volume lay in the 88 % prediction interval that the model gives" in text
+    assert "volume lies in the model's 88 % prediction interval" in text
 
 
-def test_a_model_without_intervals_or_of_before_levels_were_known(write):
+def test_a_model_without_intervals_or_without_their_level(write):
     old = {name: value for name, value in METRICS.items() if name != "volume_interval_level"}
-    assert "volume lay in the interval that the model gives" in write(metrics=old)[1]
+    assert "volume lies in the model's interval" in write(metrics=old)[1]
     without = {name: value for name, value in old.items() if name != "volume_interval_coverage"}
     assert "| TC | 0.0625 | 0.0312 | 0.1250 | no interval |" in write(metrics=without)[1]
 
 
-def test_training_data_limits_and_parameters_are_those_of_the_facts(write):
+def test_training_data_limitations_and_parameters_come_from_the_facts(write):
     _, text, _ = write()
     assert "a folder of the user's own scans" in text
     for part, count in {"all": 9, "train": 4, "validation": 1, "test": 4}.items():
@@ -85,30 +85,30 @@ def test_training_data_limits_and_parameters_are_those_of_the_facts(write):
     assert "25% of the training patches lacked some" in text
     assert "| network.depth | 4 | the study |" in text
     assert "| train.seed | 1 | params.yaml |" in text
-    assert "| study | none was asked for |" in text
-    assert "| code | not known: there was no git, no repository or no commit |" in text
+    assert "| study | none: tune.trials is 0 |" in text
+    assert "| code | unknown: there was no git, no repository or no commit |" in text
     assert "glioseg reproduce models:/glioseg/3" in text
 
 
-def test_it_is_not_for_clinical_use_and_phantoms_are_called_phantoms(write):
+def test_the_card_rules_out_clinical_use_and_names_synthetic_data(write):
     facts = FACTS | {"raw_data": FACTS["raw_data"] | {"source": "phantom"}}
     card, text, _ = write(facts=facts)
-    assert card.summary.endswith("Trained and tested on synthetic phantoms alone. Not for clinical use.")
+    assert card.summary.endswith("Trained and tested on synthetic phantoms only. Not for clinical use.")
     assert "must not guide the diagnosis or the treatment" in text
-    assert "No patient is among them" in text
+    assert "They contain no patient data" in text
 
 
-def test_what_is_not_known_is_not_said(write):
-    card, text, _ = write(facts={}, missing={"raw_data": "dvc.lock named no hash of data/raw"}, metrics=None)
-    assert "Not known: dvc.lock named no hash of data/raw." in text
-    assert "Not known: no metrics were kept with this version." in text
+def test_unknown_facts_are_not_invented(write):
+    card, text, _ = write(facts={}, missing={"raw_data": "dvc.lock had no hash of data/raw"}, metrics=None)
+    assert "Unknown: dvc.lock had no hash of data/raw." in text
+    assert "Unknown: no metrics were recorded with this version." in text
     assert card.summary == (
         "A 3D U-Net that segments gliomas in MRI: t1, t1ce, t2, flair. Not for clinical use."
     )
     assert not re.search(r"Dice \d|None|nan", text)
 
 
-def test_the_page_says_the_same_as_the_text_and_fetches_nothing(write):
+def test_the_page_has_the_same_sections_as_the_text_and_loads_nothing(write):
     card, text, page = write(name="a <b> & c")
     found = Text(page)
     assert found.addresses == []
@@ -119,7 +119,7 @@ def test_the_page_says_the_same_as_the_text_and_fetches_nothing(write):
     assert "a <b> & c, version 3" in found.parts
 
 
-def test_every_table_of_the_text_is_one(write):
+def test_tables_of_the_text_are_valid_markdown(write):
     _, text, _ = write()
     for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
         head, rule, *rows = block.splitlines()

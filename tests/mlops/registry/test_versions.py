@@ -1,4 +1,4 @@
-"""Aliases that move by hand: versions of one small file each, which nobody judged."""
+"""Aliases that a person moves with `glioseg rollback`."""
 
 import os
 import subprocess
@@ -11,48 +11,54 @@ from typer.testing import CliRunner
 
 from glioseg.cli import app
 from glioseg.mlops.tracking.model_uri import RegistryError
-from glioseg.mlops.tracking.storage import alone
+from glioseg.mlops.tracking.process_locks import exclusive_lock
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
-def shelf(shop):
-    """Three versions; the gate made 1 and then 3 champion, and 2 is the challenger."""
-    shop.client.create_registered_model(shop.name)
+def three_versions(registry):
+    """Three versions: the gate made 1 and then 3 champion, and 2 is the challenger."""
+    registry.client.create_registered_model(registry.name)
     for _ in range(3):
-        shop.client.create_model_version(shop.name, source=shop.folder.as_uri())
-    shop.versions.crown("1", instead_of=None, how="by the gate")
-    shop.versions.challenge("2")
-    shop.versions.crown("3", instead_of="1", how="by the gate")
-    return shop
+        registry.client.create_model_version(registry.name, source=registry.folder.as_uri())
+    registry.versions.set_champion("1", replaces=None, cause="by the gate")
+    registry.versions.set_challenger("2")
+    registry.versions.set_champion("3", replaces="1", cause="by the gate")
+    return registry
 
 
-def test_rolling_back_goes_to_the_champion_before(shelf):
-    assert shelf.aliases == {"champion": 3, "previous": 1, "challenger": 2}
-    assert shelf.versions.roll_back() == f"{shelf.name}: version 1 is the champion, version 3 is previous"
-    assert shelf.aliases == {"champion": 1, "previous": 3, "challenger": 2}
-    assert shelf.tags(3)["champion_until"].endswith("UTC, by hand: version 1 took its place")
-    assert shelf.tags(1)["champion_since"].endswith("UTC, by hand")
-    assert "champion_until" not in shelf.tags(1)
+def test_a_rollback_returns_to_the_previous_champion(three_versions):
+    assert three_versions.aliases == {"champion": 3, "previous": 1, "challenger": 2}
+    assert (
+        three_versions.versions.roll_back()
+        == f"{three_versions.name}: version 1 is the champion, version 3 is previous"
+    )
+    assert three_versions.aliases == {"champion": 1, "previous": 3, "challenger": 2}
+    assert three_versions.tags(3)["champion_until"].endswith("UTC, by hand: version 1 took its place")
+    assert three_versions.tags(1)["champion_since"].endswith("UTC, by hand")
+    assert "champion_until" not in three_versions.tags(1)
 
 
-def test_rolling_back_twice_undoes_it(shelf):
-    shelf.versions.roll_back()
-    shelf.versions.roll_back()
-    assert shelf.aliases == {"champion": 3, "previous": 1, "challenger": 2}
-    assert "champion_until" not in shelf.tags(3)
+def test_a_second_rollback_undoes_the_first(three_versions):
+    three_versions.versions.roll_back()
+    three_versions.versions.roll_back()
+    assert three_versions.aliases == {"champion": 3, "previous": 1, "challenger": 2}
+    assert "champion_until" not in three_versions.tags(3)
 
 
-def test_any_version_can_be_named(shelf):
-    assert shelf.versions.roll_back("2") == f"{shelf.name}: version 2 is the champion, version 3 is previous"
-    assert shelf.aliases == {"champion": 2, "previous": 3}  # a champion is no challenger
+def test_any_version_can_be_named(three_versions):
+    assert (
+        three_versions.versions.roll_back("2")
+        == f"{three_versions.name}: version 2 is the champion, version 3 is previous"
+    )
+    assert three_versions.aliases == {"champion": 2, "previous": 3}  # a champion is not a challenger
 
 
-def test_a_model_without_champion_gets_one(shelf):
-    shelf.client.delete_registered_model_alias(shelf.name, "champion")
-    assert shelf.versions.roll_back() == f"{shelf.name}: version 1 is the champion"
-    assert shelf.aliases == {"champion": 1, "challenger": 2}
+def test_a_model_without_champion_gets_one(three_versions):
+    three_versions.client.delete_registered_model_alias(three_versions.name, "champion")
+    assert three_versions.versions.roll_back() == f"{three_versions.name}: version 1 is the champion"
+    assert three_versions.aliases == {"champion": 1, "challenger": 2}
 
 
 @pytest.mark.parametrize(
@@ -63,67 +69,67 @@ def test_a_model_without_champion_gets_one(shelf):
         (None, r"no version of unet-.* was champion before; name one of \[1, 2, 3\] with --to"),
     ],
 )
-def test_there_must_be_a_version_to_go_to(shelf, to, message):
-    shelf.client.delete_registered_model_alias(shelf.name, "previous")
-    before = shelf.aliases
+def test_a_rollback_needs_another_version(three_versions, to, message):
+    three_versions.client.delete_registered_model_alias(three_versions.name, "previous")
+    before = three_versions.aliases
     with pytest.raises(RegistryError, match=message):
-        shelf.versions.roll_back(to)
-    assert shelf.aliases == before
+        three_versions.versions.roll_back(to)
+    assert three_versions.aliases == before
 
 
-def test_a_deleted_version_is_not_gone_back_to(shelf):
-    shelf.client.delete_model_version(shelf.name, "1")
+def test_a_deleted_version_cannot_become_champion(three_versions):
+    three_versions.client.delete_model_version(three_versions.name, "1")
     with pytest.raises(RegistryError, match=r"was champion before; name one of \[2, 3\] with"):
-        shelf.versions.roll_back()
+        three_versions.versions.roll_back()
 
 
-def test_a_model_that_is_not_registered_is_named(shop):
-    with pytest.raises(RegistryError, match=f"expected a registered model {shop.name}, found none"):
-        shop.versions.roll_back()
+def test_an_unknown_model_is_an_error_that_names_it(registry):
+    with pytest.raises(RegistryError, match=f"expected a registered model {registry.name}, found none"):
+        registry.versions.roll_back()
 
 
-def write_params(shop):
+def write_params(registry):
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["register"]["name"] = shop.name
+    params["register"]["name"] = registry.name
     Path("params.yaml").write_text(yaml.safe_dump(params))
 
 
-def command(shop, *words):
+def command(registry, *words):
     """`glioseg rollback` in a project whose model has this name."""
-    write_params(shop)
+    write_params(registry)
     return CliRunner().invoke(app, ["rollback", *words])
 
 
-def test_the_command_says_in_one_line_what_it_did(shelf):
-    result = command(shelf)
+def test_the_command_prints_the_result_in_one_line(three_versions):
+    result = command(three_versions)
     assert result.exit_code == 0
-    assert result.stdout == f"{shelf.name}: version 1 is the champion, version 3 is previous\n"
-    assert command(shelf, "--to", "2").exit_code == 0
-    assert shelf.aliases == {"champion": 2, "previous": 1}
+    assert result.stdout == f"{three_versions.name}: version 1 is the champion, version 3 is previous\n"
+    assert command(three_versions, "--to", "2").exit_code == 0
+    assert three_versions.aliases == {"champion": 2, "previous": 1}
 
 
-def test_the_command_says_what_is_wrong(shop):
-    result = command(shop)
+def test_the_command_prints_errors_in_one_line(registry):
+    result = command(registry)
     assert result.exit_code == 1
-    expected = f"expected a registered model {shop.name}, found none of this name"
+    expected = f"expected a registered model {registry.name}, found none of this name"
     assert result.stdout == f"glioseg rollback: {expected}\n"
-    assert command(shop, "--to", "0").exit_code == 2
+    assert command(registry, "--to", "0").exit_code == 2
 
 
 def test_the_help_says_which_servers_follow_by_themselves():
     said = " ".join(CliRunner().invoke(app, ["rollback", "--help"]).stdout.replace("│", " ").split())
-    assert "glioseg serve` follows by itself; only MLflow's own server must be started again" in said
+    assert "glioseg serve` loads the new champion by itself; MLflow's own server must be restarted" in said
 
 
-def test_it_waits_for_a_version_that_is_being_registered(shelf):
-    write_params(shelf)
-    with alone(shelf.lab.lock("registry")):
+def test_the_command_waits_for_another_process_that_registers_a_version(three_versions):
+    write_params(three_versions)
+    with exclusive_lock(three_versions.storage.lock_file("registry")):
         words = [sys.executable, "-c", "from glioseg.cli import app; app()", "rollback"]
         waiting = subprocess.Popen(
             words, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT / "src")}
         )
         assert waiting.stdout.readline() == "rollback: another process is registering a version\n"
-        assert shelf.aliases["champion"] == 3
+        assert three_versions.aliases["champion"] == 3
     out, _ = waiting.communicate()
-    assert out == f"{shelf.name}: version 1 is the champion, version 3 is previous\n"
-    assert shelf.aliases["champion"] == 1
+    assert out == f"{three_versions.name}: version 1 is the champion, version 3 is previous\n"
+    assert three_versions.aliases["champion"] == 1

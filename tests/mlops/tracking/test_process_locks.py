@@ -1,41 +1,94 @@
-"""Who is at work in a lab, between real processes."""
+"""Locks between real processes: exclusive ones, and the one that all users of a project's storage share."""
 
+import multiprocessing
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from select import select
 
 import pytest
 
-from glioseg.mlops.tracking.process_locks import enter, undisturbed
-from glioseg.mlops.tracking.storage import Lab
+from glioseg.mlops.tracking.process_locks import exclusive_lock, is_locked
+from glioseg.mlops.tracking.storage import ProjectStorage
+from tests.helpers.waiting import TIMEOUT_S
 
-WORKER = """
+
+def hold_for_half_a_second(lock_file, locked, log):
+    with exclusive_lock(lock_file):
+        locked.set()
+        time.sleep(0.5)
+        with log.open("a") as file:
+            file.write("first\n")
+
+
+def test_a_second_process_waits_for_the_lock_and_prints_one_line(tmp_path, capsys):
+    spawn = multiprocessing.get_context("spawn")
+    lock_file, log, locked = tmp_path / "locks" / "x", tmp_path / "log", spawn.Event()
+    first = spawn.Process(target=hold_for_half_a_second, args=(lock_file, locked, log))
+    first.start()
+    assert locked.wait(TIMEOUT_S)
+    with exclusive_lock(lock_file, waiting="waiting"), log.open("a") as file:
+        file.write("second\n")
+    first.join()
+    assert log.read_text() == "first\nsecond\n"
+    assert capsys.readouterr().out == "waiting\n"
+
+
+def hold_until_killed(lock_file, locked):
+    with exclusive_lock(lock_file):
+        locked.set()
+        time.sleep(2 * TIMEOUT_S)
+
+
+def test_the_lock_of_a_killed_process_is_free_at_once(tmp_path, capsys):
+    spawn = multiprocessing.get_context("spawn")
+    locked = spawn.Event()
+    victim = spawn.Process(target=hold_until_killed, args=(tmp_path / "x", locked))
+    victim.start()
+    assert locked.wait(TIMEOUT_S)
+    assert is_locked(tmp_path / "x")
+    victim.kill()
+    victim.join()
+    assert not is_locked(tmp_path / "x")
+    with exclusive_lock(tmp_path / "x", waiting="waiting"):
+        pass
+    assert capsys.readouterr().out == ""
+
+
+def test_a_lock_is_locked_while_its_block_runs_and_without_a_file_it_is_not(tmp_path):
+    assert not is_locked(tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+    with exclusive_lock(tmp_path / "x"):
+        assert is_locked(tmp_path / "x")
+    assert not is_locked(tmp_path / "x")
+
+
+PROCESS = """
 import sys
 from pathlib import Path
-from glioseg.mlops.tracking.storage import Lab
-from glioseg.mlops.tracking.process_locks import enter, undisturbed
-lab, tidy = Lab(Path(sys.argv[1])), len(sys.argv) > 2
-print("asking", flush=True)
-enter(lab)
-print("entered", flush=True)
-if tidy:
-    with undisturbed(lab) as quiet:
-        print("quiet" if quiet else "not quiet", flush=True)
+from glioseg.mlops.tracking.storage import ProjectStorage
+storage, ask_for_exclusive_use = ProjectStorage(Path(sys.argv[1])), len(sys.argv) > 2
+print("starting", flush=True)
+storage.hold_shared_lock()
+print("shared", flush=True)
+if ask_for_exclusive_use:
+    with storage.exclusive() as exclusive:
+        print("exclusive" if exclusive else "not exclusive", flush=True)
         sys.stdin.read()
 sys.stdin.read()
 """
 
 
 @pytest.fixture
-def lab(tmp_path):
-    return Lab(tmp_path)
+def storage(tmp_path):
+    return ProjectStorage(tmp_path)
 
 
 @contextmanager
-def other(lab, *words):
-    """Another process, which is at work in the lab until the block ends."""
-    command = [sys.executable, "-c", WORKER, str(lab.root), *words]
+def other_process(storage, *words):
+    """Another process that uses the storage until the block ends."""
+    command = [sys.executable, "-c", PROCESS, str(storage.root), *words]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process
@@ -43,54 +96,54 @@ def other(lab, *words):
             process.kill()
 
 
-def read(process, *lines):
-    """Read what it says next, and compare."""
+def expect_lines(process, *lines):
+    """Read the next lines that a process prints, and compare them."""
     assert [process.stdout.readline().strip() for _ in lines] == list(lines)
 
 
-def quiet(lab):
-    with undisturbed(lab) as found:
-        return found
+def gets_exclusive_use(storage):
+    with storage.exclusive() as exclusive:
+        return exclusive
 
 
-def test_alone_it_is_quiet_and_beside_another_process_it_is_not(lab):
-    assert quiet(lab)
-    with other(lab) as worker:
-        read(worker, "asking", "entered")
-        assert not quiet(lab)
-    assert quiet(lab)
+def test_use_is_exclusive_unless_another_process_runs(storage):
+    assert gets_exclusive_use(storage)
+    with other_process(storage) as process:
+        expect_lines(process, "starting", "shared")
+        assert not gets_exclusive_use(storage)
+    assert gets_exclusive_use(storage)
 
 
-def test_who_is_refused_stays_at_work_in_the_block_and_after_it(lab):
-    enter(lab)
-    with other(lab) as worker:
-        read(worker, "asking", "entered")
-        with undisturbed(lab) as found:
-            assert not found
-            worker.kill()
-            worker.wait()
-            with other(lab, "tidy") as third:
-                read(third, "asking", "entered", "not quiet")
-        with other(lab, "tidy") as third:
-            read(third, "asking", "entered", "not quiet")
+def test_a_refused_process_keeps_the_shared_lock_in_the_block_and_after_it(storage):
+    storage.hold_shared_lock()
+    with other_process(storage) as process:
+        expect_lines(process, "starting", "shared")
+        with storage.exclusive() as exclusive:
+            assert not exclusive
+            process.kill()
+            process.wait()
+            with other_process(storage, "exclusive") as third:
+                expect_lines(third, "starting", "shared", "not exclusive")
+        with other_process(storage, "exclusive") as third:
+            expect_lines(third, "starting", "shared", "not exclusive")
 
 
-def test_nobody_begins_while_it_is_quiet(lab):
-    with undisturbed(lab) as found, other(lab) as late:
-        assert found
-        read(late, "asking")
+def test_no_process_gets_the_shared_lock_during_exclusive_use(storage):
+    with storage.exclusive() as exclusive, other_process(storage) as late:
+        assert exclusive
+        expect_lines(late, "starting")
         assert not select([late.stdout], [], [], 0.5)[0]
-    with other(lab) as late:
-        read(late, "asking", "entered")
+    with other_process(storage) as late:
+        expect_lines(late, "starting", "shared")
 
 
-def test_of_two_who_tidy_up_neither_is_alone(lab):
-    enter(lab)
-    with other(lab, "tidy") as one, other(lab, "tidy") as two:
-        read(one, "asking", "entered", "not quiet")
-        read(two, "asking", "entered", "not quiet")
-        assert not quiet(lab)
+def test_of_two_processes_that_ask_for_exclusive_use_neither_gets_it(storage):
+    storage.hold_shared_lock()
+    with other_process(storage, "exclusive") as one, other_process(storage, "exclusive") as two:
+        expect_lines(one, "starting", "shared", "not exclusive")
+        expect_lines(two, "starting", "shared", "not exclusive")
+        assert not gets_exclusive_use(storage)
 
 
-def test_of_a_database_that_others_use_nobody_can_say(tmp_path):
-    assert not quiet(Lab(tmp_path, "postgresql://me@host/db"))
+def test_use_of_a_postgresql_database_is_never_exclusive(tmp_path):
+    assert not gets_exclusive_use(ProjectStorage(tmp_path, "postgresql://me@host/db"))

@@ -1,4 +1,4 @@
-"""The files of runs and models in a bucket: a real server that speaks S3, on this machine."""
+"""The files of runs and models in a bucket of an S3 server on this machine."""
 
 import subprocess
 import sys
@@ -11,13 +11,12 @@ import pytest
 from typer.testing import CliRunner
 
 from glioseg import cli
-from glioseg.mlops.maintenance.prune import fingerprints
-from glioseg.mlops.maintenance.unreferenced import find_waste
+from glioseg.mlops.maintenance.prune import find_unreferenced, version_fingerprints
 from glioseg.mlops.tracking.mlflow_locations import MovedError
 from glioseg.mlops.tracking.mlflow_runs import connect
 from glioseg.mlops.tracking.model_uri import model_folder
 from glioseg.mlops.tracking.s3 import BucketError
-from glioseg.mlops.tracking.storage import ARTIFACTS_URL, Lab
+from glioseg.mlops.tracking.storage import ARTIFACTS_URL, ProjectStorage
 from tests.helpers import stock, trainings
 from tests.helpers.s3 import KEYS, keys_of, make_bucket, s3_server
 from tests.helpers.servers import free_port
@@ -27,10 +26,10 @@ GONE = {
     "evaluation of sibling", "loser", "evaluation of loser's model", "deleted", "killed",
     "study-other", "study-other trial 0", "study-other trial 1", "sibling", "loser's model",
 }  # fmt: skip
-"""What no registered version of the stock needs; a run that may be running is not among them."""
+"""Things that no registered version of the stock references, except a run that may be running."""
 
 IN_ANY_FOLDER = ["w" * 1000, "e" * 100, f'{{"run_id": "{"0" * 32}"}}']
-"""What lies in the folder of any lab: the state of a training, and its TensorBoard log."""
+"""Contents of the `mlruns` folder in any case: the state of a training, and its TensorBoard log."""
 
 
 @pytest.fixture(scope="module")
@@ -45,14 +44,14 @@ def bucket():
 @pytest.fixture(scope="module")
 def stocked(bucket, tmp_path_factory):
     """A stock whose files are in the bucket; the tests of this module use it one after the other."""
-    return stock.build(Lab(tmp_path_factory.mktemp("stocked"), artifacts_url=URL))
+    return stock.build(ProjectStorage(tmp_path_factory.mktemp("stocked"), artifacts_url=URL))
 
 
 @pytest.fixture
 def here(stocked, monkeypatch):
-    """The stock's lab, as commands find it."""
-    monkeypatch.setenv("DVC_ROOT", str(stocked.lab.root))
-    mlflow.set_tracking_uri(stocked.lab.tracking_uri)
+    """The stock as the storage of the current project."""
+    monkeypatch.setenv("DVC_ROOT", str(stocked.storage.root))
+    mlflow.set_tracking_uri(stocked.storage.tracking_uri)
     return stocked
 
 
@@ -61,37 +60,38 @@ def run(*words):
 
 
 def inside(stocked, bucket):
-    """The readable names of what has files in the bucket."""
+    """The readable names of the runs and models with files in the bucket."""
     names = {identity: name for name, identity in stocked.ids.items()}
     parts = (part for key in keys_of(bucket) for part in key.split("/"))
     return {names[part] for part in parts if part in names}
 
 
-def test_files_of_runs_and_models_go_to_the_bucket_and_none_to_the_folder(here, bucket):
+def test_files_of_runs_and_models_go_to_the_bucket_only(here, bucket):
     assert all(key.startswith(("team/train/", "team/evaluate/", "team/tune/")) for key in keys_of(bucket))
     assert inside(here, bucket) == here.ids.keys() - {"stranger"}  # it has no file
-    folders = {path.name for path in (here.lab.folder / "artifacts").rglob("*") if path.is_dir()}
+    folders = {path.name for path in (here.storage.folder / "artifacts").rglob("*") if path.is_dir()}
     assert not folders & set(here.ids.values())
 
 
-def test_what_is_fetched_goes_when_the_process_ends(here):
-    code = "from glioseg.mlops.tracking.model_uri import model_folder as f; p = f('models:/unet/1'); print(p, p.is_dir())"
+def test_downloaded_files_are_deleted_when_the_process_ends(here):
+    code = "from glioseg.mlops.tracking.model_uri import model_folder as f; p = f('models:/unet/1')"
+    code += "; print(p, p.is_dir())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     folder, there = done.stdout.rsplit(maxsplit=1)
     assert there == "True"
     assert not Path(folder).parents[1].exists()
 
 
-def test_pruning_frees_the_bucket_and_leaves_registered_models_as_they_are(here, bucket):
+def test_pruning_frees_the_bucket_and_keeps_registered_models_unchanged(here, bucket):
     strange = bucket.put_object(Key=f"team/train/{'e' * 32}/artifacts/x", Body=b"of another database")
-    before, sizes = fingerprints(here.client), keys_of(bucket)
+    before, sizes = version_fingerprints(here.client), keys_of(bucket)
     assert {name.partition(":")[0] for name in before} == {"unet/1", "unet/2"}
     result = run("prune-runs", "--yes")
     assert result.exit_code == 0, result.output
     freed = sum(sizes.values()) - sum(keys_of(bucket).values()) + sum(map(len, IN_ANY_FOLDER))
     assert f"{freed / 1e6:.1f} MB of files" in result.output
     assert inside(here, bucket) == here.ids.keys() - GONE - {"stranger"}
-    assert fingerprints(here.client) == before
+    assert version_fingerprints(here.client) == before
     assert strange.key in keys_of(bucket)
     for version, name in (("1", "model"), ("2", "hidden")):
         loaded = mlflow.pyfunc.load_model(f"models:/unet/{version}")
@@ -103,7 +103,7 @@ def test_a_version_is_found_by_its_address(here):
     assert (model_folder("models:/unet/1") / "model.keras").read_text() == "model"
 
 
-def test_the_report_shows_pictures_that_lie_in_the_bucket(here, tmp_path):
+def test_the_report_shows_pictures_from_the_bucket(here, tmp_path):
     for name, training, dice in (
         ("model", "training", trainings.A),
         ("hidden", "hidden training", trainings.B),
@@ -115,61 +115,61 @@ def test_the_report_shows_pictures_that_lie_in_the_bucket(here, tmp_path):
     assert (tmp_path / "page.html").read_text().count("data:image/webp") == 5  # of case 3 both are the same
 
 
-def test_one_experiment_s_files_never_go_to_two_places(here, tmp_path):
-    lab = here.lab
-    advice = "set it to s3://lab/team, or begin with a new database"
+def test_files_of_one_experiment_never_go_to_two_places(here, tmp_path):
+    storage = here.storage
+    advice = "set it to s3://lab/team, or start with a new database"
     for url, got in ((None, "nothing"), ("s3://lab/other", "s3://lab/other")):
         with pytest.raises(MovedError) as caught:
-            connect(replace(lab, artifacts_url=url))
+            connect(replace(storage, artifacts_url=url))
         expected = f"{ARTIFACTS_URL}: this database keeps the files of tune in s3://lab/team/tune, got {got}"
         assert str(caught.value) == f"{expected}; {advice}"
-    connect(replace(lab, artifacts_url=f"{URL}/"))  # the same place
+    connect(replace(storage, artifacts_url=f"{URL}/"))  # the same place
 
 
-def test_a_database_with_folders_does_not_begin_with_a_bucket(common_lab):
-    connect(common_lab)
+def test_a_database_with_folders_cannot_switch_to_a_bucket(shared_storage):
+    connect(shared_storage)
     with pytest.raises(MovedError) as caught:
-        connect(replace(common_lab, artifacts_url=URL))
+        connect(replace(shared_storage, artifacts_url=URL))
     assert str(caught.value) == (
-        f"{ARTIFACTS_URL}: this database keeps the files of tune in {common_lab.artifacts_uri('tune')},"
-        f" got {URL}; unset it, or begin with a new database"
+        f"{ARTIFACTS_URL}: this database keeps the files of tune in {shared_storage.artifacts_uri('tune')},"
+        f" got {URL}; unset it, or start with a new database"
     )
 
 
 @pytest.mark.parametrize("url", ["/data/team", "gs://lab/team", "s3://", "lab/team"])
-def test_another_kind_of_address_is_refused(url, tmp_path):
+def test_another_kind_of_address_is_rejected(url, tmp_path):
     with pytest.raises(BucketError, match=r"^GLIOSEG_ARTIFACTS_URL: expected s3://bucket/folder, got "):
-        Lab(tmp_path, artifacts_url=url).prepare()
+        ProjectStorage(tmp_path, artifacts_url=url).prepare()
 
 
 @pytest.mark.parametrize("words", [("report",), ("prune-runs", "--yes"), ("lineage", "models:/unet/1")])
-def test_a_bucket_that_is_not_there_is_one_line(here, monkeypatch, words):
-    monkeypatch.setenv(ARTIFACTS_URL, "s3://nobody/team")
+def test_a_missing_bucket_is_reported_in_one_line(here, monkeypatch, words):
+    monkeypatch.setenv(ARTIFACTS_URL, "s3://missing/team")
     result = run(*words)
     assert result.exit_code == 1
-    said = f"glioseg {words[0]}: GLIOSEG_ARTIFACTS_URL: no bucket to use at s3://nobody/team: "
+    said = f"glioseg {words[0]}: GLIOSEG_ARTIFACTS_URL: no usable bucket at s3://missing/team: "
     assert result.output.startswith(said)
     assert result.output.count("\n") == 1
 
 
-def test_a_server_that_does_not_answer_is_named(bucket, tmp_path, monkeypatch):
+def test_a_server_that_does_not_respond_is_named(bucket, tmp_path, monkeypatch):
     address = f"http://127.0.0.1:{free_port()}"
     monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", address)
-    with pytest.raises(BucketError, match=f"no bucket to use at {URL}: .*{address}") as caught:
-        Lab(tmp_path, artifacts_url=URL).prepare()
+    with pytest.raises(BucketError, match=f"no usable bucket at {URL}: .*{address}") as caught:
+        ProjectStorage(tmp_path, artifacts_url=URL).prepare()
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_driver_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "s3fs", None)
     with pytest.raises(BucketError, match=r"pip install 'glioseg\[s3\]'"):
-        Lab(tmp_path, artifacts_url=URL).prepare()
+        ProjectStorage(tmp_path, artifacts_url=URL).prepare()
 
 
-def test_without_a_bucket_nothing_of_s3_is_imported(shop, monkeypatch):
+def test_without_a_bucket_nothing_of_s3_is_imported(registry, monkeypatch):
     monkeypatch.delenv(ARTIFACTS_URL, raising=False)
     for name in ("boto3", "botocore", "s3fs"):
         monkeypatch.setitem(sys.modules, name, None)  # to import it is an error
-    shop.offer("one", case=0.5)
-    assert (model_folder(f"models:/{shop.name}/1") / "model.keras").read_text() == "one"
-    assert find_waste(shop.lab, shop.client, quiet=False) is not None
+    registry.register("one", case=0.5)
+    assert (model_folder(f"models:/{registry.name}/1") / "model.keras").read_text() == "one"
+    assert find_unreferenced(registry.storage, registry.client, exclusive=False) is not None

@@ -16,9 +16,9 @@ from urllib.parse import quote
 import optuna
 import pytest
 
-from glioseg.mlops.tracking.storage import DATABASE_URL, Lab
+from glioseg.mlops.tracking.storage import DATABASE_URL, ProjectStorage
 from glioseg.mlops.tuning.dashboard import main
-from glioseg.mlops.tuning.study import open_storage
+from glioseg.mlops.tuning.study import open_optuna_storage
 from tests.helpers.postgres import PASSWORD, QUICK, postgres, programs
 from tests.helpers.servers import command_lines, free_port, wait_for
 
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 def recipe(tmp_path):
-    """What `make studies` runs where everything is installed already."""
+    """The commands of `make studies` if everything is installed already."""
     (tmp_path / ".venv").mkdir()
     for name in ("Makefile", "requirements.lock", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path / name)
@@ -40,24 +40,24 @@ def recipe(tmp_path):
 
 
 @contextmanager
-def dashboard(recipe, lab):
-    """Runs a recipe; yields the dashboard's address, and what was printed."""
+def dashboard(recipe, storage):
+    """Run a recipe; yields the dashboard's address, and the output."""
     port = free_port()
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    around = {"PATH": path, "PYTHONPATH": str(ROOT / "src"), "DVC_ROOT": str(lab.root)}
-    around |= {DATABASE_URL: lab.database_url} if lab.database_url else {}
-    with TemporaryFile("w+") as said:
+    environment = {"PATH": path, "PYTHONPATH": str(ROOT / "src"), "DVC_ROOT": str(storage.root)}
+    environment |= {DATABASE_URL: storage.database_url} if storage.database_url else {}
+    with TemporaryFile("w+") as output:
         process = subprocess.Popen(
             ["sh", "-c", recipe.replace("8080", str(port))],
-            env=os.environ | around,
+            env=os.environ | environment,
             start_new_session=True,
-            stdout=said,
+            stdout=output,
             stderr=subprocess.STDOUT,
         )
         try:
-            wait_for(f"http://127.0.0.1:{port}/dashboard", process, said)
-            said.seek(0)
-            yield f"http://127.0.0.1:{port}", said.read()
+            wait_for(f"http://127.0.0.1:{port}/dashboard", process, output)
+            output.seek(0)
+            yield f"http://127.0.0.1:{port}", output.read()
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -69,8 +69,8 @@ def study_names(address):
         return [study["study_name"] for study in json.load(reply)["study_summaries"]]
 
 
-def test_before_the_first_study_it_shows_none_and_says_where(recipe, tmp_path):
-    with dashboard(recipe, Lab(tmp_path)) as (address, printed):
+def test_without_studies_the_dashboard_starts_and_prints_its_address(recipe, tmp_path):
+    with dashboard(recipe, ProjectStorage(tmp_path)) as (address, printed):
         assert study_names(address) == []
     assert printed == f"studies: {address}, until Ctrl-C\n"
 
@@ -78,9 +78,9 @@ def test_before_the_first_study_it_shows_none_and_says_where(recipe, tmp_path):
 def test_the_database_s_password_is_on_no_command_line_and_is_not_printed(recipe, tmp_path):
     bins = programs() or pytest.skip("no PostgreSQL: apt-get install postgresql")
     with postgres(bins, **QUICK) as database:
-        lab = Lab(tmp_path, database)
-        optuna.create_study(storage=open_storage(lab), study_name="one")
-        with dashboard(recipe, lab) as (address, printed):
+        storage = ProjectStorage(tmp_path, database)
+        optuna.create_study(storage=open_optuna_storage(storage), study_name="one")
+        with dashboard(recipe, storage) as (address, printed):
             assert study_names(address) == ["one"]
             seen = command_lines()
     assert any("glioseg.mlops.tuning.dashboard" in command for command in seen)
@@ -89,7 +89,7 @@ def test_the_database_s_password_is_on_no_command_line_and_is_not_printed(recipe
         assert secret not in "".join([*seen, printed])
 
 
-def test_a_port_that_is_taken_is_one_line(tmp_path, monkeypatch):
+def test_a_port_in_use_is_reported_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
@@ -98,6 +98,6 @@ def test_a_port_that_is_taken_is_one_line(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("words", [[], ["eighty"], ["80", "81"]])
-def test_anything_but_one_port_is_refused(words):
+def test_arguments_other_than_one_port_are_rejected(words):
     with pytest.raises(SystemExit, match="expected a port, got"):
         main(words)

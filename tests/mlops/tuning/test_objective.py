@@ -1,4 +1,4 @@
-"""What is known of a trial before it trains, and what its study is keyed by."""
+"""The measures that are estimated before a trial trains, and the key of a study."""
 
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ import pytest
 from optuna import TrialPruned
 
 from glioseg.core.memory import peak_gb
-from glioseg.mlops.tuning import WATCHED
+from glioseg.mlops.tuning import MONITORED
 from glioseg.mlops.tuning.objective import ShortTraining
-from glioseg.models.training.fit import Fitted
+from glioseg.models.training.fit import FitResult
 from glioseg.params import load_params
 
 ROOT = Path(__file__).parents[3]
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[3]
 
 @dataclass(frozen=True)
 class Brain:
-    """A validation case of which only the shape is of interest."""
+    """A validation case with only a shape."""
 
     name: str
     shape: tuple[int, int, int]
@@ -40,23 +40,23 @@ def gb(shape, filters):
     return pytest.approx(peak_gb(shape, base_filters=filters))
 
 
-def test_memory_is_that_of_the_largest_brain_at_once_where_it_fits():
+def test_memory_is_that_of_one_pass_over_the_largest_brain_if_it_fits():
     """70 x 90 x 68 voxels, each axis to the next multiple of 4 at depth 3, of 8 at depth 4."""
-    foresee = trial().foresee
-    assert foresee({"depth": 3, "base_filters": 6})["memory_gb"] == gb((72, 92, 68), 6)
-    assert foresee({"depth": 4, "base_filters": 8})["memory_gb"] == gb((72, 96, 72), 8)
+    estimate_measures = trial().estimate_measures
+    assert estimate_measures({"depth": 3, "base_filters": 6})["memory_gb"] == gb((72, 92, 68), 6)
+    assert estimate_measures({"depth": 4, "base_filters": 8})["memory_gb"] == gb((72, 96, 72), 8)
 
 
-def test_memory_is_that_of_a_window_where_a_brain_does_not_fit():
+def test_memory_is_that_of_a_window_if_the_largest_brain_does_not_fit():
     objective = trial()
     train = objective.params.train.model_copy(update={"patch_shape": (16, 16, 16)})
     inference = objective.params.inference.model_copy(update={"memory_gb": 1.4})
     params = objective.params.model_copy(update={"train": train, "inference": inference})
     small = ShortTraining(params, objective.cases, objective.validation)
-    assert small.foresee({"depth": 3, "base_filters": 6})["memory_gb"] == gb((16, 16, 16), 6)
+    assert small.estimate_measures({"depth": 3, "base_filters": 6})["memory_gb"] == gb((16, 16, 16), 6)
 
 
-def test_a_study_is_keyed_by_what_its_measures_depend_on_and_by_nothing_else(monkeypatch):
+def test_the_key_of_a_study_has_exactly_the_settings_that_its_measures_depend_on(monkeypatch):
     monkeypatch.setattr("glioseg.mlops.tuning.objective.code_fingerprint", lambda module: "the code")
     limits = {"memory_gb": 4.0, "case_s": None}
 
@@ -74,14 +74,14 @@ def test_a_study_is_keyed_by_what_its_measures_depend_on_and_by_nothing_else(mon
 
 
 @pytest.mark.parametrize("end", [None, TrialPruned("others were better"), MemoryError(), KeyboardInterrupt()])
-def test_however_a_trial_ends_keras_forgets_its_network(end, monkeypatch):
+def test_keras_s_session_is_cleared_however_a_trial_ends(end, monkeypatch):
     """Keras numbers the layers of a session: the first Dense layer of a cleared one is `dense` again."""
 
     def fit(**given):
         assert keras.layers.Dense(1).name == "dense"
         if end:
             raise end
-        return Fitted(None, 0, [{WATCHED: 0.5}])
+        return FitResult(None, 0, [{MONITORED: 0.5}])
 
     monkeypatch.setattr("glioseg.models.training.fit.fit", fit)
     keras.utils.clear_session()

@@ -6,7 +6,7 @@ from glioseg.models import builtin
 from glioseg.models.inference.model_settings import Settings, VolumeIntervals
 from glioseg.models.networks.keras_file import ModelError
 from glioseg.params.sections import Crop, Inference
-from tests.helpers.models import TRUSTING, make_settings
+from tests.helpers.models import IDENTITY_ESTIMATOR, make_settings
 from tests.helpers.toys import make_network, make_train
 
 CROP = Crop(margin_vox=3, spacings_mm=(1,), on_the_fly=False)
@@ -15,7 +15,7 @@ INFERENCE = Inference(
 )
 
 
-def test_settings_of_a_network_that_no_case_has_judged():
+def test_settings_of_a_network_before_calibration():
     network = make_network(spacing_mm=2, depth=4, base_filters=6, target="labels")
     train = make_train(patch_shape=(8, 16, 8), modality_dropout=0.3)
     assert Settings.untuned(network, train, CROP, INFERENCE) == Settings(
@@ -38,21 +38,21 @@ def test_a_round_trip(tmp_path):
         volume_intervals=VolumeIntervals((0.1, 0.2, 0.3), level=0.875, cases=7),
         calibration_error_before=(0.1, 0.1, 0.1),
         calibration_error_after=(0.01, 0.02, 0.03),
-        confidence=TRUSTING,
+        confidence=IDENTITY_ESTIMATOR,
     )
     settings.save(tmp_path)
     assert Settings.load(tmp_path) == settings
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "3"])
-def test_other_files_are_named(tmp_path, content):
+def test_the_error_names_a_file_that_is_no_settings_file(tmp_path, content):
     (tmp_path / "settings.json").write_text(content)
     with pytest.raises(ModelError, match=r"settings.json: not a model's settings"):
         Settings.load(tmp_path)
 
 
-def test_settings_from_before_confidence_and_with_a_broken_one(tmp_path):
-    make_settings(confidence=TRUSTING).save(tmp_path)
+def test_settings_without_a_quality_estimator_load_and_a_broken_one_is_an_error(tmp_path):
+    make_settings(confidence=IDENTITY_ESTIMATOR).save(tmp_path)
     file = tmp_path / "settings.json"
     record = json.loads(file.read_text())
     file.write_text(json.dumps(record | {"confidence": {"found": 3}}))
@@ -63,8 +63,8 @@ def test_settings_from_before_confidence_and_with_a_broken_one(tmp_path):
     assert Settings.load(tmp_path) == make_settings()
 
 
-def test_intervals_of_which_no_level_is_known_are_left_out(tmp_path):
-    """Earlier versions kept how far intervals reach, and not how many cases that came from."""
+def test_intervals_without_a_level_are_ignored(tmp_path):
+    """Earlier versions stored the half-width of intervals without the number of calibration cases."""
     make_settings().save(tmp_path)
     file = tmp_path / "settings.json"
     record = json.loads(file.read_text())
@@ -77,10 +77,10 @@ def test_intervals_of_which_no_level_is_known_are_left_out(tmp_path):
         Settings.load(tmp_path)
 
 
-def test_what_a_person_reads_of_them_leaves_out_many_numbers():
-    told = make_settings(confidence=TRUSTING).told
-    assert "confidence" not in told
-    assert told["spacing_mm"] == 1
+def test_the_summary_omits_the_quality_estimator():
+    summary = make_settings(confidence=IDENTITY_ESTIMATOR).summary
+    assert "confidence" not in summary
+    assert summary["spacing_mm"] == 1
 
 
 def test_missing_and_unknown_settings_are_named(tmp_path):

@@ -3,11 +3,11 @@ import pytest
 
 from glioseg.core.modalities import MODALITIES
 from glioseg.models.inference.out_of_distribution import (
-    FEATURES,
-    LEAST_CASES,
-    MARGIN,
-    learn_likeness,
-    portrait,
+    FEATURE_NAMES,
+    LIMIT_MARGIN,
+    MIN_CASES,
+    compute_features,
+    fit_out_of_distribution,
 )
 
 T2 = MODALITIES.index("t2")
@@ -25,7 +25,7 @@ def brain(seed=0, **changes):
 
 
 def value(image, feature):
-    return portrait(image, spacing_mm=2)[FEATURES.index(feature)]
+    return compute_features(image, spacing_mm=2)[FEATURE_NAMES.index(feature)]
 
 
 def test_features_by_hand():
@@ -50,51 +50,61 @@ def test_features_by_hand():
     assert np.isnan(value(image, "t1 with flair (correlation)"))
 
 
-def test_it_is_the_same_whatever_the_scale_and_for_a_finer_grid():
+def test_features_do_not_depend_on_the_intensity_scale_or_a_finer_grid():
     image = brain(t1=lambda values: 3 * values - 5)
-    np.testing.assert_allclose(portrait(image, spacing_mm=2), portrait(brain(), spacing_mm=2), atol=1e-4)
+    np.testing.assert_allclose(
+        compute_features(image, spacing_mm=2), compute_features(brain(), spacing_mm=2), atol=1e-4
+    )
     fine = image.repeat(2, 0).repeat(2, 1).repeat(2, 2)
-    np.testing.assert_allclose(portrait(fine, spacing_mm=1), portrait(image, spacing_mm=2), atol=1e-4)
+    np.testing.assert_allclose(
+        compute_features(fine, spacing_mm=1), compute_features(image, spacing_mm=2), atol=1e-4
+    )
 
 
 @pytest.fixture(scope="module")
-def portraits():
-    return np.array([portrait(brain(seed), spacing_mm=2) for seed in range(12)])
+def features():
+    return np.array([compute_features(brain(seed), spacing_mm=2) for seed in range(12)])
 
 
-def test_what_is_odd_is_named(portraits):
-    known = learn_likeness(portraits, portraits[:0], modality_dropout=0.0)
-    assert known.oddities(portrait(brain(99), spacing_mm=2)) == []
+def test_unusual_features_are_named(features):
+    detector = fit_out_of_distribution(features, features[:0], modality_dropout=0.0)
+    assert detector.unusual_features(compute_features(brain(99), spacing_mm=2)) == []
     smooth = brain(99, t2=lambda values: values.cumsum(axis=0))
-    assert known.oddities(portrait(smooth, spacing_mm=2)) == ["t2 (sharpness)"]
+    assert detector.unusual_features(compute_features(smooth, spacing_mm=2)) == ["t2 (sharpness)"]
     missing = brain(99, t1ce=lambda values: 0 * values)
-    assert known.oddities(portrait(missing, spacing_mm=2)) == ["t1ce (missing)"]
+    assert detector.unusual_features(compute_features(missing, spacing_mm=2)) == ["t1ce (missing)"]
     small = brain(99)
     small[10:] = 0
-    assert known.oddities(portrait(small, spacing_mm=2)) == ["brain (volume)"]
+    assert detector.unusual_features(compute_features(small, spacing_mm=2)) == ["brain (volume)"]
 
 
-def test_who_learned_to_do_without_a_modality_misses_none_but_the_one_that_shows_enhancement(portraits):
-    without = {name: portrait(brain(99, **{name: lambda v: 0 * v}), spacing_mm=2) for name in ("t1ce", "t2")}
-    known = learn_likeness(portraits, portraits, modality_dropout=0.1)
-    assert known.oddities(without["t2"]) == []
-    assert known.oddities(without["t1ce"]) == ["t1ce (missing)"]
+def test_with_modality_dropout_only_t1ce_is_needed(features):
+    without = {
+        name: compute_features(brain(99, **{name: lambda v: 0 * v}), spacing_mm=2) for name in ("t1ce", "t2")
+    }
+    detector = fit_out_of_distribution(features, features, modality_dropout=0.1)
+    assert detector.unusual_features(without["t2"]) == []
+    assert detector.unusual_features(without["t1ce"]) == ["t1ce (missing)"]
     missing = without["t1ce"]
-    lacking = np.vstack([portraits, missing])
-    assert learn_likeness(lacking, portraits, modality_dropout=0.0).always == ("t1", "t2", "flair")
+    lacking = np.vstack([features, missing])
+    assert fit_out_of_distribution(lacking, features, modality_dropout=0.0).required_modalities == (
+        "t1",
+        "t2",
+        "flair",
+    )
 
 
-def test_the_limit_lies_beyond_nearly_all_known_cases():
-    """One feature alone varies. Each training case is held to the rest of them, another case to all."""
+def test_the_limit_exceeds_the_deviations_of_nearly_all_training_cases():
+    """One feature varies. Each training case is compared with the rest, another case with all."""
     values = np.random.default_rng(0).standard_normal(20)
-    rows, other = np.zeros((20, len(FEATURES))), np.zeros((1, len(FEATURES)))
+    rows, other = np.zeros((20, len(FEATURE_NAMES))), np.zeros((1, len(FEATURE_NAMES)))
     rows[:, 0], other[0, 0] = values, 90
     off = [abs(values[i] - np.delete(values, i).mean()) / np.delete(values, i).std() for i in range(20)]
     off.append((90 - values.mean()) / values.std())
     # Of 21 the 20th is the 95th percentile: the largest but one.
-    known = learn_likeness(rows, other, modality_dropout=0.0)
-    assert known.limit == pytest.approx(MARGIN * sorted(off)[-2], rel=1e-4)
+    detector = fit_out_of_distribution(rows, other, modality_dropout=0.0)
+    assert detector.limit == pytest.approx(LIMIT_MARGIN * sorted(off)[-2], rel=1e-4)
 
 
-def test_few_cases_tell_nothing(portraits):
-    assert learn_likeness(portraits[: LEAST_CASES - 1], portraits, modality_dropout=0.0) is None
+def test_too_few_cases_give_no_detector(features):
+    assert fit_out_of_distribution(features[: MIN_CASES - 1], features, modality_dropout=0.0) is None

@@ -1,17 +1,22 @@
+"""Level and rank by hand, and by simulation that the level holds."""
+
 import math
 from dataclasses import astuple
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from glioseg.models.inference.model_settings import VolumeIntervals
 from glioseg.models.inference.prediction import RegionVolume
 from glioseg.models.inference.uncertainty import (
+    conformal_quantile,
+    conformity_score,
     entropy_bits,
-    interval,
-    interval_score,
     mean_bits,
     region_volumes,
+    supported_level,
+    volume_interval,
 )
 
 
@@ -46,37 +51,77 @@ def test_volumes_and_their_intervals_by_hand():
     labels = np.array([[[1, 2, 2, 0, 0]]], np.uint8)
     intervals = VolumeIntervals((1.0, 2.0, 0.0), level=0.875, cases=7)
     volumes = region_volumes(labels, p, intervals=intervals, voxel_ml=2.0)
-    # WT: 3 voxels are 6 ml; 2 voxels (4 ml) are sure and 4 (8 ml) possible: a factor of 9 / 5. It would
-    # reach to 7 · 9 / 5 − 1 = 11.6 ml, but the brain has 10.
+    # WT: 3 voxels are 6 ml; 2 voxels (4 ml) are certain and 4 (8 ml) possible: a factor of 9 / 5. The upper
+    # end would be 7 · 9 / 5 − 1 = 11.6 ml, but the brain has 10.
     assert astuple(volumes["WT"]) == pytest.approx((6.0, 7 * 5 / 9 - 1, 10.0, 0.875))
-    # TC: all 5 voxels are sure, so the least doubt counts, twice.
+    # TC: all 5 voxels are certain, so the minimum uncertainty counts, twice.
     tc = (2.0, 3 * math.exp(-0.2) - 1, 3 * math.exp(0.2) - 1, 0.875)
     assert astuple(volumes["TC"]) == pytest.approx(tc)
     assert volumes["ET"] == RegionVolume(0.0, 0.0, 0.0, 0.875)
 
 
-def test_without_intervals_there_are_volumes_alone():
+def test_without_intervals_only_volumes_are_given():
     labels = np.array([[[1, 2, 3]]], np.uint8)
     volumes = region_volumes(labels, np.full((3, 3), 0.5, np.float32), intervals=None, voxel_ml=2.0)
     assert volumes == {"WT": RegionVolume(6.0), "TC": RegionVolume(4.0), "ET": RegionVolume(2.0)}
     assert volumes["WT"].level is None
 
 
-def test_no_volume_is_below_nothing():
-    assert interval(0.5, 1.0, 3.0)[0] == 0.0
+def test_an_interval_does_not_go_below_0():
+    assert volume_interval(0.5, 1.0, 3.0)[0] == 0.0
 
 
-def test_an_interval_of_its_own_score_just_holds_the_truth():
+def test_an_interval_of_the_conformity_score_just_contains_the_truth():
     rng = np.random.default_rng(0)
-    for true, ml, unsure in zip(*rng.uniform(0.1, 50, (3, 20)).tolist(), strict=True):
-        score = interval_score(true, ml, unsure)
-        low, high = interval(ml, unsure, score)
+    for true, ml, uncertainty in zip(*rng.uniform(0.1, 50, (3, 20)).tolist(), strict=True):
+        score = conformity_score(true, ml, uncertainty)
+        low, high = volume_interval(ml, uncertainty, score)
         assert min(abs(true - low), abs(true - high)) == pytest.approx(0, abs=1e-9)
-        low, high = interval(ml, unsure, 0.99 * score)
+        low, high = volume_interval(ml, uncertainty, 0.99 * score)
         assert not low <= true <= high
 
 
 def test_empty_regions_have_finite_scores():
-    # Nothing found, 1 ml there: a factor of 2 on the shifted scale; the doubt divides it.
-    assert interval_score(1.0, 0.0, 0.1) == pytest.approx(10 * math.log(2))
-    assert interval_score(0.0, 0.0, 0.1) == 0.0
+    # 0 ml predicted, 1 ml true: a factor of 2 on the shifted scale, divided by the uncertainty.
+    assert conformity_score(1.0, 0.0, 0.1) == pytest.approx(10 * math.log(2))
+    assert conformity_score(0.0, 0.0, 0.1) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("cases", "level", "rank"),
+    [
+        (4, 4 / 5, 4),
+        (7, 7 / 8, 7),  # every eighth new case exceeds the largest of 7
+        (8, 8 / 9, 8),
+        (9, 0.9, 9),
+        (10, 0.9, 10),  # ⌈0.9 · 11⌉
+        (19, 0.9, 18),  # 18 / 20
+        (20, 0.9, 19),  # ⌈18.9⌉
+        (29, 0.9, 27),  # 27 / 30: 0.9 · 30 must not be rounded up to 28
+        (99, 0.9, 90),
+    ],
+)
+def test_level_and_rank_by_hand(cases, level, rank):
+    assert supported_level(cases) == pytest.approx(level, abs=1e-15)
+    scores = np.random.default_rng(0).permutation(np.arange(1, cases + 1)).tolist()
+    assert conformal_quantile(scores) == rank
+
+
+@pytest.mark.parametrize("cases", [0, 1, 2, 3])
+def test_fewer_than_four_cases_support_no_interval(cases):
+    assert supported_level(cases) is None
+
+
+@pytest.mark.parametrize("cases", [4, 7, 9, 19, 32])
+def test_intervals_cover_new_cases_at_their_level(cases):
+    """Exchangeable scores that are not independent: each trial has its own scale."""
+    trials = 20000
+    rng = np.random.default_rng(cases)
+    scores = rng.standard_exponential((trials, cases + 1)) * rng.uniform(0.5, 2, (trials, 1))
+    limits = np.array([conformal_quantile(row) for row in scores[:, 1:].tolist()])
+    covered = int((scores[:, 0] <= limits).sum())
+    level = supported_level(cases)
+    rank = int(np.searchsorted(np.sort(scores[0, 1:]), limits[0])) + 1
+    low, high = stats.binom.ppf([0.0005, 0.9995], trials, rank / (cases + 1))
+    assert low <= covered <= high  # for continuous scores the probability is exactly rank / (n + 1)
+    assert rank / (cases + 1) >= level - 1e-12

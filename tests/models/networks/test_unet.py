@@ -1,76 +1,18 @@
-"""Every architecture has the size that its paper gives, and the outputs that are asked for."""
+"""A network has the requested outputs, heads and precision."""
 
 import keras
 import numpy as np
 import pytest
 
 from glioseg.models.networks.blocks import ARCHITECTURES
-from glioseg.models.networks.unet import build_unet, without_deep_supervision
-
-HEAD = 2 * 3 + 3
-
-
-def build(architecture: str = "seed", **changes: object) -> keras.Model:
-    """A network of two filters and two levels; keyword arguments change it."""
-    given = {"base_filters": 2, "depth": 2, "dropout": 0.0, "heads": "plain", "deep_supervision": "sum"}
-    return build_unet(architecture=architecture, **(given | changes))
-
-
-def noise(*shape: int) -> np.ndarray:
-    return np.random.default_rng(0).normal(0, 3, (1, *shape, 4)).astype(np.float32)
-
-
-def answer(model: keras.Model, image: np.ndarray, output: str = "segmentation") -> np.ndarray:
-    return np.asarray(model(image)[output])
-
-
-def conv(size: int, inputs: int, outputs: int) -> int:
-    """Kernel and bias."""
-    return size**3 * inputs * outputs + outputs
-
-
-def norm(channels: int) -> int:
-    """Scale and shift."""
-    return 2 * channels
-
-
-def normed(size: int, inputs: int, outputs: int) -> int:
-    return conv(size, inputs, outputs) + norm(outputs)
-
-
-def test_parameters_of_the_smallest_seed_by_hand() -> None:
-    encoder = normed(3, 4, 2) + 2 * normed(3, 2, 2) + normed(3, 2, 4) + 2 * normed(3, 4, 4)
-    decoder = normed(3, 4, 2) + normed(3, 4, 2) + normed(1, 2, 2)
-    assert build("seed").count_params() == encoder + decoder + HEAD
-
-
-def test_parameters_of_the_smallest_isensee_by_hand() -> None:
-    encoder = sum(conv(3, n, m) + 2 * conv(3, m, m) + 3 * norm(m) for n, m in [(4, 2), (2, 4)])
-    decoder = normed(3, 4, 2) + normed(3, 4, 4) + normed(1, 4, 2)
-    assert build("isensee").count_params() == encoder + decoder + HEAD
-
-
-def test_parameters_of_the_smallest_nnunet_by_hand() -> None:
-    encoder = normed(3, 4, 2) + normed(3, 2, 2) + normed(3, 2, 4) + normed(3, 4, 4)
-    decoder = conv(2, 4, 2) + normed(3, 4, 2) + normed(3, 2, 2)
-    assert build("nnunet").count_params() == encoder + decoder + HEAD
-
-
-def test_nnunet_has_the_size_that_is_published() -> None:
-    """Roy et al. 2023 (MedNeXt, arXiv:2303.09975) count 31.2 million parameters."""
-    model = build("nnunet", base_filters=32, depth=6, deep_supervision="none")
-    assert round(model.count_params() / 1e6, 1) == 31.2
-
-
-def test_only_nnunet_caps_its_filters() -> None:
-    for name, filters in [("nnunet", 320), ("isensee", 400)]:
-        assert build(name, base_filters=200).get_layer("enc1_conv1").filters == filters
+from glioseg.models.networks.unet import without_deep_supervision
+from tests.helpers.unets import build, noise, predict
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("depth", [2, 5])
-def test_it_answers_with_a_probability_for_each_voxel_and_channel(architecture: str, depth: int) -> None:
-    probabilities = answer(build(architecture, depth=depth), noise(16, 32, 48))
+def test_every_voxel_and_channel_has_a_probability(architecture: str, depth: int) -> None:
+    probabilities = predict(build(architecture, depth=depth), noise(16, 32, 48))
     assert probabilities.shape == (1, 16, 32, 48, 3)
     assert probabilities.min() >= 0
     assert probabilities.max() <= 1
@@ -78,36 +20,24 @@ def test_it_answers_with_a_probability_for_each_voxel_and_channel(architecture: 
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_dropout_changes_answers_in_training_alone(architecture: str) -> None:
-    model = build(architecture, base_filters=16, dropout=0.5)  # of two filters it may keep both
+def test_dropout_is_active_only_in_training(architecture: str) -> None:
+    model = build(architecture, base_filters=16, dropout=0.5)  # dropout of two filters might drop none
     image = noise(4, 4, 4)
-    np.testing.assert_array_equal(answer(model, image), answer(model, image))
+    np.testing.assert_array_equal(predict(model, image), predict(model, image))
     trained = np.asarray(model(image, training=True)["segmentation"])
-    assert not np.allclose(trained, answer(model, image))
-
-
-def test_isensee_activates_before_each_convolution_and_adds_what_came_in() -> None:
-    model = build("isensee")
-    for name in ("enc1_conv1", "enc1_conv2"):
-        before = model.get_layer(name).input
-        assert before is model.get_layer(f"{name}_act").output
-    for weight in model.get_layer("enc1_conv2").weights:
-        weight.assign(0 * weight)
-    both = keras.Model(model.input, [model.get_layer(name).output for name in ("enc1", "enc1_sum")])
-    came_in, went_out = both(noise(4, 4, 4))
-    np.testing.assert_array_equal(came_in, went_out)
+    assert not np.allclose(trained, predict(model, image))
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize(("depth", "scales"), [(2, [1]), (3, [1, 2]), (4, [1, 2, 4]), (5, [1, 2, 4])])
-def test_a_loss_at_each_scale_needs_an_output_at_each(
+def test_deep_supervision_by_loss_has_an_output_at_each_scale(
     architecture: str, depth: int, scales: list[int]
 ) -> None:
-    answers = build(architecture, depth=depth, deep_supervision="loss")(noise(16, 16, 32))
+    predictions = build(architecture, depth=depth, deep_supervision="loss")(noise(16, 16, 32))
     expected = {
         "segmentation" if n == 1 else f"segmentation_{n}": (1, 16 // n, 16 // n, 32 // n, 3) for n in scales
     }
-    assert {name: tuple(x.shape) for name, x in answers.items()} == expected
+    assert {name: tuple(x.shape) for name, x in predictions.items()} == expected
 
 
 @pytest.mark.parametrize(("supervision", "reaching"), [("sum", {0, 1, 2}), ("loss", {0}), ("none", {0})])
@@ -116,10 +46,10 @@ def test_which_heads_reach_the_segmentation(supervision: str, reaching: set[int]
     names = {layer.name for layer in model.layers}
     assert {n for n in range(5) if f"head{n}" in names} == ({0} if supervision == "none" else {0, 1, 2})
     for level in {0, 1, 2} if supervision != "none" else {0}:
-        before = answer(model, image)
+        before = predict(model, image)
         bias = model.get_layer(f"head{level}").bias
         bias.assign(bias + 1.0)
-        assert np.all(answer(model, image) > before) == (level in reaching)
+        assert np.all(predict(model, image) > before) == (level in reaching)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -132,17 +62,17 @@ def test_outcomes_come_from_the_deepest_level(architecture: str) -> None:
         unit.kernel.assign(0 * unit.kernel)
         unit.bias.assign([bias])
     image = noise(8, 8, 8)
-    np.testing.assert_allclose(answer(model, image, "grade"), [[0.75]], rtol=1e-6)  # 1 / (1 + 1/3)
-    np.testing.assert_allclose(answer(model, image, "survival"), [[2.5]])
+    np.testing.assert_allclose(predict(model, image, "grade"), [[0.75]], rtol=1e-6)  # 1 / (1 + 1/3)
+    np.testing.assert_allclose(predict(model, image, "survival"), [[2.5]])
 
 
-def test_outcomes_change_neither_the_first_weights_nor_the_answer() -> None:
+def test_outcome_heads_change_neither_initial_weights_nor_segmentation() -> None:
     image = noise(8, 8, 8)
-    answers = []
+    predictions = []
     for outputs in [("segmentation",), ("grade", "segmentation")]:
         keras.utils.set_random_seed(3)
-        answers.append(answer(build(outputs=outputs), image))
-    np.testing.assert_array_equal(*answers)
+        predictions.append(predict(build(outputs=outputs), image))
+    np.testing.assert_array_equal(*predictions)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -165,14 +95,14 @@ def test_without_deep_supervision_it_is_the_same_network() -> None:
     bias = model.get_layer("head0").bias
     bias.assign(bias + 1.0)
     for name in slim.output:
-        np.testing.assert_array_equal(*(answer(m, noise(8, 8, 8), name) for m in (model, slim)))
+        np.testing.assert_array_equal(*(predict(m, noise(8, 8, 8), name) for m in (model, slim)))
 
 
-def test_a_depth_without_a_skip_connection_is_refused() -> None:
+def test_a_depth_below_2_is_rejected() -> None:
     with pytest.raises(ValueError, match=r"network\.depth: expected at least 2, got 1"):
         build(depth=1)
 
 
-def test_outputs_without_segmentation_are_refused() -> None:
+def test_outputs_without_segmentation_are_rejected() -> None:
     with pytest.raises(ValueError, match=r"train\.outputs: expected segmentation .*got \['grade'\]"):
         build(outputs=("grade",))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from glioseg.models.selection.corruptions import KINDS, shifted
+from glioseg.models.selection.corruptions import KINDS, corrupt
 
 SHAPE = (12, 14, 10)
 
@@ -18,16 +18,16 @@ def case():
     return image, label
 
 
-def spoil(case, kind, seed=3):
-    return shifted(*case, kind=kind, spacing_mm=2, rng=np.random.default_rng(seed))
+def corrupted(case, kind, seed=3):
+    return corrupt(*case, kind=kind, spacing_mm=2, rng=np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_spoilt_image_is_normalised_the_same_each_time_and_leaves_the_given_one_alone(case, kind):
+def test_a_corrupted_image_is_normalised_and_reproducible_and_the_input_is_unchanged(case, kind):
     before = case[0].copy()
-    image, label = spoil(case, kind)
+    image, label = corrupted(case, kind)
     np.testing.assert_array_equal(case[0], before)
-    np.testing.assert_array_equal(image, spoil(case, kind)[0])
+    np.testing.assert_array_equal(image, corrupted(case, kind)[0])
     assert image.dtype == np.float32
     assert not np.array_equal(image, before)
     brain = image.any(axis=-1)
@@ -42,25 +42,31 @@ def test_a_spoilt_image_is_normalised_the_same_each_time_and_leaves_the_given_on
 
 
 @pytest.mark.parametrize(("kind", "changed"), [("noisy", 1), ("blurred", 1), ("inverted", 1), ("swapped", 2)])
-def test_only_some_modalities_are_spoilt(case, kind, changed):
-    image, _ = spoil(case, kind)
+def test_only_some_modalities_are_corrupted(case, kind, changed):
+    image, _ = corrupted(case, kind)
     same = [np.allclose(a, b, atol=1e-5) for a, b in zip(image.T, case[0].T, strict=True)]
     assert same.count(False) == changed
 
 
-def test_what_each_kind_does(case):
+def test_the_effect_of_each_kind(case):
     image, brain = case[0], case[0].any(axis=-1)
-    (one, other) = [c for c in range(4) if not np.allclose(spoil(case, "swapped")[0][..., c], image[..., c])]
-    np.testing.assert_allclose(spoil(case, "swapped")[0][..., one], image[..., other], atol=1e-5)
-    odd = [
-        c for c in range(4) if not np.allclose(spoil(case, "inverted")[0][..., c], image[..., c], atol=1e-5)
+    (one, other) = [
+        c for c in range(4) if not np.allclose(corrupted(case, "swapped")[0][..., c], image[..., c])
     ]
-    np.testing.assert_allclose(spoil(case, "inverted")[0][..., odd[0]], -image[..., odd[0]], atol=1e-5)
-    lacking = spoil(case, "lacking")[0]
-    assert 1 <= sum(not channel.any() for channel in np.moveaxis(lacking, -1, 0)) <= 3
-    kept = lacking.any(axis=(0, 1, 2))
-    np.testing.assert_allclose(lacking[..., kept], image[..., kept], atol=1e-5)
-    blurred = spoil(case, "blurred")[0]
+    np.testing.assert_allclose(corrupted(case, "swapped")[0][..., one], image[..., other], atol=1e-5)
+    changed = [
+        c
+        for c in range(4)
+        if not np.allclose(corrupted(case, "inverted")[0][..., c], image[..., c], atol=1e-5)
+    ]
+    np.testing.assert_allclose(
+        corrupted(case, "inverted")[0][..., changed[0]], -image[..., changed[0]], atol=1e-5
+    )
+    missing = corrupted(case, "missing")[0]
+    assert 1 <= sum(not channel.any() for channel in np.moveaxis(missing, -1, 0)) <= 3
+    present = missing.any(axis=(0, 1, 2))
+    np.testing.assert_allclose(missing[..., present], image[..., present], atol=1e-5)
+    blurred = corrupted(case, "blurred")[0]
     hit = next(c for c in range(4) if not np.allclose(blurred[..., c], image[..., c], atol=1e-5))
     steps = [
         np.abs(np.diff(volume[..., hit], axis=0))[brain[1:] & brain[:-1]].mean()

@@ -1,6 +1,6 @@
-"""Networks and losses are the same on TensorFlow and on JAX, and weights pass from one to the other.
+"""Networks and losses are the same on TensorFlow and on JAX, and model files work on both.
 
-The test runs this file once more as a module, in which Keras has the other backend.
+The test runs this file again as a module, with the other backend of Keras.
 """
 
 import json
@@ -17,9 +17,9 @@ import pytest
 
 from glioseg.models.networks.blocks import ARCHITECTURES
 from glioseg.models.networks.unet import build_unet
-from glioseg.models.training.baseline_2018 import seed_dice, seed_weighted_dice
 from glioseg.models.training.fit import fit
 from glioseg.models.training.losses import compile_losses
+from glioseg.models.training.region_losses import seed_dice, seed_weighted_dice
 from glioseg.params.sections import LossName, Train
 from tests.helpers.toys import make_network, write_toy
 
@@ -32,14 +32,14 @@ IMAGES = np.random.default_rng(0).normal(size=(2, 8, 8, 8, 4)).astype(np.float32
 
 
 def truths() -> dict[str, np.ndarray]:
-    """What each output is trained with; one case lacks a grade."""
+    """Targets of each output; one case has an unknown grade."""
     masks = np.random.default_rng(1).random((2, 8, 8, 8, 3)) > 0.6
     grade, survival = np.array([[1.0], [np.nan]], np.float32), np.array([[0.5], [2.0]], np.float32)
     return {"segmentation": masks, "grade": grade, "survival": survival}
 
 
 def train_each(folder: Path, train: Train) -> None:
-    """Build every architecture, train it for a step, and leave it with its answers."""
+    """Build every architecture, train it for a step, and save it with its predictions."""
     for number, architecture in enumerate(ARCHITECTURES):
         keras.utils.set_random_seed(number)
         model = build_unet(
@@ -64,37 +64,37 @@ def train_each(folder: Path, train: Train) -> None:
 
 
 def losses_of(folder: Path, train: Train) -> None:
-    """Leave the value of every loss, and of the seed's metrics, on the same answers."""
+    """Save the value of every loss, and of the seed's metrics, for the same predictions."""
     rng = np.random.default_rng(2)
-    answers = {name: rng.random(x.shape).astype(np.float32) for name, x in truths().items()}
-    answers["segmentation_2"] = answers["segmentation"][:, ::2, ::2, ::2]
+    predictions = {name: rng.random(x.shape).astype(np.float32) for name, x in truths().items()}
+    predictions["segmentation_2"] = predictions["segmentation"][:, ::2, ::2, ::2]
     values = {}
     for name in LOSSES:
         for batch in (False, True):
             changed = train.model_copy(update={"loss": name, "batch_dice": batch})
-            losses, _ = compile_losses(answers, changed)
+            losses, _ = compile_losses(predictions, changed)
             for output, loss in losses.items():
                 truth = truths()[output.partition("_")[0]]
-                values[f"{name} {batch} {output}"] = float(loss(truth, answers[output]))
+                values[f"{name} {batch} {output}"] = float(loss(truth, predictions[output]))
     masks = truths()["segmentation"].astype(np.float32)
     for metric in METRICS:
-        values[metric.__name__] = float(metric(masks, answers["segmentation"]))
+        values[metric.__name__] = float(metric(masks, predictions["segmentation"]))
     (folder / "losses.json").write_text(json.dumps(values))
 
 
 def differences(folder: Path) -> dict[str, float]:
-    """How far each architecture's answers are, at most, from those of the backend that trained it."""
+    """Largest difference of each architecture's predictions from those of the backend that trained it."""
     found = {}
     for architecture in ARCHITECTURES:
         model = keras.saving.load_model(folder / f"{architecture}.keras", compile=False)
-        answers = model.predict_on_batch(IMAGES)
+        predictions = model.predict_on_batch(IMAGES)
         with np.load(folder / f"{architecture}.npz") as stored:
-            found[architecture] = max(float(np.abs(stored[o] - answers[o]).max()) for o in answers)
+            found[architecture] = max(float(np.abs(stored[o] - predictions[o]).max()) for o in predictions)
     return found
 
 
 def fit_toy(folder: Path, train: Train) -> dict[str, float]:
-    """Train on one toy for a step, as the seed did and for every outcome; the logs."""
+    """Train on one toy for a step, with the seed's loss and all outcomes; returns the logs."""
     toy = write_toy(folder, 1)
     fitted = fit(
         network=make_network(),
@@ -108,7 +108,7 @@ def fit_toy(folder: Path, train: Train) -> dict[str, float]:
 
 
 def run_all(own: Path, others: Path, train: Train) -> None:
-    """Everything that the other backend is asked for."""
+    """All that the other backend computes."""
     train_each(own, train)
     losses_of(own, train)
     report = {
@@ -121,7 +121,7 @@ def run_all(own: Path, others: Path, train: Train) -> None:
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory, tiny_train: Callable) -> tuple[Path, Path]:
-    """The folders of this backend and of the other one, filled."""
+    """The output folders of this backend and of the other one."""
     here, there = tmp_path_factory.mktemp("here"), tmp_path_factory.mktemp("there")
     train = tiny_train(outputs=OUTPUTS)
     train_each(here, train)
@@ -130,7 +130,7 @@ def both(tmp_path_factory: pytest.TempPathFactory, tiny_train: Callable) -> tupl
         [sys.executable, "-m", "tests.models.training.test_backends", there, here],
         cwd=ROOT,
         input=train.model_dump_json(),
-        # JAX without jit compiles each operation on its own: quickly is better than well.
+        # JAX without jit compiles each operation separately: fast compilation matters more than fast code.
         env=os.environ | {"KERAS_BACKEND": OTHER, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},
         capture_output=True,
         text=True,
@@ -140,7 +140,7 @@ def both(tmp_path_factory: pytest.TempPathFactory, tiny_train: Callable) -> tupl
     return here, there
 
 
-def test_the_other_backend_trains_and_answers_like_this_one(both: tuple[Path, Path]) -> None:
+def test_the_other_backend_reproduces_predictions_of_this_one(both: tuple[Path, Path]) -> None:
     report = json.loads((both[1] / "report.json").read_text())
     assert report["backend"] == OTHER
     assert max(report["differences"].values()) < 1e-4
@@ -158,7 +158,7 @@ def test_the_other_backend_trains_from_end_to_end(both: tuple[Path, Path]) -> No
     assert np.isfinite(list(logs.values())).all(), logs
 
 
-def test_this_backend_answers_like_the_other_one(both: tuple[Path, Path]) -> None:
+def test_this_backend_reproduces_predictions_of_the_other_one(both: tuple[Path, Path]) -> None:
     assert max(differences(both[1]).values()) < 1e-4
 
 

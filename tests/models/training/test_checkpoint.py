@@ -1,4 +1,4 @@
-"""The state of a training comes back whole, and only for the set-up that it belongs to."""
+"""The state of a training is restored completely, and only for its own set-up."""
 
 from pathlib import Path
 
@@ -7,36 +7,36 @@ import numpy as np
 import pytest
 
 from glioseg.models.training import checkpoint
-from glioseg.models.training.checkpoint import Progression
+from glioseg.models.training.checkpoint import TrainingProgress
 
 
 def compiled(seed: int) -> keras.Model:
-    """A model with dropout, whose state is not in its weights alone."""
+    """A model with dropout, whose state has more than weights."""
     keras.utils.set_random_seed(seed)
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dropout(0.5)])
     model.compile(keras.optimizers.Adam(0.1), loss="mse", jit_compile=False)
     return model
 
 
-def fresh(fingerprint: str = "mark") -> Progression:
-    return Progression(fingerprint, "val_dice")
+def fresh(fingerprint: str = "mark") -> TrainingProgress:
+    return TrainingProgress(fingerprint, "val_dice")
 
 
-def progression(*dice: float) -> Progression:
+def trained(*dice: float) -> TrainingProgress:
     progress = fresh()
     for value in dice:
-        progress.record({"val_dice": value}, [np.array(value)])
+        progress.add_epoch({"val_dice": value}, [np.array(value)])
     return progress
 
 
-def test_weights_optimizer_and_random_state_come_back(tmp_path: Path) -> None:
+def test_weights_optimizer_and_random_state_are_restored(tmp_path: Path) -> None:
     model = compiled(0)
     model.train_on_batch(np.ones((4, 3)), np.ones((4, 2)))
-    checkpoint.save(tmp_path, model, progression(0.2, 0.6, 0.5))
+    checkpoint.save(tmp_path, model, trained(0.2, 0.6, 0.5))
     other = compiled(1)
-    back = checkpoint.restore(tmp_path, other, fresh())
-    assert (back.epoch, back.best_epoch, back.history[1]["val_dice"]) == (3, 1, 0.6)
-    assert back.best == [0.6]
+    restored = checkpoint.restore(tmp_path, other, fresh())
+    assert (restored.epoch, restored.best_epoch, restored.history[1]["val_dice"]) == (3, 1, 0.6)
+    assert restored.best_weights == [0.6]
     for state in (model, other):
         state.train_on_batch(np.ones((4, 3)), np.ones((4, 2)))
     for a, b in zip(model.get_weights(), other.get_weights(), strict=True):
@@ -44,15 +44,15 @@ def test_weights_optimizer_and_random_state_come_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 half a file"])
-def test_no_state_or_a_broken_one_is_a_fresh_start(tmp_path: Path, content: bytes | None) -> None:
+def test_without_a_readable_state_training_starts_anew(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
-        (tmp_path / checkpoint.FILE).write_bytes(content)
+        (tmp_path / checkpoint.STATE_FILE).write_bytes(content)
     assert checkpoint.restore(tmp_path, compiled(0), fresh()) == fresh()
 
 
 def test_the_state_of_another_set_up_is_ignored(tmp_path: Path) -> None:
     model = compiled(0)
-    checkpoint.save(tmp_path, model, progression(0.5))
+    checkpoint.save(tmp_path, model, trained(0.5))
     other = compiled(1)
     before = other.get_weights()
     assert checkpoint.restore(tmp_path, other, fresh("another")) == fresh("another")
@@ -61,22 +61,22 @@ def test_the_state_of_another_set_up_is_ignored(tmp_path: Path) -> None:
 
 
 def test_the_best_weights_are_those_of_the_best_epoch() -> None:
-    progress = progression(0.2, 0.6, 0.5, 0.6)
+    progress = trained(0.2, 0.6, 0.5, 0.6)
     assert progress.best_epoch == 1
-    assert progress.best == [0.6]
+    assert progress.best_weights == [0.6]
 
 
-@pytest.mark.parametrize(("dice", "stale"), [([], False), ([0.5, 0.4], False), ([0.5, 0.4, 0.5], True)])
-def test_patience_counts_epochs_since_the_best(dice: list[float], stale: bool) -> None:
-    assert progression(*dice).stale(patience=2) is stale
+@pytest.mark.parametrize(("dice", "expected"), [([], False), ([0.5, 0.4], False), ([0.5, 0.4, 0.5], True)])
+def test_patience_counts_epochs_since_the_best(dice: list[float], expected: bool) -> None:
+    assert trained(*dice).out_of_patience(patience=2) is expected
 
 
-def test_a_dice_of_nothing_still_gives_weights() -> None:
-    assert progression(0.0).best_epoch == 0
+def test_an_epoch_with_dice_zero_has_best_weights() -> None:
+    assert trained(0.0).best_epoch == 0
 
 
-def test_a_small_loss_is_better_where_the_loss_chooses() -> None:
-    progress = Progression("mark", "val_loss")
+def test_with_val_loss_the_smallest_loss_is_best() -> None:
+    progress = TrainingProgress("mark", "val_loss")
     for loss, dice in ((0.9, 0.1), (0.4, 0.1), (0.6, 0.9)):
-        progress.record({"val_loss": loss, "val_dice": dice}, [np.array(loss)])
-    assert (progress.best_epoch, progress.best) == (1, [0.4])
+        progress.add_epoch({"val_loss": loss, "val_dice": dice}, [np.array(loss)])
+    assert (progress.best_epoch, progress.best_weights) == (1, [0.4])

@@ -1,4 +1,4 @@
-"""Training learns, stops early, repeats itself, and goes on after a kill as if nothing had happened."""
+"""Training learns, stops early, is reproducible, and resumes after an interruption."""
 
 import multiprocessing
 import os
@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from glioseg.core.errors import GliosegError
-from glioseg.data.store.cropped_store import StoredCase
-from glioseg.models.training.fit import Fitted, Plan, fingerprint, fit
+from glioseg.data.store.cropped_cases import StoredCase
+from glioseg.models.training.fit import FitResult, Trainer, fingerprint, fit
 from glioseg.params.sections import Network, Train
 from tests.helpers.bfloat16 import needs_bfloat16
 from tests.helpers.toys import write_toy
@@ -37,7 +37,7 @@ MakeTrain = Callable[..., Train]
 
 def run(
     network: Network, train: Train, toys: list[StoredCase], state: Path, kill_in: int | None = None
-) -> Fitted:
+) -> FitResult:
     def on_epoch(epoch: int, logs: dict[str, float]) -> None:
         assert set(logs) == LOGS
         if epoch == kill_in:
@@ -59,16 +59,16 @@ def whole(
     tiny_network: MakeNetwork,
     tiny_train: MakeTrain,
     tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[Fitted, str, Path]:
-    """A training that nothing ended, what it printed and its state."""
+) -> tuple[FitResult, str, Path]:
+    """An uninterrupted training, the lines that it printed, and its state."""
     state = tmp_path_factory.mktemp("whole") / "state"
     with redirect_stdout(StringIO()) as printed:
         fitted = run(tiny_network(), tiny_train(), toys, state)
     return fitted, printed.getvalue(), state
 
 
-def test_training_goes_on_after_a_kill_as_if_nothing_had_happened(
-    whole: tuple[Fitted, str, Path],
+def test_a_killed_training_resumes_with_the_same_result(
+    whole: tuple[FitResult, str, Path],
     toys: list[StoredCase],
     tiny_network: MakeNetwork,
     tiny_train: MakeTrain,
@@ -88,18 +88,21 @@ def test_training_goes_on_after_a_kill_as_if_nothing_had_happened(
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
-def test_a_kill_after_the_last_epoch_costs_no_training(
-    whole: tuple[Fitted, str, Path], toys: list[StoredCase], tiny_network: MakeNetwork, tiny_train: MakeTrain
+def test_a_finished_training_is_not_repeated(
+    whole: tuple[FitResult, str, Path],
+    toys: list[StoredCase],
+    tiny_network: MakeNetwork,
+    tiny_train: MakeTrain,
 ) -> None:
     fitted, _, state = whole
-    again = run(tiny_network(), tiny_train(), toys, state, kill_in=0)  # a single epoch would end this process
+    again = run(tiny_network(), tiny_train(), toys, state, kill_in=0)  # an epoch would kill this process
     assert again.history == fitted.history
     for a, b in zip(fitted.model.get_weights(), again.model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
-def test_the_weights_are_those_of_the_epoch_with_the_best_dice(
-    whole: tuple[Fitted, str, Path], toys: list[StoredCase]
+def test_the_model_has_the_weights_of_the_best_epoch(
+    whole: tuple[FitResult, str, Path], toys: list[StoredCase]
 ) -> None:
     fitted, _, _ = whole
     best = max(logs["val_dice"] for logs in fitted.history)
@@ -107,43 +110,43 @@ def test_the_weights_are_those_of_the_epoch_with_the_best_dice(
 
 
 def mean_dice(model: keras.Model, cases: list[StoredCase]) -> float:
-    """Mean Dice of the three nested regions, written apart from the library's."""
+    """Mean Dice of the three nested regions, independent of the library's code."""
     scores = []
     for case in cases:
-        image = np.zeros((14, 16, 12, 4), np.float32)  # a toy is (13, 16, 11): the missing voxels come after
+        image = np.zeros((14, 16, 12, 4), np.float32)  # a toy is (13, 16, 11), padded at the end
         image[:13, :, :11] = case.image(1)[:]
-        answer = np.asarray(model(image[np.newaxis])["segmentation"])[0, :13, :, :11] >= 0.5
+        prediction = np.asarray(model(image[np.newaxis])["segmentation"])[0, :13, :, :11] >= 0.5
         label = case.label(1)[:]
         truth = np.stack([label > 0, (label == 1) | (label == 3), label == 3], axis=-1)
         for region in range(3):
-            total = truth[..., region].sum() + answer[..., region].sum()
-            scores.append(2 * (truth & answer)[..., region].sum() / total if total else 1.0)
+            total = truth[..., region].sum() + prediction[..., region].sum()
+            scores.append(2 * (truth & prediction)[..., region].sum() / total if total else 1.0)
     return float(np.mean(scores))
 
 
-def test_progress_has_one_line_an_epoch(whole: tuple[Fitted, str, Path]) -> None:
+def test_progress_has_a_line_for_each_epoch(whole: tuple[FitResult, str, Path]) -> None:
     lines = whole[1].splitlines()
     assert [line.split(":")[0] for line in lines] == [f"epoch {n}/4" for n in (1, 2, 3, 4)]
     assert all("val_dice" in line for line in lines)
     assert lines[-1].endswith("about 0 s left")
 
 
-def test_the_learning_rate_ends_at_zero(whole: tuple[Fitted, str, Path]) -> None:
+def test_the_learning_rate_ends_at_zero(whole: tuple[FitResult, str, Path]) -> None:
     rates = [logs["learning_rate"] for logs in whole[0].history]
     assert rates == sorted(rates, reverse=True)
     assert rates[-1] == pytest.approx(0, abs=1e-9)
 
 
-def test_it_stops_when_no_better_dice_comes(
+def test_it_stops_early_without_improvement(
     toys: list[StoredCase], tiny_network: MakeNetwork, tiny_train: MakeTrain, tmp_path: Path
 ) -> None:
-    # So small a rate changes no answer: only the first epoch is better than none.
+    # So small a learning rate changes no prediction: only the first epoch is an improvement.
     train = tiny_train(learning_rate=1e-12, patience=2)
     assert len(run(tiny_network(), train, toys, tmp_path).history) == 3
 
 
 @needs_bfloat16
-def test_it_learns_in_mixed_precision_and_leaves_no_policy_behind(
+def test_mixed_precision_learns_and_keeps_the_global_policy(
     toys: list[StoredCase], tiny_network: MakeNetwork, tiny_train: MakeTrain, tmp_path: Path
 ) -> None:
     before = keras.config.dtype_policy().name
@@ -160,35 +163,35 @@ def test_it_learns_in_mixed_precision_and_leaves_no_policy_behind(
     assert keras.config.dtype_policy().name == before
 
 
-def test_a_patch_that_cannot_be_halved_is_refused_before_training(
+def test_a_patch_shape_that_depth_does_not_divide_is_rejected(
     toys: list[StoredCase], tiny_network: MakeNetwork, tiny_train: MakeTrain, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match=r"train\.patch_shape: expected multiples of 2"):
         run(tiny_network(), tiny_train(patch_shape=(8, 9, 8)), toys, tmp_path)
 
 
-def test_training_without_cases_is_refused(
+def test_training_without_cases_is_rejected(
     toys: list[StoredCase], tiny_network: MakeNetwork, tiny_train: MakeTrain, tmp_path: Path
 ) -> None:
     with pytest.raises(GliosegError, match="got 3 and 0"):
         run(tiny_network(), tiny_train(), toys[:3], tmp_path)
 
 
-def test_the_fingerprint_tells_settings_and_cases_apart(
+def test_the_fingerprint_depends_on_settings_and_cases(
     toys: list[StoredCase], tiny_network: MakeNetwork, tiny_train: MakeTrain
 ) -> None:
-    marks = {
+    fingerprints = {
         fingerprint(tiny_network(), tiny_train(), toys),
         fingerprint(tiny_network(), tiny_train(), toys[:2]),
         fingerprint(tiny_network(), tiny_train(seed=6), toys),
         fingerprint(tiny_network(dropout=0.0), tiny_train(), toys),
     }
-    assert len(marks) == 4
-    assert fingerprint(tiny_network(), tiny_train(), toys) in marks
+    assert len(fingerprints) == 4
+    assert fingerprint(tiny_network(), tiny_train(), toys) in fingerprints
 
 
 def test_the_same_seed_gives_the_same_weights(
-    whole: tuple[Fitted, str, Path],
+    whole: tuple[FitResult, str, Path],
     toys: list[StoredCase],
     tiny_network: MakeNetwork,
     tiny_train: MakeTrain,
@@ -203,10 +206,10 @@ def test_the_same_seed_gives_the_same_weights(
     )
 
 
-def test_larger_patches_are_summed_in_the_same_order_too(
+def test_the_same_seed_gives_the_same_weights_with_large_patches(
     toys: list[StoredCase], tiny_network: MakeNetwork, tiny_train: MakeTrain, tmp_path: Path
 ) -> None:
-    """Of 32³ voxels and 8 filters, which several threads share, unlike those of the test above."""
+    """Unlike the patches of the test above, several threads share patches of 32³ voxels with 8 filters."""
     train = tiny_train(patch_shape=(32, 32, 32), batch_size=1, epochs=1, steps_per_epoch=2)
     network = tiny_network(base_filters=8)
     one, two = (run(network, train, toys, tmp_path / name) for name in ("one", "two"))
@@ -214,17 +217,17 @@ def test_larger_patches_are_summed_in_the_same_order_too(
         np.testing.assert_array_equal(a, b)
 
 
-def test_without_steps_every_case_is_seen_once_an_epoch(
+def test_without_steps_per_epoch_an_epoch_uses_each_case_once(
     toys: list[StoredCase], tiny_network: MakeNetwork, tiny_train: MakeTrain, tmp_path: Path
 ) -> None:
     train = tiny_train(steps_per_epoch=None, epochs=1, schedule="constant")
     fitted = run(tiny_network(), train, toys, tmp_path)
     # Three cases in batches of two are two steps.
-    assert Plan(tiny_network(), train, fitted.model, toys[:3]).steps == 2
+    assert Trainer(tiny_network(), train, fitted.model, toys[:3]).steps == 2
     assert fitted.history[0]["learning_rate"] == pytest.approx(0.01)
 
 
-def test_scales_with_a_loss_of_their_own_are_not_part_of_the_model(
+def test_the_model_has_no_outputs_of_deep_supervision(
     toys: list[StoredCase], tiny_network: MakeNetwork, tiny_train: MakeTrain, tmp_path: Path
 ) -> None:
     network = tiny_network(architecture="nnunet", deep_supervision="loss", depth=3)
@@ -240,8 +243,8 @@ def test_scales_with_a_loss_of_their_own_are_not_part_of_the_model(
     assert list(fitted.model.output) == ["segmentation"]
 
 
-def test_training_starts_from_given_weights(
-    whole: tuple[Fitted, str, Path],
+def test_training_starts_from_initial_weights(
+    whole: tuple[FitResult, str, Path],
     toys: list[StoredCase],
     tiny_network: MakeNetwork,
     tiny_train: MakeTrain,
@@ -261,10 +264,10 @@ def test_training_starts_from_given_weights(
         init=file,
     )
     assert mean_dice(fitted.model, toys[3:]) == pytest.approx(mean_dice(whole[0].model, toys[3:]), abs=1e-6)
-    assert "layers taken, 0 left as they were" in capsys.readouterr().out
+    assert "layers with stored weights, 0 skipped" in capsys.readouterr().out
 
 
-def test_what_is_wrong_with_a_case_is_said_as_it_was_and_not_in_tensorflow_s_words(
+def test_an_error_of_a_case_is_raised_unchanged_and_not_wrapped_by_tensorflow(
     tmp_path: Path, tiny_network: MakeNetwork, tiny_train: MakeTrain
 ) -> None:
     cases = [write_toy(tmp_path, number) for number in range(5)]

@@ -1,6 +1,6 @@
-"""Several devices do in a step what one device does with the whole batch.
+"""A step on several devices equals a step of one device with the whole batch.
 
-In a process of its own: TensorFlow makes logical devices only before it is used.
+It runs in a process of its own, because TensorFlow creates logical devices only before its first use.
 """
 
 import io
@@ -16,15 +16,15 @@ import h5py
 import numpy as np
 import pytest
 
-from glioseg.core.settings_file import ParamsError
 from glioseg.models.training import checkpoint, multi_gpu
+from glioseg.params.settings_file import ParamsError
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
 def states(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The folder of every training's state, and what was printed."""
+    """The folder with the state of every training, and the printed lines."""
     home = tmp_path_factory.mktemp("devices")
     done = subprocess.run(
         [sys.executable, "-m", "tests.helpers.two_devices", str(home)],
@@ -38,12 +38,13 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 def compare(one: Path, other: Path) -> None:
-    """All that a step changes is equal: weights and Adam's moments.
+    """All variables that a step changes are equal: weights and Adam's moments.
 
-    The moments alone tell a gradient from a multiple of it: Adam's steps do not. The weights may differ by
-    a tenth of a step: a bias before an instance norm has no gradient but rounding, which Adam enlarges.
+    Only the moments reveal a gradient with a wrong factor, because Adam's steps do not depend on it. Weights
+    may differ by a tenth of a step: the gradient of a bias before an instance norm is rounding, which Adam
+    scales up.
     """
-    with np.load(one / checkpoint.FILE) as ours, np.load(other / checkpoint.FILE) as theirs:
+    with np.load(one / checkpoint.STATE_FILE) as ours, np.load(other / checkpoint.STATE_FILE) as theirs:
         assert set(ours.files) == set(theirs.files)
         weights = sum(name.startswith("best") for name in ours.files)
         running = sum(name.startswith("running") for name in ours.files)
@@ -54,7 +55,7 @@ def compare(one: Path, other: Path) -> None:
             np.testing.assert_allclose(ours_i, theirs_i, rtol=1e-3, atol=atol, err_msg=f"running{i}")
 
 
-def test_two_devices_train_as_one_does(states: tuple[Path, str]) -> None:
+def test_two_devices_train_like_one(states: tuple[Path, str]) -> None:
     """Dice over the whole batch, cross-entropy, and outcomes that are partly unknown."""
     one, two = states[0] / "one", states[0] / "two"
     compare_epochs(one, two)
@@ -62,24 +63,24 @@ def test_two_devices_train_as_one_does(states: tuple[Path, str]) -> None:
     compare_networks(one.with_suffix(".keras"), two.with_suffix(".keras"))
 
 
-def test_stopped_after_an_epoch_it_goes_on_with_each_device_s_dropout(states: tuple[Path, str]) -> None:
+def test_a_resumed_training_restores_the_dropout_of_each_device(states: tuple[Path, str]) -> None:
     compare_epochs(states[0] / "dropping", states[0] / "stopped")
     compare_networks(states[0] / "dropping.keras", states[0] / "stopped.keras")
 
 
 def compare_epochs(one: Path, other: Path) -> None:
-    """Both trainings logged the same."""
+    """Both trainings have the same logs."""
     for a, b in zip(history(one), history(other), strict=True):
         assert a | {"seconds": 0} == pytest.approx(b | {"seconds": 0}, rel=1e-4)
 
 
 def history(state: Path) -> list[dict[str, float]]:
-    with np.load(state / checkpoint.FILE) as stored:
+    with np.load(state / checkpoint.STATE_FILE) as stored:
         return json.loads(stored["record"].item())["history"]
 
 
 def compare_networks(one: Path, other: Path) -> None:
-    """Two model files differ in the rounding of weights, and in the time at which they were made."""
+    """Two model files are equal, except for rounding of weights and the time of their creation."""
     with zipfile.ZipFile(one) as ours, zipfile.ZipFile(other) as theirs:
         assert sorted(ours.namelist()) == sorted(theirs.namelist())
         assert ours.read("config.json") == theirs.read("config.json")
@@ -97,14 +98,14 @@ def weights(content: bytes) -> dict[str, np.ndarray]:
     return found
 
 
-def test_it_says_on_how_many_devices(states: tuple[Path, str]) -> None:
+def test_a_line_gives_the_number_of_devices(states: tuple[Path, str]) -> None:
     # "two", "dropping", and "stopped" twice.
-    said = "training on 2 of 2 devices, 2 of each batch on each"
-    assert states[1].splitlines().count(said) == 4
+    line = "training on 2 of 2 devices, 2 of each batch on each"
+    assert states[1].splitlines().count(line) == 4
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "asked", "found", "used"),
+    ("batch_size", "devices", "found", "used"),
     [
         (4, "auto", 4, 4),
         (6, "auto", 4, 3),
@@ -118,44 +119,44 @@ def test_it_says_on_how_many_devices(states: tuple[Path, str]) -> None:
         (4, 1, 0, 0),
     ],
 )
-def test_as_many_devices_are_used_as_take_equal_shares(
+def test_auto_uses_as_many_devices_as_divide_the_batch(
     tiny_train: Callable,
     batch_size: int,
-    asked: int | str,
+    devices: int | str,
     found: int,
     used: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     names = [f"GPU:{number}" for number in range(found)]
-    monkeypatch.setattr(multi_gpu, "replicas", lambda: names)
-    assert multi_gpu.shared_by(tiny_train(batch_size=batch_size, devices=asked)) == names[:used]
+    monkeypatch.setattr(multi_gpu, "available_devices", lambda: names)
+    assert multi_gpu.training_devices(tiny_train(batch_size=batch_size, devices=devices)) == names[:used]
 
 
 @pytest.mark.parametrize("found", [0, 1, 3])
-def test_fewer_devices_than_are_asked_for_are_an_error(
+def test_fewer_devices_than_requested_are_an_error(
     tiny_train: Callable, found: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(multi_gpu, "replicas", lambda: ["GPU"] * found)
+    monkeypatch.setattr(multi_gpu, "available_devices", lambda: ["GPU"] * found)
     expected = rf"^train\.devices: expected 4 GPUs that can train together, got {found}$"
     with pytest.raises(ParamsError, match=expected):
-        multi_gpu.spread(tiny_train(batch_size=4, devices=4))
+        multi_gpu.distribution_scope(tiny_train(batch_size=4, devices=4))
 
 
-def test_a_batch_that_cannot_be_shared_stays_on_one_device(
+def test_an_indivisible_batch_stays_on_one_device(
     tiny_train: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(multi_gpu, "replicas", lambda: ["GPU:0", "GPU:1"])
+    monkeypatch.setattr(multi_gpu, "available_devices", lambda: ["GPU:0", "GPU:1"])
     train = tiny_train(batch_size=3)
-    assert isinstance(multi_gpu.spread(train), nullcontext)
-    assert list(multi_gpu.feed(lambda: iter("abc"), train=train)) == ["a", "b", "c"]
+    assert isinstance(multi_gpu.distribution_scope(train), nullcontext)
+    assert list(multi_gpu.fit_input(lambda: iter("abc"), train=train)) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(
-    ("cores", "gpu", "spare"), [(8, None, 4), (8, (9, 0), 7), (1, None, 1), (1, (9, 0), 1)]
+    ("cores", "gpu", "count"), [(8, None, 4), (8, (9, 0), 7), (1, None, 1), (1, (9, 0), 1)]
 )
-def test_beside_a_gpu_nearly_all_cores_make_patches(
-    cores: int, gpu: tuple[int, int] | None, spare: int, monkeypatch: pytest.MonkeyPatch
+def test_with_a_gpu_all_cores_but_one_make_patches(
+    cores: int, gpu: tuple[int, int] | None, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(multi_gpu, "cores", lambda: cores)
-    monkeypatch.setattr("glioseg.models.networks.precision.gpu_capability", lambda: gpu)
-    assert multi_gpu.spare_cores() == spare
+    monkeypatch.setattr(multi_gpu, "usable_cores", lambda: cores)
+    monkeypatch.setattr(multi_gpu, "gpu_capability", lambda: gpu)
+    assert multi_gpu.patch_worker_count() == count

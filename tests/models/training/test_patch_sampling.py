@@ -1,4 +1,4 @@
-"""Patches hold tumour as often as asked, pad with zeros, and depend on seed and step alone."""
+"""Patches have the requested share of tumour, are padded with zeros, and depend on seed and step alone."""
 
 import os
 import signal
@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from glioseg.compute.errors import ClusterError
+from glioseg.core.errors import ClusterError
 from glioseg.core.geometry import Box
 from glioseg.core.nifti import Grid
-from glioseg.data.store.cropped_store import StoredCase, write_case
+from glioseg.data.store.cropped_cases import StoredCase
+from glioseg.data.store.cropped_store import write_case
 from glioseg.data.store.cropping import Placement
-from glioseg.data.store.phantom_stream import Stream
-from glioseg.models.training.patch_sampling import patch_makers, prefetch, sample_batch, sample_patch
+from glioseg.data.store.phantom_stream import PhantomStream
+from glioseg.models.training.patch_sampling import patch_workers, prefetch, sample_batch, sample_patch
 from glioseg.params.sections import Train
 
 MakeTrain = Callable[..., Train]
@@ -43,7 +44,7 @@ def case(tmp_path: Path) -> StoredCase:
     return write_numbered(tmp_path / "case", label)
 
 
-def draw(case: StoredCase, shape: tuple[int, int, int], fraction: float, seed: int = 0):
+def sample(case: StoredCase, shape: tuple[int, int, int], fraction: float, seed: int = 0):
     rng = np.random.default_rng(seed)
     return sample_patch(rng, *case.open(1), shape=shape, tumour_fraction=fraction)
 
@@ -53,36 +54,36 @@ def position(image: np.ndarray) -> tuple[int, ...]:
 
 
 def test_a_tumour_patch_is_centred_as_far_as_the_edges_allow(case: StoredCase) -> None:
-    image, label = draw(case, (4, 4, 4), 1.0)
+    image, label = sample(case, (4, 4, 4), 1.0)
     # Centre 17, 2, 6 less half a patch is 15, 0, 4; all of it lies inside.
     assert position(image) == (15, 0, 4)
     assert label[2, 2, 2] == 3
-    image, label = draw(case, (8, 8, 8), 1.0)
+    image, label = sample(case, (8, 8, 8), 1.0)
     # 13 is cut to 20 - 8 = 12, -2 to 0, 2 stays.
     assert position(image) == (12, 0, 2)
     assert label[5, 2, 4] == 3
 
 
 def test_a_uniform_patch_lies_anywhere_inside(case: StoredCase) -> None:
-    places = np.array([position(draw(case, (18, 4, 12), 0.0, seed)[0]) for seed in range(60)])
+    places = np.array([position(sample(case, (18, 4, 12), 0.0, seed)[0]) for seed in range(60)])
     assert set(places[:, 0]) == {0, 1, 2}
     assert set(places[:, 1]) == set(range(7))
     assert set(places[:, 2]) == {0}
 
 
-def test_the_share_of_tumour_patches_is_as_asked(case: StoredCase) -> None:
-    hits = [draw(case, (1, 1, 1), 0.3, seed)[1].any() for seed in range(300)]
+def test_the_share_of_tumour_patches_is_tumour_fraction(case: StoredCase) -> None:
+    hits = [sample(case, (1, 1, 1), 0.3, seed)[1].any() for seed in range(300)]
     # A uniform voxel is tumour with chance 1/2400; 3 standard deviations of 300 draws are 0.08.
     assert np.mean(hits) == pytest.approx(0.3, abs=0.08)
 
 
 def test_a_case_without_tumour_gives_uniform_patches(tmp_path: Path) -> None:
     case = write_numbered(tmp_path / "healthy", np.zeros(SHAPE, np.uint8))
-    assert not draw(case, (4, 4, 4), 1.0)[1].any()
+    assert not sample(case, (4, 4, 4), 1.0)[1].any()
 
 
-def test_a_patch_larger_than_the_volume_is_the_volume_centred_in_zeros(case: StoredCase) -> None:
-    image, label = draw(case, (24, 13, 8), 1.0)
+def test_a_patch_larger_than_the_volume_is_padded_with_zeros(case: StoredCase) -> None:
+    image, label = sample(case, (24, 13, 8), 1.0)
     assert image.shape == (24, 13, 8, 4)
     # 4 voxels too many: 2 before and 2 after; 3 too many: 1 before and 2 after; 6 - 4 = 2 is where w starts.
     inner = image[2:22, 1:11, :, 0]
@@ -91,9 +92,7 @@ def test_a_patch_larger_than_the_volume_is_the_volume_centred_in_zeros(case: Sto
     assert label[17 + 2, 2 + 1, 6 - 2] == 3
 
 
-def test_a_step_gives_the_same_batch_whenever_it_is_asked_for(
-    case: StoredCase, tiny_train: MakeTrain
-) -> None:
+def test_a_batch_depends_on_seed_and_step_alone(case: StoredCase, tiny_train: MakeTrain) -> None:
     one, two, other = (sample_batch(step, [case], train=tiny_train(), spacing_mm=1) for step in (3, 3, 4))
     np.testing.assert_array_equal(one.images, two.images)
     np.testing.assert_array_equal(one.labels, two.labels)
@@ -102,44 +101,44 @@ def test_a_step_gives_the_same_batch_whenever_it_is_asked_for(
     assert (one.images != reseeded.images).any()
 
 
-def test_every_case_comes_once_a_round(tmp_path: Path, tiny_train: MakeTrain) -> None:
+def test_every_round_uses_each_case_once(tmp_path: Path, tiny_train: MakeTrain) -> None:
     empty = np.zeros(SHAPE, np.uint8)
     cases = [write_numbered(tmp_path / str(i), empty, offset=i) for i in range(5)]
     train = tiny_train(augmentation_strength=0.0)
     batches = [sample_batch(step, cases, train=train, spacing_mm=1) for step in range(5)]
-    came = np.concatenate([batch.images[:, 0, 0, 0, 1] for batch in batches]).astype(int).tolist()
-    assert came == [int(case.name) for batch in batches for case in batch.cases]
-    assert sorted(came[:5]) == sorted(came[5:]) == [0, 1, 2, 3, 4]
-    assert came[:5] != came[5:]
+    sequence = np.concatenate([batch.images[:, 0, 0, 0, 1] for batch in batches]).astype(int).tolist()
+    assert sequence == [int(case.name) for batch in batches for case in batch.cases]
+    assert sorted(sequence[:5]) == sorted(sequence[5:]) == [0, 1, 2, 3, 4]
+    assert sequence[:5] != sequence[5:]
 
 
-def test_modalities_are_dropped_as_often_as_asked(case: StoredCase, tiny_train: MakeTrain) -> None:
+def test_modality_dropout_applies_to_batches(case: StoredCase, tiny_train: MakeTrain) -> None:
     def lacks(chance: float) -> list[bool]:
         train = tiny_train(augmentation_strength=0.0, modality_dropout=chance, batch_size=8)
         images = sample_batch(0, [case], train=train, spacing_mm=1).images
-        # Of this case, modality 0 is the one that holds anything.
+        # Only modality 0 of this case has voxels that are not 0.
         return (~images[..., 0].any(axis=(1, 2, 3))).tolist()
 
     assert not any(lacks(0.0))
     assert any(lacks(1.0))
 
 
-def test_prefetching_keeps_the_order_and_starts_where_asked(case: StoredCase) -> None:
-    with patch_makers([case], workers=2) as makers:
-        made_ahead = prefetch(lambda step: step**2, start=3, makers=makers, ahead=2)
-        assert list(islice(made_ahead, 5)) == [9, 16, 25, 36, 49]
-    assert list(made_ahead) == []
+def test_prefetching_keeps_the_order_from_the_given_start(case: StoredCase) -> None:
+    with patch_workers([case], workers=2) as executor:
+        prefetched = prefetch(lambda step: step**2, start=3, executor=executor, ahead=2)
+        assert list(islice(prefetched, 5)) == [9, 16, 25, 36, 49]
+    assert list(prefetched) == []
 
 
 def blas_threads() -> set[int]:
-    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+    return {open_pool["num_threads"] for open_pool in threadpool_info() if open_pool["user_api"] == "blas"}
 
 
-def test_products_of_matrices_take_one_core_while_patches_are_made_ahead(case: StoredCase) -> None:
-    with threadpool_limits(2, user_api="blas"), patch_makers([case], workers=1) as makers:
-        made_ahead = prefetch(lambda step: blas_threads(), start=0, makers=makers, ahead=1)
-        assert next(made_ahead) == {1}
-        made_ahead.close()
+def test_matrix_products_use_one_core_during_prefetching(case: StoredCase) -> None:
+    with threadpool_limits(2, user_api="blas"), patch_workers([case], workers=1) as executor:
+        prefetched = prefetch(lambda step: blas_threads(), start=0, executor=executor, ahead=1)
+        assert next(prefetched) == {1}
+        prefetched.close()
         assert blas_threads() == {2}
 
 
@@ -148,22 +147,22 @@ def priority(step: int = 0) -> int:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="threads share one priority")
-@pytest.mark.parametrize("drawn", [False, True])
-def test_patches_are_made_at_a_lower_priority_than_training_has(case: StoredCase, *, drawn: bool) -> None:
+@pytest.mark.parametrize("synthetic", [False, True])
+def test_patch_workers_have_a_lower_priority_than_training(case: StoredCase, *, synthetic: bool) -> None:
     before = priority()
-    cases = Stream(2, 1, "typical") if drawn else [case]
-    with patch_makers(cases, workers=1) as makers:
-        assert next(prefetch(priority, start=0, makers=makers, ahead=1)) == min(before + 10, 19)
+    cases = PhantomStream(2, 1, "typical") if synthetic else [case]
+    with patch_workers(cases, workers=1) as executor:
+        assert next(prefetch(priority, start=0, executor=executor, ahead=1)) == min(before + 10, 19)
     assert priority() == before
 
 
 def test_on_macos_no_priority_is_changed(case: StoredCase, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thread has none there, and its number may be that of another process."""
+    """Threads have no priority there, and a thread's number may belong to another process."""
     changed: list[tuple[int, ...]] = []
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr(os, "setpriority", lambda *given: changed.append(given))
-    with patch_makers([case], workers=1) as makers:
-        assert next(prefetch(abs, start=3, makers=makers, ahead=1)) == 3
+    with patch_workers([case], workers=1) as executor:
+        assert next(prefetch(abs, start=3, executor=executor, ahead=1)) == 3
     assert changed == []
 
 
@@ -171,17 +170,15 @@ def process(step: int) -> tuple[int, set[int]]:
     return os.getpid(), blas_threads()
 
 
-def test_drawn_cases_are_opened_in_processes_of_a_core_each_and_stored_ones_here(case: StoredCase) -> None:
-    with patch_makers(Stream(2, 1, "typical"), workers=1) as makers:
-        there, threads = next(prefetch(process, start=0, makers=makers, ahead=1))
+def test_synthetic_cases_use_processes_and_stored_cases_use_threads(case: StoredCase) -> None:
+    with patch_workers(PhantomStream(2, 1, "typical"), workers=1) as executor:
+        there, threads = next(prefetch(process, start=0, executor=executor, ahead=1))
     assert (there != os.getpid(), threads) == (True, {1})
-    with patch_makers([case], workers=1) as makers:
-        assert next(prefetch(process, start=0, makers=makers, ahead=1))[0] == os.getpid()
+    with patch_workers([case], workers=1) as executor:
+        assert next(prefetch(process, start=0, executor=executor, ahead=1))[0] == os.getpid()
 
 
-def test_a_case_gives_a_batch_as_many_patches_as_asked_and_is_opened_once(
-    tmp_path: Path, tiny_train: MakeTrain
-) -> None:
+def test_a_case_is_opened_once_for_all_its_patches_in_a_batch(tmp_path: Path, tiny_train: MakeTrain) -> None:
     cases = [write_numbered(tmp_path / str(i), np.zeros(SHAPE, np.uint8), offset=i) for i in range(2)]
     opened = []
     for one in cases:
@@ -190,9 +187,9 @@ def test_a_case_gives_a_batch_as_many_patches_as_asked_and_is_opened_once(
     train = tiny_train(augmentation_strength=0.0, batch_size=6, patches_per_case=3)
     batch = sample_batch(0, cases, train=train, spacing_mm=1)
     assert sorted(one.name for one in opened) == ["0", "1"]
-    came = batch.images[:, 0, 0, 0, 1].astype(int).tolist()
-    assert came == [int(one.name) for one in batch.cases]
-    assert sorted(came) == [0, 0, 0, 1, 1, 1]
+    sequence = batch.images[:, 0, 0, 0, 1].astype(int).tolist()
+    assert sequence == [int(one.name) for one in batch.cases]
+    assert sorted(sequence) == [0, 0, 0, 1, 1, 1]
     assert len({position(image) for image in batch.images}) > 2  # not the same patch three times
 
 
@@ -207,8 +204,8 @@ def test_an_error_while_prefetching_reaches_the_caller(case: StoredCase) -> None
     def fail(step: int) -> int:
         raise OSError(f"step {step}")
 
-    with patch_makers([case], workers=1) as makers, pytest.raises(OSError, match="step 0"):
-        next(prefetch(fail, start=0, makers=makers, ahead=1))
+    with patch_workers([case], workers=1) as executor, pytest.raises(OSError, match="step 0"):
+        next(prefetch(fail, start=0, executor=executor, ahead=1))
 
 
 def die(step: int) -> int:
@@ -217,10 +214,10 @@ def die(step: int) -> int:
 
 
 @pytest.mark.parametrize("before", [False, True])
-def test_a_killed_maker_ends_training_with_a_line_and_not_as_if_all_were_made(*, before: bool) -> None:
-    with patch_makers(Stream(2, 1, "typical"), workers=1) as makers:
+def test_a_killed_worker_is_an_error_and_not_the_end_of_the_batches(*, before: bool) -> None:
+    with patch_workers(PhantomStream(2, 1, "typical"), workers=1) as executor:
         if before:
             with suppress(BrokenExecutor):
-                makers.submit(die, 0).result()
+                executor.submit(die, 0).result()
         with pytest.raises(ClusterError, match=r"^patches: a worker process was killed"):
-            next(prefetch(die, start=0, makers=makers, ahead=1))
+            next(prefetch(die, start=0, executor=executor, ahead=1))

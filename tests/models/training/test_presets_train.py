@@ -1,4 +1,4 @@
-"""Each preset's own network, in its own way of training, takes a step; only the patch is small."""
+"""The network of each preset trains for a step with the settings of the preset, on a small patch."""
 
 from pathlib import Path
 
@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 import yaml
 
-from glioseg.data.store.cropped_store import StoredCase
+from glioseg.data.store.cropped_cases import StoredCase
 from glioseg.models.training.fit import fit
 from glioseg.params import Params
-from glioseg.params.presets import presets
+from glioseg.params.presets import load_presets
 from glioseg.params.sections import Network
 
 ROOT = Path(__file__).parents[3]
 PARAMETERS = {"seed": 4_653_279}
-"""Where others counted them: for the seed the 2018 project's own `count_params`. See also test_unet.py."""
+"""Numbers of parameters from other sources: for the seed, `count_params` of the 2018 project."""
 
 
-@pytest.mark.parametrize("name", list(presets()))
+@pytest.mark.parametrize("name", list(load_presets()))
 def test_a_preset_builds_and_trains(name: str, toys: list[StoredCase], tmp_path: Path) -> None:
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
-    for section, settings in presets()[name].items():
+    for section, settings in load_presets()[name].items():
         content[section] |= settings
     params = Params.model_validate(content)
     assert isinstance(params.network, Network)

@@ -1,4 +1,4 @@
-"""A training step is traced once: a second trace takes seconds, and changes nothing."""
+"""TensorFlow traces a training step once: a second trace would take seconds for nothing."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import pytest
 
-from glioseg.data.store.cropped_store import StoredCase
+from glioseg.data.store.cropped_cases import StoredCase
 from glioseg.models.training.fit import fit
 
 ALL = {"outputs": ("segmentation", "grade", "survival"), "loss": "seed"}
@@ -25,7 +25,7 @@ def test_a_step_is_traced_once(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Python runs the step while TensorFlow traces it, and never again."""
+    """Python runs the step only while TensorFlow traces it."""
     traces, step = [], keras.Model.train_step
     monkeypatch.setattr(keras.Model, "train_step", lambda model, data: traces.append(1) or step(model, data))
     fit(

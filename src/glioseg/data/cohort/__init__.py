@@ -1,1 +1,1 @@
-"""The cases of a cohort: where their files lie, whose they are, how they are labelled and split."""
+"""The cases of a cohort: layouts, tables, label schemes, ingest, per-case cache and splits."""

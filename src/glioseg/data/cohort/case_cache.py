@@ -1,9 +1,9 @@
-"""What a stage remembers of each case, so that only what changed is done again.
+"""Per-case cache: when a stage runs again, it works only on the cases that changed.
 
-`<folder>/<key>/` holds what the stage made of one case: its files, and `record.json` with what it found
-out. The key is a hash of all that the result depends on, so a record is never out of date: it fits or
-it is not found. Outs are put together from links to the records' files; so an interrupted stage goes on
-where it stopped, and nothing is stored twice. A folder of records may be deleted at any time.
+`<folder>/<key>/` holds the result of a stage for one case: files, and a JSON value in `record.json`. The
+key is a hash of everything that the result depends on, so an entry is either valid or not found. A stage
+builds its outs from hard links to the files of the entries. So an interrupted stage continues after its last
+finished case, and the disk holds each file once. The folder may be deleted at any time.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from glioseg.compute import LOCAL, Cluster, ClusterError
-from glioseg.core.files import link_or_copy, named, read_json, remove_whole, write_whole
+from glioseg.core.files import link_or_copy, name_in_errors, read_json, remove_folder_atomic, write_atomic
 from glioseg.core.fingerprint import code_fingerprint, sha256_file
 from glioseg.data.cohort.cases import Case
 
@@ -27,99 +27,99 @@ Item = TypeVar("Item")
 Work = Callable[[Item, Path], Any]
 
 RECORD = "record.json"
-UNREAD = ""
-"""The digest of a file that could not be read; it is never remembered."""
+UNREADABLE = ""
+"""The digest of a file that cannot be read; the table of digests never stores it."""
 
 
 @dataclass(frozen=True)
-class Record:
-    """What a stage made of one case: the files beside record.json."""
+class CacheEntry:
+    """The result of a stage for one case: record.json, and other files beside it."""
 
     folder: Path
 
     @property
-    def found(self) -> Any:
-        """What the stage found out, as JSON holds it."""
+    def result(self) -> Any:
+        """The JSON value that the work returned."""
         return read_json(self.folder / RECORD)
 
-    def place(self, target: Path) -> None:
-        """Put the files into a new folder, as links where the file system has them."""
+    def link_files(self, target: Path) -> None:
+        """Make a folder with hard links to the files, or with copies on a file system without links."""
         target.mkdir()
         for file in self.folder.iterdir():
             if file.name != RECORD:
                 link_or_copy(file, target / file.name)
 
 
-def record_cases(
+def map_cached(
     work: Work[Item],
     items: Sequence[Item],
     *,
     code: str,
-    facts: Callable[[Item], object],
-    reads: Callable[[Item], Iterable[Path]],
+    key: Callable[[Item], object],
+    inputs: Callable[[Item], Iterable[Path]],
     folder: Path,
     title: str,
     cluster: Cluster = LOCAL,
-) -> list[Record]:
-    """Do the work for each case whose record is not there, and forget the cases that are not given.
+) -> list[CacheEntry]:
+    """Apply `work` to each case without a cache entry, and remove the entries of all other cases.
 
     Args:
-        work: a picklable function of a case and a new folder for its files; returns what record.json holds.
-        items: one entry a case.
-        code: name of the module whose code does the work; what it imports counts too.
-        facts: all that the work's result depends on beside the code, as JSON holds it.
-        reads: the files of a case that can be read here, so that a machine which cannot is found out.
-        folder: of this stage's records.
-        title: what the progress line says.
-        cluster: where the work is done.
+        work: a picklable function of a case and an empty folder for its files; returns the JSON value.
+        items: one item per case.
+        code: name of the module with the code of the work; everything that it imports counts too.
+        key: everything else that the result depends on, as a JSON value.
+        inputs: the files of a case that this machine can read, so that a worker that cannot is an error.
+        folder: of the entries of this stage.
+        title: of the progress line.
+        cluster: where the work runs.
 
     Returns:
-        The records in the order of the cases.
+        The entries in the order of the cases.
 
     Raises:
-        Whatever `work` raises first, or ClusterError; what was done until then stays.
+        Whatever `work` raises first, or ClusterError; the entries that are finished by then remain.
     """
     fingerprint = code_fingerprint(code)
-    records = [Record(folder / _digest([fingerprint, facts(item)])) for item in items]
-    places = {record.folder: item for record, item in zip(records, items, strict=True)}
-    todo = [(place, item, tuple(reads(item))) for place, item in places.items() if not place.exists()]
-    cluster.map(partial(_do, work), todo, title=title)
-    _forget(folder, {record.folder.name for record in records})
-    return records
+    entries = [CacheEntry(folder / _hash([fingerprint, key(item)])) for item in items]
+    item_of = {entry.folder: item for entry, item in zip(entries, items, strict=True)}
+    todo = [(path, item, tuple(inputs(item))) for path, item in item_of.items() if not path.exists()]
+    cluster.map(partial(_make_entry, work), todo, title=title)
+    _remove_others(folder, {entry.folder.name for entry in entries})
+    return entries
 
 
-def _do(work: Work[Item], todo: tuple[Path, Item, tuple[Path, ...]]) -> None:
-    """Make one record. Two hosts may be at it, if one was taken for lost: the first to end has made it."""
-    place, item, files = todo
+def _make_entry(work: Work[Item], todo: tuple[Path, Item, tuple[Path, ...]]) -> None:
+    """Make one entry. Two hosts may do so at once, if one was presumed dead: the first result counts."""
+    path, item, files = todo
     for file in files:
         if not os.access(file, os.R_OK):
             where = f"{file} on {socket.gethostname()}"
             raise ClusterError(f"{where}: expected the file that others can read, got none to read")
-    if place.exists():
+    if path.exists():
         return
-    aside = place.with_name(f".{place.name}.{uuid.uuid4().hex}.part")
-    aside.mkdir(parents=True)
+    partial_path = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    partial_path.mkdir(parents=True)
     try:
-        found = work(item, aside)
-        with named(aside / RECORD):
-            (aside / RECORD).write_text(json.dumps(found))
-        _settle(aside, place)
+        result = work(item, partial_path)
+        with name_in_errors(partial_path / RECORD):
+            (partial_path / RECORD).write_text(json.dumps(result))
+        _rename_unless_exists(partial_path, path)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(partial_path, ignore_errors=True)
 
 
-def _settle(aside: Path, place: Path) -> None:
+def _rename_unless_exists(source: Path, target: Path) -> None:
     try:
-        aside.rename(place)
+        source.rename(target)
     except OSError:
-        if not place.exists():
+        if not target.exists():
             raise
 
 
-def _forget(folder: Path, kept: set[str]) -> None:
-    for old in folder.iterdir() if folder.is_dir() else ():
-        if old.name not in kept and old.is_dir():
-            remove_whole(old)  # half a record would pass for a record
+def _remove_others(folder: Path, names: set[str]) -> None:
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.name not in names and path.is_dir():
+            remove_folder_atomic(path)  # a half-removed entry would pass for a valid one
 
 
 def digest_cases(cases: Sequence[Case], *, records: Path, cluster: Cluster) -> dict[str, dict[str, str]]:
@@ -129,33 +129,46 @@ def digest_cases(cases: Sequence[Case], *, records: Path, cluster: Cluster) -> d
     return {case.case: {role: digests[file] for role, file in case.files.items()} for case in cases}
 
 
-def readable(case: Case, digests: Mapping[str, str]) -> list[Path]:
-    """The files of a case that could be read when their digests were taken, by role."""
-    return [file for role, file in case.files.items() if digests[role] != UNREAD]
+def readable_files(case: Case, digests: Mapping[str, str]) -> list[Path]:
+    """The files of a case with a digest, which is missing for files that cannot be read.
+
+    Args:
+        case: of a raw cohort.
+        digests: of its files by role, as from `digest_cases`.
+    """
+    return [file for role, file in case.files.items() if digests[role] != UNREADABLE]
 
 
 def digest_files(files: Iterable[Path], *, table: Path, cluster: Cluster) -> dict[Path, str]:
-    """SHA-256 of each file; one that is as it was when it was last read is not read again.
+    """SHA-256 of each file; files that are unchanged since the last call are not read again.
 
     Args:
-        files: those of a cohort; one that cannot be read has an empty digest.
-        table: the JSON file where digests are remembered, by path, size, time and inode.
+        files: those of a cohort; a file that cannot be read has an empty digest.
+        table: a JSON file that stores the digests by path, with size, time and inode.
         cluster: where files are read.
     """
-    known = read_json(table) if table.exists() else {}
-    marks = {file: file_mark(file) for file in files}
-    new = [file for file, mark in marks.items() if str(file) not in known or known[str(file)][:-1] != mark]
-    read = cluster.reading.map(_file_digest, new, title="read files")
-    # What another machine could not read may be there for this one.
+    stored = read_json(table) if table.exists() else {}
+    signatures = {file: file_signature(file) for file in files}
+    new = [
+        file
+        for file, signature in signatures.items()
+        if str(file) not in stored or stored[str(file)][:-1] != signature
+    ]
+    read = cluster.for_io.map(_file_digest, new, title="read files")
+    # A file that another machine could not read may be readable here.
     fresh = {file: digest or _file_digest(file) for file, digest in zip(new, read, strict=True)}
-    digests = {file: fresh[file] if file in fresh else known[str(file)][-1] for file in marks}
-    rows = {str(file): [*mark, digests[file]] for file, mark in marks.items() if digests[file] != UNREAD}
-    write_whole(table, json.dumps(rows).encode())
+    digests = {file: fresh[file] if file in fresh else stored[str(file)][-1] for file in signatures}
+    rows = {
+        str(file): [*signature, digests[file]]
+        for file, signature in signatures.items()
+        if digests[file] != UNREADABLE
+    }
+    write_atomic(table, json.dumps(rows).encode())
     return digests
 
 
-def file_mark(file: Path) -> list[int]:
-    """What changes when a file's content does; empty where there is none."""
+def file_signature(file: Path) -> list[int]:
+    """Size, time and inode of a file, which change with its content; empty if the file is missing."""
     try:
         stat = os.stat(file)
     except OSError:
@@ -167,13 +180,13 @@ def _file_digest(file: Path) -> str:
     try:
         return sha256_file(file)
     except OSError:
-        return UNREAD
+        return UNREADABLE
 
 
-def tuples(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of a dataclass, as JSON gave them back: it makes lists of tuples."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
+def lists_to_tuples(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a dataclass from JSON, which turns tuples into lists."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
 
 
-def _digest(facts: object) -> str:
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+def _hash(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]

@@ -1,27 +1,17 @@
-"""Cases: finding them in a user's folder, and the table that lists a cohort."""
+"""A case: its files, its row in cohort.csv, and its volumes."""
 
 import csv
-import os
+import hashlib
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
-from typing import NoReturn
 
 from glioseg.core.errors import GliosegError
-from glioseg.core.labels import Scheme
-from glioseg.core.modalities import ROLES, SEGMENTATION
-from glioseg.data.cohort.clinical import (
-    GRADES,
-    Patient,
-    TableError,
-    first_few,
-    read_patient_ids,
-    read_patients,
-)
-from glioseg.data.cohort.layouts import DATASET, DecathlonCase, decathlon_cases, known_layouts, match_name
+from glioseg.core.labels import LabelScheme
+from glioseg.core.modalities import MODALITIES, ROLES, SEGMENTATION
+from glioseg.core.nifti import Volume, VolumeError, decode_volume, read_channels, read_volume
+from glioseg.data.cohort.clinical import TableError, first_few, read_patient_ids
 
 COHORT = "cohort.csv"
 """The table that lists the cases of data/raw."""
@@ -37,14 +27,14 @@ class CohortError(GliosegError):
 class Case:
     """One examination of one patient.
 
-    `files` maps a role of `ROLES` to its file; a role that is missing is not there. `channels` says,
-    where one 4D file holds several roles, where along its last axis each lies. `patient` is whose examination
-    it is: if it is not given, its name tells.
+    `files` maps each role of `ROLES` that the case has to its file. If one 4D file holds several roles,
+    `channels` gives the index of each along the last axis. Without `patient`, the patient follows from the
+    case's name.
     """
 
     case: str
     files: dict[str, Path]
-    scheme: Scheme
+    scheme: LabelScheme
     grade: str | None = None
     age: float | None = None
     survival_days: float | None = None
@@ -53,7 +43,7 @@ class Case:
     patient: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "patient", self.patient or named_patient(self.case))
+        object.__setattr__(self, "patient", self.patient or patient_from_name(self.case))
 
     @property
     def labelled(self) -> bool:
@@ -61,21 +51,21 @@ class Case:
         return SEGMENTATION in self.files
 
 
-def named_patient(case: str) -> str:
-    """The patient that a case's name tells: a name of BraTS 2023 ends in the visit's number.
+def patient_from_name(case: str) -> str:
+    """The patient of a case, from its name: since BraTS 2023, names end in the number of the visit.
 
-    >>> named_patient("BraTS-GLI-00005-001"), named_patient("BraTS2021_00005")
+    >>> patient_from_name("BraTS-GLI-00005-001"), patient_from_name("BraTS2021_00005")
     ('BraTS-GLI-00005', 'BraTS2021_00005')
     """
     return re.sub(r"^(BraTS-\w+-\d+)-\d+$", r"\1", case)
 
 
 def with_patient_ids(cases: Sequence[Case], table: Path) -> list[Case]:
-    """Cases with the patients that a user's own table names, whatever their names tell.
+    """Cases with the patients of a user's own table, which overrides the case names.
 
     Args:
         cases: all of a cohort.
-        table: columns `case` and `patient`; a row for each case, and for no other.
+        table: a CSV file with columns `case` and `patient`, and one row for each case of the cohort.
 
     Raises:
         TableError: as `read_patient_ids`; or a case without a row, or a row without a case.
@@ -83,99 +73,13 @@ def with_patient_ids(cases: Sequence[Case], table: Path) -> list[Case]:
     ids = read_patient_ids(table)
     if missing := [case.case for case in cases if case.case not in ids]:
         raise TableError(f"{table}: expected a row for each case, missing {first_few(missing)}")
-    if strange := sorted(ids.keys() - {case.case for case in cases}):
-        raise TableError(f"{table}: expected cases of the cohort, got {first_few(strange)}")
+    if unknown := sorted(ids.keys() - {case.case for case in cases}):
+        raise TableError(f"{table}: expected cases of the cohort, got {first_few(unknown)}")
     return [replace(case, patient=ids[case.case]) for case in cases]
 
 
-def find_cases(folder: Path) -> list[Case]:
-    """Find every case in a folder of BraTS or of the Decathlon's Task01, however deep, sorted by name.
-
-    Links to folders are followed. Grade is read from an HGG or LGG folder above a case or from BraTS'
-    `name_mapping.csv`, age and survival from its `survival*.csv`.
-
-    Raises:
-        CohortError: no folder, no case in it, or two cases of one name.
-        LayoutError, TableError: a dataset.json that is not that of Task01, or a table that cannot be read.
-    """
-    if not folder.is_dir():
-        raise CohortError(f"{folder}: expected a folder of cases, found none")
-    tree = list(walk(folder))
-    # Folders too: one with the name of a table is a mistake that is named.
-    patients = read_patients(path for here, names in tree for path in (here, *map(here.joinpath, names)))
-    cases = sorted(_scan(tree, patients), key=lambda case: case.case)
-    if not cases:
-        seen = Counter(name for _, names in tree for name in names)
-        some = ", ".join(name for name, _ in seen.most_common(3)) or "nothing"
-        raise CohortError(
-            f"{folder}: no case found among {seen.total()} files ({some}); known layouts: {known_layouts()}"
-        )
-    for case in cases:
-        if not case.case.isprintable():
-            raise CohortError(f"{case.case!a}: expected a name that can be printed, in {case.source!a}")
-    for one, other in pairwise(cases):
-        if one.case == other.case:
-            raise CohortError(f"{one.case}: two cases have this name: {one.source}, {other.source}")
-    return cases
-
-
-def _scan(tree: Iterable[tuple[Path, list[str]]], patients: dict[str, Patient]) -> Iterator[Case]:
-    """Every case in a tree of folders, as from `walk`."""
-    for here, names in tree:
-        if DATASET in names:
-            yield from map(_decathlon_case, decathlon_cases(here))
-        found: dict[tuple[str, Scheme], dict[str, Path]] = {}
-        for name in names:
-            if match := match_name(name):
-                case, layout, role = match
-                files = found.setdefault((case, layout.scheme), {})
-                if role in files:
-                    raise CohortError(
-                        f"{case}/{role}: expected one file, got {files[role]} and {here / name}"
-                    )
-                files[role] = here / name
-        grade = _folder_grade(here)
-        for (case, scheme), files in found.items():
-            known = patients.get(case, Patient())
-            yield Case(
-                case, files, scheme, grade or known.grade, known.age, known.survival_days, source=str(here)
-            )
-
-
-def _folder_grade(folder: Path) -> str | None:
-    """HGG or LGG, where a folder of that name is in the path: as it is given, or else with links resolved."""
-    parts = (*folder.resolve().parts, *folder.parts)
-    return next((part for part in reversed(parts) if part in GRADES), None)
-
-
-def walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
-    """A folder and each one below it, with the names of its files in order: how glioseg finds a user's files.
-
-    Links to folders are followed; a folder comes once, whatever links lead to it.
-    """
-    known = set()
-    for here, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
-        folders.sort()
-        if (true := os.path.realpath(here)) in known:
-            folders.clear()
-        else:
-            known.add(true)
-            yield Path(here), sorted(names)
-
-
-def _refuse(error: OSError) -> NoReturn:
-    raise CohortError(f"{error.filename}: not readable: {error.strerror}") from None
-
-
-def _decathlon_case(found: DecathlonCase) -> Case:
-    files = dict.fromkeys(found.channels, found.images)
-    files |= {SEGMENTATION: found.label} if found.label else {}
-    source = str(found.images.parent.parent)
-    return Case(found.name, files, Scheme.MSD, source=source, channels=dict(found.channels))
-
-
 def write_cohort(path: Path, cases: Sequence[Case]) -> None:
-    """Write cohort.csv: one row a case; what is not known stays empty."""
+    """Write cohort.csv: one row per case, with empty cells for unknown values."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
@@ -183,10 +87,10 @@ def write_cohort(path: Path, cases: Sequence[Case]) -> None:
 
 
 def read_cohort(path: Path) -> list[Case]:
-    """Read cohort.csv and look up each case's files, in a folder of its name beside the table.
+    """The cases of cohort.csv, with their files in folders beside the table, one named after each case.
 
     Raises:
-        CohortError: no table, one without its columns, or a value that does not fit.
+        CohortError: the table is missing, lacks a column, or holds an invalid value.
     """
     try:
         reader = csv.DictReader(path.read_text().splitlines())
@@ -205,27 +109,102 @@ def read_cohort(path: Path) -> list[Case]:
 
 
 def read_cases(path: Path, names: Sequence[str]) -> list[Case]:
-    """Those cases of a cohort.csv, in the order of `names`.
+    """The named cases of a cohort.csv, in the order of `names`.
 
     Raises:
-        CohortError: as `read_cohort`; or a name that the table does not have.
+        CohortError: as `read_cohort`; or the table lacks a name.
     """
-    known = {case.case: case for case in read_cohort(path)}
-    if missing := sorted(set(names) - known.keys()):
+    by_name = {case.case: case for case in read_cohort(path)}
+    if missing := sorted(set(names) - by_name.keys()):
         raise CohortError(f"{path}: expected {len(names)} cases, missing {', '.join(missing)}")
-    return [known[name] for name in names]
+    return [by_name[name] for name in names]
 
 
 def _case_of_row(folder: Path, row: dict[str, str]) -> Case:
     name = row["case"]
-    here = [folder / name / f"{name}_{role}{end}" for role in ROLES for end in (".nii.gz", ".nii")]
+    suffixes = (".nii.gz", ".nii")
+    files = [(role, folder / name / f"{name}_{role}{suffix}") for role in ROLES for suffix in suffixes]
     return Case(
         case=name,
-        files={match[2]: file for file in here if file.exists() and (match := match_name(file.name))},
-        scheme=Scheme(row["scheme"]),
+        files={role: file for role, file in files if file.exists()},
+        scheme=LabelScheme(row["scheme"]),
         grade=row["grade"] or None,
         age=float(row["age"]) if row["age"] else None,
         survival_days=float(row["survival_days"]) if row["survival_days"] else None,
         source=row["source"],
         patient=row["patient"],
     )
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One volume of a case, or the reason why it cannot be read.
+
+    `file`: its name, for findings; `sha256`: of the file's bytes, None if the file was not read or holds
+    several volumes.
+    """
+
+    file: str
+    volume: Volume | None = None
+    problem: str | None = None
+    sha256: str | None = None
+
+
+def open_scans(case: Case, roles: Iterable[str]) -> dict[str, Scan]:
+    """The scans of a case among `roles`; a scan that cannot be read gives its problem instead of an error."""
+    present = [role for role in roles if role in case.files]
+    stacked = _open_stacked(case)
+    return {role: stacked.get(role) or _open(case.files[role]) for role in present}
+
+
+def _open(path: Path) -> Scan:
+    try:
+        return decode_scan(path.read_bytes(), file=path.name)
+    except OSError as error:
+        return Scan(path.name, problem=f"not readable: {error.strerror}")
+
+
+def decode_scan(content: bytes, *, file: str, max_voxels: int | None = None) -> Scan:
+    """The scan in the bytes of a file.
+
+    Args:
+        content: the bytes of a .nii or .nii.gz file.
+        file: its name, which may be empty.
+        max_voxels: as for `glioseg.core.nifti.decode_volume`.
+    """
+    digest = hashlib.sha256(content).hexdigest()
+    try:
+        return Scan(file, decode_volume(content, name=file, max_voxels=max_voxels), sha256=digest)
+    except VolumeError as error:
+        return Scan(file, problem=_reason(error, file), sha256=digest)
+
+
+def _open_stacked(case: Case) -> dict[str, Scan]:
+    try:
+        return {role: Scan(case.files[role].name, volume) for role, volume in read_stacked(case).items()}
+    except VolumeError as error:
+        files = {role: case.files[role] for role in case.channels}
+        return {role: Scan(file.name, problem=_reason(error, str(file))) for role, file in files.items()}
+
+
+def _reason(error: VolumeError, name: str) -> str:
+    return " ".join(str(error).removeprefix(f"{name}: ").split())
+
+
+def read_images(case: Case) -> dict[str, Volume]:
+    """The volume of each modality of a case, in the order of `MODALITIES`.
+
+    Raises:
+        VolumeError: as `read_volume` and `read_channels`.
+    """
+    single = [name for name in MODALITIES if name in case.files and name not in case.channels]
+    images = read_stacked(case) | {name: read_volume(case.files[name]) for name in single}
+    return {name: images[name] for name in MODALITIES if name in images}
+
+
+def read_stacked(case: Case) -> dict[str, Volume]:
+    """The volumes of those modalities that share a 4D file."""
+    if not case.channels:
+        return {}
+    (file,) = {case.files[name] for name in case.channels}
+    return read_channels(file, case.channels)

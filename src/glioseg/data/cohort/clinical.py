@@ -1,4 +1,4 @@
-"""Tables beside the scans: grade, age and survival as BraTS has them, and which cases are one patient's."""
+"""Tables beside the scans: BraTS' tables of grade, age and survival, and a user's table of patients."""
 
 import csv
 from collections import Counter
@@ -13,7 +13,7 @@ from glioseg.core.errors import GliosegError
 
 GRADES = ("HGG", "LGG")
 NAMED = 3
-"""Cases that an error names."""
+"""The number of cases that an error message lists."""
 
 
 class TableError(GliosegError):
@@ -21,22 +21,22 @@ class TableError(GliosegError):
 
 
 @dataclass(frozen=True)
-class Patient:
-    """What is known of a case's patient; None is what is not."""
+class ClinicalData:
+    """Grade, age at diagnosis and survival of a patient; None if unknown."""
 
     grade: str | None = None
     age: float | None = None
     survival_days: float | None = None
 
 
-def read_patients(files: Iterable[Path]) -> dict[str, Patient]:
-    """Patients by case, from all `name_mapping*.csv` (2019, 2020) and `survival*.csv` (2017 on) among files.
+def read_clinical_tables(files: Iterable[Path]) -> dict[str, ClinicalData]:
+    """Clinical data by case, from `name_mapping*.csv` (2019, 2020) and `survival*.csv` (2017 on).
 
     Columns differ by year: `Brats17ID`, `BraTS19ID`, `BraTS_2020_subject_ID`, …; `Survival` or
-    `Survival_days`. A survival that is no number ("ALIVE …") is not known.
+    `Survival_days`. A survival that is no number ("ALIVE …") is unknown.
 
     Raises:
-        TableError: a table that is not text in UTF-8, or no CSV.
+        TableError: a table that is not UTF-8 text or not CSV.
     """
     tables = sorted(files)
     grades = {
@@ -47,7 +47,7 @@ def read_patients(files: Iterable[Path]) -> dict[str, Patient]:
     }
     outcomes = {case: row for row in _rows(tables, "survival*.csv") for case in _identities(row)}
     return {
-        case: Patient(
+        case: ClinicalData(
             grades.get(case),
             _number(outcomes.get(case, {}), "age"),
             _number(outcomes.get(case, {}), "survival"),
@@ -60,8 +60,7 @@ def read_patient_ids(path: Path) -> dict[str, str]:
     """The patient of each case, from a user's own table with the columns `case` and `patient`.
 
     Raises:
-        TableError: no such table, without one of its columns, with an empty cell in them, or with two rows of
-            a case.
+        TableError: the table is missing, lacks a column, has an empty cell, or has two rows for a case.
     """
     rows = _read(path)
     if rows and not {"case", "patient"} <= rows[0].keys():
@@ -75,7 +74,7 @@ def read_patient_ids(path: Path) -> dict[str, str]:
 
 
 def first_few(names: Sequence[str]) -> str:
-    """The first few names, and how many there are beside.
+    """The first few names, and the number of the others.
 
     >>> first_few(["a", "b", "c", "d", "e"])
     'a, b, c and 2 more'
@@ -85,7 +84,7 @@ def first_few(names: Sequence[str]) -> str:
 
 
 def _rows(files: Sequence[Path], pattern: str) -> Iterator[dict[str, str]]:
-    """Rows of all tables of this name, with column names in lower case."""
+    """Rows of all tables whose file names match, with column names in lower case."""
     for file in files:
         if fnmatchcase(file.name, pattern):
             yield from _read(file)
@@ -100,7 +99,7 @@ def _read(file: Path) -> list[dict[str, str]]:
 
 
 def _identities(row: dict[str, str]) -> list[str]:
-    """All names that a row gives its case: one in most tables, one for each year in name_mapping.csv."""
+    """All names of the case in a row: one in most tables, one for each year in name_mapping.csv."""
     return [value for column, value in row.items() if column.endswith("id") and value not in ("", "NA")]
 
 

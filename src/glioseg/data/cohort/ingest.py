@@ -1,24 +1,34 @@
-"""Bring a cohort into data/raw: phantoms made here, or a user's files copied byte for byte."""
+"""Bring a cohort into data/raw: write phantoms, or copy a user's files byte for byte."""
 
 import os
 import shutil
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from glioseg.compute import LOCAL, Cluster
-from glioseg.core.files import replaced_whole
-from glioseg.core.labels import Scheme
+from glioseg.core.files import replace_folder_atomic
+from glioseg.core.labels import LabelScheme, detect_scheme
 from glioseg.core.modalities import SEGMENTATION
-from glioseg.core.nifti import Grid, Volume, VolumeError, write_volume
-from glioseg.data.cohort.case_cache import Record, file_mark, record_cases
-from glioseg.data.cohort.case_io import read_stacked
-from glioseg.data.cohort.cases import COHORT, Case, find_cases, read_cohort, with_patient_ids, write_cohort
-from glioseg.data.cohort.label_schemes import settle_schemes, shown_in
-from glioseg.data.cohort.layouts import SUFFIX
+from glioseg.core.nifti import Grid, Volume, VolumeError, read_volume, write_volume
+from glioseg.data.cohort.case_cache import CacheEntry, file_signature, map_cached
+from glioseg.data.cohort.cases import (
+    COHORT,
+    Case,
+    CohortError,
+    read_cohort,
+    read_stacked,
+    with_patient_ids,
+    write_cohort,
+)
+from glioseg.data.cohort.clinical import first_few
+from glioseg.data.cohort.layouts import NIFTI_SUFFIX, find_cases
 from glioseg.params.sections import PhantomPreset
 
 
@@ -31,84 +41,87 @@ def acquire_phantoms(
     records: Path,
     cluster: Cluster = LOCAL,
 ) -> list[Case]:
-    """Write the built-in cohort: `cases` BraTS-like cases and cohort.csv.
+    """Write the built-in cohort: synthetic BraTS-like cases and cohort.csv.
 
     Args:
-        folder: where the cohort goes; what it held before is replaced.
-        cases: how many.
+        folder: of the cohort; its previous content is replaced.
+        cases: number of cases.
         seed: the same seed gives the same bytes.
-        preset: how the cohort is drawn, see `glioseg.data.phantom`.
-        records: folder of what was made before; see `glioseg.data.cohort.case_cache`.
-        cluster: where cases are made.
+        preset: the distribution of the cases, see `glioseg.data.phantom`.
+        records: folder of the per-case cache; see `glioseg.data.cohort.case_cache`.
+        cluster: where the cases are made.
     """
     indices = range(1, cases + 1)
     work = partial(_write_phantom, seed=seed, preset=preset)
-    made = record_cases(
+    entries = map_cached(
         work,
         indices,
         code=__name__,
-        facts=lambda i: [i, seed, preset],
-        reads=lambda _: (),
+        key=lambda i: [i, seed, preset],
+        inputs=lambda _: (),
         folder=records / "acquire",
         title="make phantoms",
         cluster=cluster,
     )
     source = f"phantom seed {seed}" + (f", {preset}" if preset != "typical" else "")
-    found = [Case(files={}, scheme=Scheme.BRATS2021, source=source, **record.found) for record in made]
-    return _place(folder, found, made)
+    phantoms = [
+        Case(files={}, scheme=LabelScheme.BRATS2021, source=source, **entry.result) for entry in entries
+    ]
+    return _write_folder(folder, phantoms, entries)
 
 
 def acquire_folder(
     folder: Path,
     *,
     source: Path,
-    scheme: Scheme | None = None,
+    scheme: LabelScheme | None = None,
     patients: Path | None = None,
     records: Path,
     cluster: Cluster = LOCAL,
 ) -> list[Case]:
-    """Copy a user's folder of BraTS or the Decathlon under one naming and list it in cohort.csv.
+    """Copy a user's folder of BraTS or the Decathlon under one naming, and list it in cohort.csv.
 
-    The user's own files are copied, never linked: DVC makes what it tracks read-only. A case whose files
-    are as they were is not copied again.
+    The user's own files are copied, never linked: DVC makes the files that it tracks read-only. Cases with
+    unchanged files are not copied again.
 
     Args:
-        folder: where the cohort goes; what it held before is replaced.
+        folder: of the cohort; its previous content is replaced.
         source: the user's folder.
-        scheme: of its label maps; without it they tell together.
-        patients: a table that tells whose each case is, see `cases.with_patient_ids`; without it names tell.
-        records: folder of what was copied before; see `glioseg.data.cohort.case_cache`.
+        scheme: of the label maps; None: detected from all of them.
+        patients: a table with the patient of each case, see `cases.with_patient_ids`; None: the patients
+            follow from the names.
+        records: folder of the per-case cache; see `glioseg.data.cohort.case_cache`.
         cluster: where cases are copied.
 
     Raises:
-        CohortError: no case found, two of one name, or cases of one naming in both label schemes.
-        TableError: a table of patients that cannot be read, or is not of these cases.
+        CohortError: no case found, two of one name, or one naming with cases in two label schemes.
+        TableError: a table of patients that cannot be read, or lists other cases.
     """
     cases = find_cases(source)
     if patients is not None:
         cases = with_patient_ids(cases, patients)
-    copied = record_cases(
+    entries = map_cached(
         _copy_case,
         cases,
         code=__name__,
-        facts=_facts,
-        reads=lambda case: [file for file in case.files.values() if os.access(file, os.R_OK)],
+        key=_cache_key,
+        inputs=lambda case: [file for file in case.files.values() if os.access(file, os.R_OK)],
         folder=records / "acquire",
         title="copy cases",
         cluster=cluster,
     )
-    for line in (line for record in copied for line in record.found["lost"]):
+    for line in (line for entry in entries for line in entry.result["lost"]):
         print(line, file=sys.stderr)
-    shown = [record.found["scheme"] for record in copied]
-    settled = settle_schemes(cases, [name and Scheme(name) for name in shown], declared=scheme)
-    return _place(folder, settled, copied)
+    names = [entry.result["scheme"] for entry in entries]
+    cases = resolve_schemes(cases, [name and LabelScheme(name) for name in names], declared=scheme)
+    return _write_folder(folder, cases, entries)
 
 
-def _place(folder: Path, cases: Sequence[Case], records: Sequence[Record]) -> list[Case]:
-    with replaced_whole(folder) as aside:
-        for case, record in zip(cases, records, strict=True):
-            record.place(aside / case.case)
-        write_cohort(aside / COHORT, cases)
+def _write_folder(folder: Path, cases: Sequence[Case], entries: Sequence[CacheEntry]) -> list[Case]:
+    with replace_folder_atomic(folder) as new:
+        for case, entry in zip(cases, entries, strict=True):
+            entry.link_files(new / case.case)
+        write_cohort(new / COHORT, cases)
     return read_cohort(folder / COHORT)
 
 
@@ -123,37 +136,37 @@ def _write_phantom(index: int, folder: Path, *, seed: int, preset: PhantomPreset
     return {name: getattr(phantom, name) for name in ("case", "grade", "age", "survival_days")}
 
 
-def _facts(case: Case) -> object:
+def _cache_key(case: Case) -> object:
     files = {
-        role: [str(file), file_mark(file), os.access(file, os.R_OK)] for role, file in case.files.items()
+        role: [str(file), file_signature(file), os.access(file, os.R_OK)] for role, file in case.files.items()
     }
     return [case.case, files, case.channels]
 
 
 def _copy_case(case: Case, folder: Path) -> dict[str, Any]:
-    """Copy a case's files byte for byte; of a 4D file each modality becomes a file of its own.
+    """Copy a case's files byte for byte; a 4D file is split into one file per modality.
 
-    A file that cannot be read is left out, with a line that says why: its case is refused for it later.
+    A file that cannot be read is left out and reported; the contract then refuses its case.
     """
     lost = []
     for role, file in case.files.items():
         if role in case.channels:
             continue
-        if why := _unreadable(file):
-            lost.append(f"{case.case}/{role} ({file}): expected a file to copy, got {why}")
+        if reason := _why_unreadable(file):
+            lost.append(f"{case.case}/{role} ({file}): expected a file to copy, got {reason}")
         else:
-            suffix = SUFFIX.search(file.name)
+            suffix = NIFTI_SUFFIX.search(file.name)
             shutil.copyfile(file, folder / f"{case.case}_{role}{suffix.group() if suffix else ''}")
     try:
         for role, volume in read_stacked(case).items():
             write_volume(folder / f"{case.case}_{role}.nii.gz", volume)
     except VolumeError as error:
         lost += [f"{case.case}/{role}: {error}" for role in case.channels]
-    return {"scheme": shown_in(case), "lost": lost}
+    return {"scheme": detect_case_scheme(case), "lost": lost}
 
 
-def _unreadable(file: Path) -> str | None:
-    """Why a file cannot be read, or None."""
+def _why_unreadable(file: Path) -> str | None:
+    """The reason why a file cannot be read, or None."""
     try:
         if not stat.S_ISREG(file.stat().st_mode):
             return "a folder, a pipe or a device"
@@ -162,3 +175,62 @@ def _unreadable(file: Path) -> str | None:
     except OSError as error:
         return f"{error.strerror}"
     return None
+
+
+def resolve_schemes(
+    cases: Sequence[Case], detected: Sequence[LabelScheme | None], *, declared: LabelScheme | None = None
+) -> list[Case]:
+    """Cases with the label scheme that the label maps of all cases of a layout show together.
+
+    A single case is often ambiguous (it may have no enhancing tumour), so the cases of a layout share one
+    scheme. If all of them are ambiguous, the usual scheme of the layout holds. The Decathlon has one scheme.
+
+    Args:
+        cases: as from `find_cases`, each with the usual scheme of its layout.
+        detected: the scheme of each case, as from `detect_case_scheme`.
+        declared: the scheme of all cases, if the user sets `data.scheme`.
+
+    Raises:
+        CohortError: cases of one layout have different schemes.
+    """
+    if declared:
+        return [replace(case, scheme=declared) for case in cases]
+    resolved = {LabelScheme.MSD: LabelScheme.MSD}
+    for usual in {case.scheme for case in cases} - resolved.keys():
+        cases_by_scheme: dict[LabelScheme, list[str]] = {}
+        for case, scheme in zip(cases, detected, strict=True):
+            if scheme and case.scheme is usual:
+                cases_by_scheme.setdefault(scheme, []).append(case.case)
+        resolved[usual] = _resolve_scheme(usual, cases_by_scheme)
+    return [replace(case, scheme=resolved[case.scheme]) for case in cases]
+
+
+def detect_case_scheme(case: Case) -> LabelScheme | None:
+    """The scheme of a case's label map; None if it is ambiguous or cannot be read."""
+    if not case.labelled or case.scheme is LabelScheme.MSD:
+        return None
+    try:
+        volume = read_volume(case.files[SEGMENTATION])
+    except VolumeError:
+        return None  # the contract reports the file
+    values = np.unique(volume.data) if volume.is_numeric else ()
+    return detect_scheme(int(value) for value in values if value in (0, 1, 2, 3, 4))
+
+
+def _resolve_scheme(usual: LabelScheme, cases_by_scheme: Mapping[LabelScheme, Sequence[str]]) -> LabelScheme:
+    """The scheme of a layout, from the names of the cases that show each scheme.
+
+    After treatment some cases have only a cavity or only enhancing tumour, and look like cases of another
+    scheme; a case with both is unambiguous. Before 2023 there was no cavity: 3 beside 4 breaks the contract.
+    """
+    if usual is LabelScheme.BRATS2023 and LabelScheme.BRATS2024 in cases_by_scheme:
+        return LabelScheme.BRATS2024
+    possible = {
+        scheme: names for scheme, names in cases_by_scheme.items() if scheme is not LabelScheme.BRATS2024
+    }
+    if len(possible) > 1:
+        got = ", ".join(f"{scheme} in {first_few(names)}" for scheme, names in sorted(possible.items()))
+        raise CohortError(
+            f"labels: expected one scheme in the cohort, got {got}; if it is one, declare data.scheme"
+        )
+    return next(iter(possible), usual)

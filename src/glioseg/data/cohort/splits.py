@@ -15,18 +15,18 @@ from glioseg.core.errors import GliosegError
 
 
 class SplitError(GliosegError):
-    """A cohort that cannot be split as params.yaml asks, or a split that leaks."""
+    """A cohort that is too small for the split in params.yaml, or a split with leakage."""
 
 
 class Fold(TypedDict):
-    """One fold of cross-validation: case names."""
+    """The case names of one fold of cross-validation."""
 
     train: list[str]
     validation: list[str]
 
 
 class Splits(TypedDict):
-    """What data/splits.json holds: case names of each part, and folds over train."""
+    """The content of data/splits.json: the case names of each part, and folds over train."""
 
     seed: int
     train: list[str]
@@ -42,31 +42,31 @@ def split_cases(
     test_fraction: float,
     validation_fraction: float,
     folds: int,
-    alike: Sequence[Sequence[str]] = (),
+    near_duplicates: Sequence[Sequence[str]] = (),
     patients: Mapping[str, str] = MappingProxyType({}),
 ) -> Splits:
-    """Divide the cases of a manifest.
+    """Split the cases of a manifest into training, validation and test, and the training cases into folds.
 
-    Every patient is in one part only, and so are patients of whom scans are nearly the same: they count
-    as one, also where the contract refused the scan that they share. Within each stratum (grade × tumour
-    size above or below the median) patients are drawn at random, so that the parts resemble each other.
+    All cases of a patient are in one part. Patients with near-duplicate scans count as one patient, even if
+    the contract refused the scan that they share. The parts are stratified by grade and by tumour size (above
+    or below the median).
 
     Args:
         manifest: columns case, patient, grade, ncr_vox, ed_vox, et_vox (data/cropped/manifest.csv).
-        seed: the same seed gives the same split.
-        test_fraction: share of patients to test on; at least one patient.
-        validation_fraction: share of patients to choose by; at least one patient.
-        folds: of cross-validation over the training cases.
-        alike: pairs of cases with nearly the same image, also of cases that were refused.
-        patients: the patient of each case of the raw cohort; needed of cases that the manifest lacks.
+        seed: of the random split.
+        test_fraction: share of the patients for testing; at least one patient.
+        validation_fraction: share of the patients for validation; at least one patient.
+        folds: number of folds of the training cases.
+        near_duplicates: pairs of near-duplicate cases, including refused ones.
+        patients: the patient of each case of the raw cohort; required for cases that the manifest lacks.
 
     Raises:
         SplitError: too few patients for the parts or the folds.
     """
     patient_of = {**patients, **dict(zip(manifest["case"], manifest["patient"], strict=True))}
-    group_of = _groups(patient_of, alike)
+    group_of = _groups(patient_of, near_duplicates)
     manifest = manifest.assign(patient=[group_of[patient] for patient in manifest["patient"]])
-    counted = ", counting those with nearly the same scan as one" if alike else ""
+    counted = ", counting those with nearly the same scan as one" if near_duplicates else ""
     tests, validations = _sizes(manifest["patient"].nunique(), test_fraction, validation_fraction, counted)
     strata = _strata(manifest)
     cases_of = manifest.groupby("patient", sort=True)["case"].apply(list)
@@ -91,7 +91,7 @@ def split_cases(
 
 
 def _sizes(patients: int, test_fraction: float, validation_fraction: float, counted: str) -> tuple[int, int]:
-    """How many patients to test on and to validate on."""
+    """The numbers of test and validation patients."""
     tests, validations = (max(1, round(share * patients)) for share in (test_fraction, validation_fraction))
     if (left := patients - tests - validations) < 1:
         raise SplitError(
@@ -111,16 +111,16 @@ def _check_folds(folds: int, patients: int, counted: str) -> None:
 
 
 def training_parts(splits: Splits, *, folds: int) -> list[Fold]:
-    """What to train on, and what to choose the best epoch by: once, or for each fold of cross-validation.
+    """Training and validation cases of each network: one pair, or one pair per fold of cross-validation.
 
-    No fold holds a case of the split's validation part: that is new to the ensemble of all folds' networks.
+    No fold contains a case of the validation part, so these cases are unseen by the ensemble of all folds.
 
     Args:
-        splits: what data/splits.json holds.
-        folds: 1, or as many as `splits` has.
+        splits: the content of data/splits.json.
+        folds: 1, or the number of folds in `splits`.
 
     Raises:
-        SplitError: the split has another number of folds.
+        SplitError: the split has a different number of folds.
     """
     if folds == 1:
         return [Fold(train=splits["train"], validation=splits["validation"])]
@@ -129,11 +129,12 @@ def training_parts(splits: Splits, *, folds: int) -> list[Fold]:
     return splits["folds"]
 
 
-def _groups(patient_of: Mapping[str, str], alike: Sequence[Sequence[str]]) -> dict[str, str]:
-    """The group of each patient: all patients whom pairs of cases join, directly or through others."""
+def _groups(patient_of: Mapping[str, str], near_duplicates: Sequence[Sequence[str]]) -> dict[str, str]:
+    """The group of each patient: the connected component of patients with near-duplicate scans."""
     names = sorted(set(patient_of.values()))
     number = {name: index for index, name in enumerate(names)}
-    ends = np.array([[number[patient_of[case]] for case in pair] for pair in alike], int).reshape(-1, 2)
+    pairs = [[number[patient_of[case]] for case in pair] for pair in near_duplicates]
+    ends = np.array(pairs, int).reshape(-1, 2)
     graph = csr_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(len(names), len(names)))
     _, group = connected_components(graph, directed=False)
     title = pd.Series(names).groupby(group).agg(" and ".join)
@@ -148,7 +149,10 @@ def _strata(manifest: pd.DataFrame) -> list[str]:
 
 
 def _interleave(strata: Sequence[str], seed: int) -> list[int]:
-    """A random order in which every stretch holds the strata in their own proportions."""
+    """A random order of patients in which every run of neighbours has about the strata of the whole.
+
+    So consecutive slices of it are stratified, even for a test part of a few patients.
+    """
     rng = np.random.default_rng(seed)
     keys: NDArray[np.float64] = np.zeros(len(strata))
     for stratum in sorted(set(strata)):
@@ -160,30 +164,30 @@ def _interleave(strata: Sequence[str], seed: int) -> list[int]:
 def _folds(manifest: pd.DataFrame, strata: list[str], cases: list[str], seed: int, folds: int) -> list[Fold]:
     rows = manifest["case"].isin(cases).to_numpy()
     table = manifest[rows]
-    chosen = [stratum for stratum, keep in zip(strata, rows, strict=True) if keep]
-    # A stratum smaller than the number of folds cannot be in each of them: then draw without strata.
-    smallest = min(chosen.count(stratum) for stratum in chosen)
-    target = chosen if smallest >= folds else ["all"] * len(chosen)
-    cut = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    train_strata = [stratum for stratum, keep in zip(strata, rows, strict=True) if keep]
+    # A stratum with fewer cases than folds cannot be in every fold: then the folds are not stratified.
+    smallest = min(train_strata.count(stratum) for stratum in train_strata)
+    target = train_strata if smallest >= folds else ["all"] * len(train_strata)
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     names = table["case"].to_numpy()
     return [
-        Fold(train=sorted(names[train].tolist()), validation=sorted(names[held].tolist()))
-        for train, held in cut.split(names, target, table["patient"])
+        Fold(train=sorted(names[train].tolist()), validation=sorted(names[validation].tolist()))
+        for train, validation in splitter.split(names, target, table["patient"])
     ]
 
 
 def check_leakage(splits: Splits, patient_of: dict[str, str]) -> None:
-    """Raise SplitError where a patient is in two parts, in both sides of a fold, or in a part and a fold."""
-    groups = [{part: splits[part] for part in ("train", "validation", "test")}]
-    groups += [
+    """Raise SplitError if a patient is in two parts, in both sides of a fold, or in a part and a fold."""
+    disjoint = [{part: splits[part] for part in ("train", "validation", "test")}]
+    disjoint += [
         {"a fold's train": fold["train"], "a fold's validation": fold["validation"]}
         | {part: splits[part] for part in ("validation", "test")}
         for fold in splits["folds"]
     ]
-    for parts in groups:
-        home: dict[str, str] = {}
+    for parts in disjoint:
+        part_of: dict[str, str] = {}
         for part, cases in parts.items():
             for case in cases:
                 patient = patient_of[case]
-                if home.setdefault(patient, part) != part:
-                    raise SplitError(f"{case}: patient {patient} is in {home[patient]} and in {part}")
+                if part_of.setdefault(patient, part) != part:
+                    raise SplitError(f"{case}: patient {patient} is in {part_of[patient]} and in {part}")

@@ -1,114 +1,216 @@
-"""The cohort that teaches: looks far wider than any one scanner's, and every kind of glioma.
+"""The domain-randomised cohort: contrasts far wider than those of any one scanner, and ten kinds of glioma.
 
-A network that has seen contrasts, artefacts and shapes beyond the real ones takes a real scan for one more
-of them (domain randomisation: Tobin et al. 2017; for brain MRI, Billot et al. 2023).
+To a network that was trained on contrasts, artefacts and shapes beyond the real ones, a real scan is one more
+variation (domain randomisation: Tobin et al. 2017; for brain MRI, Billot et al. 2023).
+
+The shares of the kinds follow BraTS (Menze et al. 2015; Baid et al. 2021), but rare kinds are more frequent
+here: a network learns only from the kinds that it sees, and each of them occurs in patients.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from glioseg.core.modalities import MODALITIES
-from glioseg.data.phantom.archetypes import ARCHETYPES, draw_archetype, draw_tumour_of
-from glioseg.data.phantom.contrast import SIGNALS, SOLID_CORE, Look, draw_look
+from glioseg.data.phantom.contrast import SIGNALS, SOLID_CORE, Contrast, sample_contrast
 from glioseg.data.phantom.sampling import (
     CasePlan,
+    Focus,
     HeadPlan,
     TumourPlan,
-    draw_head,
-    draw_survival,
+    sample_head,
+    sample_satellite,
+    sample_site,
+    sample_survival,
     triple,
 )
 
-TYPICAL_LOOKS = 0.25
-"""Share of the cases that look as scans mostly do, whatever grows in them."""
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Archetype:
+    """Distribution of one kind of glioma; ranges are uniform where nothing else is said.
+
+    Attributes:
+        share: of all cases.
+        core_ml, oedema_ml: volumes, log-uniform.
+        rim_mm: thickness of the enhancing rim, log-uniform; None without enhancement.
+        rim_gaps: share of the rim that does not enhance.
+        site: a key of `SITES`, or None for the lobes in which gliomas are most frequent.
+        foci: number of foci.
+        cyst_share: share of the non-enhancing core that is a cyst.
+        haemorrhage: probability of blood products.
+        resected_share: share of the core that was resected.
+    """
+
+    share: float
+    core_ml: Range
+    oedema_ml: Range
+    rim_mm: Range | None
+    rim_gaps: Range = (0.0, 0.15)
+    site: str | None = None
+    foci: tuple[int, int] = (1, 1)
+    cyst_share: Range = (0.0, 0.0)
+    haemorrhage: float = 0.25
+    resected_share: Range = (0.0, 0.0)
+
+
+SITES: dict[str, tuple[Range, Range, Range]] = {
+    "base": ((18.0, 45.0), (-10.0, 45.0), (-34.0, -12.0)),
+    "ventricle": ((3.0, 18.0), (-45.0, 28.0), (8.0, 30.0)),
+    "anywhere": ((8.0, 55.0), (-88.0, 58.0), (-28.0, 62.0)),
+}
+"""Boxes of |x|, y and z in MNI mm: skull base; beside the ventricles and corpus callosum; cerebrum."""
+
+ARCHETYPES = {
+    "ring": Archetype(0.38, (4.0, 95.0), (8.0, 140.0), (1.8, 6.5)),
+    "solid": Archetype(0.11, (1.5, 60.0), (5.0, 110.0), (8.0, 30.0), rim_gaps=(0.0, 0.3)),
+    "non_enhancing": Archetype(0.10, (8.0, 130.0), (2.0, 50.0), None, site="anywhere", cyst_share=(0.0, 0.2)),
+    "faint": Archetype(0.06, (8.0, 110.0), (5.0, 60.0), (1.2, 3.0), rim_gaps=(0.4, 0.9), site="anywhere"),
+    "oedematous": Archetype(0.11, (0.6, 6.0), (30.0, 150.0), (1.5, 5.0), rim_gaps=(0.0, 0.4)),
+    "multifocal": Archetype(0.08, (3.0, 40.0), (8.0, 80.0), (1.8, 6.0), foci=(2, 4)),
+    "base": Archetype(0.05, (4.0, 70.0), (5.0, 80.0), (1.8, 6.0), site="base"),
+    "ventricle": Archetype(0.05, (4.0, 80.0), (5.0, 90.0), (1.8, 6.0), site="ventricle"),
+    "cystic": Archetype(0.04, (10.0, 110.0), (3.0, 60.0), (1.2, 4.0), (0.1, 0.6), cyst_share=(0.5, 0.95)),
+    "resected": Archetype(0.02, (10.0, 80.0), (5.0, 90.0), (1.8, 5.0), (0.1, 0.6), resected_share=(0.3, 0.8)),
+}
+
+TYPICAL_SHARE = 0.25
+"""Share of the cases that have typical contrasts, whatever their tumour."""
 _SPREAD = {"csf": 0.30, "grey": 0.10, "dura": 0.60, "ncr": 0.32, "ed": 0.28, "et": 0.25}
-"""Log standard deviation of each tissue's signal; cut off at two of them."""
-_ANYWHERE = {"t1ce": {"et": (1.3, 3.0)}, "t2": {"ed": (1.3, 3.6)}, "flair": {"ed": (1.4, 3.8)}}
-"""Log-uniform where a spread tells too little: enhancement from faint to that of vessels, oedema to fluid."""
-_MOTTLING = {"t1": 0.15, "t1ce": 0.15, "t2": 0.4, "flair": 0.4}
-"""How uneven what does not enhance of a core is at most: necrosis, debris and living tumour lie mixed."""
-_FLUID = {"t1": (0.3, 0.8), "t1ce": (0.3, 0.8), "t2": (2.5, 5.5), "flair": (0.2, 2.2)}
-"""A cyst holds anything between cerebrospinal fluid and protein."""
-_MISMATCH = (0.4, 1.1)
-"""FLAIR of a solid core that is dark there though bright on T2: the T2-FLAIR mismatch sign."""
+"""Log standard deviation of each tissue's signal; samples are clipped at two of them."""
+_LOG_UNIFORM_SIGNALS = {"t1ce": {"et": (1.3, 3.0)}, "t2": {"ed": (1.3, 3.6)}, "flair": {"ed": (1.4, 3.8)}}
+"""Signals whose range is wider than `_SPREAD`: enhancement from faint to that of vessels, oedema to fluid."""
+_MAX_CORE_VARIATION = {"t1": 0.15, "t1ce": 0.15, "t2": 0.4, "flair": 0.4}
+"""Largest `core_variation`: the non-enhancing core is a mixture of necrosis, debris and living tumour."""
+_CYST_SIGNAL = {"t1": (0.3, 0.8), "t1ce": (0.3, 0.8), "t2": (2.5, 5.5), "flair": (0.2, 2.2)}
+"""Cysts range from cerebrospinal fluid to fluid rich in protein."""
+_T2_FLAIR_MISMATCH = (0.4, 1.1)
+"""FLAIR signal of a solid core that is dark although it is bright on T2: the T2-FLAIR mismatch sign."""
 
 
-def draw_randomised_plan(rng: np.random.Generator, archetype: str | None = None) -> CasePlan:
-    """Draw a patient of the cohort that teaches.
+def sample_randomised_plan(rng: np.random.Generator, archetype: str | None = None) -> CasePlan:
+    """Random plan of a domain-randomised case.
 
     Args:
-        rng: source of every number.
-        archetype: a name of `ARCHETYPES`; by default one is drawn.
+        rng: random generator.
+        archetype: a key of `ARCHETYPES`; sampled by share if None.
     """
-    tumour = draw_tumour_of(ARCHETYPES[archetype or draw_archetype(rng)], rng)
+    tumour = sample_tumour_of(ARCHETYPES[archetype or sample_archetype(rng)], rng)
     grade = "HGG" if tumour.enhancing else "LGG"
     age = round(float(rng.uniform(18, 88)), 1)
-    head = _wider(draw_head(rng, age), rng)
-    if rng.random() < TYPICAL_LOOKS:
-        looks = {name: draw_look(name, enhancing=tumour.enhancing, rng=rng) for name in MODALITIES}
+    head = _widen(sample_head(rng, age), rng)
+    if rng.random() < TYPICAL_SHARE:
+        contrasts = {name: sample_contrast(name, enhancing=tumour.enhancing, rng=rng) for name in MODALITIES}
     else:
-        looks = {name: draw_wide_look(name, tumour, rng) for name in MODALITIES}
-    return CasePlan(grade, age, draw_survival(rng, grade, age, tumour), head, tumour, looks)
+        contrasts = {name: sample_wide_contrast(name, tumour, rng) for name in MODALITIES}
+    return CasePlan(grade, age, sample_survival(rng, grade, age, tumour), head, tumour, contrasts)
 
 
-def _wider(head: HeadPlan, rng: np.random.Generator) -> HeadPlan:
-    """A head that differs more from the template, tilted, with lesions and remnants of the skull."""
+def _widen(head: HeadPlan, rng: np.random.Generator) -> HeadPlan:
+    """Head that differs more from the template: tilted, with more lesions and remnants of dura."""
     return replace(
         head,
         scale=triple(np.array(head.scale) * rng.uniform(0.93, 1.07, 3)),
         angles_rad=triple(np.array(head.angles_rad) + rng.normal(0, np.deg2rad(4), 3)),
         elastic_mm=triple(rng.uniform([2.0, 1.0, 0.4], [5.0, 2.4, 1.2])),
-        ventricles=float(np.clip(head.ventricles + rng.normal(0, 0.2), -0.4, 0.8)),
+        ventricle_growth=float(np.clip(head.ventricle_growth + rng.normal(0, 0.2), -0.4, 0.8)),
         lesion_load=float(rng.uniform(0, 2.0)) if rng.random() < 0.3 else head.lesion_load,
-        remnants=float(rng.uniform(0.3, 2.0)) if rng.random() < 0.25 else 0.0,
+        skull_remnants=float(rng.uniform(0.3, 2.0)) if rng.random() < 0.25 else 0.0,
     )
 
 
-def draw_wide_look(modality: str, tumour: TumourPlan, rng: np.random.Generator) -> Look:
-    """Draw how one modality looks; one in twenty-five is spoilt by noise and slices of 6 mm and more."""
-    look = draw_look(modality, enhancing=tumour.enhancing, rng=rng)
-    spoilt = rng.random() < 0.04
+def sample_wide_contrast(modality: str, tumour: TumourPlan, rng: np.random.Generator) -> Contrast:
+    """Random wide contrast of one modality; 4 % are of low quality: noise, and slices of 6 mm or more."""
+    contrast = sample_contrast(modality, enhancing=tumour.enhancing, rng=rng)
+    low_quality = rng.random() < 0.04
     return replace(
-        look,
+        contrast,
         signal=_signals(modality, tumour, rng),
-        thickness_mm=_thickness_mm(rng, spoilt=spoilt),
+        slice_thickness_mm=_thickness_mm(rng, low_quality=low_quality),
         slice_axis=int(rng.choice([0, 1, 2], p=[0.15, 0.15, 0.7])),
         blur_mm=float(rng.uniform(0.3, 1.1)),
-        noise=float(rng.uniform(0.1, 0.3) if spoilt else np.exp(rng.uniform(np.log(0.004), np.log(0.08)))),
-        shading=float(rng.uniform(0.03, 0.2)),
-        uptake=float(rng.uniform(0.8, 5.0)) if modality == "t1ce" else 0.0,
-        lesion=look.lesion * float(rng.uniform(0.3, 1.7)),
-        flow=look.flow * float(rng.uniform(0.3, 1.7)),
-        blood=look.blood * float(rng.uniform(0.3, 1.7)),
-        iron=look.iron * float(rng.uniform(0.3, 1.7)),
-        soak=float(rng.uniform(0.6, 1.0)),
-        soft_mm=float(rng.uniform(0.5, 3.0)) if rng.random() < 0.7 else 0.0,
-        unevenness=float(rng.uniform(0.4, 2.5)),
-        fading=float(rng.uniform(0.0, 0.4)) if modality == "t1ce" else 0.0,
-        mottling=_MOTTLING[modality] * float(rng.uniform(-1.0, 1.0)),
+        noise=float(rng.uniform(0.1, 0.3)) if low_quality else _log_uniform(rng, (0.004, 0.08)),
+        bias_field=float(rng.uniform(0.03, 0.2)),
+        contrast_uptake=float(rng.uniform(0.8, 5.0)) if modality == "t1ce" else 0.0,
+        lesion=contrast.lesion * float(rng.uniform(0.3, 1.7)),
+        flow=contrast.flow * float(rng.uniform(0.3, 1.7)),
+        blood=contrast.blood * float(rng.uniform(0.3, 1.7)),
+        iron=contrast.iron * float(rng.uniform(0.3, 1.7)),
+        oedema_opacity=float(rng.uniform(0.6, 1.0)),
+        oedema_margin_mm=float(rng.uniform(0.5, 3.0)) if rng.random() < 0.7 else 0.0,
+        heterogeneity=float(rng.uniform(0.4, 2.5)),
+        enhancement_variation=float(rng.uniform(0.0, 0.4)) if modality == "t1ce" else 0.0,
+        core_variation=_MAX_CORE_VARIATION[modality] * float(rng.uniform(-1.0, 1.0)),
         gamma=float(np.exp(rng.normal(0, 0.15))),
-        ceiling=float(rng.uniform(0.965, 0.999)) if rng.random() < 0.2 else 1.0,
+        clip_quantile=float(rng.uniform(0.965, 0.999)) if rng.random() < 0.2 else 1.0,
         shift_mm=triple(rng.normal(0, 0.9, 3)) if rng.random() < 0.25 else (0.0, 0.0, 0.0),
     )
 
 
 def _signals(modality: str, tumour: TumourPlan, rng: np.random.Generator) -> dict[str, float]:
-    middles = {name: middle for name, (middle, _) in SIGNALS[modality].items()}
+    medians = {name: median for name, (median, _) in SIGNALS[modality].items()}
     if not tumour.enhancing:
-        middles["ncr"] = SOLID_CORE[modality]
+        medians["ncr"] = SOLID_CORE[modality]
     signal = {
-        name: float(middle * np.exp(np.clip(rng.normal(), -2, 2) * _SPREAD[name]))
-        for name, middle in middles.items()
+        name: float(median * np.exp(np.clip(rng.normal(), -2, 2) * _SPREAD[name]))
+        for name, median in medians.items()
     }
     if modality == "flair" and not tumour.enhancing and rng.random() < 0.3:
-        signal["ncr"] = float(rng.uniform(*_MISMATCH))
-    for name, ends in _ANYWHERE.get(modality, {}).items():
-        signal[name] = float(np.exp(rng.uniform(*np.log(ends))))
-    return signal | {"fluid": float(rng.uniform(*_FLUID[modality]))}
+        signal["ncr"] = float(rng.uniform(*_T2_FLAIR_MISMATCH))
+    for name, ends in _LOG_UNIFORM_SIGNALS.get(modality, {}).items():
+        signal[name] = _log_uniform(rng, ends)
+    return signal | {"fluid": float(rng.uniform(*_CYST_SIGNAL[modality]))}
 
 
-def _thickness_mm(rng: np.random.Generator, *, spoilt: bool) -> float:
-    if spoilt:
+def _thickness_mm(rng: np.random.Generator, *, low_quality: bool) -> float:
+    if low_quality:
         return float(rng.uniform(6.0, 10.0))
     return float(rng.uniform(2.0, 7.0)) if rng.random() < 0.5 else 1.0
+
+
+def sample_archetype(rng: np.random.Generator) -> str:
+    """Random kind of glioma, by share."""
+    shares = [archetype.share for archetype in ARCHETYPES.values()]
+    return str(rng.choice(list(ARCHETYPES), p=shares))
+
+
+def sample_tumour_of(archetype: Archetype, rng: np.random.Generator) -> TumourPlan:
+    """Random tumour of an archetype.
+
+    >>> ring = sample_tumour_of(ARCHETYPES["ring"], np.random.default_rng(0))
+    >>> 4 <= ring.core_ml <= 95, len(ring.foci)
+    (True, 1)
+    """
+    main = Focus(
+        triple(_site(archetype.site, rng)),
+        core_ml=_log_uniform(rng, archetype.core_ml),
+        oedema_ml=_log_uniform(rng, archetype.oedema_ml),
+        rim_mm=_log_uniform(rng, archetype.rim_mm) if archetype.rim_mm else 0.0,
+    )
+    count = int(rng.integers(archetype.foci[0], archetype.foci[1] + 1))
+    return TumourPlan(
+        foci=(main, *(sample_satellite(rng, main) for _ in range(count - 1))),
+        lobulation=float(rng.uniform(0.0, 1.0) ** 2),
+        rim_variation=float(rng.uniform(0.1, 0.7)),
+        rim_gaps=float(rng.uniform(*archetype.rim_gaps)),
+        haemorrhage=bool(rng.random() < archetype.haemorrhage),
+        mass_effect=float(rng.uniform(0.05, 0.6)),
+        cyst_share=float(rng.uniform(*archetype.cyst_share)),
+        resected_share=float(rng.uniform(*archetype.resected_share)),
+    )
+
+
+def _site(name: str | None, rng: np.random.Generator) -> NDArray[np.float64]:
+    if name is None:
+        return sample_site(rng)
+    site = np.array([rng.uniform(*edges) for edges in SITES[name]])
+    site[0] *= rng.choice([-1, 1])
+    return site
+
+
+def _log_uniform(rng: np.random.Generator, ends: Range) -> float:
+    low, high = np.log(ends)
+    return float(np.exp(rng.uniform(low, high)))

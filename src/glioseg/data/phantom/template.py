@@ -1,4 +1,4 @@
-"""The MNI152 maps that nilearn ships (Fonov et al. 2011), with the landmarks that the phantoms need."""
+"""The MNI152 tissue maps that nilearn ships (Fonov et al. 2011), and further maps that phantoms need."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 ORIGIN_VOX = np.array([98.0, 98.0, 72.0])
-"""Where MNI (0, 0, 0) lies in the template, once flipped to LPS."""
+"""Voxel of MNI (0, 0, 0) in the template, once flipped to LPS."""
 LPS = np.array([-1.0, -1.0, 1.0])
 """Signs that turn MNI's right, anterior, superior into left, posterior, superior."""
 
@@ -20,28 +20,28 @@ class Template:
 
     Attributes:
         grey, white: tissue probabilities; the rest of the brain is CSF.
-        shell: 0 outside the head to 255 deep inside, 128 on the brain's surface.
-        crisp: 255 where tissue borders are sharp, low in the deep nuclei and the brain stem.
-        lining: 255 at the wall of the lateral ventricles, falling with the distance.
-        chamber: lateral ventricles, 0 or 255, with the choroid plexus marked 128.
+        soft_mask: smoothed brain mask: 0 outside the head, 128 on the brain's surface, 255 deep inside.
+        border_sharpness: 255 where tissue borders are sharp, low in the deep nuclei and the brain stem.
+        ventricle_wall: 255 at the wall of the lateral ventricles, less with the distance from it.
+        ventricles: lateral ventricles, 0 or 255; 128 in the choroid plexus.
         cerebrum: 255 in the cerebrum, where gliomas grow; 0 in cerebellum and brain stem.
         iron: 255 in the nuclei whose iron darkens T2 and FLAIR.
     """
 
     grey: Float32[NDArray, "x y z"]
     white: Float32[NDArray, "x y z"]
-    shell: UInt8[NDArray, "x y z"]
-    crisp: UInt8[NDArray, "x y z"]
-    lining: UInt8[NDArray, "x y z"]
-    chamber: UInt8[NDArray, "x y z"]
+    soft_mask: UInt8[NDArray, "x y z"]
+    border_sharpness: UInt8[NDArray, "x y z"]
+    ventricle_wall: UInt8[NDArray, "x y z"]
+    ventricles: UInt8[NDArray, "x y z"]
     cerebrum: UInt8[NDArray, "x y z"]
     iron: UInt8[NDArray, "x y z"]
 
 
 @cache
 def load_template() -> Template:
-    """Read and prepare the maps: about a second, once a process."""
-    from nilearn import datasets  # takes seconds to import
+    """The template, read and prepared once per process, which takes about a second."""
+    from nilearn import datasets  # the import takes seconds
 
     t1, grey, white = (
         np.ascontiguousarray(image.get_fdata(dtype=np.float32)[::-1, ::-1])
@@ -54,27 +54,29 @@ def load_template() -> Template:
     mask = ndimage.binary_fill_holes(t1 > 0.1)
     csf = np.clip(mask.astype(np.float32) - grey - white, 0, 1)
     x, y, z = _mni_mm(t1.shape)
-    chamber = _lateral_ventricles(csf, x, y, z)
-    away_mm = ndimage.distance_transform_edt(~chamber)
-    # Sulci only: the ventricles' walls dip and peak too.
-    sulci = (_sulci(t1, csf, grey) * (1 - np.exp(-(away_mm**2) / 50))).astype(np.float32)
+    ventricles = _lateral_ventricles(csf, x, y, z)
+    distance_mm = ndimage.distance_transform_edt(~ventricles)
+    # The walls of the ventricles have the same dips and peaks as sulci, so their surroundings are excluded.
+    sulci = (_sulci(t1, csf, grey) * (1 - np.exp(-(distance_mm**2) / 50))).astype(np.float32)
     grey, white = grey * (1 - sulci), white * (1 - sulci)
-    plexus = chamber & (y > -46) & (y < 0) & (np.abs(x) > 7) & (z < 10 + 0.3 * (y + 45))
-    below = z < np.interp(y, [-105, -70, -45, -30, -20], [-12, -12, -6, -14, -40])
+    plexus = ventricles & (y > -46) & (y < 0) & (np.abs(x) > 7) & (z < 10 + 0.3 * (y + 45))
+    infratentorial = z < np.interp(y, [-105, -70, -45, -30, -20], [-12, -12, -6, -14, -40])
+    # 0 in the centre, 1 on the surface of an ellipsoid around the deep nuclei and the brain stem.
+    deep_nuclei = (x / 34) ** 2 + ((y + 8) / 34) ** 2 + ((z - 4) / 24) ** 2
     return Template(
         grey=grey,
         white=white,
-        shell=_code(ndimage.gaussian_filter(mask.astype(np.float32), 1.5)),
-        crisp=_code(1 - np.exp(-(((x / 34) ** 2 + ((y + 8) / 34) ** 2 + ((z - 4) / 24) ** 2) ** 2))),
-        lining=_code(np.exp(-away_mm / 4.0)),
-        chamber=np.where(plexus, 128, np.where(chamber, 255, 0)).astype(np.uint8),
-        cerebrum=_code(ndimage.gaussian_filter(np.broadcast_to(~below, t1.shape) * 1.0, 4.0)),
-        iron=_code(_nuclei(x, y, z)),
+        soft_mask=_to_byte(ndimage.gaussian_filter(mask.astype(np.float32), 1.5)),
+        border_sharpness=_to_byte(1 - np.exp(-(deep_nuclei**2))),
+        ventricle_wall=_to_byte(np.exp(-distance_mm / 4.0)),
+        ventricles=np.where(plexus, 128, np.where(ventricles, 255, 0)).astype(np.uint8),
+        cerebrum=_to_byte(ndimage.gaussian_filter(np.broadcast_to(~infratentorial, t1.shape) * 1.0, 4.0)),
+        iron=_to_byte(_nuclei(x, y, z)),
     )
 
 
-def _code(values: NDArray[np.floating]) -> UInt8[NDArray, "x y z"]:
-    """Store 0 to 1 in a byte, so that a nearest-voxel look-up touches little memory."""
+def _to_byte(values: NDArray[np.floating]) -> UInt8[NDArray, "x y z"]:
+    """Values from 0 to 1 as bytes, so that a nearest-voxel lookup reads little memory."""
     return np.asarray(np.rint(np.clip(values, 0, 1) * 255), np.uint8)
 
 
@@ -92,30 +94,30 @@ def _lateral_ventricles(
     y: NDArray[np.float32],
     z: NDArray[np.float32],
 ) -> Bool[NDArray, "x y z"]:
-    """CSF in the box that holds the lateral ventricles, largest part and its mirror."""
+    """Mask of the lateral ventricles: components of more than 400 voxels of CSF, in a box around them."""
     side = np.abs(x)
     inside = (side < 42) & (y > -62) & (y < 38) & (z > -22) & (z < 32)
     cisterns = ((z < 2) & (side < 18)) | ((y < -36) & (side < 9)) | ((y > 30) & (side < 6))
-    parts, _ = ndimage.label((csf > 0.5) & inside & ~cisterns)
-    sizes = np.bincount(parts.ravel())
+    components, _ = ndimage.label((csf > 0.5) & inside & ~cisterns)
+    sizes = np.bincount(components.ravel())
     sizes[0] = 0
-    return np.asarray(np.isin(parts, np.flatnonzero(sizes > 400)))
+    return np.asarray(np.isin(components, np.flatnonzero(sizes > 400)))
 
 
 def _nuclei(x: NDArray[np.float32], y: NDArray[np.float32], z: NDArray[np.float32]) -> NDArray[np.float32]:
     """Globus pallidus, substantia nigra with red nucleus, and dentate nucleus as soft ellipsoids."""
-    places = ((19, -6, -1, 5, 9, 6), (9, -18, -10, 5, 5, 5), (15, -58, -34, 5, 7, 4))
+    ellipsoids = ((19, -6, -1, 5, 9, 6), (9, -18, -10, 5, 5, 5), (15, -58, -34, 5, 7, 4))
     total = np.zeros(np.broadcast_shapes(x.shape, y.shape, z.shape), np.float32)
-    for px, py, pz, rx, ry, rz in places:
-        gap = ((np.abs(x) - px) / rx) ** 2 + ((y - py) / ry) ** 2 + ((z - pz) / rz) ** 2
-        total += np.exp(-(gap**2))
+    for px, py, pz, rx, ry, rz in ellipsoids:
+        distance = ((np.abs(x) - px) / rx) ** 2 + ((y - py) / ry) ** 2 + ((z - pz) / rz) ** 2
+        total += np.exp(-(distance**2))
     return total
 
 
 def _sulci(
     t1: Float32[NDArray, "x y z"], csf: Float32[NDArray, "x y z"], grey: Float32[NDArray, "x y z"]
 ) -> Float32[NDArray, "x y z"]:
-    """How far to empty grey matter into a sulcus: where T1 dips or CSF peaks against its surroundings."""
+    """Share of grey matter to turn into sulcal CSF: where T1 is darker, or CSF higher, than around it."""
     dip = ndimage.gaussian_filter(t1, 2.5) - t1
     peak = csf - ndimage.gaussian_filter(csf, 2.5)
     return np.asarray(np.clip(2.2 * dip + 1.5 * peak, 0, 0.8) * (grey > 0.15))

@@ -1,1 +1,1 @@
-"""What the data must be: the contract, its expectations, and the reports of what was found."""
+"""Validation of data: statistics, expectations from the contract, reports and Data Docs."""

@@ -1,28 +1,36 @@
-"""Data Docs that open without a network: local styles and scripts, and an index with the violations.
+"""Data Docs for offline use: local styles and scripts, and an index with the findings and their pictures.
 
-Great Expectations' pages load Bootstrap, jQuery and icons from elsewhere, and its own index is drawn by
-such a script: offline it is empty.
+The pages of Great Expectations load Bootstrap, jQuery and icons from the internet, and a script loaded from
+there draws its index: offline it is empty.
 """
 
 import html
+import io
 import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from glioseg.data.quality.validation_report import Finding, Verdict
+import numpy as np
+from jaxtyping import Num, UInt8
+from numpy.typing import NDArray
+from PIL import Image
+
+from glioseg.core.nifti import Volume, VolumeError, read_volume
+from glioseg.data.quality.expectations import Finding
+from glioseg.data.quality.validation_report import ValidationReport
 
 REMOTE = r"https?://"
 BRAND = "static/logo.png"
-CUTS = (
+REMOVED = (
     r"<script\b.*?</script>",
     r"<style\b.*?</style>",
     r"<footer\b.*?</footer>",
     r"<link\b[^>]*>",
     r"<title></title>",
 )
-"""What is cut out of a page: all that fetches, or that styles what was fetched."""
+"""Patterns of the parts of a page that load something, or that style what was loaded."""
 
 HEAD = """<link rel="icon" href="{root}static/favicon.ico">
 <link rel="stylesheet" href="{root}static/site.css">
@@ -44,35 +52,47 @@ INDEX = """<!DOCTYPE html>
 </div></body></html>
 """
 
+PICTURES = "pictures"
 
-def finish_site(folder: Path, verdict: Verdict, pictures: Mapping[tuple[str, str], str]) -> None:
-    """Rewrite the pages that Great Expectations wrote, and put an index in front of them.
+MAX_PICTURES = 200
+"""Volumes that are drawn at most, so that a cohort with findings in every case does not take hours."""
+
+HEIGHT_PX = 96
+WINDOW = (1, 99)
+"""Percentiles of the voxels that are not 0, for black and white."""
+
+Pictures = Mapping[tuple[str, str], str]
+"""The path of a picture in the pages, by case and role; empty if the volume cannot be drawn."""
+
+
+def finish_site(folder: Path, report: ValidationReport, pictures: Pictures) -> None:
+    """Rewrite the pages of Great Expectations for offline use, and write the index.
 
     Args:
-        folder: the pages.
-        verdict: what the index tells.
-        pictures: of volumes, by case and role; nothing stands for one that cannot be drawn.
+        folder: of the pages.
+        report: for the index.
+        pictures: of volumes with findings.
     """
     pages = sorted(
         page for part in ("validations", "expectations") for page in (folder / part).rglob("*.html")
     )
     for page in pages:
         root = "../" * (len(page.relative_to(folder).parts) - 1)
-        page.write_text(localise(page.read_text("utf-8"), root=root), "utf-8")
+        page.write_text(make_offline(page.read_text("utf-8"), root=root), "utf-8")
     _write_static(folder)
-    index = _index(verdict, [page.relative_to(folder) for page in pages], pictures)
+    index = _index(report, [page.relative_to(folder) for page in pages], pictures)
     (folder / "index.html").write_text(index, "utf-8")
 
 
-def localise(page: str, *, root: str) -> str:
-    """Cut everything remote out of a page and put the local style in.
+def make_offline(page: str, *, root: str) -> str:
+    """A page without remote parts, and with the local style.
 
     Args:
         page: HTML.
-        root: the way from the page to the site's folder, e.g. "../".
+        root: the relative path from the page to the folder of the site, e.g. "../".
     """
-    for cut in CUTS:
-        page = re.sub(cut, "", page, flags=re.DOTALL)
+    for pattern in REMOVED:
+        page = re.sub(pattern, "", page, flags=re.DOTALL)
     page = re.sub(rf'src="{REMOTE}[^"]*"', f'src="{root}{BRAND}"', page)
     page = re.sub(rf'<a\b[^>]*href="{REMOTE}[^>]*>(.*?)</a>', r"\1", page, flags=re.DOTALL)
     return page.replace("</head>", HEAD.format(root=root), 1)
@@ -89,22 +109,22 @@ def _write_static(folder: Path) -> None:
         (static / name).write_bytes((own / name).read_bytes())
 
 
-def _index(verdict: Verdict, pages: Iterable[Path], pictures: Mapping[tuple[str, str], str]) -> str:
-    statuses = list(verdict.cases.values())
+def _index(report: ValidationReport, pages: Iterable[Path], pictures: Pictures) -> str:
+    statuses = list(report.cases.values())
     counts = ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
     cases = [
-        (html.escape(case), f'<span class="{its}">{its.replace("_", " ")}</span>')
-        for case, its in verdict.cases.items()
+        (html.escape(case), f'<span class="{status}">{status.replace("_", " ")}</span>')
+        for case, status in report.cases.items()
     ]
     return INDEX.format(
-        stage=verdict.stage.capitalize(),
-        outcome=verdict.outcome,
+        stage=report.stage.capitalize(),
+        outcome=report.outcome,
         head=HEAD.format(root=""),
         counts=f"{len(statuses)} cases: {counts}".replace("_", " "),
         links="".join(f'<li><a href="{page.as_posix()}">{_title(page)}</a></li>' for page in pages),
-        violations=_findings("Violations", verdict.violations, pictures),
-        warnings=_findings("Warnings", verdict.warnings, pictures),
-        notes=_findings("Notes", verdict.notes, {}),
+        violations=_findings("Violations", report.violations, pictures),
+        warnings=_findings("Warnings", report.warnings, pictures),
+        notes=_findings("Notes", report.notes, {}),
         cases=_table(("case", "status"), cases),
     )
 
@@ -114,8 +134,8 @@ def _title(page: Path) -> str:
     return f"{suite.replace('_', ' ')}: {'results' if kind == 'validations' else 'the expectations'}"
 
 
-def _findings(title: str, findings: Sequence[Finding], pictures: Mapping[tuple[str, str], str]) -> str:
-    """A table of findings; a volume's picture stands beside its first one."""
+def _findings(title: str, findings: Sequence[Finding], pictures: Pictures) -> str:
+    """A table of findings, with the picture of a volume beside its first finding."""
     if not findings:
         return ""
     left, rows = dict(pictures), []
@@ -127,16 +147,82 @@ def _findings(title: str, findings: Sequence[Finding], pictures: Mapping[tuple[s
     return f"<h4>{title} ({len(findings)})</h4>{_table(header, rows)}"
 
 
-def _picture(place: str | None, finding: Finding) -> str:
-    if place is None:
+def _picture(path: str | None, finding: Finding) -> str:
+    if path is None:
         return ""
-    if not place:
+    if not path:
         return "cannot be drawn"
-    return f'<img src="{place}" alt="Slices of {html.escape(finding.case)} {finding.role}" loading="lazy">'
+    return f'<img src="{path}" alt="Slices of {html.escape(finding.case)} {finding.role}" loading="lazy">'
 
 
 def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table of cells that are HTML already."""
+    """A table whose cells are HTML already."""
     head = "".join(f"<th>{name}</th>" for name in header)
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def draw_findings(
+    files_of: Mapping[str, Mapping[str, Path]], report: ValidationReport, pages: Path
+) -> Pictures:
+    """Draw each volume with a violation or a warning.
+
+    Args:
+        files_of: the file of each role of each case.
+        report: with the findings.
+        pages: folder of the pages, where the pictures go.
+    """
+    marked = dict.fromkeys((f.case, f.role) for f in (*report.violations, *report.warnings))
+    drawn = [(case, role) for case, role in marked if role in files_of.get(case, {})][:MAX_PICTURES]
+    (pages / PICTURES).mkdir()
+    return {
+        (case, role): _draw(files_of[case][role], pages, f"{PICTURES}/{number}.png")
+        for number, (case, role) in enumerate(drawn)
+    }
+
+
+def _draw(file: Path, pages: Path, path: str) -> str:
+    try:
+        picture = thumbnail(read_volume(file))
+    except VolumeError:
+        return ""
+    if picture is None:
+        return ""
+    content = io.BytesIO()
+    Image.fromarray(picture).save(content, "PNG")
+    (pages / path).write_bytes(content.getvalue())
+    return path
+
+
+def thumbnail(volume: Volume) -> UInt8[NDArray, "i j"] | None:
+    """The axial, coronal and sagittal slice through the middle, side by side.
+
+    Args:
+        volume: an image or a label map.
+
+    Returns:
+        An array of 96 rows; None if the volume is empty or its voxels are not real numbers.
+    """
+    data, affine = volume.data, volume.grid.affine
+    if not volume.is_numeric or data.size == 0:
+        return None
+    if np.isfinite(affine).all() and np.linalg.det(affine) != 0:
+        data = volume.grid.to_lps(data)
+    d, h, w = (side // 2 for side in data.shape)
+    slices = [data[:, :, w].T, data[:, h, ::-1].T, data[d, :, ::-1].T]
+    black, white = _window(data)
+    return np.hstack([_to_grey(plane, black, white) for plane in slices])
+
+
+def _window(data: Num[NDArray, "d h w"]) -> tuple[float, float]:
+    sample = data[::2, ::2, ::2].ravel()
+    brain = sample[np.isfinite(sample) & (sample != 0)]
+    low, high = np.percentile(brain, WINDOW).tolist() if brain.size else (0.0, 1.0)
+    return (min(low, 0.0), high) if high > min(low, 0.0) else (low - 1, low)
+
+
+def _to_grey(plane: Num[NDArray, "i j"], black: float, white: float) -> UInt8[NDArray, "k l"]:
+    shares = (np.nan_to_num(plane.astype(np.float64)) - black) / (white - black)
+    grey = Image.fromarray((np.clip(shares, 0, 1) * 255).astype(np.uint8))
+    width = max(1, round(HEIGHT_PX * plane.shape[1] / plane.shape[0]))
+    return np.asarray(grey.resize((width, HEIGHT_PX)))

@@ -1,8 +1,7 @@
-"""Great Expectations holds measured tables to their rules; nothing else judges the data.
+"""Validate cohorts with Great Expectations: findings, reports and Data Docs.
 
-The one module that imports Great Expectations, which takes eight seconds: a stage imports it where it
-is needed and not at its top. Nothing goes over the network: analytics are off, and `docs_site` makes
-the Data Docs pages readable without one.
+Only this module imports Great Expectations, which takes eight seconds, so stages import it inside functions.
+It never uses the network: analytics are off, and `data_docs` makes the pages readable offline.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,100 +19,97 @@ from great_expectations.data_context.types.base import (
 )
 from great_expectations.expectations.row_conditions import Column
 
-from glioseg.core.files import replaced_whole
+from glioseg.core.files import replace_folder_atomic
 from glioseg.data.cohort.cases import Case
-from glioseg.data.quality.cohort_outliers import alike_cases
-from glioseg.data.quality.cropped_expectations import crop_tables
-from glioseg.data.quality.data_docs import finish_site
-from glioseg.data.quality.expectations import Rule, Table
-from glioseg.data.quality.raw_expectations import raw_tables
-from glioseg.data.quality.store_statistics import CropRow
-from glioseg.data.quality.thumbnails import draw_findings
-from glioseg.data.quality.validation_report import ContractError, Finding, OnFailure, Verdict, judge
-from glioseg.data.quality.volume_statistics import VolumeRow
+from glioseg.data.quality.crop_validation import CropStatistics, crop_tables
+from glioseg.data.quality.data_docs import draw_findings, finish_site
+from glioseg.data.quality.expectations import Expectation, Finding, Table
+from glioseg.data.quality.raw_expectations import near_duplicate_cases, raw_tables
+from glioseg.data.quality.validation_report import ContractError, OnFailure, ValidationReport, build_report
+from glioseg.data.quality.volume_statistics import VolumeStatistics
 from glioseg.params.contract import Contract
 
 INDEX = ["case", "role", "file"]
-"""The columns by which a violation is found again."""
+"""The columns that identify a row in the results of Great Expectations."""
 
 NUMBER = "rule"
-"""What a rule's number in its table is called in the results of Great Expectations."""
+"""The key of an expectation's number in its table, in the metadata of Great Expectations."""
 
 
 def check_raw(
     cases: Sequence[Case],
-    rows: Sequence[VolumeRow],
+    volumes: Sequence[VolumeStatistics],
     contract: Contract,
     *,
     on_failure: OnFailure,
     docs: Path,
-) -> Verdict:
-    """Hold a raw cohort to its contract and write its Data Docs.
+) -> ValidationReport:
+    """Validate a raw cohort and write its Data Docs.
 
-    A case without a segmentation is for prediction only; of two cases with the same bytes the later
-    one is refused.
+    A case without a segmentation is for prediction only. Of two cases with the same bytes the later one is
+    refused.
 
     Args:
-        cases: the cohort.
-        rows: its measured volumes, as from `survey.measure_cohort`.
-        contract: what a volume must be.
+        cases: of the cohort.
+        volumes: the statistics of all volumes, as from `measure_cohort`.
+        contract: the settings and severities of the rules.
         on_failure: whether a violation stops the pipeline.
-        docs: folder of the pages; what it held before is replaced.
+        docs: folder of the pages; its previous content is replaced.
 
     Raises:
-        ContractError: no case at all, or a rule that could not be evaluated.
+        ContractError: the cohort is empty, or an expectation cannot be evaluated.
     """
     if not cases:
         raise ContractError("cohort: expected at least one case, got none")
     names = [case.case for case in cases]
     unlabelled = {case.case for case in cases if not case.labelled}
-    with replaced_whole(docs) as aside:
-        verdict = judge(
+    with replace_folder_atomic(docs) as new:
+        report = build_report(
             "raw",
             cases=names,
-            findings=evaluate(raw_tables(cases, rows, contract), "raw", aside),
-            volumes=[_shown(row) for row in rows],
+            findings=evaluate(raw_tables(cases, volumes, contract), "raw", new),
+            volumes=[_without_fingerprint(volume) for volume in volumes],
             on_failure=on_failure,
             unlabelled=unlabelled,
-            alike=alike_cases(rows, {case.case: case.patient for case in cases}, contract),
+            near_duplicates=near_duplicate_cases(cases, volumes, contract),
         )
-        files = {case.case: case.files for case in cases}
-        finish_site(aside, verdict, draw_findings(files, verdict, aside))
-    return verdict
+        files_of = {case.case: case.files for case in cases}
+        finish_site(new, report, draw_findings(files_of, report, new))
+    return report
 
 
-def _shown(row: VolumeRow) -> dict[str, object]:
-    """What a person may want to read of a row."""
-    return {name: value for name, value in asdict(row).items() if name != "fingerprint"}
+def _without_fingerprint(volume: VolumeStatistics) -> dict[str, object]:
+    """The statistics that a person can read."""
+    return {name: value for name, value in asdict(volume).items() if name != "fingerprint"}
 
 
-def check_cropped(rows: Sequence[CropRow], *, docs: Path) -> Verdict:
-    """Hold the store of cropped cases to its contract and write its Data Docs.
+def check_cropped(crops: Sequence[CropStatistics], *, docs: Path) -> ValidationReport:
+    """Validate the cropped cases and write their Data Docs.
 
     A violation is a fault of the crop and not of a scan, so it always stops the pipeline.
 
     Args:
-        rows: the measured store, as from `store_survey.measure_store`.
-        docs: folder of the pages; what it held before is replaced.
+        crops: the statistics of all crops, as from `measure_store`.
+        docs: folder of the pages; its previous content is replaced.
     """
-    with replaced_whole(docs) as aside:
-        findings = evaluate(crop_tables(rows), "cropped", aside)
-        names, measured = [row.case for row in rows], [asdict(row) for row in rows]
-        verdict = judge("cropped", cases=names, findings=findings, volumes=measured, on_failure="stop")
-        finish_site(aside, verdict, {})
-    return verdict
+    with replace_folder_atomic(docs) as new:
+        findings = evaluate(crop_tables(crops), "cropped", new)
+        names, rows = [crop.case for crop in crops], [asdict(crop) for crop in crops]
+        report = build_report("cropped", cases=names, findings=findings, volumes=rows, on_failure="stop")
+        finish_site(new, report, {})
+    return report
 
 
 def evaluate(tables: Sequence[Table], stage: str, docs: Path) -> list[Finding]:
-    """Hold tables to their rules, and write pages about it.
+    """The findings of tables; also writes the pages of Great Expectations.
 
     Args:
         tables: as from `raw_tables` or `crop_tables`.
-        stage: what is validated: "raw" or "cropped".
+        stage: the validated data: "raw" or "cropped".
         docs: an empty folder for the pages.
 
     Raises:
-        ContractError: a rule that could not be evaluated.
+        ContractError: an expectation cannot be evaluated.
     """
     context = _context(docs)
     findings = [finding for table in tables for finding in _evaluate_table(context, table, stage)]
@@ -122,7 +118,7 @@ def evaluate(tables: Sequence[Table], stage: str, docs: Path) -> list[Finding]:
 
 
 def _context(docs: Path) -> gx.data_context.EphemeralDataContext:
-    """A context that lives in memory and writes nothing but its pages."""
+    """A context in memory that writes only its pages."""
     site = {
         "class_name": "SiteBuilder",
         "show_how_to_buttons": False,
@@ -143,12 +139,12 @@ def _context(docs: Path) -> gx.data_context.EphemeralDataContext:
 def _evaluate_table(
     context: gx.data_context.EphemeralDataContext, table: Table, stage: str
 ) -> Iterator[Finding]:
-    """Run a table's rules as one suite; yield each row that a rule rejects."""
-    # Columns of plain objects keep whole numbers whole beside None.
-    frame = pd.DataFrame.from_records(list(table.records)).astype(object)
+    """Evaluate the expectations of a table as one suite; yield a finding for each unexpected row."""
+    # Columns of objects, so that whole numbers stay whole beside None.
+    frame = pd.DataFrame.from_records(list(table.rows)).astype(object)
     frame = frame.where(frame.notna(), None)
     asset = context.data_sources.add_pandas(table.name).add_dataframe_asset(table.name)
-    expectations = [_expectation(rule, number) for number, rule in enumerate(table.rules)]
+    expectations = [_to_gx(expectation, number) for number, expectation in enumerate(table.expectations)]
     definition = gx.ValidationDefinition(
         name=table.name,
         data=asset.add_batch_definition_whole_dataframe("all"),
@@ -160,23 +156,24 @@ def _evaluate_table(
         run_id=RunIdentifier(run_name=stage),
     )
     for result in outcome.results:
-        yield from _findings(result, table.rules[result.expectation_config.meta[NUMBER]])
+        yield from _findings(result, table.expectations[result.expectation_config.meta[NUMBER]])
 
 
-def _expectation(rule: Rule, number: int) -> gxe.Expectation:
-    plain = rule.expected.replace("{", "").replace("}", "")
-    condition = {} if rule.where is None else {"row_condition": Column(rule.where[0]) == rule.where[1]}
-    return getattr(gxe, rule.kind)(
+def _to_gx(expectation: Expectation, number: int) -> gxe.Expectation:
+    expected = expectation.expected.replace("{", "").replace("}", "")
+    where = expectation.where
+    condition = {} if where is None else {"row_condition": Column(where[0]) == where[1]}
+    return getattr(gxe, expectation.kind)(
         meta={NUMBER: number},
-        description=f"{rule.name}: expected {plain}",
-        severity=rule.severity,
+        description=f"{expectation.name}: expected {expected}",
+        severity=expectation.severity,
         **condition,
-        **rule.settings,
+        **expectation.settings,
     )
 
 
-def _findings(result: gx.core.ExpectationValidationResult, rule: Rule) -> Iterator[Finding]:
-    rejected = result.result.get("unexpected_index_list")
-    if not result.success and not rejected:
-        raise ContractError(f"rule {rule.name!r} could not be evaluated: {result.exception_info}")
-    yield from (rule.finding(entry) for entry in rejected or ())
+def _findings(result: gx.core.ExpectationValidationResult, expectation: Expectation) -> Iterator[Finding]:
+    unexpected = result.result.get("unexpected_index_list")
+    if not result.success and not unexpected:
+        raise ContractError(f"rule {expectation.name!r} could not be evaluated: {result.exception_info}")
+    yield from (expectation.finding(row) for row in unexpected or ())

@@ -1,123 +1,151 @@
-"""The contract of a raw cohort: the rules for its volumes and for the cohort as a whole.
+"""The contract of raw scans as expectations, over a table of volumes and a table of cases.
 
-A rule's name is that of its term in contract.yaml, which says how much it weighs.
+The name of an expectation is that of its rule in contract.yaml, which sets the severity.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 
+import numpy as np
+
 from glioseg.core.geometry import round_spacing
-from glioseg.core.labels import Scheme
+from glioseg.core.labels import LabelScheme
 from glioseg.core.modalities import MODALITIES, ROLES, SEGMENTATION
-from glioseg.core.nifti import NUMBERS, ORIENTATION
-from glioseg.data.cohort.cases import Case
-from glioseg.data.quality.cohort_outliers import ODD_COLUMNS, Oddity, find_outliers
-from glioseg.data.quality.expectations import (
-    Record,
-    Rule,
-    Table,
-    absent,
-    between,
-    equal,
-    listed,
-    one_of,
-    only_labels,
-    present,
-    unique,
-)
-from glioseg.data.quality.volume_statistics import VolumeRow
+from glioseg.core.nifti import DTYPES, ORIENTATION
+from glioseg.data.cohort.cases import Case, Scan
+from glioseg.data.quality import expectations as expect
+from glioseg.data.quality.expectations import Expectation, Finding, Row, Table, listed
+from glioseg.data.quality.near_duplicates import Image, describe_pairs, find_pairs
+from glioseg.data.quality.volume_statistics import VolumeStatistics, measure_scans
 from glioseg.data.store.grids import expected_affine
-from glioseg.params.contract import Affine, BrainFraction, Contract, Shape, Spacing, Swapped
+from glioseg.params.contract import Contract, OutlierRule, SpacingRule
+
+MIN_VOLUMES = 8
+"""Volumes of a modality below which outliers are not searched for: their median is too uncertain."""
+
+DEVIATIONS_PER_MAD = 1.4826
+"""Standard deviations per median absolute deviation, for a normal distribution."""
+
+TUPLES = ("shape", "case_shape", "spacing_mm")
+"""Fields of the statistics that the table holds as text, for comparisons."""
+
+COMPARED = {"range": "a range", "peak": "a brightest voxel", "detail": "detail"}
+"""The rules that compare a volume with its cohort, and the words for what they compare."""
+
+
+def check_case(case: Case, scans: Mapping[str, Scan], contract: Contract) -> list[Finding]:
+    """The findings for one case that is to be segmented: critical ones first, then warnings, then infos.
+
+    Args:
+        case: the case.
+        scans: of the case by role, as from `open_scans`.
+        contract: its severities for `predict` apply.
+    """
+    tables = raw_tables([case], measure_scans(case, scans), contract, single=True)
+    findings = [finding for table in tables for finding in expect.evaluate_table(table)]
+    return sorted(findings, key=lambda finding: ("critical", "warning", "info").index(finding.severity))
 
 
 def raw_tables(
-    cases: Sequence[Case], rows: Sequence[VolumeRow], contract: Contract, *, single: bool = False
+    cases: Sequence[Case], volumes: Sequence[VolumeStatistics], contract: Contract, *, single: bool = False
 ) -> list[Table]:
-    """The volume table and the cohort table with their rules.
+    """The table of volumes and the table of cases, with their expectations.
 
     Args:
-        cases: the cohort.
-        rows: its measured volumes, as from `survey.measure_cohort`.
-        contract: what they must be, and how much each rule weighs.
-        single: they are no cohort, but one case that is to be segmented.
+        cases: of a cohort.
+        volumes: the statistics of all volumes of the cases, as from `measure_cohort`.
+        contract: the settings and severities of the rules.
+        single: whether `cases` is one case that is to be segmented, instead of a cohort.
     """
-    odd = find_outliers(rows, {case.case: case.patient for case in cases}, contract)
-    volumes = [_volume_record(row, oddity) for row, oddity in zip(rows, odd, strict=True)]
     grades = _other_grades(cases)
     return [
-        Table("raw_volumes", volumes, _weighed(_volume_rules(contract, single), contract, single)),
+        Table(
+            "raw_volumes",
+            _volume_rows(cases, volumes, contract),
+            _with_severity(_volume_expectations(contract, single), contract, single),
+        ),
         Table(
             "raw_cohort",
-            [_case_record(case, grades.get(case.case)) for case in cases],
-            _weighed(_cohort_rules(), contract, single),
+            [_case_row(case, grades.get(case.case)) for case in cases],
+            _with_severity(_case_expectations(), contract, single),
         ),
     ]
 
 
-def _weighed(rules: Iterator[Rule], contract: Contract, single: bool) -> list[Rule]:
-    """The rules that count, each with its severity."""
-    weights = [(rule, contract.severity(rule.name, single=single)) for rule in rules]
-    return [replace(rule, severity=weight) for rule, weight in weights if weight != "off"]
+def near_duplicate_cases(
+    cases: Sequence[Case], volumes: Sequence[VolumeStatistics], contract: Contract
+) -> list[tuple[str, str]]:
+    """Pairs of cases with nearly the same image or the same bytes, the earlier case first.
+
+    There are none if the rule `near_duplicate` is off. Args as for `raw_tables`.
+    """
+    rule = contract.near_duplicate
+    if rule.severity == "off":
+        return []
+    pairs = find_pairs(_images(cases, volumes), correlation=rule.correlation, same_patient=rule.same_patient)
+    return sorted({(volumes[pair.earlier].case, volumes[pair.later].case) for pair in pairs})
 
 
-def _volume_rules(contract: Contract, single: bool) -> Iterator[Rule]:
-    yield from _file_rules()
-    yield from _grid_rules(contract.shape, _spacing(contract.spacing, single), contract.affine)
-    yield from _brightness_rules(contract.brain_fraction)
-    yield _swapped(contract.swapped)
-    yield from _odd_rules()
-    yield from _label_rules()
+def _with_severity(
+    expectations: Iterator[Expectation], contract: Contract, single: bool
+) -> list[Expectation]:
+    """The expectations whose rules are not off, with the severities of the contract."""
+    severities = [(each, contract.severity(each.name, single=single)) for each in expectations]
+    return [replace(each, severity=severity) for each, severity in severities if severity != "off"]
 
 
-def _file_rules() -> Iterator[Rule]:
-    yield absent("readable", "problem", expected="a whole 3D NIfTI file", observed="{problem}")
-    yield absent(
+def _volume_expectations(contract: Contract, single: bool) -> Iterator[Expectation]:
+    yield expect.absent("readable", "problem", expected="a whole 3D NIfTI file", observed="{problem}")
+    yield expect.absent(
         "own bytes",
         "same_bytes_as",
         expected="bytes that no earlier image has",
         observed="those of {same_bytes_as}",
     )
+    yield from _grid_expectations(contract, single)
+    yield from _intensity_expectations(contract)
+    yield from _comparisons_with_cohort()
+    yield from _label_expectations()
 
 
-def _grid_rules(shape: Shape, spacing: Rule, affine: Affine) -> Iterator[Rule]:
-    voxels = str(shape.voxels)
-    yield one_of("shape", "shape", [voxels], expected=voxels, observed="{shape}")
-    yield equal("same shape", "shape", "case_shape", expected="{case_shape} as others of the case")
-    yield present(
+def _grid_expectations(contract: Contract, single: bool) -> Iterator[Expectation]:
+    shape, affine = str(contract.shape.voxels), contract.affine
+    yield expect.one_of("shape", "shape", [shape], expected=shape, observed="{shape}")
+    yield expect.equal("same shape", "shape", "case_shape", expected="{case_shape} as others of the case")
+    yield expect.present(
         "placed",
         "orientation",
         expected="an affine that can be inverted",
         observed="one that cannot",
         where=("readable", True),
     )
-    yield spacing
-    yield between(
+    yield _spacing(contract.spacing, single)
+    yield expect.between(
         "affine",
         "affine_deviation",
         expected=expected_affine(affine.tolerance),
         observed="a difference of {affine_deviation}",
         max_value=affine.tolerance,
     )
-    yield one_of(
+    yield expect.one_of(
         "orientation", "orientation", [ORIENTATION], expected=ORIENTATION, observed="{orientation}, is turned"
     )
 
 
-def _spacing(spacing: Spacing, single: bool) -> Rule:
-    """A case that is to be segmented is resampled, unless it is refused; one to train on never is."""
-    mm = str(round_spacing(spacing.mm))
-    resampled = single and spacing.predict != "critical"
+def _spacing(rule: SpacingRule, single: bool) -> Expectation:
+    """A case that is to be segmented is resampled, unless it is refused; a case of a cohort is not."""
+    mm = str(round_spacing(rule.mm))
+    resampled = single and rule.predict != "critical"
     observed = "{spacing_mm} mm, is resampled" if resampled else "{spacing_mm} mm"
-    return one_of("spacing", "spacing_mm", [mm], expected=f"{mm} mm", observed=observed)
+    return expect.one_of("spacing", "spacing_mm", [mm], expected=f"{mm} mm", observed=observed)
 
 
-def _brightness_rules(brain: BrainFraction) -> Iterator[Rule]:
-    yield one_of("dtype", "dtype", NUMBERS, expected="real numbers", observed="{dtype}")
-    yield between("NaN", "nan_vox", expected="0 voxels", observed="{nan_vox} voxels", max_value=0)
-    yield between(
-        "infinite", "infinite_vox", expected="0 voxels", observed="{infinite_vox} voxels", max_value=0
-    )
-    yield between(
+def _intensity_expectations(contract: Contract) -> Iterator[Expectation]:
+    yield expect.one_of("dtype", "dtype", DTYPES, expected="real numbers", observed="{dtype}")
+    for name, column in (("NaN", "nan_vox"), ("infinite", "infinite_vox")):
+        yield expect.between(name, column, expected="0 voxels", observed=f"{{{column}}} voxels", max_value=0)
+    brain = contract.brain_fraction
+    yield expect.between(
         "brain fraction",
         "brain_fraction",
         expected=f"{brain.low:g} to {brain.high:g} of the voxels not 0",
@@ -125,7 +153,7 @@ def _brightness_rules(brain: BrainFraction) -> Iterator[Rule]:
         min_value=brain.low,
         max_value=brain.high,
     )
-    yield between(
+    yield expect.between(
         "contrast",
         "brain_deviation",
         expected="brightness that varies in the brain",
@@ -133,41 +161,33 @@ def _brightness_rules(brain: BrainFraction) -> Iterator[Rule]:
         min_value=0,
         strict_min=True,
     )
-
-
-def _swapped(term: Swapped) -> Rule:
-    return between(
+    times = contract.swapped.times
+    yield expect.between(
         "swapped",
         "tail_over_t2",
-        expected=f"at most {term.times:g} times the bright tail of t2",
+        expected=f"at most {times:g} times the bright tail of t2",
         observed="{tail_over_t2} times: are they swapped?",
-        max_value=term.times,
+        max_value=times,
     )
 
 
-def _odd_rules() -> Iterator[Rule]:
-    """What compares a volume with its cohort; `find_outliers` puts it into words."""
-    for name, what in (("range", "a range"), ("peak", "a brightest voxel"), ("detail", "detail")):
-        column = f"{name}_away"
-        expected = f"{what} near the median of the cohort's {{role}}"
-        yield absent(name, column, expected=expected, observed=f"{{{column}}}")
-    yield absent(
+def _comparisons_with_cohort() -> Iterator[Expectation]:
+    for name, compared in COMPARED.items():
+        expected = f"{compared} near the median of the cohort's {{role}}"
+        yield expect.absent(name, f"{name}_away", expected=expected, observed=f"{{{name}_away}}")
+    yield expect.absent(
         "near duplicate", "alike", expected="an image that no earlier case has", observed="that of {alike}"
     )
 
 
-def _label_rules() -> Iterator[Rule]:
-    """The values of each scheme, and none outside the brain.
-
-    That one has no tolerance: no label lies outside the brain in the real BraTS cases that the project
-    is tried on, and the crop to the brain would lose such a voxel.
-    """
-    for scheme in Scheme:
+def _label_expectations() -> Iterator[Expectation]:
+    # No label outside the brain is tolerated: real BraTS cases have none, and the crop would lose it.
+    for scheme in LabelScheme:
         expected = f"{listed(sorted(scheme.values))} ({scheme})"
-        yield only_labels(
+        yield expect.only_labels(
             "labels", "labels", scheme.values, expected=expected, where=("scheme", scheme.value)
         )
-    yield between(
+    yield expect.between(
         "labels outside brain",
         "outside_vox",
         expected="no label where every image is 0",
@@ -176,29 +196,89 @@ def _label_rules() -> Iterator[Rule]:
     )
 
 
-def _cohort_rules() -> Iterator[Rule]:
-    yield unique("unique id", "case", expected="each case once", observed="{case} more than once")
-    yield absent(
+def _case_expectations() -> Iterator[Expectation]:
+    yield expect.unique("unique id", "case", expected="each case once", observed="{case} more than once")
+    yield expect.absent(
         "one grade", "other_grade", expected="one grade for all visits of a patient", observed="{other_grade}"
     )
+    for role in ROLES:
+        name = "segmentation" if role == SEGMENTATION else "modality"
+        file = f"{{case}}_{role}.nii.gz"
+        yield expect.present(name, role, expected=f"a file for {role}", observed="none", role=role, file=file)
+
+
+def _volume_rows(cases: Sequence[Case], volumes: Sequence[VolumeStatistics], contract: Contract) -> list[Row]:
+    images, near = _images(cases, volumes), contract.near_duplicate
+    pairs = find_pairs(images, correlation=near.correlation, same_patient=near.same_patient)
+    near_duplicates = describe_pairs(images, pairs)
+    outliers = {name: _outliers_by_modality(volumes, name, getattr(contract, name)) for name in COMPARED}
+    return [
+        {
+            **asdict(volume),
+            **{name: (value := getattr(volume, name)) and str(value) for name in TUPLES},
+            "readable": volume.problem is None,
+            "labels": listed(volume.labels),
+            **{f"{name}_away": outliers[name].get(number) for name in COMPARED},
+            "alike": near_duplicates.get(number),
+        }
+        for number, volume in enumerate(volumes)
+    ]
+
+
+def _images(cases: Sequence[Case], volumes: Sequence[VolumeStatistics]) -> list[Image]:
+    patients = {case.case: case.patient for case in cases}
+    return [
+        Image(each.case, patients[each.case], each.role, each.fingerprint, each.same_bytes_as is not None)
+        for each in volumes
+    ]
+
+
+def _outliers_by_modality(
+    volumes: Sequence[VolumeStatistics], name: str, rule: OutlierRule
+) -> dict[int, str]:
+    """The outliers of each modality in one field of the statistics, by their positions in the cohort."""
+    found: dict[int, str] = {}
     for modality in MODALITIES:
-        yield _has_file("modality", modality)
-    yield _has_file("segmentation", SEGMENTATION)
+        numbers = [number for number, volume in enumerate(volumes) if volume.role == modality]
+        values = [getattr(volumes[number], name) for number in numbers]
+        outliers = find_outliers(values, rule, only_low=name == "detail")
+        found |= {numbers[index]: text for index, text in outliers.items()}
+    return found
 
 
-def _has_file(name: str, role: str) -> Rule:
-    return present(
-        name,
-        role,
-        expected=f"a file for {role}",
-        observed="none",
-        role=role,
-        file=f"{{case}}_{role}.nii.gz",
-    )
+def find_outliers(
+    values: Sequence[float | None], rule: OutlierRule, *, only_low: bool = False
+) -> dict[int, str]:
+    """The positions of values that are far from the median on a log scale, and how far each one is.
+
+    Args:
+        values: above 0; None is ignored.
+        rule: the factor, and the number of robust standard deviations, that an outlier exceeds.
+        only_low: whether large values are accepted.
+
+    >>> find_outliers([100.0, 110.0, 90.0, 105.0, 95.0, 100.0, 100.0, 2.0], Contract().range)
+    {7: '50 times less; up to 8 times is usual'}
+    """
+    known = {index: value for index, value in enumerate(values) if value}
+    if len(known) < MIN_VOLUMES:
+        return {}
+    logs = np.log(list(known.values()))
+    logs -= np.median(logs)
+    deviation = DEVIATIONS_PER_MAD * float(np.median(np.abs(logs)))
+    limit = max(float(np.log(rule.times)), rule.deviations * deviation)
+    return {
+        index: f"{_factor(abs(log))} {'more' if log > 0 else 'less'}; up to {_factor(limit)} is usual"
+        for index, log in zip(known, logs.tolist(), strict=True)
+        if abs(log) > limit and not (only_low and log > 0)
+    }
+
+
+def _factor(log: float) -> str:
+    return f"{float(f'{np.exp(log):.3g}'):g} times"
 
 
 def _other_grades(cases: Sequence[Case]) -> dict[str, str]:
-    """The cases whose patient has another grade at an earlier visit, and both grades."""
+    """The cases with another grade than an earlier visit of their patient, and both grades."""
     first: dict[str, Case] = {}
     graded = [case for case in cases if case.grade]
     earlier = {case.case: first.setdefault(case.patient, case) for case in graded}
@@ -209,18 +289,7 @@ def _other_grades(cases: Sequence[Case]) -> dict[str, str]:
     }
 
 
-def _volume_record(row: VolumeRow, oddity: Oddity) -> Record:
-    texts = {name: getattr(row, name) for name in ("shape", "case_shape", "spacing_mm")}
-    return {
-        **asdict(row),
-        **{name: None if value is None else str(value) for name, value in texts.items()},
-        "readable": row.problem is None,
-        "labels": listed(row.labels),
-        **{column: oddity.get(column) for column in ODD_COLUMNS},
-    }
-
-
-def _case_record(case: Case, other_grade: str | None) -> Record:
+def _case_row(case: Case, other_grade: str | None) -> Row:
     files = {role: case.files[role].name if role in case.files else None for role in ROLES}
-    known = {"case": case.case, "role": "", "file": "cohort.csv", "patient": case.patient}
-    return {**known, "other_grade": other_grade, **files}
+    common = {"case": case.case, "role": "", "file": "cohort.csv", "patient": case.patient}
+    return {**common, "other_grade": other_grade, **files}

@@ -1,51 +1,68 @@
-"""Facts of the volumes of one case: one row a volume. It states them and judges nothing.
+"""Statistics of every volume of a cohort or of a single case, without any thresholds.
 
-`glioseg.data.quality.raw_expectations` says what they must be.
+`glioseg.data.quality.raw_expectations` compares them with the contract.
 """
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Num
 from numpy.typing import NDArray
 
+from glioseg.compute import LOCAL, Cluster
+from glioseg.core.brain import brain_mask
 from glioseg.core.geometry import Shape3, round_spacing
 from glioseg.core.modalities import MODALITIES, ROLES, SEGMENTATION
 from glioseg.core.nifti import Grid, Volume
-from glioseg.data.cohort.case_io import Scan
-from glioseg.data.cohort.cases import Case
-from glioseg.data.quality.image_quality import measure_oddities
+from glioseg.data.cohort.case_cache import digest_cases, lists_to_tuples, map_cached, readable_files
+from glioseg.data.cohort.cases import Case, Scan, open_scans
+from glioseg.data.quality.near_duplicates import fingerprint, scale_to_unit
 from glioseg.data.store.grids import affine_deviation
 
 MAX_LABELS = 10
-"""Label values listed a volume: more than any scheme has, so a longer list is never needed."""
+"""Label values listed per volume; no scheme has as many."""
 
-HUGE = 1e100
-"""A voxel beyond this is as good as infinite: its square, which deviations need, soon is."""
+MAX_FINITE = 1e100
+"""A voxel beyond this counts as infinite: its square, which a standard deviation needs, may overflow."""
 
-DULLER = ("t1", "flair")
-"""In T2 alone fluid outshines the brain, so its tail is longer than theirs; that of T1ce may be as long."""
+SHORT_TAILED = ("t1", "flair")
+"""Modalities with a shorter bright tail than T2, where fluid outshines the brain; T1ce's may be as long."""
 
-Facts = dict[str, Any]
-"""Fields of `VolumeRow` by name."""
+SAMPLED_VOX = 100_000
+"""Brain voxels from which percentiles are estimated."""
+
+DARK, BRIGHT = 0.5, 99.5
+"""Percentiles between which nearly all intensities of a brain lie."""
+
+LINE_STEP = 8
+"""Every eighth line of voxels is measured for detail."""
+
+COARSE_STEP = 3
+"""Every third voxel along each axis is used for the bounding box of the brain and the fingerprint."""
+
+Fields = dict[str, Any]
+"""Fields of `VolumeStatistics` by name."""
 
 
 @dataclass(frozen=True)
-class VolumeRow:
-    """What one file of a case holds. A fact that cannot be measured, as in a truncated file, is None.
+class VolumeStatistics:
+    """Statistics of one file of a case. A value that cannot be measured, as in a truncated file, is None.
 
-    `problem`: why the file cannot be read; `case_shape`: what most volumes of the case have;
+    `problem`: why the file cannot be read; `case_shape`: the shape of most volumes of the case;
     `affine_deviation`: largest difference of an entry of the affine from that of the case's first
     image; `minimum`, `maximum`: of the finite voxels; `brain_fraction`: share of an image's voxels that
-    are not 0; `brain_deviation`: standard deviation of those voxels, 0 where there are none; `range`,
-    `peak`, `tail`, `detail`, `fingerprint`: see `oddities.measure_oddities`; `tail_over_t2`: of T1 and
-    FLAIR, over the tail of the case's T2; `labels`: the values of a segmentation, `MAX_LABELS` at most;
-    `tumour_vox`: voxels above 0 in it; `outside_vox`: those of them where every image of the case is 0;
-    `same_bytes_as`: an earlier image with the same bytes, as `<case>/<role>`.
+    are not 0; `brain_deviation`: standard deviation of those voxels, 0 if there are none; `range`: between
+    the percentiles `DARK` and `BRIGHT` of the brain; `peak`: the brightest voxel over the upper percentile;
+    `tail`: that percentile over the median, unless some values are negative or all are equal; `tail_over_t2`:
+    of T1 and FLAIR, over the tail of the case's T2; `detail`: see `detail`; `fingerprint`: see
+    `near_duplicates.fingerprint`; `labels`: the values of a segmentation, at most `MAX_LABELS`; `tumour_vox`:
+    its voxels above 0; `outside_vox`: those of them where every image of the case is 0; `same_bytes_as`: an
+    earlier image with the same bytes, as `<case>/<role>`.
     """
 
     case: str
@@ -78,105 +95,191 @@ class VolumeRow:
     outside_vox: int | None = None
 
 
-def measure_scans(case: Case, scans: Mapping[str, Scan]) -> list[VolumeRow]:
-    """Measure the volumes of one case; one that cannot be read gets a row that says why.
+def measure_cohort(
+    cases: Sequence[Case], *, records: Path, cluster: Cluster = LOCAL
+) -> list[VolumeStatistics]:
+    """The statistics of every volume of a cohort; unchanged cases are not measured again.
 
     Args:
-        case: whose they are.
-        scans: by role, as from `scans.open_scans`.
+        cases: of the cohort.
+        records: folder of the per-case cache; see `glioseg.data.cohort.case_cache`.
+        cluster: where cases are measured.
+
+    Returns:
+        One entry per file, in the order of the cases and of `ROLES`.
     """
-    found = {role: scans[role].volume for role in ROLES if role in scans}
-    volumes = {role: volume for role, volume in found.items() if volume is not None}
-    reference = next((image.grid for image in _images(volumes) if image.grid.placed), None)
-    shapes = Counter(volume.grid.shape for volume in volumes.values())
-    common = {"case_shape": shapes.most_common(1)[0][0] if shapes else None}
-    measure = partial(_measure, reference=reference, seen=_visible(volumes))
-    facts = {role: measure(volume, role) | common for role, volume in volumes.items()}
-    rows = [
-        VolumeRow(case.case, role, scan.file, case.scheme.value, scan.problem, scan.sha256)
+    distinct = list({case.case: case for case in cases}.values())
+    names = {case.case: [file.name for file in case.files.values()] for case in distinct}
+    digests = digest_cases(distinct, records=records, cluster=cluster)
+    entries = map_cached(
+        _measure_to_json,
+        distinct,
+        code=__name__,
+        key=lambda case: [case.case, names[case.case], case.scheme, digests[case.case]],
+        inputs=lambda case: readable_files(case, digests[case.case]),
+        folder=records / "validate_raw",
+        title="measure volumes",
+        cluster=cluster,
+    )
+    return _find_copies([VolumeStatistics(**lists_to_tuples(row)) for each in entries for row in each.result])
+
+
+def _measure_to_json(case: Case, _: Path) -> list[Fields]:
+    return [asdict(volume) for volume in measure_scans(case, open_scans(case, ROLES))]
+
+
+def _find_copies(volumes: list[VolumeStatistics]) -> list[VolumeStatistics]:
+    """Set `same_bytes_as` of images. Segmentations may well be equal, e.g. without a tumour."""
+    first: dict[str, str] = {}
+    found = []
+    for volume in volumes:
+        name = f"{volume.case}/{volume.role}"
+        is_image = volume.sha256 is not None and volume.role != SEGMENTATION
+        original = first.setdefault(str(volume.sha256), name) if is_image else name
+        found.append(volume if original == name else replace(volume, same_bytes_as=original))
+    return found
+
+
+def measure_scans(case: Case, scans: Mapping[str, Scan]) -> list[VolumeStatistics]:
+    """The statistics of one case; a scan that cannot be read has only its `problem`.
+
+    Args:
+        case: the case.
+        scans: of the case by role, as from `open_scans`.
+    """
+    volumes = {role: volume for role in ROLES if role in scans and (volume := scans[role].volume) is not None}
+    images = [volumes[modality] for modality in MODALITIES if modality in volumes]
+    first = next((image.grid for image in images if image.grid.has_valid_affine), None)
+    measure = partial(_measure, first=first, brain=_brain_of_case(images))
+    fields = {role: measure(volume, role) for role, volume in volumes.items()}
+    if shapes := Counter(volume.grid.shape for volume in volumes.values()).most_common(1):
+        fields = {role: own | {"case_shape": shapes[0][0]} for role, own in fields.items()}
+    t2 = fields.get("t2", {}).get("tail")
+    for role in SHORT_TAILED:
+        if t2 and (tail := fields.get(role, {}).get("tail")):
+            fields[role]["tail_over_t2"] = tail / t2
+    return [
+        VolumeStatistics(
+            case.case, role, scan.file, case.scheme.value, scan.problem, scan.sha256, **fields.get(role, {})
+        )
         for role, scan in scans.items()
     ]
-    t2 = facts.get("t2", {}).get("tail")
-    for role in DULLER:
-        if t2 and (tail := facts.get(role, {}).get("tail")):
-            facts[role]["tail_over_t2"] = tail / t2
-    return [replace(row, **facts.get(row.role, {})) for row in rows]
 
 
-def _measure(volume: Volume, role: str, *, reference: Grid | None, seen: NDArray[np.bool_] | None) -> Facts:
+def _brain_of_case(images: Sequence[Volume]) -> Bool[NDArray, "d h w"] | None:
+    """Where any image of the case is not 0, or None if the images differ in shape."""
+    arrays = [image.data for image in images if image.is_numeric]
+    return brain_mask(arrays) if len({array.shape for array in arrays}) == 1 else None
+
+
+def _measure(
+    volume: Volume, role: str, *, first: Grid | None, brain: Bool[NDArray, "_ _ _"] | None
+) -> Fields:
     data, grid = volume.data, volume.grid
-    facts = {"shape": grid.shape, "dtype": _type_name(data.dtype), **_measure_grid(grid, reference)}
-    if not volume.real:
-        return facts
+    dtype = data.dtype.name if data.dtype.names is None else f"colours {''.join(data.dtype.names)}"
+    fields: Fields = {"shape": grid.shape, "dtype": dtype}
+    if grid.has_valid_affine:
+        fields["spacing_mm"] = round_spacing(grid.spacing_mm)
+        fields["orientation"] = grid.orientation
+        fields["affine_deviation"] = None if first is None else affine_deviation(grid, first)
+    if not volume.is_numeric:
+        return fields
     flat = data.ravel(order="K")  # in the order of memory: a mask selects several times faster
     finite = flat[np.isfinite(flat)] if data.dtype.kind == "f" else flat
-    finite = finite[np.abs(finite) < HUGE] if data.dtype == np.float64 else finite
-    own = _measure_labels(data, finite, seen) if role == SEGMENTATION else _measure_brain(volume, finite)
-    return {**facts, **_measure_values(data, finite), **own}
-
-
-def _type_name(dtype: np.dtype) -> str:
-    return dtype.name if dtype.names is None else f"colours {''.join(dtype.names)}"
-
-
-def _measure_grid(grid: Grid, reference: Grid | None) -> Facts:
-    """Facts of the affine; none of them exists where it is singular or not finite."""
-    if not grid.placed:
-        return {}
-    return {
-        "spacing_mm": round_spacing(grid.spacing_mm),
-        "orientation": grid.orientation,
-        "affine_deviation": None if reference is None else affine_deviation(grid, reference),
-    }
-
-
-def _measure_values(data: Num[NDArray, "d h w"], finite: Num[NDArray, " voxels"]) -> Facts:
-    nan = int(np.isnan(data).sum()) if data.dtype.kind == "f" else 0
-    known = finite.size > 0
-    return {
-        "nan_vox": nan,
-        "infinite_vox": data.size - finite.size - nan,
-        "minimum": finite.min().item() if known else None,
-        "maximum": finite.max().item() if known else None,
-    }
-
-
-def _measure_brain(image: Volume, finite: Num[NDArray, " voxels"]) -> Facts:
-    brain, voxels = finite[finite != 0], image.data.size
-    whole = finite.size == voxels and image.grid.placed
-    return {
-        "brain_fraction": brain.size / voxels if voxels else None,
-        "brain_deviation": float(brain.std(dtype=np.float64)) if brain.size else 0.0,
-        **(measure_oddities(image.data, brain, image.grid.to_lps) if whole else {}),
-    }
+    finite = finite[np.abs(finite) < MAX_FINITE] if data.dtype == np.float64 else finite
+    nan_vox = int(np.isnan(data).sum()) if data.dtype.kind == "f" else 0
+    fields |= {"nan_vox": nan_vox, "infinite_vox": data.size - finite.size - nan_vox}
+    if finite.size:
+        fields |= {"minimum": finite.min().item(), "maximum": finite.max().item()}
+    return fields | (
+        _measure_labels(data, finite, brain) if role == SEGMENTATION else _measure_image(volume, finite)
+    )
 
 
 def _measure_labels(
-    data: Num[NDArray, "d h w"], finite: Num[NDArray, " voxels"], seen: Bool[NDArray, "_ _ _"] | None
-) -> Facts:
-    # Background fills most of the grid: sorting the rest alone is many times faster.
-    drawn = finite[finite != 0]
-    values = np.unique(drawn).tolist() + [0] * (drawn.size < finite.size)
+    data: Num[NDArray, "d h w"], finite: Num[NDArray, " voxels"], brain: Bool[NDArray, "_ _ _"] | None
+) -> Fields:
+    # Background fills most of the grid: sorting only the other voxels is many times faster.
+    labelled = finite[finite != 0]
+    values = np.unique(labelled).tolist() + [0] * (labelled.size < finite.size)
     tumour = data > 0
-    outside = None if seen is None or seen.shape != data.shape else int(np.count_nonzero(tumour & ~seen))
+    comparable = brain if brain is not None and brain.shape == data.shape else None
     return {
         "labels": tuple(sorted(values)[:MAX_LABELS]),
         "tumour_vox": int(np.count_nonzero(tumour)),
-        "outside_vox": outside,
+        "outside_vox": None if comparable is None else int(np.count_nonzero(tumour & ~comparable)),
     }
 
 
-def _visible(volumes: dict[str, Volume]) -> NDArray[np.bool_] | None:
-    """Where any image of the case is not 0, or None where the images cannot be laid on each other."""
-    images = [image.data for image in _images(volumes) if image.real]
-    if not images or any(image.shape != images[0].shape for image in images):
+def _measure_image(image: Volume, finite: Num[NDArray, " voxels"]) -> Fields:
+    brain, voxels = finite[finite != 0], image.data.size
+    fields = {
+        "brain_fraction": brain.size / voxels if voxels else None,
+        "brain_deviation": float(brain.std(dtype=np.float64)) if brain.size else 0.0,
+    }
+    if finite.size < voxels or not image.grid.has_valid_affine:
+        return fields
+    # In LPS, so that the same voxels are sampled in whatever orientation the file is stored.
+    return fields | measure_image_quality(image.grid.to_lps(image.data), brain)
+
+
+def measure_image_quality(data: Num[NDArray, "d h w"], brain: Num[NDArray, " voxels"]) -> Fields:
+    """Range, peak, tail, detail and fingerprint of an image with finite voxels, from samples of its voxels.
+
+    Args:
+        data: the image, in LPS.
+        brain: those of its voxels that are not 0, in any order.
+    """
+    box = _brain_box(data)
+    if box is None:
+        return {}
+    sample = brain[:: -(-brain.size // SAMPLED_VOX)]
+    low, middle, high = np.percentile(sample, (DARK, 50, BRIGHT)).tolist()
+    fine = tuple(slice(side.start * COARSE_STEP, side.stop * COARSE_STEP) for side in box)
+    return {
+        "range": high - low if high > low else None,
+        "peak": float(brain.max()) / high if high > 0 else None,
+        "tail": high / middle if high > low >= 0 and middle > 0 else None,
+        "detail": detail(data[fine]),
+        "fingerprint": fingerprint(data[::COARSE_STEP, ::COARSE_STEP, ::COARSE_STEP][box]),
+    }
+
+
+def _brain_box(data: Num[NDArray, "d h w"]) -> tuple[slice, slice, slice] | None:
+    """The bounding box of the voxels that are not 0, in units of `COARSE_STEP` voxels."""
+    brain = data[::COARSE_STEP, ::COARSE_STEP, ::COARSE_STEP] != 0
+    indices = [np.flatnonzero(brain.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
+    if not all(axis.size for axis in indices):
         return None
-    seen: NDArray[np.bool_] = images[0] != 0
-    for image in images[1:]:
-        seen |= image != 0
-    return seen
+    d, h, w = (slice(int(axis[0]), int(axis[-1]) + 1) for axis in indices)
+    return d, h, w
 
 
-def _images(volumes: dict[str, Volume]) -> list[Volume]:
-    """In the order of `MODALITIES`, so that the first is the same wherever a case comes from."""
-    return [volumes[name] for name in MODALITIES if name in volumes]
+def detail(data: Num[NDArray, "d h w"]) -> float | None:
+    """The share of an image's variance between neighbouring voxels, along the axis with the largest share.
+
+    It is the mean square of second differences over 6 times the variance: 1 for white noise, near 0 where
+    intensity changes slowly, and independent of scale. Many scans of BraTS have thick slices that were
+    interpolated along one axis, so the smallest share is uninformative.
+
+    Args:
+        data: the image in the bounding box of its brain; voxels of 0 do not count.
+
+    >>> noise = np.random.default_rng(0).normal(10, 1, (120, 120, 120))
+    >>> round(detail(noise), 1)
+    1.0
+    """
+    shares = [_detail_along(np.moveaxis(data, axis, 0)) for axis in range(3)]
+    return max((share for share in shares if share is not None), default=None)
+
+
+def _detail_along(data: Num[NDArray, "d h w"]) -> float | None:
+    lines = scale_to_unit(data[:, ::LINE_STEP, ::LINE_STEP])
+    brain = lines != 0
+    inside = brain[:-2] & brain[1:-1] & brain[2:]
+    middle = lines[1:-1][inside]
+    variance = float(middle.var(dtype=np.float64)) if middle.size else 0.0
+    if variance == 0:
+        return None
+    second_differences = (lines[:-2] + lines[2:])[inside] - 2 * middle
+    return float(np.square(second_differences).mean(dtype=np.float64)) / (6 * variance)

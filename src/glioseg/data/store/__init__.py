@@ -1,1 +1,1 @@
-"""Cropped cases: how they are cut, stored and read at each resolution."""
+"""Cropped cases: cropping, resampling, writing the store and reading it."""

@@ -1,4 +1,4 @@
-"""Whether the volumes of a case lie on one grid: the only place where affines are compared."""
+"""Checks that the volumes of a case lie on one grid; no other module compares affines."""
 
 from collections.abc import Mapping
 
@@ -10,49 +10,49 @@ from glioseg.core.nifti import Grid, Volume
 
 
 class GridError(GliosegError):
-    """No image of a case, or volumes on different grids; the message names the volume."""
+    """A case has no image, or its volumes lie on different grids; the message names the volume."""
 
 
 def affine_deviation(grid: Grid, first: Grid) -> float:
-    """Largest difference between entries of the affines of two grids."""
+    """Largest difference between corresponding entries of the affines of two grids."""
     return float(np.abs(grid.affine - first.affine).max())
 
 
 def expected_affine(tolerance: float) -> str:
-    """What the contract and an error say of the affine that a volume should have."""
+    """Description of the expected affine, for the contract and for errors."""
     return f"that of the case's first image to {tolerance:g}"
 
 
 def check_grid(name: str, grid: Grid, first: Grid, *, tolerance: float) -> None:
-    """Require that a volume lies on the grid of the case's first image.
+    """Check that a volume lies on the grid of the case's first image.
 
     Args:
         name: of the volume, for the message.
-        grid: the volume's own.
-        first: that of the first image, in the order of `MODALITIES`.
-        tolerance: largest deviation of an entry of the affine, as contract.yaml sets it.
+        grid: of the volume.
+        first: grid of the first image, in the order of `MODALITIES`.
+        tolerance: largest accepted difference of an entry of the affine, as contract.yaml sets it.
 
     Raises:
-        GridError: another shape, or an affine that deviates more.
+        GridError: the shape differs, or the affine differs by more than the tolerance.
     """
     if grid.shape != first.shape:
         raise GridError(f"{name}: expected shape {first.shape}, got {grid.shape}")
     deviation = affine_deviation(grid, first)
-    if not deviation <= tolerance:  # NaN is refused too
+    if not deviation <= tolerance:  # also rejects NaN
         raise GridError(
             f"{name}: affine: expected {expected_affine(tolerance)}, got a difference of {deviation:.6g}"
         )
 
 
 def common_grid(volumes: Mapping[str, Volume], *, tolerance: float) -> Grid:
-    """The grid that the volumes of a case share: that of the first image, in the order of `MODALITIES`.
+    """The common grid of a case's volumes: that of the first image, in the order of `MODALITIES`.
 
     Args:
-        volumes: by role, at least one image among them.
+        volumes: by role; at least one is an image.
         tolerance: as for `check_grid`.
 
     Raises:
-        GridError: no image, or as for `check_grid`; the message names the role.
+        GridError: no volume is an image, or as for `check_grid`; the message names the role.
     """
     present = [role for role in ROLES if role in volumes]
     if not present or present[0] not in MODALITIES:
@@ -64,12 +64,13 @@ def common_grid(volumes: Mapping[str, Volume], *, tolerance: float) -> Grid:
 
 
 def on_first_grid(images: Mapping[str, Volume]) -> dict[str, Volume]:
-    """The images of a case that its contract accepted, each with the grid of the first.
+    """The images of a case, each with the grid of the first.
 
-    In a subset of them the affines then differ no more than among all.
+    The contract compares all affines with that of the first image. With one common grid, any subset of the
+    images passes that comparison too.
 
     Args:
-        images: all images of the case, in the order of `MODALITIES`.
+        images: all images of an accepted case, in the order of `MODALITIES`.
     """
     first = next(iter(images.values())).grid
     return {name: Volume(image.data, first) for name, image in images.items()}

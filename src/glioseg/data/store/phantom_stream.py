@@ -1,27 +1,26 @@
-"""Phantoms that are drawn while training reads them, and never stored."""
+"""Synthetic cases that are rendered when training reads them, and never stored."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
-import numpy as np
 from jaxtyping import Float16, UInt8
 from numpy.typing import NDArray
 
-from glioseg.core.float16 import narrow, widen
+from glioseg.core.brain import brain_mask
+from glioseg.core.float16 import float16_to_float32, float32_to_float16
 from glioseg.core.geometry import bounding_box
-from glioseg.core.labels import Scheme, from_scheme
-from glioseg.data.phantom import PLANS, Drawn, draw_case, name_of
-from glioseg.data.phantom.grid import Canvas
-from glioseg.data.store.cropping import normalised
-from glioseg.data.store.resolution import coarse_image, coarse_labels
+from glioseg.core.labels import LabelScheme, from_scheme
+from glioseg.data.phantom import PLAN_SAMPLERS, RenderedPhantom, case_name, render_case
+from glioseg.data.phantom.grid import PhantomGrid
+from glioseg.data.store.cropping import downsample_image, downsample_labels, normalise_images
 from glioseg.params.sections import PhantomPreset
 
 
 @dataclass(frozen=True)
-class DrawnCase:
-    """A phantom as training reads a cropped case: opening it draws it, the same each time."""
+class SyntheticCase:
+    """A synthetic `CroppedCase`: each `open` renders it, with the same result."""
 
     index: int
     seed: int
@@ -31,32 +30,34 @@ class DrawnCase:
 
     @property
     def name(self) -> str:
-        """The case's name."""
-        return f"{self.preset}_{self.seed}_{name_of(self.index)}"
+        """Name of the case."""
+        return f"{self.preset}_{self.seed}_{case_name(self.index)}"
 
     @property
     def files(self) -> list[Path]:
-        """None: it lies in no file."""
+        """Empty: the case is not stored."""
         return []
 
-    def draw(self, canvas: Canvas) -> Drawn:
-        """Draw the patient."""
-        return draw_case(index=self.index, seed=self.seed, plans=PLANS[self.preset], canvas=canvas)[1]
+    def render(self, grid: PhantomGrid) -> RenderedPhantom:
+        """The case in voxels of this grid."""
+        return render_case(
+            index=self.index, seed=self.seed, sample_plan=PLAN_SAMPLERS[self.preset], grid=grid
+        )[1]
 
     def open(self, spacing_mm: int) -> tuple[Float16[NDArray, "d h w 4"], UInt8[NDArray, "d h w"]]:
-        """The normalised image and its dense labels, cropped to the brain, at 1 or 2 mm."""
-        drawn = self.draw(Canvas(spacing_mm))
-        brain = np.logical_or.reduce([image != 0 for image in drawn.images.values()])
+        """The normalised image and its dense labels, cropped to the brain and rendered at 1 or 2 mm."""
+        phantom = self.render(PhantomGrid(spacing_mm))
+        brain = brain_mask(phantom.images.values())
         box = bounding_box(brain).slices
-        image = normalised({name: image[box] for name, image in drawn.images.items()})
-        return narrow(image), from_scheme(drawn.labels[box], Scheme.BRATS2021)
+        image = normalise_images({name: image[box] for name, image in phantom.images.items()})
+        return float32_to_float16(image), from_scheme(phantom.labels[box], LabelScheme.BRATS2021)
 
 
 @dataclass(frozen=True)
-class HeldCase:
-    """A case that was drawn once and stays in memory, for what is read again and again.
+class CachedSyntheticCase:
+    """A synthetic case that is rendered once and stays in memory, for cases that are read repeatedly.
 
-    Drawn at 1 mm, it is coarsened where it is read at another resolution, as stored cases are.
+    A case rendered at 1 mm is downsampled if it is read at another resolution, as for the store.
     """
 
     name: str
@@ -67,31 +68,33 @@ class HeldCase:
     survival_days: float | None = None
 
     @classmethod
-    def draw(cls, case: DrawnCase, spacing_mm: int) -> "HeldCase":
-        """Draw a case at one resolution."""
+    def render(cls, case: SyntheticCase, spacing_mm: int) -> "CachedSyntheticCase":
+        """Render a case at one resolution."""
         return cls(case.name, spacing_mm, *case.open(spacing_mm))
 
     @property
     def files(self) -> list[Path]:
-        """None: it lies in memory alone."""
+        """Empty: the case is in memory only."""
         return []
 
     def open(self, spacing_mm: int) -> tuple[Float16[NDArray, "d h w 4"], UInt8[NDArray, "d h w"]]:
-        """Image and labels, at the resolution that they were drawn at or coarser than 1 mm.
+        """Image and labels, at the rendered resolution; a case rendered at 1 mm is downsampled to others.
 
         Raises:
-            ValueError: another resolution.
+            ValueError: the case was rendered at another resolution than 1 mm, and is read at a third.
         """
         if spacing_mm == self.spacing_mm:
             return self.image, self.label
         if self.spacing_mm != 1:
             raise ValueError(f"{self.name}: expected to be read at {self.spacing_mm} mm, got {spacing_mm}")
-        return coarse_image(widen(self.image), spacing_mm), coarse_labels(self.label, spacing_mm)
+        return downsample_image(float16_to_float32(self.image), spacing_mm), downsample_labels(
+            self.label, spacing_mm
+        )
 
 
 @dataclass(frozen=True)
-class Stream(Sequence[DrawnCase]):
-    """As many phantoms as are asked for, of which none exists before it is read."""
+class PhantomStream(Sequence[SyntheticCase]):
+    """A sequence of synthetic cases; none is rendered before it is read."""
 
     cases: int
     seed: int
@@ -101,13 +104,13 @@ class Stream(Sequence[DrawnCase]):
         return self.cases
 
     @overload
-    def __getitem__(self, index: int) -> DrawnCase: ...
+    def __getitem__(self, index: int) -> SyntheticCase: ...
 
     @overload
-    def __getitem__(self, index: slice) -> "list[DrawnCase]": ...
+    def __getitem__(self, index: slice) -> "list[SyntheticCase]": ...
 
-    def __getitem__(self, index: int | slice) -> "DrawnCase | list[DrawnCase]":
-        numbers = range(self.cases)[index]
-        if isinstance(numbers, range):
-            return [DrawnCase(number, self.seed, self.preset) for number in numbers]
-        return DrawnCase(numbers, self.seed, self.preset)
+    def __getitem__(self, index: int | slice) -> "SyntheticCase | list[SyntheticCase]":
+        indices = range(self.cases)[index]
+        if isinstance(indices, range):
+            return [SyntheticCase(number, self.seed, self.preset) for number in indices]
+        return SyntheticCase(indices, self.seed, self.preset)

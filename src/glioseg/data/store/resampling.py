@@ -1,8 +1,8 @@
-"""Between a scan's own grid and that of the network.
+"""Resampling from the grid of a scan to that of the network, and back.
 
-A network was trained on voxels of one size, 1 mm in BraTS, or on blocks of them. A scan with other voxels is
-resampled for it as if to that size and then to blocks, and what it answers is resampled back, so that labels
-lie on the scan's own grid.
+A network is trained on voxels of one size, 1 mm in BraTS, or on blocks of such voxels. A scan with other
+voxels is resampled to that size, and then to blocks. The probabilities of the network are resampled back, so
+that labels lie on the scan's own grid.
 """
 
 from collections.abc import Mapping
@@ -13,24 +13,27 @@ import numpy as np
 from jaxtyping import Bool, Float32, Num
 from numpy.typing import NDArray
 
+from glioseg.core.brain import brain_mask
 from glioseg.core.errors import GliosegError
 from glioseg.core.geometry import Shape3, Spacing3, downsample, interpolate, round_spacing, upsample
-from glioseg.core.memory import resampling_gb
+from glioseg.core.memory import resampling_peak_gb
 from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import Volume
-from glioseg.data.store.cropping import Placement, any_of, cut_images, normalised, zscore
+from glioseg.data.store.cropping import Placement, crop_volumes, normalise_images, zscore
 
 
 class ResamplingError(GliosegError):
-    """A scan that cannot be resampled for a network; the message says why."""
+    """A scan cannot be resampled for a network; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class NetworkGrid:
-    """The grid on which a network sees a crop: both have parallel axes, and one first corner.
+    """The grid of a network's input: its axes and its first corner are those of the crop.
 
-    `placement`: the crop; `trained_mm`: the spacing of the scans that the network was trained on, along the
-    axes of LPS; `block`: a voxel of the network holds block³ voxels of such a scan.
+    Attributes:
+        placement: of the crop in the scan.
+        trained_mm: spacing of the scans that the network was trained on, along the axes of LPS.
+        block: edge of a voxel of the network, in voxels of such a scan.
     """
 
     placement: Placement
@@ -38,43 +41,42 @@ class NetworkGrid:
     block: int
 
     @property
-    def resampled(self) -> bool:
-        """Whether the scan has another spacing than training, as the contract compares them."""
+    def needs_resampling(self) -> bool:
+        """Whether the spacing of the scan differs from that of training, compared as the contract does."""
         return round_spacing(self.placement.grid.spacing_mm) != round_spacing(self.trained_mm)
 
     @property
     def crop_mm(self) -> Spacing3:
-        """The spacing of the crop."""
-        d, h, w = (self.placement.grid.spacing_mm[axis] for axis in self.placement.grid.to_lps.order)
-        return (d, h, w)
+        """Spacing of the crop."""
+        return self.placement.grid.lps_spacing_mm
 
     @property
     def network_mm(self) -> Spacing3:
-        """The spacing of this grid, where the scan is resampled."""
+        """Spacing of this grid if the scan is resampled."""
         d, h, w = (mm * self.block for mm in self.trained_mm)
         return (d, h, w)
 
     @property
     def shape(self) -> Shape3:
-        """Voxels along each axis, where the scan is resampled; the last may reach beyond the crop."""
+        """Voxels along each axis if the scan is resampled; the last one may extend beyond the crop."""
         sizes = zip(self.placement.box.shape, self.crop_mm, self.network_mm, strict=True)
         d, h, w = (ceil(round(voxels * crop_mm / mm, 6)) or 1 for voxels, crop_mm, mm in sizes)
         return (d, h, w)
 
     def image(self, images: Mapping[str, Volume]) -> Float32[NDArray, "d h w 4"]:
-        """What the network sees of a case, normalised as for its training."""
-        if self.resampled:
-            return self._resample_images(cut_images(images, self.placement))
-        image = normalised(cut_images(images, self.placement))
+        """The network's input for a case, normalised as for its training."""
+        if self.needs_resampling:
+            return self._resample_images(crop_volumes(images, self.placement))
+        image = normalise_images(crop_volumes(images, self.placement))
         return downsample(image, self.block) if self.block > 1 else image
 
-    def on_crop(self, regions: Float32[NDArray, "d h w 3"]) -> Float32[NDArray, "e i x 3"]:
-        """Bring probabilities from this grid to the voxels of the crop."""
+    def to_crop(self, regions: Float32[NDArray, "d h w 3"]) -> Float32[NDArray, "e i x 3"]:
+        """Probabilities in the voxels of the crop, from those on this grid."""
         shape = self.placement.box.shape
-        if not self.resampled:
+        if not self.needs_resampling:
             return upsample(regions, self.block, shape) if self.block > 1 else regions
         on_crop = np.empty((*shape, regions.shape[-1]), np.float32)
-        for region in range(regions.shape[-1]):  # one at a time, to save memory
+        for region in range(regions.shape[-1]):  # one region at a time saves memory
             on_crop[..., region] = resample(
                 regions[..., region],
                 from_mm=self.network_mm,
@@ -85,13 +87,16 @@ class NetworkGrid:
         return on_crop
 
     def check_memory(self, memory_gb: float, *, window_gb: float) -> None:
-        """Raise ResamplingError where a scan is too large to be resampled.
+        """Reject a scan that is too large to be resampled.
 
         Args:
             memory_gb: the memory budget.
-            window_gb: what any scan needs. A budget below it is too small whatever the scan.
+            window_gb: memory that every scan needs. The caller reports a budget below it.
+
+        Raises:
+            ResamplingError: resampling needs more than both.
         """
-        need_gb = resampling_gb(self.placement.box.shape, self.shape) if self.resampled else 0.0
+        need_gb = resampling_peak_gb(self.placement.box.shape, self.shape) if self.needs_resampling else 0.0
         if need_gb > max(memory_gb, window_gb):
             sizes = zip(self.placement.box.shape, self.crop_mm, strict=True)
             mm = " x ".join(f"{voxels * spacing:.4g}" for voxels, spacing in sizes)
@@ -102,8 +107,8 @@ class NetworkGrid:
             )
 
     def _resample_images(self, crops: Mapping[str, Num[NDArray, "e i x"]]) -> Float32[NDArray, "d h w 4"]:
-        """One modality after the other, so that only one is in memory at the resolution of a fine scan."""
-        brain = any_of(list(crops.values()))
+        """The resampled images; in turn, so that only one is in memory at the resolution of a fine scan."""
+        brain = brain_mask(crops.values())
         weight = self._brain_weight(brain)
         inside = brain.astype(np.float32)
         stack = np.zeros((*self.shape, len(MODALITIES)), np.float32)
@@ -112,11 +117,11 @@ class NetworkGrid:
         return stack
 
     def _brain_weight(self, brain: Bool[NDArray, "e i x"]) -> Float32[NDArray, "d h w"]:
-        """What makes of interpolated values those that training would have seen.
+        """Factor that makes the brain's edge in interpolated images as sharp as in training.
 
-        Background is 0, so an interpolated value is that of the brain times the share of brain in it. In
-        training a voxel of a scan is brain or not, and its block is averaged: the share is a multiple of
-        1 / block³. Here the share is rounded to such a multiple, which keeps the brain's edge as sharp.
+        Background is 0, so an interpolated value is that of the brain times the share of brain in the voxel.
+        In training, a voxel of a scan is either brain or background, and blocks are averaged: the share is a
+        multiple of 1 / block³. The factor replaces the share by the nearest such multiple.
         """
         share, parts = self._to_network(brain), self.block**3
         weight = np.zeros(share.shape, np.float32)
@@ -137,18 +142,18 @@ def resample(
     step_mm: Spacing3,
     shape: Shape3,
 ) -> Float32[NDArray, "e i x"]:
-    """Resample an array to other voxels, on a grid that begins at the same corner.
+    """The array resampled to other voxels, on a grid that starts at the same corner.
 
-    Along each axis a new voxel is the mean of evenly spaced points in it, and each point is interpolated
-    linearly. Neighbouring points are about one old voxel apart, so that fine detail does not alias, or one
-    step where that is shorter. A linear function of position stays one.
+    Along each axis a new voxel is the mean of evenly spaced points in it; the value of each point is
+    interpolated linearly. Neighbouring points are about one old voxel apart, to avoid aliasing, or `step_mm`
+    if that is shorter. A linear function of position stays linear.
 
     Args:
-        array: real numbers, or marks that count as 0 and 1; 0 lies outside.
-        from_mm: its spacing.
-        to_mm: the new spacing.
-        step_mm: how far apart points may be.
-        shape: how many new voxels there are along each axis.
+        array: real numbers, or a mask, which counts as 0 and 1.
+        from_mm: spacing of the array.
+        to_mm: spacing of the result.
+        step_mm: largest distance between points.
+        shape: voxels of the result along each axis.
 
     >>> line = np.array([1, 3, 5, 7], np.float32).reshape(4, 1, 1)
     >>> mm = (1.0, 1.0, 1.0)
@@ -168,7 +173,7 @@ def resample(
 def _resample_axis(
     array: NDArray, axis: int, *, ratio: float, points: int, voxels: int
 ) -> NDArray[np.float32]:
-    """Resample along one axis, to voxels that are `ratio` times as long."""
+    """The array resampled along one axis, to voxels that are `ratio` times as long."""
     corners = np.arange(voxels) * ratio
     total = interpolate(array, corners + 0.5 / points * ratio - 0.5, axis)
     for point in range(1, points):

@@ -1,5 +1,6 @@
-"""Evaluations as MLflow keeps them: numbers, the table of test cases, pictures, and their model's fate."""
+"""Evaluation runs from MLflow: metrics, the table of test cases, pictures, and the registered versions."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,24 +13,47 @@ from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 
+from glioseg.core.fingerprint import sha256_bytes
 from glioseg.core.labels import REGIONS
 from glioseg.evaluation.columns import column
-from glioseg.mlops.leaderboard.versions import Version, registered_versions
-from glioseg.mlops.tracking.fingerprints import UNKNOWN, sha256
+from glioseg.mlops.tracking.git_dvc import UNKNOWN
 from glioseg.mlops.tracking.mlflow_runs import TEST_DATA, experiment_id
 from glioseg.mlops.tracking.storage import download_folder
 
 TABLE, PICTURES = "per_case.csv", "pictures"
-GONE = (MlflowException, OSError)
-"""What reading a run or a file raises where it is no longer there."""
+MISSING = (MlflowException, OSError)
+"""Errors of reading a run or a file that no longer exists."""
 
 
 @dataclass(frozen=True)
-class Evaluated:
-    """A model on some test cases, as an evaluate run has it; what is no longer there is told, not filled in.
+class Version:
+    """A version of a registered model.
 
-    `table` has no rows where the run's file is gone, and `pictures` (the three planes of each case) lacks
-    what is gone. `training` says what became of the run that trained the model: "" where it is there.
+    `model_id` is its logged model in MLflow, `per_case` the SHA-256 of the table of test cases that the gate
+    compared.
+    """
+
+    name: str
+    number: int
+    aliases: Sequence[str]
+    model_id: str
+    per_case: str | None
+
+    def __str__(self) -> str:
+        """The name, number and aliases.
+
+        >>> str(Version("glioseg", 3, ["champion"], "m-1", None))
+        'glioseg 3 @champion'
+        """
+        return " ".join([self.name, str(self.number), *(f"@{alias}" for alias in self.aliases)])
+
+
+@dataclass(frozen=True)
+class EvaluatedModel:
+    """A model with the results of one evaluation run; nothing replaces a deleted file or run.
+
+    `table` has no rows where the run's file was deleted, and `pictures` (the three planes of each case) lacks
+    deleted pictures. `training` is "" if the training run exists, and otherwise its state.
     """
 
     run_id: str
@@ -45,7 +69,7 @@ class Evaluated:
 
     @property
     def model(self) -> str:
-        """The model: MLflow's name of it, or where that is not known, this evaluation's own."""
+        """The `model_id` of the logged model; where it is unknown, the evaluation's `run_id`."""
         return self.tags.get("model_id") or self.run_id
 
     @property
@@ -55,33 +79,33 @@ class Evaluated:
 
     @property
     def test_set(self) -> str:
-        """The same only for evaluations of the same test cases, which can be compared."""
+        """An identifier of the test cases; evaluations with the same one can be compared."""
         if known := self.tags.get(TEST_DATA):
             return known
         if self.table.empty or self.data == UNKNOWN:
             return self.run_id
-        return sha256(repr([self.data, *sorted(self.table["case"])]).encode())
+        return sha256_bytes(repr([self.data, *sorted(self.table["case"])]).encode())
 
     @property
     def missing(self) -> list[str]:
-        """What this evaluation should have, and has no longer."""
-        there = {TABLE: not self.table.empty, PICTURES: bool(self.pictures)}
-        return [name for name, is_there in there.items() if not is_there]
+        """The files of this evaluation that no longer exist."""
+        present = {TABLE: not self.table.empty, PICTURES: bool(self.pictures)}
+        return [name for name, exists in present.items() if not exists]
 
 
 @dataclass(frozen=True)
 class Evaluations:
-    """The newest evaluation of each model on each test set, newest first; and how many others there are."""
+    """The newest evaluation of each model on each test set, newest first, and counts of all others."""
 
-    shown: Sequence[Evaluated]
+    shown: Sequence[EvaluatedModel]
     others: Mapping[str, int]
 
     @property
-    def test_sets(self) -> list[list[Evaluated]]:
-        """Those of the same test cases together, newest first."""
-        sets: dict[str, list[Evaluated]] = {}
-        for one in self.shown:
-            sets.setdefault(one.test_set, []).append(one)
+    def test_sets(self) -> list[list[EvaluatedModel]]:
+        """The shown evaluations grouped by test cases, newest first."""
+        sets: dict[str, list[EvaluatedModel]] = {}
+        for evaluated in self.shown:
+            sets.setdefault(evaluated.test_set, []).append(evaluated)
         return list(sets.values())
 
 
@@ -93,16 +117,35 @@ def find_evaluations(client: MlflowClient) -> Evaluations:
     """
     runs, versions = _runs(client, ViewType.ACTIVE_ONLY), registered_versions(client)
     finished = [run for run in runs if run.info.status == "FINISHED"]
-    newest: dict[tuple[str, str], Evaluated] = {}
+    newest: dict[tuple[str, str], EvaluatedModel] = {}
     for run in finished:
-        one = _read(client, run, versions)
-        newest.setdefault((one.model, one.test_set), one)
+        evaluated = _read(client, run, versions)
+        newest.setdefault((evaluated.model, evaluated.test_set), evaluated)
     others = {
-        "older ones of the same models": len(finished) - len(newest),
-        "unfinished ones": len(runs) - len(finished),
-        "deleted ones": len(_runs(client, ViewType.DELETED_ONLY)),
+        "older of the same models": len(finished) - len(newest),
+        "unfinished": len(runs) - len(finished),
+        "deleted": len(_runs(client, ViewType.DELETED_ONLY)),
     }
     return Evaluations(list(newest.values()), {what: count for what, count in others.items() if count})
+
+
+def registered_versions(client: MlflowClient) -> list[Version]:
+    """All versions of all registered models, the newest first."""
+    aliases = defaultdict(list)
+    for model in client.search_registered_models():
+        for alias, number in sorted(model.aliases.items()):
+            aliases[model.name, int(number)].append(alias)
+    versions = [
+        Version(
+            found.name,
+            int(found.version),
+            aliases[found.name, int(found.version)],
+            found.source.removeprefix("models:/"),
+            found.tags.get("per_case_sha256"),
+        )
+        for found in client.search_model_versions()
+    ]
+    return sorted(versions, key=lambda version: (version.name, -version.number))
 
 
 def _runs(client: MlflowClient, view: str) -> list[Run]:
@@ -115,10 +158,10 @@ def _runs(client: MlflowClient, view: str) -> list[Run]:
     return found
 
 
-def _read(client: MlflowClient, run: Run, versions: Sequence[Version]) -> Evaluated:
+def _read(client: MlflowClient, run: Run, versions: Sequence[Version]) -> EvaluatedModel:
     tags, content = run.data.tags, _content(client, run.info.run_id)
-    mine = {tags.get("model_id"), sha256(content)} - {None}
-    return Evaluated(
+    identifiers = {tags.get("model_id"), sha256_bytes(content)} - {None}
+    return EvaluatedModel(
         run_id=run.info.run_id,
         name=run.info.run_name,
         when=datetime.fromtimestamp(run.info.start_time / 1000, UTC),
@@ -128,46 +171,46 @@ def _read(client: MlflowClient, run: Run, versions: Sequence[Version]) -> Evalua
         table=_table(content),
         pictures=_Pictures(client, run.info.run_id),
         training=_training(client, tags.get("trained_run")),
-        versions=[one for one in versions if mine & {one.model_id, one.per_case}],
+        versions=[v for v in versions if identifiers & {v.model_id, v.per_case}],
     )
 
 
 def _content(client: MlflowClient, run_id: str) -> bytes:
     try:
         return Path(client.download_artifacts(run_id, TABLE, download_folder())).read_bytes()
-    except GONE:
+    except MISSING:
         return b""
 
 
 def _table(content: bytes) -> pd.DataFrame:
-    """The table of test cases; without rows where the file is not one."""
+    """The table of test cases; empty where the file is not such a table."""
     try:
         table = pd.read_csv(BytesIO(content), dtype={"case": str})
     except ValueError:
         return pd.DataFrame()
-    needed = {"case", *(column("dice", region) for region in REGIONS)}
-    return table if needed <= set(table) else pd.DataFrame()
+    required = {"case", *(column("dice", region) for region in REGIONS)}
+    return table if required <= set(table) else pd.DataFrame()
 
 
 class _Pictures(Mapping[str, Path]):
-    """The pictures of a run by case; one that lies in a bucket is fetched when it is looked at."""
+    """The pictures of a run by case; a picture in a bucket is downloaded on access."""
 
     def __init__(self, client: MlflowClient, run_id: str) -> None:
         try:
             found = client.list_artifacts(run_id, PICTURES)
-        except GONE:
+        except MISSING:
             found = []
         self._client, self._run_id = client, run_id
-        self._inside = {Path(file.path).stem: file.path for file in found if file.path.endswith(".png")}
+        self._paths = {Path(file.path).stem: file.path for file in found if file.path.endswith(".png")}
 
     def __getitem__(self, case: str) -> Path:
-        return Path(self._client.download_artifacts(self._run_id, self._inside[case], download_folder()))
+        return Path(self._client.download_artifacts(self._run_id, self._paths[case], download_folder()))
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._inside)
+        return iter(self._paths)
 
     def __len__(self) -> int:
-        return len(self._inside)
+        return len(self._paths)
 
 
 def _training(client: MlflowClient, run_id: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Studies for the page: Optuna's plots, and what MLflow knows of where they come from."""
+"""Studies for the page: their results and Optuna's plots, and the tags of their MLflow runs."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from mlflow import MlflowClient
 
 from glioseg.mlops.tracking.mlflow_runs import experiment_id
-from glioseg.mlops.tracking.storage import Lab
-from glioseg.mlops.tuning import Study, all_studies, study_figures
+from glioseg.mlops.tracking.storage import ProjectStorage
+from glioseg.mlops.tuning import Study, load_studies, study_figures
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """A study: its trials in words, its plots, and the tags of its MLflow run, empty where that is gone."""
+    """A study: counts of its trials, its best trials, its plots, and the tags of its MLflow run, if any."""
 
     name: str
     when: datetime | None
@@ -28,12 +28,12 @@ class StudyRecord:
     tags: Mapping[str, str]
 
 
-def find_studies(client: MlflowClient, lab: Lab) -> list[StudyRecord]:
-    """Read every study of a project, the newest first.
+def find_studies(client: MlflowClient, storage: ProjectStorage) -> list[StudyRecord]:
+    """All studies of a project, the newest first.
 
     Args:
-        client: as from `tracking.connect`.
-        lab: whose studies.
+        client: as from `mlflow_runs.connect`.
+        storage: holds the studies.
     """
     return [
         StudyRecord(
@@ -44,7 +44,7 @@ def find_studies(client: MlflowClient, lab: Lab) -> list[StudyRecord]:
             figures=[_plain(figure) for figure in study_figures(study)],
             tags=_tags(client, study.study_name),
         )
-        for study in all_studies(lab)
+        for study in load_studies(storage)
     ]
 
 
@@ -58,7 +58,7 @@ def _start(study: Study) -> datetime | None:
 
 
 def _best(study: Study) -> str:
-    """The best trial, or with several objectives each trial that no other one beats."""
+    """The best trial, or with several objectives the Pareto-optimal trials, in one line."""
     parts = [
         f"{' and '.join(f'{value:.3f}' for value in trial.values)} in trial {trial.number}"
         for trial in study.best_trials
@@ -67,7 +67,7 @@ def _best(study: Study) -> str:
 
 
 def _plain(figure: "Figure") -> dict[str, Any]:
-    """A figure as plotly's script takes it."""
+    """A figure as JSON values for plotly's script."""
     content: dict[str, Any] = json.loads(figure.update_layout(template="plotly_white").to_json())
     return content
 

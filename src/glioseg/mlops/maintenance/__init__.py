@@ -1,1 +1,1 @@
-"""Upkeep: free `mlruns` of what nobody needs, and let a moved project work again."""
+"""Maintenance of `mlruns`: removing what no registered version references, and repairing a moved project."""

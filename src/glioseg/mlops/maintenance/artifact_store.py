@@ -1,4 +1,4 @@
-"""Files that MLflow keeps together, wherever that is: a folder of this machine, or a part of a bucket."""
+"""The files of a run, a logged model or a version, in a local folder or in a bucket."""
 
 import hashlib
 from collections.abc import Mapping
@@ -14,23 +14,23 @@ S3 = "s3://"
 
 
 @dataclass(frozen=True)
-class Shelf:
-    """The files of a run, a logged model or a version; `address` is a path, or begins with `s3://`."""
+class ArtifactStore:
+    """All files below `address`, which is a local path or starts with `s3://`."""
 
     address: str
 
     def files(self) -> Mapping[str, Mapping[str, Any]]:
-        """All files by their path inside, each with its `size` in bytes and what else the place knows."""
+        """The details of each file, among them its `size` in bytes, by relative path."""
         found = self._system.find(self._root, detail=True)
-        return {name.removeprefix(f"{self._root}/"): facts for name, facts in found.items()}
+        return {name.removeprefix(f"{self._root}/"): details for name, details in found.items()}
 
-    def size(self) -> int:
-        """Bytes of all files."""
-        return sum(facts["size"] for facts in self.files().values())
+    def size_bytes(self) -> int:
+        """The total size of all files."""
+        return sum(details["size"] for details in self.files().values())
 
-    def marks(self) -> dict[str, str]:
-        """What changes with the content of each file: SHA-256, or in a bucket what that keeps itself."""
-        return {name: facts.get("ETag") or self._sha256(name) for name, facts in self.files().items()}
+    def content_hashes(self) -> dict[str, str]:
+        """A hash of each file's content, by relative path: the bucket's ETag, or SHA-256 for local files."""
+        return {name: details.get("ETag") or self._sha256(name) for name, details in self.files().items()}
 
     def read(self, name: str) -> bytes:
         """The content of a file."""
@@ -38,12 +38,12 @@ class Shelf:
         return content
 
     def remove(self) -> None:
-        """Remove all files for good; what is not there is no error."""
+        """Delete all files permanently; a store that does not exist is no error."""
         if self._system.exists(self._root):
             self._system.rm(self._root, recursive=True)
 
-    def holds(self, other: "Shelf") -> bool:
-        """Whether another one is this one or a part of it."""
+    def contains(self, other: "ArtifactStore") -> bool:
+        """Whether the other store equals this one or lies below it."""
         return f"{other._root}/".startswith(f"{self._root}/")
 
     def _sha256(self, name: str) -> str:

@@ -1,6 +1,6 @@
-"""Making a moved `mlruns` work again: the addresses in MLflow's database, rewritten.
+"""Repairs a moved `mlruns`: rewrites the addresses in MLflow's database.
 
-Files stay as they are: what an `MLmodel` file says of the place where it was written is read by nobody.
+Files stay unchanged. An `MLmodel` file names the folder in which it was written, but nothing reads that.
 """
 
 import os
@@ -12,58 +12,59 @@ from pathlib import Path
 
 from glioseg.core.errors import GliosegError
 from glioseg.mlops.tracking.mlflow_locations import DATABASE, recorded_roots
-from glioseg.mlops.tracking.storage import Lab, alone
+from glioseg.mlops.tracking.process_locks import exclusive_lock
+from glioseg.mlops.tracking.storage import ProjectStorage
 
 COLUMNS = """
     SELECT tables.name, columns.name
     FROM sqlite_master AS tables JOIN pragma_table_info(tables.name) AS columns
     WHERE tables.type = 'table'
 """
-"""Every column of every table: the next MLflow may keep addresses in another one."""
+"""Lists all columns of all tables, since another MLflow version may store addresses in other columns."""
 
 
 class RelocateError(GliosegError):
-    """A lab that cannot be relocated; the message says why."""
+    """A database that cannot be relocated; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class Relocation:
-    """What was done: `changed` counts values by `table.column`; `backup` is the database before."""
+    """The result: `changed` counts values by `table.column`; `backup` is a copy of the former database."""
 
     old: Path
     changed: dict[str, int]
     backup: Path
 
 
-def relocate(lab: Lab, old: Path | None = None) -> Relocation | None:
-    """Let MLflow's database name the folder in which it lies.
+def relocate(storage: ProjectStorage, old: Path | None = None) -> Relocation | None:
+    """Rewrite the addresses in MLflow's database to the folder in which the database lies.
 
-    The database changes as a whole or not at all, and a copy of it from before is kept.
+    The change is one transaction, and a copy of the database from before remains.
 
     Args:
-        lab: where it is now.
-        old: the project folder that the database names, asked for only where it names several.
+        storage: the project's storage at its present place.
+        old: the project's former folder; needed only where the database names several.
 
     Returns:
-        What was done; None where the database names this folder already.
+        The result; None where the database names the present folder already.
 
     Raises:
-        RelocateError: there is no database, or SQLite cannot read or change it; or it is not clear which
-            folder is meant.
+        RelocateError: there is no database, SQLite cannot read or change it, or the former folder is
+            ambiguous.
     """
-    database = lab.folder / DATABASE
+    database = storage.folder / DATABASE
     if not database.exists():
         raise RelocateError(f"{database}: expected MLflow's database, found none")
-    with alone(lab.lock(DATABASE)):
+    with exclusive_lock(storage.lock_file(DATABASE)):
         try:
             with closing(sqlite3.connect(database)) as connection:
                 connection.execute("PRAGMA schema_version")
-            source = _source(recorded_roots(database) - {lab.root}, old)
+            source = _source(recorded_roots(database) - {storage.root}, old)
             if source is None:
                 return None
             backup = _back_up(database)
             with closing(sqlite3.connect(database)) as connection, connection:
-                changed = dict(_rewrite(connection, Lab(source).folder, lab.folder))
+                changed = dict(_rewrite(connection, ProjectStorage(source).folder, storage.folder))
         except sqlite3.Error as error:
             raise RelocateError(f"{database}: {error}") from None
         return Relocation(source, changed, backup)
@@ -74,12 +75,12 @@ def _source(elsewhere: set[Path], old: Path | None) -> Path | None:
     if old is not None and old not in elsewhere:
         raise RelocateError(f"expected a folder that the database names ({names or 'none'}), got {old}")
     if old is None and len(elsewhere) > 1:
-        raise RelocateError(f"the database names several folders, say which: {names}")
+        raise RelocateError(f"the database names several folders, choose one of {names}")
     return old or next(iter(elsewhere), None)
 
 
 def _back_up(database: Path) -> Path:
-    """Copy a database as it is between two changes; half a copy never bears the name."""
+    """Copy a database between two transactions; the copy gets its name only when it is complete."""
     backup = database.with_name(f"{database.name}.before-relocate")
     aside = backup.with_name(f".{backup.name}")
     aside.unlink(missing_ok=True)
@@ -90,7 +91,7 @@ def _back_up(database: Path) -> Path:
 
 
 def _rewrite(connection: sqlite3.Connection, old: Path, new: Path) -> Iterator[tuple[str, int]]:
-    """Change every address inside a folder, written as a URI or as a path; yield how many, by column."""
+    """Rewrite all addresses below a folder, URIs and paths; yield the count for each column."""
     starts = [(f"{old.as_uri()}/", f"{new.as_uri()}/"), (f"{old}/", f"{new}/")]
     for table, column in connection.execute(COLUMNS).fetchall():
         update = (

@@ -1,1 +1,1 @@
-"""Proof: how a version came to be, and doing it again."""
+"""The lineage of registered versions: recording it, tracing it, reproducing a version, and its model card."""

@@ -1,4 +1,4 @@
-"""The chain of how a registered version came to be: each link with its value and where that was read."""
+"""Traces the lineage of a registered version: its runs, data, code and environment, each with its source."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,24 +9,23 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from glioseg.mlops.provenance.builtin_record import KEPT_OF_BUILTIN
-from glioseg.mlops.provenance.collectors import KEPT, LOCK, OPTIONAL, RECORD
-from glioseg.mlops.provenance.git_worktree import PATCH, has_commit
-from glioseg.mlops.provenance.record import Kept
-from glioseg.mlops.provenance.recorder import folder_of
-from glioseg.mlops.tracking.candidate import CONTENT
+from glioseg.core.old_names import FIELDS, with_current_names
+from glioseg.mlops.provenance.collectors import LOCK_FILE, OPTIONAL_FILES, RECORDED_FILES
+from glioseg.mlops.provenance.record import RECORD, RecordedVersion, lineage_folder
+from glioseg.mlops.provenance.recorder import BUILTIN_FILES
+from glioseg.mlops.provenance.work_tree import PATCH, has_commit
 from glioseg.mlops.tracking.mlflow_runs import PARENT_TAG, experiment_id
+from glioseg.mlops.tracking.model_files import CONTENT_HASH
 from glioseg.models import builtin
 
 REGISTRY = "MLflow's registry"
-NONE = "none was asked for"
 
 
 @dataclass(frozen=True)
-class Link:
-    """One link of the chain; where it is missing, `missing` says why and there is no `value`.
+class LineageEntry:
+    """One entry of a lineage; a missing entry has no `value`, and its reason in `missing`.
 
-    `source` says where the value was read, or was sought.
+    `source` names the place where the value was read or looked up.
     """
 
     name: str
@@ -35,131 +34,141 @@ class Link:
     missing: str = ""
 
 
-def chain(client: MlflowClient, kept: Kept, *, root: Path) -> list[Link]:
-    """Follow a version back to its data, its code and its environment.
+def trace_lineage(client: MlflowClient, recorded: RecordedVersion, *, root: Path) -> list[LineageEntry]:
+    """Trace a version back to its data, code and environment.
 
-    What was kept with the version is compared with what the lab and the repository have now: a run
-    may have been deleted since, and a commit may never have come here.
+    The record is compared with the present database and repository, since a run may have been deleted, and a
+    clone may lack the commit.
 
     Args:
-        client: as from `tracking.connect`.
-        kept: the version.
-        root: of the project.
+        client: as from `mlflow_runs.connect`.
+        recorded: the version.
+        root: the project.
     """
-    if builtin.RECORD in kept.record.files:
-        return _of_builtin(kept, root)
+    if builtin.RECORD in recorded.record.files:
+        return _of_builtin(recorded, root)
     return [
-        _version(kept),
-        _kept_files(kept, KEPT.keys() - OPTIONAL),
-        _run(client, kept, "evaluation", "evaluate"),
-        _run(client, kept, "training", "train"),
-        *_study(client, kept),
-        _fact(kept, "parameters", "parameters", _parameters, "params.yaml, best_params.json"),
-        _fact(kept, "split", "split", _split, "dvc.lock"),
-        _fact(kept, "cropped data", "cropped_data", _data, "dvc.lock"),
-        _fact(kept, "validation of cropped data", "cropped_validation", _verdict, "dvc.lock, its report"),
-        _fact(kept, "raw data", "raw_data", _data, "dvc.lock"),
-        _fact(kept, "validation of raw data", "raw_validation", _verdict, "dvc.lock, its report"),
-        _commit(kept, root),
-        _environment(kept),
+        _version(recorded),
+        _recorded_files(recorded, RECORDED_FILES.keys() - OPTIONAL_FILES),
+        _run(client, recorded, "evaluation", "evaluate"),
+        _run(client, recorded, "training", "train"),
+        *_study(client, recorded),
+        _fact(recorded, "parameters", "parameters", _parameters, "params.yaml, best_params.json"),
+        _fact(recorded, "split", "split", _split, "dvc.lock"),
+        _fact(recorded, "cropped data", "cropped_data", _data, "dvc.lock"),
+        _fact(
+            recorded, "validation of cropped data", "cropped_validation", _validation, "dvc.lock, its report"
+        ),
+        _fact(recorded, "raw data", "raw_data", _data, "dvc.lock"),
+        _fact(recorded, "validation of raw data", "raw_validation", _validation, "dvc.lock, its report"),
+        _commit(recorded, root),
+        _environment(recorded),
     ]
 
 
-def _of_builtin(kept: Kept, root: Path) -> list[Link]:
-    """The chain of the built-in model: it has no project's stages behind it."""
+def _of_builtin(recorded: RecordedVersion, root: Path) -> list[LineageEntry]:
+    """The lineage of the built-in model, which no project's stages made."""
     source = f"the package's {builtin.RECORD}"
     return [
-        _version(kept),
-        _kept_files(kept, KEPT_OF_BUILTIN),
-        _fact(kept, "training", "pretraining", _pieces, source),
-        _fact(kept, "data", "pretraining", _stream, source),
-        _fact(kept, "validation data", "pretraining", _held, source),
-        _fact(kept, "settled", "pretraining", lambda fact: f"at commit {fact['settled']['sha']}", source),
-        _commit(kept, root),
-        _environment(kept),
+        _version(recorded),
+        _recorded_files(recorded, BUILTIN_FILES),
+        _fact(recorded, "training", "pretraining", _training_phases, source),
+        _fact(recorded, "data", "pretraining", _training_data, source),
+        _fact(recorded, "validation data", "pretraining", _validation_data, source),
+        _fact(recorded, "calibration", "pretraining", _calibration, source),
+        _commit(recorded, root),
+        _environment(recorded),
     ]
 
 
-def _environment(kept: Kept) -> Link:
-    return _fact(kept, "environment", "environment", lambda fact: f"SHA-256 {fact['sha256']}", LOCK)
+def _environment(recorded: RecordedVersion) -> LineageEntry:
+    return _fact(recorded, "environment", "environment", lambda fact: f"SHA-256 {fact['sha256']}", LOCK_FILE)
 
 
-def _pieces(fact: Mapping[str, Any]) -> str:
-    pieces = len(fact["trained"])
-    count = f"{pieces} pieces" if pieces > 1 else "one piece"
+def _training_phases(fact: Mapping[str, Any]) -> str:
+    phases = len(fact["trained"])
+    count = f"{phases} phases" if phases > 1 else "one phase"
     return f"{fact['steps']} steps in {count}, validation Dice {fact['validation_dice']:.3f}"
 
 
-def _stream(fact: Mapping[str, Any]) -> str:
+def _calibration(fact: Mapping[str, Any]) -> str:
+    return f"at commit {with_current_names(fact, FIELDS)['calibrated']['sha']}"
+
+
+def _training_data(fact: Mapping[str, Any]) -> str:
     stream = fact["settings"]["stream"]
-    return (
-        f"drawn patients, {stream['preset']}, seed {stream['seed']} and each piece's own; no patient's scan"
-    )
+    seeds = f"seed {stream['seed']} and one seed for each phase"
+    return f"synthetic cases, preset {stream['preset']}, {seeds}; no scan of a patient"
 
 
-def _held(fact: Mapping[str, Any]) -> str:
+def _validation_data(fact: Mapping[str, Any]) -> str:
     parts = fact["settings"]["validation"]
     return ", ".join(f"{part['cases']} {part['preset']} of seed {part['seed']}" for part in parts)
 
 
-def _version(kept: Kept) -> Link:
-    version = kept.version
+def _version(recorded: RecordedVersion) -> LineageEntry:
+    version = recorded.version
     names = [f"{version.name} version {version.version}", *sorted(version.aliases)]
-    value = f"{', '.join(names)}; content SHA-256 {version.tags.get(CONTENT, 'not known')}"
-    return Link("registered version", value, REGISTRY)
+    value = f"{', '.join(names)}; content SHA-256 {version.tags.get(CONTENT_HASH, 'not known')}"
+    return LineageEntry("registered version", value, REGISTRY)
 
 
-def _kept_files(kept: Kept, expected: Iterable[str]) -> Link:
-    link = Link("kept files", "", f"the version's {folder_of(kept.version.name, kept.version.version)}")
-    if kept.folder is None:
-        return _lost(link, kept.why("files"))
-    if kept.changed:
-        return _lost(link, f"changed after the version was registered: {', '.join(kept.changed)}")
-    lacking = sorted(set(expected) - kept.record.files.keys())
+def _recorded_files(recorded: RecordedVersion, expected: Iterable[str]) -> LineageEntry:
+    folder = lineage_folder(recorded.version.name, recorded.version.version)
+    entry = LineageEntry("recorded files", "", f"the version's {folder}")
+    if recorded.folder is None:
+        return _missing(entry, recorded.why_missing("files"))
+    if recorded.changed:
+        return _missing(entry, f"changed after the version was registered: {', '.join(recorded.changed)}")
+    lacking = sorted(set(expected) - recorded.record.files.keys())
     if lacking:
-        return _lost(link, f"not there when the version was registered: {', '.join(lacking)}")
-    return _found(link, f"{len(kept.record.files) + 1} files, as they were when the version was registered")
+        return _missing(entry, f"missing when the version was registered: {', '.join(lacking)}")
+    return _found(
+        entry, f"{len(recorded.record.files) + 1} files, as they were when the version was registered"
+    )
 
 
-def _run(client: MlflowClient, kept: Kept, fact: str, experiment: str) -> Link:
-    link = Link(f"{fact} run", "", f"MLflow, experiment {experiment}")
-    if fact not in kept.record.facts:
-        return _lost(link, kept.why(fact))
-    return _live(client, link, kept.record.facts[fact]["run_id"])
+def _run(client: MlflowClient, recorded: RecordedVersion, fact: str, experiment: str) -> LineageEntry:
+    entry = LineageEntry(f"{fact} run", "", f"MLflow, experiment {experiment}")
+    if fact not in recorded.record.facts:
+        return _missing(entry, recorded.why_missing(fact))
+    return _live(client, entry, recorded.record.facts[fact]["run_id"])
 
 
-def _live(client: MlflowClient, link: Link, run_id: str) -> Link:
-    """The link of a run that the database still has."""
+def _live(client: MlflowClient, entry: LineageEntry, run_id: str) -> LineageEntry:
+    """The entry of a run, if the database still has it."""
     try:
         run: Run = client.get_run(run_id)
     except MlflowException:
-        return _lost(link, f"run {run_id} is not in this database: made elsewhere, or deleted for good")
+        return _missing(
+            entry, f"run {run_id} is not in this database: made elsewhere, or deleted permanently"
+        )
     if run.info.lifecycle_stage == "deleted":
-        return _lost(link, f"run {run_id} was deleted; `mlflow runs restore --run-id {run_id}` undoes it")
-    return _found(link, f"{run_id} “{run.info.run_name}”, {run.info.status.lower()}")
+        return _missing(entry, f"run {run_id} was deleted; `mlflow runs restore --run-id {run_id}` undoes it")
+    return _found(entry, f"{run_id} “{run.info.run_name}”, {run.info.status.lower()}")
 
 
-def _study(client: MlflowClient, kept: Kept) -> list[Link]:
-    study = Link("study", "", "MLflow, experiment tune")
-    trial = Link("trial", "", "MLflow, experiment tune")
-    if "study" not in kept.record.facts:
-        return [_lost(link, kept.why("study")) for link in (study, trial)]
-    fact = kept.record.facts["study"]
+def _study(client: MlflowClient, recorded: RecordedVersion) -> list[LineageEntry]:
+    study = LineageEntry("study", "", "MLflow, experiment tune")
+    trial = LineageEntry("trial", "", "MLflow, experiment tune")
+    if "study" not in recorded.record.facts:
+        return [_missing(entry, recorded.why_missing("study")) for entry in (study, trial)]
+    fact = recorded.record.facts["study"]
     if fact is None:
-        return [Link(link.name, f"{NONE}: tune.trials is 0", "params.yaml") for link in (study, trial)]
+        return [LineageEntry(entry.name, "none: tune.trials is 0", "params.yaml") for entry in (study, trial)]
     found = _live(client, study, fact["run_id"])
     if not found.missing:
         found = _found(study, f"{fact['study']}, run {found.value}")
     return [found, _trial(client, trial, fact)]
 
 
-def _trial(client: MlflowClient, link: Link, fact: Mapping[str, Any]) -> Link:
+def _trial(client: MlflowClient, entry: LineageEntry, fact: Mapping[str, Any]) -> LineageEntry:
     mine = f"tags.`{PARENT_TAG}` = '{fact['run_id']}' AND tags.trial = '{fact['trial']}'"
     runs: Sequence[Run] = client.search_runs([experiment_id(client, "tune")], mine)
     if not runs:
-        return _lost(link, f"the run of trial {fact['trial']} of {fact['study']} is not in this database")
-    found = _live(client, link, runs[0].info.run_id)
-    return _found(link, f"number {fact['trial']}, the best, run {found.value}")
+        return _missing(entry, f"the run of trial {fact['trial']} of {fact['study']} is not in this database")
+    found = _live(client, entry, runs[0].info.run_id)
+    return _found(entry, f"number {fact['trial']}, the best, run {found.value}")
 
 
 def _parameters(fact: Mapping[str, Any]) -> str:
@@ -184,28 +193,29 @@ def _data(fact: Mapping[str, Any]) -> str:
 
 def _origin(fact: Mapping[str, Any]) -> str:
     if fact["source"] == "phantom":
-        return "the built-in phantoms"
+        return "the built-in phantom generator"
     return f"a user's folder, labels {', '.join(fact['schemes'])}"
 
 
-def _verdict(fact: Mapping[str, Any]) -> str:
+def _validation(fact: Mapping[str, Any]) -> str:
     counts = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in fact["cases"].items())
     return f"{fact['outcome']}: {counts}; MD5 {fact['md5']}"
 
 
-def _commit(kept: Kept, root: Path) -> Link:
-    link = Link("git commit", "", f"{RECORD}, this repository")
-    if "code" not in kept.record.facts:
-        return _lost(link, kept.why("code"))
-    fact = kept.record.facts["code"]
+def _commit(recorded: RecordedVersion, root: Path) -> LineageEntry:
+    entry = LineageEntry("git commit", "", f"{RECORD}, this repository")
+    if "code" not in recorded.record.facts:
+        return _missing(entry, recorded.why_missing("code"))
+    fact = recorded.record.facts["code"]
     if fact["untracked"]:
-        return _lost(
-            link, f"{fact['commit']}, but files ran that git does not track: {_few(fact['untracked'])}"
+        return _missing(
+            entry,
+            f"{fact['commit']}, but stages used files that git does not track: {_few(fact['untracked'])}",
         )
     if not has_commit(root, fact["commit"]):
-        return _lost(link, f"{fact['commit']} is not in this repository; `git fetch` may bring it")
-    patch = f" with {PATCH} ({_few(fact['changed'])})" if fact["changed"] else ", no file differed"
-    return _found(link, f"{fact['commit']}{patch}")
+        return _missing(entry, f"{fact['commit']} is not in this repository; `git fetch` may bring it")
+    patch = f" with {PATCH} ({_few(fact['changed'])})" if fact["changed"] else ", without changes"
+    return _found(entry, f"{fact['commit']}{patch}")
 
 
 def _few(names: Sequence[str]) -> str:
@@ -213,16 +223,18 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + more
 
 
-def _fact(kept: Kept, name: str, fact: str, say: Callable[[Mapping[str, Any]], str], source: str) -> Link:
-    link = Link(name, "", source)
-    if fact not in kept.record.facts:
-        return _lost(link, kept.why(fact))
-    return _found(link, say(kept.record.facts[fact]))
+def _fact(
+    recorded: RecordedVersion, name: str, fact: str, describe: Callable[[Mapping[str, Any]], str], source: str
+) -> LineageEntry:
+    entry = LineageEntry(name, "", source)
+    if fact not in recorded.record.facts:
+        return _missing(entry, recorded.why_missing(fact))
+    return _found(entry, describe(recorded.record.facts[fact]))
 
 
-def _found(link: Link, value: str) -> Link:
-    return Link(link.name, value, link.source)
+def _found(entry: LineageEntry, value: str) -> LineageEntry:
+    return LineageEntry(entry.name, value, entry.source)
 
 
-def _lost(link: Link, why: str) -> Link:
-    return Link(link.name, "", link.source, why)
+def _missing(entry: LineageEntry, reason: str) -> LineageEntry:
+    return LineageEntry(entry.name, "", entry.source, reason)

@@ -1,4 +1,4 @@
-"""The chain as a picture: settings, data and code flow into the training, and that into the version."""
+"""The lineage as a figure: settings, data and code lead to the training, and the training to the version."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -11,13 +11,13 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from glioseg.core.files import write_whole
-from glioseg.mlops.provenance.lineage import Link
+from glioseg.core.files import write_atomic
+from glioseg.mlops.provenance.lineage import LineageEntry
 
-PLACES: Mapping[str, tuple[float, float]] = {
+POSITIONS: Mapping[str, tuple[float, float]] = {
     "evaluation run": (0, 0),
     "registered version": (1, 0),
-    "kept files": (2, 0),
+    "recorded files": (2, 0),
     "parameters": (0, 1),
     "training run": (1, 1),
     "git commit": (2, 1),
@@ -30,11 +30,11 @@ PLACES: Mapping[str, tuple[float, float]] = {
     "raw data": (1, 4),
     "validation of raw data": (2, 4),
 }
-"""Each link's column and row."""
+"""The column and row of each entry."""
 
 ARROWS = (
     ("evaluation run", "registered version"),
-    ("kept files", "registered version"),
+    ("recorded files", "registered version"),
     ("training run", "registered version"),
     ("parameters", "training run"),
     ("trial", "parameters"),
@@ -52,27 +52,27 @@ COLOURS = {
     "registered version": "#1f4e79",
     "training run": "#2f6fb0",
     "evaluation run": "#2f6fb0",
-    "kept files": "#2f6fb0",
+    "recorded files": "#2f6fb0",
     "parameters": "#7a5195",
     "trial": "#7a5195",
     "study": "#7a5195",
     "git commit": "#5b6675",
     "environment": "#5b6675",
 }
-DATA, LOST = "#2e7d5b", "#b3261e"
+DATA_COLOUR, MISSING_COLOUR = "#2e7d5b", "#b3261e"
 WIDTH, HEIGHT, STEP_X, STEP_Y = 3.5, 0.98, 4.1, 1.42
-LINES, LETTERS, TINT = 3, 46, 0.06
+MAX_LINES, LINE_WIDTH, TINT = 3, 46, 0.06
 
 
-def draw_chain(links: Sequence[Link], path: Path, *, title: str) -> None:
-    """Draw the chain; a link that is missing is a dashed red box that says why.
+def draw_lineage(entries: Sequence[LineageEntry], path: Path, *, title: str) -> None:
+    """Draw the lineage; a missing entry is a dashed red box with the reason.
 
     Args:
-        links: as from `chain.chain`.
-        path: the file to write, as its ending says: .svg or .png.
-        title: what stands above.
+        entries: as from `trace_lineage`.
+        path: the file to write; its ending, .svg or .png, chooses the format.
+        title: the title of the figure.
     """
-    columns, rows = (1 + max(place[axis] for place in PLACES.values()) for axis in (0, 1))
+    columns, rows = (1 + max(position[axis] for position in POSITIONS.values()) for axis in (0, 1))
     width, height = STEP_X * columns, STEP_Y * rows + 0.4
     figure = Figure(figsize=(width, height))
     axes = figure.add_axes((0, 0, 1, 1))
@@ -81,22 +81,22 @@ def draw_chain(links: Sequence[Link], path: Path, *, title: str) -> None:
     axes.text(width / 2, 0.3, title, ha="center", va="center", size=15, weight="bold", color="#1b222c")
     for start, end in ARROWS:
         _arrow(axes, start, end)
-    for link in links:
-        _box(axes, link)
-    # The same chain gives the same file: no date, and names that are not drawn at random.
+    for entry in entries:
+        _box(axes, entry)
+    # The same lineage gives the same file: without a date, and with fixed instead of random identifiers.
     date, drawn = {"Date": None} if path.suffix == ".svg" else {}, BytesIO()
     with mpl.rc_context({"svg.hashsalt": "glioseg"}):
         figure.savefig(drawn, format=path.suffix[1:], dpi=130, facecolor="white", metadata=date)
-    write_whole(path, drawn.getvalue())
+    write_atomic(path, drawn.getvalue())
 
 
 def _centre(name: str) -> tuple[float, float]:
-    column, row = PLACES[name]
+    column, row = POSITIONS[name]
     return STEP_X * (column + 0.5), STEP_Y * (row + 0.5) + 0.45
 
 
 def _arrow(axes: Axes, start: str, end: str) -> None:
-    """From what was there first to what came of it, edge to edge."""
+    """Draw an arrow from cause to result, from edge to edge of their boxes."""
     (x0, y0), (x1, y1) = _centre(start), _centre(end)
     if y0 == y1:
         side = 1 if x1 > x0 else -1
@@ -107,9 +107,9 @@ def _arrow(axes: Axes, start: str, end: str) -> None:
     axes.add_patch(arrow)
 
 
-def _box(axes: Axes, link: Link) -> None:
-    x, y = _centre(link.name)
-    colour = LOST if link.missing else COLOURS.get(link.name, DATA)
+def _box(axes: Axes, entry: LineageEntry) -> None:
+    x, y = _centre(entry.name)
+    colour = MISSING_COLOUR if entry.missing else COLOURS.get(entry.name, DATA_COLOUR)
     corner = (x - WIDTH / 2, y - HEIGHT / 2)
     box = FancyBboxPatch(
         corner,
@@ -118,19 +118,19 @@ def _box(axes: Axes, link: Link) -> None:
         boxstyle="round,pad=0,rounding_size=0.12",
         facecolor=to_rgba(colour, TINT),
         edgecolor=colour,
-        linestyle="--" if link.missing else "-",
+        linestyle="--" if entry.missing else "-",
         linewidth=1.6,
     )
     axes.add_patch(box)
-    heading = f"{link.name}: missing" if link.missing else link.name
+    heading = f"{entry.name}: missing" if entry.missing else entry.name
     axes.text(
         x, y - HEIGHT / 2 + 0.18, heading, ha="center", va="center", size=10, weight="bold", color=colour
     )
-    text = "\n".join(_wrapped(link.missing or link.value))
+    text = "\n".join(_wrap(entry.missing or entry.value))
     axes.text(x, y + 0.13, text, ha="center", va="center", size=8, color="#1b222c", linespacing=1.25)
 
 
-def _wrapped(text: str) -> list[str]:
-    """A text in few lines; what does not fit is cut, and a long hash shows how it begins."""
+def _wrap(text: str) -> list[str]:
+    """Wrap a text to a few lines; a longer text is cut, and a long hash is shortened."""
     short = " ".join(word if len(word) < 20 else f"{word[:10]}…" for word in text.split())
-    return textwrap.wrap(short, LETTERS, max_lines=LINES, placeholder=" …")
+    return textwrap.wrap(short, LINE_WIDTH, max_lines=MAX_LINES, placeholder=" …")

@@ -1,46 +1,46 @@
-"""The model card (Mitchell et al. 2019): what a version is, what it is for, how good, and how it came to be.
+"""The model card of a version: data, intended use, metrics, calibration, limitations, lineage and settings.
 
 Mitchell M, Wu S, Zaldivar A, et al.: Model Cards for Model Reporting. FAT* 2019.
 
-It says what the version's own files tell, and of what they do not, why it is not known.
+The card contains only facts from the version's recorded files, and gives the reason where a fact is unknown.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
-from glioseg.core.files import write_whole
+from glioseg.core.files import write_atomic
 from glioseg.core.labels import REGIONS
 from glioseg.core.modalities import MODALITIES
-from glioseg.mlops.provenance.collectors import KEPT, Record
+from glioseg.mlops.provenance.collectors import RECORDED_FILES
+from glioseg.mlops.provenance.record import Record
 from glioseg.models.inference.prediction import percent
 
 PAGES = ("model_card.md", "model_card.html")
-MEASURES = {"dice": "Dice", "hd95_mm": "HD95, mm", "lesion_dice": "Dice lesion by lesion"}
+MEASURES = {"dice": "Dice", "hd95_mm": "HD95, mm", "lesion_dice": "Lesion-wise Dice"}
 SETTINGS = ("network", "train", "inference", "crop", "split", "evaluate")
-NOT_KNOWN = "not known"
-UNTOLD = ("parameters", "model")  # they have sections of their own
+UNKNOWN = "unknown"
+NOT_IN_LINEAGE = ("parameters", "model")  # other sections show these facts
 SOURCES = {
-    "phantom": "glioseg's built-in phantoms: synthetic brains with synthetic tumours. No patient is among"
-    " them, and the numbers below say nothing about patients.",
-    "folder": "a folder of the user's own scans. What scanners, sites and patients they come from is not"
-    " recorded here.",
+    "phantom": "synthetic cases of glioseg's phantom generator: synthetic brains with synthetic tumours. They"
+    " contain no patient data, and the metrics below say nothing about patients.",
+    "folder": "a folder of the user's own scans. Their scanners, sites and patients are not recorded here.",
 }
 USE = (
-    "Research on segmenting gliomas in MRI: it marks whole tumour (WT), tumour core (TC) and enhancing tumour"
-    " (ET) in skull-stripped, co-registered scans as BraTS publishes them.",
-    "Not for clinical use: it is no medical device, and must not guide the diagnosis or the treatment of a"
-    " patient.",
+    "Research on the segmentation of gliomas in MRI: the model labels whole tumour (WT), tumour core (TC) and"
+    " enhancing tumour (ET) in skull-stripped, co-registered scans like those of BraTS.",
+    "Not for clinical use: the model is not a medical device, and must not guide the diagnosis or the"
+    " treatment of a patient.",
 )
 
 
 @dataclass(frozen=True)
 class Table:
-    """A small table; every cell is text."""
+    """A small table of text cells."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -48,7 +48,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the card: paragraphs, then a table."""
+    """A section of the card: paragraphs, then a table."""
 
     title: str
     text: Sequence[str]
@@ -57,14 +57,14 @@ class Section:
 
 @dataclass(frozen=True)
 class Card:
-    """A model card; `summary` is its first paragraph, and what the registry shows."""
+    """A model card; `summary` is its first paragraph, and the version's description in the registry."""
 
     title: str
     summary: str
     sections: Sequence[Section]
 
     def write(self, folder: Path) -> None:
-        """Write it as Markdown and as an HTML page that needs no network."""
+        """Write the card as Markdown and as an HTML page that loads nothing from the network."""
         loader = jinja2.PackageLoader("glioseg.mlops.provenance")
         pages = jinja2.Environment(
             loader=loader,
@@ -74,17 +74,17 @@ class Card:
             lstrip_blocks=True,
         )
         for page in PAGES:
-            write_whole(folder / page, pages.get_template(page).render(card=self).encode())
+            write_atomic(folder / page, pages.get_template(page).render(card=self).encode())
 
 
 def model_card(name: str, version: str, record: Record, folder: Path) -> Card:
-    """Compose a version's card.
+    """The card of a version.
 
     Args:
-        name: of the registered model.
+        name: the registered model.
         version: its number.
-        record: what is known of how it came to be.
-        folder: of the files kept with it.
+        record: its lineage record.
+        folder: holds the recorded files.
     """
     metrics = _metrics(folder)
     sections = [
@@ -92,9 +92,9 @@ def model_card(name: str, version: str, record: Record, folder: Path) -> Card:
         Section("Intended use", USE),
         Section("Metrics", *_scores(metrics)),
         Section("Calibration", *_calibration(record, metrics)),
-        Section("Limits", _limits(record)),
+        Section("Limitations", _limitations(record)),
         Section("Lineage", *_lineage(record)),
-        Section("To do it again", _again(name, version)),
+        Section("Reproducing it", _reproducing(name, version)),
         Section("Parameters", *_parameters(record)),
     ]
     return Card(f"{name}, version {version}", _summary(record, metrics), sections)
@@ -112,7 +112,7 @@ def _summary(record: Record, metrics: Mapping[str, Any] | None) -> str:
         dice = ", ".join(f"{region} {metrics['dice'][region]['mean']:.3f}" for region in REGIONS)
         lines.append(f"Mean Dice on {metrics['cases']} test cases: {dice}.")
     if record.facts.get("raw_data", {}).get("source") == "phantom":
-        lines.append("Trained and tested on synthetic phantoms alone.")
+        lines.append("Trained and tested on synthetic phantoms only.")
     return " ".join([*lines, "Not for clinical use."])
 
 
@@ -133,18 +133,21 @@ def _data(record: Record) -> tuple[list[str], Table | None]:
     rows += [
         [part, str(facts["split"][part])] for part in ("train", "validation", "test") if "split" in facts
     ]
-    text = [f"It learned from {SOURCES[raw['source']]}", f"Label schemes: {', '.join(raw['schemes'])}."]
+    text = [
+        f"The model was trained on {SOURCES[raw['source']]}",
+        f"Label schemes: {', '.join(raw['schemes'])}.",
+    ]
     return text, Table(("part", "cases"), rows)
 
 
 def _scores(metrics: Mapping[str, Any] | None) -> tuple[list[str], Table | None]:
     if metrics is None:
-        return [f"{NOT_KNOWN.capitalize()}: no metrics were kept with this version."], None
+        return [f"{UNKNOWN.capitalize()}: no metrics were recorded with this version."], None
     rows = [[region, *(_interval(metrics[measure][region]) for measure in MEASURES)] for region in REGIONS]
     text = (
-        f"Means over {metrics['cases']} test cases, which took no part in training or in choosing settings,"
-        " each with the 95 % bootstrap interval of the mean over cases. With few cases an interval is"
-        " narrower than it should be."
+        f"Means over {metrics['cases']} test cases, which were used neither for training nor for choosing"
+        " settings, each with the 95 % bootstrap interval of the mean over cases. With few cases these"
+        " intervals are too narrow."
     )
     return [text], Table(("region", *MEASURES.values()), rows)
 
@@ -165,40 +168,40 @@ def _calibration(record: Record, metrics: Mapping[str, Any] | None) -> tuple[lis
             region,
             f"{old:.4f}",
             f"{new:.4f}",
-            f"{errors[region]['mean']:.4f}" if region in errors else NOT_KNOWN,
-            f"{coverage[region]:.0%}" if region in coverage else "no interval" if tested else NOT_KNOWN,
+            f"{errors[region]['mean']:.4f}" if region in errors else UNKNOWN,
+            f"{coverage[region]:.0%}" if region in coverage else "no interval" if tested else UNKNOWN,
         ]
         for region, old, new in zip(REGIONS, before, after, strict=True)
     ]
     text = (
-        "Expected calibration error of each region's probabilities (Guo et al. 2017): on the validation cases"
-        " before and after temperature scaling, and on the test cases; and how often a test case's true"
-        f" volume lay in the {_level(tested)}interval that the model gives."
+        "Expected calibration error of each region's probabilities (Guo et al. 2017), on the validation cases"
+        " before and after temperature scaling and on the test cases; and the share of test cases whose true"
+        f" volume lies in the model's {_level(tested)}interval."
     )
-    head = ("region", "validation, before", "validation, after", "test", "volume in its interval")
+    head = ("region", "validation, before", "validation, after", "test", "volume in interval")
     return [text], Table(head, rows)
 
 
 def _level(metrics: Mapping[str, Any]) -> str:
-    """In front of the word "interval"; versions from before levels were measured have none."""
+    """The prefix of the word "interval": its level, which older versions did not measure."""
     level = metrics.get("volume_interval_level")
     return "" if level is None else f"{percent(level)} prediction "
 
 
-def _limits(record: Record) -> list[str]:
+def _limitations(record: Record) -> list[str]:
     lines = [
-        "Scans must be skull-stripped, co-registered, and of one grid, about 1 mm; other scans are refused."
+        "Scans must be skull-stripped, co-registered, and on one grid of about 1 mm; others are rejected."
     ]
     model = record.facts.get("model")
     if model:
-        lines.append(f"The network works at {model['spacing_mm']} mm: it cannot see finer structures.")
+        lines.append(f"The network works at {model['spacing_mm']} mm: it cannot resolve finer structures.")
         trained = model["modality_dropout"]
         lines.append(
-            f"Of the four modalities any may be missing: {trained:.0%} of the training patches lacked some."
+            f"Any of the four modalities may be missing: {trained:.0%} of the training patches lacked some."
             if trained
-            else "It was trained on complete scans alone: where a modality is missing, expect worse labels."
+            else "It was trained only on complete scans: expect worse labels where a modality is missing."
         )
-    return [*lines, "Tumours unlike those of the training cases were never tried."]
+    return [*lines, "The model was not tested on tumours unlike those of the training cases."]
 
 
 def _parameters(record: Record) -> tuple[list[str], Table | None]:
@@ -214,41 +217,42 @@ def _parameters(record: Record) -> tuple[list[str], Table | None]:
 
 
 def _lineage(record: Record) -> tuple[list[str], Table]:
-    rows = [[_words(name), _identity(fact)] for name, fact in record.facts.items() if name not in UNTOLD]
-    rows += [[_words(name), f"{NOT_KNOWN}: {why}"] for name, why in record.missing.items()]
-    return ["Hashes of files and folders are DVC's (MD5) where nothing else is said."], Table(
-        ("what", "which"), rows
+    rows = [
+        [_spaced(name), _describe(fact)] for name, fact in record.facts.items() if name not in NOT_IN_LINEAGE
+    ]
+    rows += [[_spaced(name), f"{UNKNOWN}: {why}"] for name, why in record.missing.items()]
+    return ["Hashes of files and folders are DVC's MD5 unless another hash is named."], Table(
+        ("fact", "value"), rows
     )
 
 
-def _words(name: str) -> str:
+def _spaced(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _identity(fact: Mapping[str, Any] | None) -> str:
-    """A fact in one line."""
+def _describe(fact: Mapping[str, Any] | None) -> str:
+    """The value of a fact in one line."""
     if fact is None:
-        return "none was asked for"
+        return "none: tune.trials is 0"
     return "; ".join(
-        f"{_words(key)}: {_flat(value)}" for key, value in fact.items() if value not in (None, [])
+        f"{_spaced(key)}: {_format(value)}" for key, value in fact.items() if value not in (None, [])
     )
 
 
-def _flat(value: object) -> str:
+def _format(value: object) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{count} {_words(str(name))}" for name, count in value.items())
+        return ", ".join(f"{count} {_spaced(str(name))}" for name, count in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _again(name: str, version: str) -> list[str]:
+def _reproducing(name: str, version: str) -> list[str]:
     return [
-        f"In the project: `glioseg lineage models:/{name}/{version}` shows the chain as it stands now;"
-        f" `glioseg reproduce models:/{name}/{version}` checks out the commit and the data, evaluates again"
-        " and compares; with `--retrain` it trains again first.",
-        f"All files that this takes are beside this card: {', '.join(KEPT)}.",
+        f"In the project, `glioseg lineage models:/{name}/{version}` shows the present state of the lineage,"
+        f" and `glioseg reproduce models:/{name}/{version}` checks out the commit and the data, evaluates"
+        " again and compares the metrics; with `--retrain` it trains again first.",
+        f"The files that these commands need are beside this card: {', '.join(RECORDED_FILES)}.",
     ]
 
 
-def _unknown(record: Record, *facts: str) -> str:
-    why: Iterable[str] = (record.missing[fact] for fact in facts if fact in record.missing)
-    return f"{NOT_KNOWN.capitalize()}: {'; '.join(why) or 'nothing was recorded'}."
+def _unknown(record: Record, fact: str) -> str:
+    return f"{UNKNOWN.capitalize()}: {record.missing.get(fact, 'nothing was recorded')}."

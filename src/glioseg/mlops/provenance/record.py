@@ -1,8 +1,11 @@
-"""A registered version with what was kept of how it came to be."""
+"""The lineage record of a registered version: its file format, and reading it from the registry."""
 
+import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
@@ -10,27 +13,65 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from glioseg.core.errors import GliosegError
-from glioseg.mlops.provenance.collectors import RECORD, Record
-from glioseg.mlops.provenance.recorder import SEAL, folder_of
-from glioseg.mlops.tracking.candidate import CONTENT, FILES, Source
-from glioseg.mlops.tracking.fingerprints import UNKNOWN, sha256
+from glioseg.core.files import read_json, write_atomic
+from glioseg.core.fingerprint import sha256_bytes
+from glioseg.mlops.tracking.git_dvc import UNKNOWN
+from glioseg.mlops.tracking.model_files import CONTENT_HASH, FILES_HASH, ModelFiles
 from glioseg.mlops.tracking.storage import download_folder
 
+RECORD = "lineage.json"
+RECORD_HASH = "lineage_sha256"
+"""The version's tag with the hash of lineage.json, which in turn holds the hashes of the other files."""
 ADDRESS = re.compile(r"models:/(?P<name>[^/@]+)(/(?P<version>\d+)|@(?P<alias>[^/]+))")
 CHANGED = f"{RECORD} was changed after the version was registered"
-OLDER = "nothing was kept with this version: it was registered before glioseg kept a lineage"
+OLDER_PYFUNC_FILE = "serving/model.py"
+"""The file of the package that MLflow ran in versions that were registered before all code counted."""
+OLDER = "nothing was recorded with this version: it was registered before glioseg recorded lineages"
 
 
 class LineageError(GliosegError):
-    """A version that is not there, or whose files cannot be trusted; the message names it."""
+    """A version that does not exist, or whose files cannot be trusted; the message names it."""
+
+
+def lineage_folder(name: str, version: str) -> str:
+    """The folder of a version's lineage among its artifacts; one model may be registered under two names.
+
+    >>> lineage_folder("glioseg", "3")
+    'lineage/glioseg-3'
+    """
+    return f"lineage/{name}-{version}"
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A version, and what was kept with it: `folder` is None where that is nothing.
+class Record:
+    """The content of lineage.json.
 
-    `changed` names the kept files that are no longer what they were when the version was registered. If
-    lineage.json is one of them, `record` holds what the version's tags tell and nothing of that file.
+    `facts` maps the name of each known fact to its value, `missing` the name of each unknown fact to the
+    reason, and `files` each recorded file to its SHA-256.
+    """
+
+    facts: Mapping[str, Any]
+    missing: Mapping[str, str]
+    files: Mapping[str, str]
+
+    def save(self, folder: Path) -> None:
+        """Write the record beside the files that it names."""
+        content = {"facts": self.facts, "missing": self.missing, "files": self.files}
+        write_atomic(folder / RECORD, json.dumps(content, indent=1).encode() + b"\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Record":
+        """Read what `save` wrote."""
+        content = read_json(folder / RECORD)
+        return cls(content["facts"], content["missing"], content["files"])
+
+
+@dataclass(frozen=True)
+class RecordedVersion:
+    """A registered version with its lineage record; `folder` is None where nothing was recorded.
+
+    `changed` names the recorded files whose content changed after the version was registered. If lineage.json
+    is one of them, `record` holds only what the version's tags say.
     """
 
     version: ModelVersion
@@ -40,63 +81,64 @@ class Kept:
 
     @property
     def address(self) -> str:
-        """The version by its number: an alias may move."""
+        """The model address with the version's number, since an alias may move."""
         return f"models:/{self.version.name}/{self.version.version}"
 
-    def why(self, fact: str) -> str:
-        """Why a fact is not known."""
-        otherwise = CHANGED if self.changed else OLDER
-        return self.record.missing.get(fact, otherwise)
+    def why_missing(self, fact: str) -> str:
+        """The reason why a fact is unknown."""
+        default = CHANGED if self.changed else OLDER
+        return self.record.missing.get(fact, default)
 
 
-def open_version(client: MlflowClient, address: str) -> Kept:
-    """Find a registered version and what was kept with it.
+def open_version(client: MlflowClient, address: str) -> RecordedVersion:
+    """Find a registered version and its lineage record.
 
     Args:
-        client: as from `tracking.connect`.
+        client: as from `mlflow_runs.connect`.
         address: `models:/NAME/VERSION` or `models:/NAME@ALIAS`.
 
     Raises:
-        LineageError: another address, or no such version.
+        LineageError: the address has another form, or there is no such version.
     """
     match = ADDRESS.fullmatch(address)
     if not match:
         raise LineageError(f"{address}: expected models:/NAME/VERSION or models:/NAME@ALIAS")
     name, number, alias = match["name"], match["version"], match["alias"]
     try:
-        found = (
+        version = (
             client.get_model_version(name, number)
             if number
             else client.get_model_version_by_alias(name, alias)
         )
     except MlflowException as error:
         raise LineageError(f"{address}: not in the registry: {error.message}") from None
-    folder = _folder(found)
+    folder = _download(version)
     if folder is None:
-        return Kept(found, None, _from_tags(found.tags), ())
-    if sha256((folder / RECORD).read_bytes()) != found.tags.get(SEAL):
-        return Kept(found, folder, _from_tags(found.tags), (RECORD,))
+        return RecordedVersion(version, None, _from_tags(version.tags), ())
+    if sha256_bytes((folder / RECORD).read_bytes()) != version.tags.get(RECORD_HASH):
+        return RecordedVersion(version, folder, _from_tags(version.tags), (RECORD,))
     record = Record.load(folder)
-    changed = [name for name, known in record.files.items() if _hash(folder / name) != known]
-    return Kept(found, folder, record, tuple(changed))
+    changed = [name for name, expected in record.files.items() if _hash(folder / name) != expected]
+    return RecordedVersion(version, folder, record, tuple(changed))
 
 
-def _folder(version: ModelVersion) -> Path | None:
+def _download(version: ModelVersion) -> Path | None:
+    """The local folder of the version's lineage files, or None where there are none."""
+    address = f"models:/{version.name}/{version.version}"
+    inside = lineage_folder(version.name, version.version)
     try:
-        address = f"models:/{version.name}/{version.version}"
-        inside = folder_of(version.name, version.version)
-        place = mlflow.artifacts.download_artifacts(f"{address}/{inside}", dst_path=download_folder())
+        folder = mlflow.artifacts.download_artifacts(f"{address}/{inside}", dst_path=download_folder())
     except (MlflowException, OSError):
         return None
-    return Path(place) if (Path(place) / RECORD).is_file() else None
+    return Path(folder) if (Path(folder) / RECORD).is_file() else None
 
 
 def _hash(file: Path) -> str | None:
-    return sha256(file.read_bytes()) if file.is_file() else None
+    return sha256_bytes(file.read_bytes()) if file.is_file() else None
 
 
 def _from_tags(tags: dict[str, str]) -> Record:
-    """What the tags of an older version tell."""
+    """The facts that the tags of a version without a valid record contain."""
     known = {name: value for name, value in tags.items() if value != UNKNOWN}
     facts: dict[str, object] = {}
     if "trained_run" in known:
@@ -110,28 +152,28 @@ def _from_tags(tags: dict[str, str]) -> Record:
     return Record(facts, {}, {})
 
 
-def model_files(kept: Kept) -> Path:
-    """The folder of a version's own network and settings, once it is sure that they are its own.
+def model_files(recorded: RecordedVersion) -> Path:
+    """The folder of a version's network and settings, after a check of their hash.
 
     Raises:
-        LineageError: they are not there, or not what was registered.
+        LineageError: the files are gone, or are not those that were registered.
     """
     try:
-        top = Path(mlflow.artifacts.download_artifacts(kept.address, dst_path=download_folder()))
-        source = Source(sorted((top / "artifacts").iterdir()), top / "code" / "glioseg")
-        content = source.carried if FILES in kept.version.tags else _content_before(source)
+        top = Path(mlflow.artifacts.download_artifacts(recorded.address, dst_path=download_folder()))
+        source = ModelFiles(sorted((top / "artifacts").iterdir()), top / "code" / "glioseg")
+        content = source.files_hash if FILES_HASH in recorded.version.tags else _content_of_older(source)
     except (MlflowException, OSError) as error:
-        raise LineageError(f"{kept.address}: its files are not there: {error}") from None
-    registered = kept.version.tags.get(FILES, kept.version.tags.get(CONTENT))
+        raise LineageError(f"{recorded.address}: its files are missing: {error}") from None
+    registered = recorded.version.tags.get(FILES_HASH, recorded.version.tags.get(CONTENT_HASH))
     if content != registered:
         raise LineageError(
-            f"{kept.address}: its files are not those that were registered:"
+            f"{recorded.address}: its files are not those that were registered:"
             f" expected content {registered}, got {content}"
         )
     return top / "artifacts"
 
 
-def _content_before(source: Source) -> str:
-    """The content of a version that was registered before all of its code counted: of one file of code."""
-    files = [*source.files, source.entry]
-    return sha256(repr(sorted((file.name, sha256(file.read_bytes())) for file in files)).encode())
+def _content_of_older(source: ModelFiles) -> str:
+    """The content hash of older versions, which covered one file of the code instead of all of it."""
+    files = [*source.files, source.package / OLDER_PYFUNC_FILE]
+    return sha256_bytes(repr(sorted((file.name, sha256_bytes(file.read_bytes())) for file in files)).encode())

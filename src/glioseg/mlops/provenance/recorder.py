@@ -1,4 +1,4 @@
-"""Keeps with a registered version all that tells how it came to be, and its model card."""
+"""Records the lineage of a registered version: lineage.json, the files that it needs, and the model card."""
 
 import shutil
 from collections.abc import Sequence
@@ -10,45 +10,38 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from glioseg.core.files import read_json
+from glioseg.core.fingerprint import sha256_bytes
 from glioseg.mlops.provenance.collectors import (
-    KEPT,
-    READERS,
-    RECORD,
+    COLLECTORS,
+    RECORDED_FILES,
     MissingFactError,
-    Record,
-    gather,
+    collect,
     training,
 )
-from glioseg.mlops.provenance.git_worktree import PATCH, source_patch
 from glioseg.mlops.provenance.model_card import model_card
-from glioseg.mlops.tracking.fingerprints import sha256
+from glioseg.mlops.provenance.record import RECORD, RECORD_HASH, Record, lineage_folder
+from glioseg.mlops.provenance.work_tree import PATCH, source_patch
 from glioseg.mlops.tracking.mlflow_runs import experiment_id
 from glioseg.mlops.tracking.storage import download_folder
+from glioseg.models import builtin
 
-SEAL = "lineage_sha256"
-"""The version's tag that holds the hash of lineage.json, which holds those of the other files."""
-
-
-def folder_of(name: str, version: str) -> str:
-    """Where a version's lineage lies among its files: one model may be registered under two names.
-
-    >>> folder_of("glioseg", "3")
-    'lineage/glioseg-3'
-    """
-    return f"lineage/{name}-{version}"
+BUILTIN_FILES = (builtin.RECORD, builtin.HISTORY, builtin.CARD)
+NOT_OF_BUILTIN = ("parameters", "training", "evaluation", "study")
+"""Facts that the built-in model lacks."""
+PRETRAINED = "the built-in model was trained by pipelines/pretrain.py, and not by a project's stages"
 
 
-def keep_lineage(client: MlflowClient, name: str, version: str, *, root: Path = Path()) -> None:
-    """Keep with a version what is known of how it came to be; doing it again replaces it.
+def record_lineage(client: MlflowClient, name: str, version: str, *, root: Path = Path()) -> None:
+    """Record the lineage of a version; a repeated call replaces the record.
 
     Args:
-        client: as from `tracking.connect`.
-        name: of the registered model.
+        client: as from `mlflow_runs.connect`.
+        name: the registered model.
         version: its number.
-        root: of the project, in the state that made the model.
+        root: the project, in the state that made the model.
     """
-    model_id = client.get_model_version(name, version).source.removeprefix("models:/")
-    facts, missing = gather(root, READERS | {"evaluation": lambda here: _evaluation(client, here)})
+    facts, missing = collect(root, COLLECTORS | {"evaluation": lambda project: _evaluation(client, project)})
     with TemporaryDirectory() as aside:
         folder = Path(aside)
         files = _copy(root, folder, changed="code" in facts and bool(facts["code"]["changed"]))
@@ -56,26 +49,52 @@ def keep_lineage(client: MlflowClient, name: str, version: str, *, root: Path = 
         record.save(folder)
         card = model_card(name, version, record, folder)
         card.write(folder)
-        client.log_model_artifacts(model_id, aside, folder_of(name, version))
-        seal = sha256((folder / RECORD).read_bytes())
-    client.set_model_version_tag(name, version, SEAL, seal)
-    more = f"More in `{folder_of(name, version)}/model_card.html` among the model's files."
-    client.update_model_version(name, version, description=f"{card.summary}\n\n{more}")
+        _log(client, name, version, folder)
+    details = f"More in `{lineage_folder(name, version)}/model_card.html` among the model's files."
+    client.update_model_version(name, version, description=f"{card.summary}\n\n{details}")
+
+
+def record_builtin_lineage(client: MlflowClient, name: str, version: str) -> None:
+    """Record the lineage of the built-in model from the files in the package; see `record_lineage`."""
+    packaged = builtin.builtin_model()
+    pretraining = read_json(packaged / builtin.RECORD)
+    facts, missing = {"pretraining": pretraining}, dict.fromkeys(NOT_OF_BUILTIN, PRETRAINED)
+    last = pretraining["trained"][-1]
+    facts["environment"] = {"sha256": last["environment"]}
+    if last["dirty"]:
+        missing["code"] = f"files differed from commit {last['sha']} in training, and were not recorded"
+    else:
+        facts["code"] = {"commit": last["sha"], "changed": [], "untracked": []}
+    with TemporaryDirectory() as aside:
+        folder = Path(aside)
+        for file in BUILTIN_FILES:
+            shutil.copyfile(packaged / file, folder / file)
+        files = {file: sha256_bytes((folder / file).read_bytes()) for file in BUILTIN_FILES}
+        Record(facts, missing, files).save(folder)
+        _log(client, name, version, folder)
+    client.update_model_version(name, version, description=(packaged / builtin.CARD).read_text())
+
+
+def _log(client: MlflowClient, name: str, version: str, folder: Path) -> None:
+    """Log the folder with the version's model, then tag the version with the hash of lineage.json."""
+    model_id = client.get_model_version(name, version).source.removeprefix("models:/")
+    client.log_model_artifacts(model_id, str(folder), lineage_folder(name, version))
+    client.set_model_version_tag(name, version, RECORD_HASH, sha256_bytes((folder / RECORD).read_bytes()))
 
 
 def _copy(root: Path, folder: Path, *, changed: bool) -> dict[str, str]:
-    """Copy what is kept; the hash of each file."""
-    for kept, path in KEPT.items():
+    """Copy the recorded files, and write the patch where files differ from the commit; their hashes."""
+    for name, path in RECORDED_FILES.items():
         if (root / path).is_file():
-            shutil.copyfile(root / path, folder / kept)
+            shutil.copyfile(root / path, folder / name)
     if changed:
         (folder / PATCH).write_bytes(source_patch(root))
-    return {file.name: sha256(file.read_bytes()) for file in sorted(folder.iterdir())}
+    return {file.name: sha256_bytes(file.read_bytes()) for file in sorted(folder.iterdir())}
 
 
 def _evaluation(client: MlflowClient, root: Path) -> dict[str, Any]:
-    """The run whose table of cases is the one that lies here, and the machine that made it."""
-    table, trained = (root / KEPT["per_case.csv"]).read_bytes(), training(root)["run_id"]
+    """The evaluation run whose table of cases equals the project's, with its machine and environment."""
+    table, trained = (root / RECORDED_FILES["per_case.csv"]).read_bytes(), training(root)["run_id"]
     runs: Sequence[Run] = client.search_runs(
         [experiment_id(client, "evaluate")], f"tags.trained_run = '{trained}'"
     )

@@ -1,1 +1,1 @@
-"""Promotion: versions of the registered model, and the gate that a champion passes."""
+"""Versions of the registered model, and the gate that a version must pass to become champion."""

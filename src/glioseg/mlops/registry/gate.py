@@ -1,4 +1,4 @@
-"""Whether a new model may be the champion: no worse than it case by case, and within hard limits."""
+"""The promotion gate: a candidate must be non-inferior case by case, and within hard limits."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,17 +12,16 @@ from glioseg.core.errors import GliosegError
 from glioseg.core.labels import REGIONS
 from glioseg.evaluation.columns import column
 from glioseg.evaluation.summary import bootstrap_means
-from glioseg.params.promotion import Limits, Register
+from glioseg.params.sections import PromotionLimits, Register
 
 MEAN = "mean"
 COMPARED = (*REGIONS, MEAN)
 """What is compared: the Dice of each region, and the mean of the three."""
 ROUNDING = 1e-9
-"""A difference of rounding alone must not decide."""
+"""Rounding errors up to this size do not decide."""
 
-
-CHAMPION, BEST = "the champion", "the best champion so far"
-"""What a version that is compared with is."""
+CHAMPION_ROLE, BEST_ROLE = "the champion", "the best champion so far"
+"""The roles of a baseline."""
 
 
 class GateError(GliosegError):
@@ -30,15 +29,16 @@ class GateError(GliosegError):
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """One region on the same cases: mean Dice of both, their difference, and the bounds of its mean.
+class RegionComparison:
+    """The paired comparison of one region: both mean Dice values, their mean difference, and its bounds.
 
-    Each bound holds with the rules' confidence. `passed`: the lower one is within the margin.
+    Each bound holds with the confidence that the rules set. `passed` says whether the lower bound is within
+    the margin.
     """
 
     region: str
     candidate: float
-    champion: float
+    baseline: float
     difference: float
     low: float
     high: float
@@ -52,10 +52,10 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Rival:
-    """A version that a candidate is compared with.
+class Baseline:
+    """A version that the candidate is compared with.
 
-    `role`: `CHAMPION` or `BEST`; `table`: a row a case, as the candidate's.
+    `role` is `CHAMPION_ROLE` or `BEST_ROLE`; `table` has a row per case, like the candidate's.
     """
 
     version: str
@@ -67,36 +67,39 @@ class Rival:
 
 
 @dataclass(frozen=True)
-class Paired:
-    """The comparison with one rival: region by region, and as `cases`, a row a case and region."""
+class BaselineComparison:
+    """The comparison with one baseline.
 
-    rival: Rival
-    comparisons: tuple[Comparison, ...]
+    `regions` holds one result per region and one for their mean; `cases` has a row per case and region.
+    """
+
+    baseline: Baseline
+    regions: tuple[RegionComparison, ...]
     cases: pd.DataFrame
 
     @property
-    def missed(self) -> list[str]:
-        """What does not pass, in words."""
-        return [f"{self._where}{found}" for found in self.comparisons if not found.passed]
+    def failures(self) -> list[str]:
+        """The regions that do not pass, each in one phrase."""
+        return [f"{self._prefix}{region}" for region in self.regions if not region.passed]
 
     @property
     def mean(self) -> str:
-        """The comparison of the mean Dice, in words."""
-        return f"{self._where}{self.comparisons[-1]}"
+        """The comparison of the mean Dice in one phrase."""
+        return f"{self._prefix}{self.regions[-1]}"
 
     @property
-    def _where(self) -> str:
-        return "" if self.rival.role == CHAMPION else f"beside {self.rival}: "
+    def _prefix(self) -> str:
+        return "" if self.baseline.role == CHAMPION_ROLE else f"against {self.baseline}: "
 
 
 @dataclass(frozen=True)
 class LimitCheck:
-    """A hard limit, and what was measured of the candidate; what was not measured is not kept."""
+    """A hard limit and the candidate's measured value; without a measurement the check fails."""
 
     name: str
     value: float | None
     limit: float
-    kept: bool
+    passed: bool
 
     def __str__(self) -> str:
         value = "not measured" if self.value is None else f"{self.value:.4g}"
@@ -104,124 +107,126 @@ class LimitCheck:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """The gate's decision, and all that it is made from.
+class GateDecision:
+    """The gate's decision with its evidence.
 
-    `against`: the comparisons, first that with the champion; none where there was no champion; `measured`:
-    what the limits were held against; `remarks`: what could not be compared, and why.
+    `comparisons` starts with the champion and is empty where there was no champion; `measured` holds the
+    values that the limits were checked against; `remarks` names what could not be compared, and why.
     """
 
     promoted: bool
     reason: str
     limits: tuple[LimitCheck, ...]
-    against: tuple[Paired, ...] = ()
+    comparisons: tuple[BaselineComparison, ...] = ()
     measured: Mapping[str, float] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
 
-def judge(
+def decide(
     candidate: pd.DataFrame,
-    rivals: Sequence[Rival],
+    baselines: Sequence[Baseline],
     *,
     rules: Register,
     measured: Mapping[str, float],
     remarks: Sequence[str] = (),
-) -> Verdict:
-    """Let a candidate pass if it keeps every limit and is shown to be no worse than each rival.
+) -> GateDecision:
+    """Promote a candidate that is within every limit and non-inferior to each baseline.
 
     Args:
-        candidate: a row a case: `case`, `dice_wt`, `dice_tc`, `dice_et`.
-        rivals: the champion, on the same cases, and the best champion so far where that is another one; none
-            where there is no champion.
+        candidate: a row per case: `case`, `dice_wt`, `dice_tc`, `dice_et`.
+        baselines: the champion on the same cases, and the best champion so far where that is another
+            version; empty where there is no champion.
         rules: margins, confidence and limits.
-        measured: of the candidate: a number to each name of `Limits`.
+        measured: the candidate's value for each name of `PromotionLimits`.
         remarks: what could not be compared, and why.
 
     Raises:
-        GateError: the tables are of other cases.
+        GateError: the tables hold different cases.
     """
     limits = check_limits(rules.limits, measured)
-    against = tuple(_pair(candidate, rival, rules) for rival in rivals)
-    missed = [str(limit) for limit in limits if not limit.kept]
-    missed += [line for each in against for line in each.missed]
-    passed = [f"no worse on {len(candidate)} test cases: {'; '.join(each.mean for each in against)}"]
-    reasons = missed or (passed if against else ["the first champion"])
+    comparisons = tuple(_compare_with(baseline, candidate, rules) for baseline in baselines)
+    failures = [str(limit) for limit in limits if not limit.passed]
+    failures += [failure for each in comparisons for failure in each.failures]
+    passed = [f"no worse on {len(candidate)} test cases: {'; '.join(each.mean for each in comparisons)}"]
+    reasons = failures or (passed if comparisons else ["the first champion"])
     reason = "; ".join([*reasons, *remarks])
-    return Verdict(not missed, reason, limits, against, measured, tuple(remarks))
+    return GateDecision(not failures, reason, limits, comparisons, measured, tuple(remarks))
 
 
-def _pair(candidate: pd.DataFrame, rival: Rival, rules: Register) -> Paired:
-    cases = paired(candidate, rival.table)
-    return Paired(rival, compare(cases, rules=rules), cases)
+def _compare_with(baseline: Baseline, candidate: pd.DataFrame, rules: Register) -> BaselineComparison:
+    cases = pair_cases(candidate, baseline.table)
+    return BaselineComparison(baseline, compare_regions(cases, rules=rules), cases)
 
 
-def check_limits(limits: Limits, measured: Mapping[str, float]) -> tuple[LimitCheck, ...]:
-    """Hold what was measured against each limit that is set."""
-    asked = {name: limit for name, limit in limits.model_dump().items() if limit is not None}
+def check_limits(limits: PromotionLimits, measured: Mapping[str, float]) -> tuple[LimitCheck, ...]:
+    """One check for each limit that is set; a value that is missing or NaN fails."""
+    active = {name: limit for name, limit in limits.model_dump().items() if limit is not None}
     return tuple(
-        LimitCheck(name, measured.get(name), limit, kept=measured.get(name, np.inf) <= limit)
-        for name, limit in asked.items()
+        LimitCheck(name, measured.get(name), limit, passed=measured.get(name, np.inf) <= limit)
+        for name, limit in active.items()
     )
 
 
-def paired(candidate: pd.DataFrame, champion: pd.DataFrame) -> pd.DataFrame:
-    """The Dice of two models side by side: a row a case and one of `COMPARED`.
+def pair_cases(candidate: pd.DataFrame, baseline: pd.DataFrame) -> pd.DataFrame:
+    """The Dice of two models side by side, a row per case and entry of `COMPARED`.
 
     Returns:
-        Columns `case`, `region`, `candidate`, `champion`, `difference` (candidate minus champion).
+        Columns `case`, `region`, `candidate`, `baseline`, `difference` (candidate minus baseline).
 
     Raises:
-        GateError: the tables are of other cases.
+        GateError: the tables hold different cases.
     """
-    ours, theirs = _dice(candidate, "candidate"), _dice(champion, "champion")
-    if strange := sorted(set(ours["case"]) ^ set(theirs["case"])):
-        raise GateError(f"gate: expected the same test cases, got {strange[:5]} in one table alone")
+    ours, theirs = _dice(candidate, "candidate"), _dice(baseline, "baseline")
+    if unmatched := sorted(set(ours["case"]) ^ set(theirs["case"])):
+        raise GateError(f"gate: expected the same test cases in both tables, got {unmatched[:5]} in one only")
     both = ours.merge(theirs, on=["case", "region"], validate="one_to_one")
-    return both.assign(difference=both["candidate"] - both["champion"])
+    return both.assign(difference=both["candidate"] - both["baseline"])
 
 
 def _dice(table: pd.DataFrame, model: str) -> pd.DataFrame:
-    """The Dice of a model in a column of its name: a row a case and one of `COMPARED`."""
+    """A model's Dice, a row per case and entry of `COMPARED`, in a column that is named after the model."""
     names = {column("dice", region): region for region in REGIONS}
     dice = table.set_index("case").rename(columns=names)[list(REGIONS)].sort_index()
     dice = dice.assign(**{MEAN: dice.mean(axis=1)}).reset_index()
     return dice.melt(id_vars="case", var_name="region", value_name=model)
 
 
-def compare(cases: pd.DataFrame, *, rules: Register) -> tuple[Comparison, ...]:
-    """Bound the mean difference of each region by the bootstrap over whole cases.
+def compare_regions(cases: pd.DataFrame, *, rules: Register) -> tuple[RegionComparison, ...]:
+    """Bound the mean difference of each region by a bootstrap over whole cases.
 
     Args:
-        cases: as from `paired`.
-        rules: margins, confidence, and the bootstrap's samples and seed.
+        cases: as from `pair_cases`.
+        rules: margins, confidence, and the bootstrap's sample count and seed.
     """
-    of_region = [cases[cases["region"] == region] for region in COMPARED]
-    values = np.stack([rows["difference"].to_numpy(np.float64) for rows in of_region], axis=1)
+    by_region = [cases[cases["region"] == region] for region in COMPARED]
+    values = np.stack([rows["difference"].to_numpy(np.float64) for rows in by_region], axis=1)
     means = bootstrap_means(values, samples=rules.samples, seed=rules.seed)
-    tail = tail_share(rules.confidence, len(values))
+    tail = tail_probability(rules.confidence, len(values))
     low, high = np.quantile(means, [tail, 1 - tail], axis=0)
     return tuple(
-        _comparison(region, rows, low=float(low[index]), high=float(high[index]), rules=rules)
-        for index, (region, rows) in enumerate(zip(COMPARED, of_region, strict=True))
+        _compare_region(region, rows, low=float(low[index]), high=float(high[index]), rules=rules)
+        for index, (region, rows) in enumerate(zip(COMPARED, by_region, strict=True))
     )
 
 
-def _comparison(region: str, rows: pd.DataFrame, *, low: float, high: float, rules: Register) -> Comparison:
+def _compare_region(
+    region: str, rows: pd.DataFrame, *, low: float, high: float, rules: Register
+) -> RegionComparison:
     margin: float = getattr(rules.margin, region.lower())
-    candidate, champion, difference = rows[["candidate", "champion", "difference"]].mean()
+    candidate, baseline, difference = rows[["candidate", "baseline", "difference"]].mean()
     passed = low >= -margin - ROUNDING
-    return Comparison(region, candidate, champion, difference, low, high, margin, passed)
+    return RegionComparison(region, candidate, baseline, difference, low, high, margin, passed)
 
 
-def tail_share(confidence: float, cases: int) -> float:
-    """The share of bootstrap means below a lower bound: less than 1 − confidence where cases are few.
+def tail_probability(confidence: float, cases: int) -> float:
+    """The share of bootstrap means below the lower bound: smaller than 1 − confidence where cases are few.
 
-    The plain percentile is to Student's t what n is to n − 1, and the normal to the t distribution: too
-    narrow for few cases. This makes up for both (the expanded percentile interval: Hesterberg, What
-    Teachers Should Know about the Bootstrap, The American Statistician 2015). For two or three cases
-    nothing is left: the bound is the worst of them.
+    The plain percentile interval is too narrow for few cases: its variance has n where Student's t has n − 1,
+    and its tails are normal. The expanded percentile interval corrects both (Hesterberg, What Teachers Should
+    Know about the Bootstrap, The American Statistician 2015). With two or three cases the share is so small
+    that the bound is the worst case.
 
-    >>> [round(tail_share(0.95, cases), 4) for cases in (1, 11, 250)]
+    >>> [round(tail_probability(0.95, cases), 4) for cases in (1, 11, 250)]
     [0.0, 0.0287, 0.049]
     """
     if cases == 1:

@@ -1,38 +1,40 @@
-"""From the gate's judgement to the registry: the record, the tags of both versions, and the aliases."""
+"""Compares a candidate version with the champions, and moves the aliases as the gate decides.
+
+The candidate is compared with the present champion and with the best champion so far. Against the present
+champion alone, losses within the margin could add up over a series of champions.
+"""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from glioseg.mlops.registry.gate import GateError, Verdict, judge
-from glioseg.mlops.registry.gate_report import verdict_table, write_record
-from glioseg.mlops.registry.rivals import (
-    BEST_SO_FAR,
+from glioseg.mlops.registry.candidate import TEST_SET_HASH, Evaluation
+from glioseg.mlops.registry.case_tables import (
+    UNREADABLE,
+    CaseTables,
     Score,
-    Tables,
-    find_rivals,
+    mean_dice,
+    read_table,
     worst_calibration_error,
 )
+from glioseg.mlops.registry.gate import BEST_ROLE, CHAMPION_ROLE, Baseline, GateDecision, decide
+from glioseg.mlops.registry.gate_report import decision_table, log_gate_files
 from glioseg.mlops.registry.versions import CHAMPION, UNTIL, Versions
-from glioseg.mlops.tracking.candidate import TEST_SET, Evaluation
-from glioseg.mlops.tracking.fingerprints import metric_code
-from glioseg.mlops.tracking.mlflow_runs import experiment_id, known_run
-from glioseg.params.promotion import Register
+from glioseg.mlops.tracking.run_tags import metric_code_fingerprint
+from glioseg.params.sections import Register
 
-RECORD = "gate"
-"""The folder of a verdict's files among the artifacts of a model and of a run."""
-VERDICT = "verdict"
+GATE_DECISION = "gate_decision"
 """The tag that is written last: a version without it was interrupted."""
-AGAINST = "compared_with"
-"""The tag that names the champion of the time; it is written before anything moves."""
-NOBODY = "no champion"
+COMPARED_WITH = "compared_with"
+"""The tag with the champion of that time; it is written before any alias moves."""
+BEST_CHAMPION = "best_champion"
+"""The tag of a decided version with the best champion so far, which may be this version."""
+NO_CHAMPION = "no champion"
 
 
 @dataclass(frozen=True)
-class Offer:
-    """A version that may become champion, and what that depends on; see `registry.register`."""
+class Candidate:
+    """A version that may become champion, with all that the decision depends on; see `register`."""
 
     versions: Versions
     version: str
@@ -41,124 +43,160 @@ class Offer:
     score: Score
 
 
-def decide(offer: Offer) -> str:
-    """Judge a version, keep the reasons, move the aliases, and write the verdict last.
+def decide_promotion(candidate: Candidate) -> str:
+    """Compare a version with the champions, log the decision, move the aliases, and tag the version last.
 
     Returns:
-        The verdict in one line; below it the gate's table, where there is one.
+        The decision in one line; below it the gate's table, where there is one.
     """
-    versions, version = offer.versions, offer.version
-    against = _against(offer)
-    returning = against != version and UNTIL in versions.tags(version)
-    verdict = _of_a_former_champion(version) if returning else _judge(offer, against)
-    line = _line(offer, verdict)
-    if not returning and against != version:
-        _keep(offer, verdict, against=against, line=line)
-        _move(offer, verdict, against=against, line=line)
-    versions.tag(version, {VERDICT: line})
-    table = verdict_table(verdict)
+    versions, version = candidate.versions, candidate.version
+    against = _champion_to_compare(candidate)
+    was_champion = against != version and UNTIL in versions.tags(version)
+    decision = _former_champion(version) if was_champion else _decide(candidate, against)
+    line = _summary(candidate, decision)
+    if not was_champion and against != version:
+        names = {"version": version, "compared_with": against, "decision": line}
+        log_gate_files(versions, decision, rules=candidate.rules, names=names)
+        versions.set_tags(version, _result_tags(version, decision))
+        _move_aliases(candidate, decision, against=against, line=line)
+    versions.set_tags(version, {GATE_DECISION: line})
+    table = decision_table(decision)
     return f"{line}\n\n{table}" if table else line
 
 
-def _against(offer: Offer) -> str:
-    """The version to compare with: the champion, `NOBODY` or, for a champion, the version itself.
+def _champion_to_compare(candidate: Candidate) -> str:
+    """The champion, `NO_CHAMPION`, or the version itself where it is the champion.
 
-    A version that took the champion's place before it was killed is compared with that one again.
+    A version that replaced the champion and was then interrupted is compared with that champion again.
     """
-    versions, version = offer.versions, offer.version
-    standing = versions.bearer(CHAMPION)
-    if standing != version:
-        versions.tag(version, {AGAINST: standing or NOBODY})
-        return standing or NOBODY
-    before = versions.tags(version).get(AGAINST, version)
-    return before if before == NOBODY or versions.exists(before) else version
+    versions, version = candidate.versions, candidate.version
+    champion = versions.version_under(CHAMPION)
+    if champion != version:
+        versions.set_tags(version, {COMPARED_WITH: champion or NO_CHAMPION})
+        return champion or NO_CHAMPION
+    before = versions.tags(version).get(COMPARED_WITH, version)
+    return before if before == NO_CHAMPION or versions.exists(before) else version
 
 
-def _of_a_former_champion(version: str) -> Verdict:
-    """A version is let in once: what a person took back must not come again by itself."""
+def _former_champion(version: str) -> GateDecision:
+    """The gate promotes a version only once: what a person rolled back must not return by itself."""
     reason = f"it was champion before; `glioseg rollback --to {version}` brings it back"
-    return Verdict(promoted=False, reason=reason, limits=())
+    return GateDecision(promoted=False, reason=reason, limits=())
 
 
-def _judge(offer: Offer, against: str) -> Verdict:
-    """Compare what today's metric code measures: tables of another state of it are measured again first."""
-    evaluation, alone = offer.evaluation, against in (NOBODY, offer.version)
-    tables = Tables(offer.versions, evaluation.marks[TEST_SET], metric_code(), offer.score)
-    rivals, remarks = ([], []) if alone else find_rivals(tables, champion=against, candidate=offer.version)
+def _decide(candidate: Candidate, against: str) -> GateDecision:
+    """Compare tables of the present metric code; tables of earlier code are measured again first."""
+    evaluation, alone = candidate.evaluation, against in (NO_CHAMPION, candidate.version)
+    tables = CaseTables(
+        candidate.versions,
+        evaluation.identifying_tags[TEST_SET_HASH],
+        metric_code_fingerprint(),
+        candidate.score,
+    )
+    baselines, remarks = (
+        ([], []) if alone else find_baselines(tables, champion=against, candidate=candidate.version)
+    )
     if evaluation.metric_code == tables.code:
         own, measured = read_table(evaluation.per_case), evaluation.measured
     else:
-        own = tables.now(offer.version)
+        own = tables.current(candidate.version)
         measured = {**evaluation.measured, "calibration_error": worst_calibration_error(own)}
-    verdict = judge(own, rivals, rules=offer.rules, measured=measured, remarks=remarks)
-    if against != offer.version:
-        return verdict
-    broken = "" if verdict.promoted else f", but {verdict.reason}"
-    return replace(verdict, promoted=True, reason=f"it is the champion{broken}")
+    decision = decide(own, baselines, rules=candidate.rules, measured=measured, remarks=remarks)
+    if against != candidate.version:
+        return decision
+    exceeded = "" if decision.promoted else f", but {decision.reason}"
+    return replace(decision, promoted=True, reason=f"it is the champion{exceeded}")
 
 
-def read_table(per_case: Path) -> pd.DataFrame:
-    """Dice by case, as a stage wrote it.
-
-    Raises:
-        GateError: the file holds no table.
-    """
-    try:
-        return pd.read_csv(per_case, dtype={"case": str})
-    except ValueError as error:  # pandas' own errors are ValueErrors
-        raise GateError(f"{per_case}: not a table of cases: {error}") from None
+def _summary(candidate: Candidate, decision: GateDecision) -> str:
+    if decision.promoted:
+        return f"version {candidate.version} is the champion: {decision.reason}"
+    champion = candidate.versions.version_under(CHAMPION)
+    stays = f"version {champion} stays champion" if champion else "there is no champion"
+    return f"version {candidate.version} is registered, {stays}: {decision.reason}"
 
 
-def _line(offer: Offer, verdict: Verdict) -> str:
-    if verdict.promoted:
-        return f"version {offer.version} is the champion: {verdict.reason}"
-    standing = offer.versions.bearer(CHAMPION)
-    stays = f"version {standing} stays champion" if standing else "there is no champion"
-    return f"version {offer.version} is registered, {stays}: {verdict.reason}"
+def _result_tags(version: str, decision: GateDecision) -> dict[str, str]:
+    """The numbers of the decision, and the best champion from now on where there is one."""
+    tags = {name: f"{value:.6g}" for name, value in decision.measured.items()}
+    for region in decision.comparisons[0].regions if decision.comparisons else ():
+        tags[f"dice_difference_{region.region.lower()}"] = f"{region.difference:.6f}"
+        tags[f"dice_lower_bound_{region.region.lower()}"] = f"{region.low:.6f}"
+    if not decision.comparisons:
+        return tags | ({BEST_CHAMPION: version} if decision.promoted else {})
+    best = decision.comparisons[-1]
+    is_better = decision.promoted and best.regions[-1].difference > 0
+    return tags | {BEST_CHAMPION: version if is_better else best.baseline.version}
 
 
-def _keep(offer: Offer, verdict: Verdict, *, against: str, line: str) -> None:
-    """Put the record beside the model and on its run's page, and the numbers on the version."""
-    versions, version = offer.versions, offer.version
-    model_id = versions.model_id(version)
-    with TemporaryDirectory() as folder:
-        names = {"version": version, "compared_with": against, "verdict": line}
-        write_record(Path(folder), verdict, rules=offer.rules, names=names)
-        versions.client.log_model_artifacts(model_id, folder, RECORD)
-        if run := _page(versions, version, model_id):
-            versions.client.log_artifacts(run, folder, RECORD)
-    tags = {name: f"{value:.6g}" for name, value in verdict.measured.items()}
-    for found in verdict.against[0].comparisons if verdict.against else ():
-        tags[f"dice_difference_{found.region.lower()}"] = f"{found.difference:.6f}"
-        tags[f"dice_lower_bound_{found.region.lower()}"] = f"{found.low:.6f}"
-    if best := _best_now(version, verdict):
-        tags[BEST_SO_FAR] = best
-    versions.tag(version, tags)
-
-
-def _best_now(version: str, verdict: Verdict) -> str | None:
-    """The best champion so far, now that this version was judged; None where there is no champion."""
-    if not verdict.against:
-        return version if verdict.promoted else None
-    best = verdict.against[-1]
-    return version if verdict.promoted and best.comparisons[-1].difference > 0 else best.rival.version
-
-
-def _page(versions: Versions, version: str, model_id: str) -> str | None:
-    """The run whose page a person opens: the newest evaluation of the model, or else its training."""
-    client = versions.client
-    found = client.search_runs([experiment_id(client, "evaluate")], f"tags.model_id = '{model_id}'")
-    trained = versions.tags(version).get("trained_run")
-    return found[0].info.run_id if found else trained if known_run(client, trained) else None
-
-
-def _move(offer: Offer, verdict: Verdict, *, against: str, line: str) -> None:
-    """Move the aliases, and tell the version that was compared with."""
-    versions, version = offer.versions, offer.version
-    before = None if against == NOBODY else against
+def _move_aliases(candidate: Candidate, decision: GateDecision, *, against: str, line: str) -> None:
+    """Make the version champion or challenger, and tag the champion that it was compared with."""
+    versions, version = candidate.versions, candidate.version
+    before = None if against == NO_CHAMPION else against
     if before:
-        versions.tag(before, {"challenged_by": version, "challenge": line})
-    if verdict.promoted:
-        versions.crown(version, instead_of=before, how="by the gate")
+        versions.set_tags(before, {"last_challenger": version, "last_decision": line})
+    if decision.promoted:
+        versions.set_champion(version, replaces=before, cause="by the gate")
     else:
-        versions.challenge(version)
+        versions.set_challenger(version)
+
+
+def find_baselines(tables: CaseTables, *, champion: str, candidate: str) -> tuple[list[Baseline], list[str]]:
+    """The champion and, where that is another version, the best champion so far.
+
+    Args:
+        tables: of the present test cases.
+        champion: the version under the alias.
+        candidate: the version that may replace it.
+
+    Returns:
+        The baselines, and a remark for each former champion that cannot be compared.
+    """
+    champion_table = tables.current(champion)
+    best, table, remarks = _best_champion(tables, champion, champion_table, candidate)
+    baselines = [Baseline(champion, CHAMPION_ROLE, champion_table)]
+    if best != champion:
+        baselines.append(Baseline(best, BEST_ROLE, table))
+    return baselines, remarks
+
+
+def _best_champion(
+    tables: CaseTables, champion: str, champion_table: pd.DataFrame, candidate: str
+) -> tuple[str, pd.DataFrame, list[str]]:
+    """The best of all champions; a former one is measured again only if its stored table beats the best."""
+    former = [v for v in tables.versions.champions() if v not in (champion, candidate)]
+    stored = {v: table for v in former if (table := _stored_if_readable(tables, v)) is not None}
+    best, best_table, remarks = champion, champion_table, []
+    for version in sorted(stored, key=lambda v: mean_dice(stored[v]), reverse=True):
+        if mean_dice(stored[version]) <= mean_dice(best_table):
+            break
+        try:
+            table = tables.current(version)
+        except UNREADABLE as error:
+            remarks.append(_remark(version, f"it cannot be loaded ({' '.join(str(error).split())})"))
+            continue
+        if mean_dice(table) > mean_dice(best_table):
+            best, best_table = version, table
+    expected = tables.versions.tags(champion).get(BEST_CHAMPION, champion)
+    if expected not in (champion, candidate, *stored):
+        remarks.append(_remark(expected, _why_excluded(tables.versions, expected)))
+    return best, best_table, remarks
+
+
+def _stored_if_readable(tables: CaseTables, version: str) -> pd.DataFrame | None:
+    try:
+        return tables.stored(version)
+    except UNREADABLE:
+        return None
+
+
+def _remark(version: str, reason: str) -> str:
+    return f"not compared with version {version}, the best champion so far: {reason}"
+
+
+def _why_excluded(versions: Versions, version: str) -> str:
+    if not versions.exists(version):
+        return "it was deleted"
+    if version not in versions.champions():
+        return "it was rolled back by hand"
+    return "it has no table of these test cases"

@@ -1,7 +1,7 @@
-"""The versions of a registered model: their tags, and the aliases that three of them bear.
+"""The versions of a registered model: their tags, and the aliases of three of them.
 
-`champion` serves; `previous` was champion before it; `challenger` is the newest version that the gate
-did not let pass.
+`champion` serves; `previous` was champion before it; `challenger` is the newest version that did not pass
+the gate.
 """
 
 from collections.abc import Mapping
@@ -11,42 +11,43 @@ from datetime import UTC, datetime
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from glioseg.core.old_names import TAGS, old_name, with_current_names
 from glioseg.mlops.tracking.model_uri import RegistryError
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 SINCE, UNTIL = "champion_since", "champion_until"
-"""Tags that say when a version became champion or ceased to be, and how."""
+"""Tags with the time at which a version became champion or stopped being it, and the cause."""
 BY_HAND = "by hand"
-"""How, where a person decided."""
+"""The cause where a person decided."""
 
 
 @dataclass(frozen=True)
 class Versions:
-    """The versions of the model that is registered under a name."""
+    """The versions of the registered model `name`."""
 
     client: MlflowClient
     name: str
 
-    def bearer(self, alias: str) -> str | None:
-        """The version that bears an alias."""
+    def version_under(self, alias: str) -> str | None:
+        """The version that an alias names, or None."""
         try:
             version = self.client.get_registered_model(self.name).aliases.get(alias)
         except MlflowException:
             return None
         return None if version is None else str(version)
 
-    def any(self) -> bool:
-        """Whether there is a version at all."""
-        return bool(self._all())
+    def is_empty(self) -> bool:
+        """Whether the registry has no version of this model."""
+        return not self._all()
 
     def exists(self, version: str) -> bool:
-        """Whether there is such a version."""
+        """Whether the registry has this version."""
         return any(str(found.version) == version for found in self._all())
 
     def champions(self) -> list[str]:
-        """The versions that are or were champion, from the first on, but for those that a person took back.
+        """Present and former champions, the oldest first, without those that a person rolled back.
 
-        A person may have had a reason that no test case shows.
+        A person may have had a reason that the test cases do not show.
         """
         found = {int(version.version): dict(version.tags) for version in self._all()}
         return [
@@ -56,81 +57,81 @@ class Versions:
         ]
 
     def model_id(self, version: str) -> str:
-        """MLflow's name of the logged model that a version is."""
+        """The `model_id` of the version's logged model."""
         source: str = self.client.get_model_version(self.name, version).source
         return source.removeprefix("models:/")
 
     def tags(self, version: str) -> dict[str, str]:
-        """All tags of a version."""
-        return dict(self.client.get_model_version(self.name, version).tags)
+        """All tags of a version, under their current names."""
+        return with_current_names(self.client.get_model_version(self.name, version).tags, TAGS)
 
-    def tag(self, version: str, tags: Mapping[str, str]) -> None:
-        """Set tags of a version, in this order."""
+    def set_tags(self, version: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a version in the order of `tags`."""
         for key, value in tags.items():
             self.client.set_model_version_tag(self.name, version, key, value)
 
-    def untag(self, version: str, *keys: str) -> None:
-        """Remove tags of a version, where it has them."""
-        for key in keys:
+    def delete_tags(self, version: str, *keys: str) -> None:
+        """Delete tags of a version; tags that it does not have are no error."""
+        for key in {*keys, *(old_name(key, TAGS) for key in keys)}:
             self.client.delete_model_version_tag(self.name, version, key)
 
-    def crown(self, version: str, *, instead_of: str | None, how: str) -> None:
-        """Make a version champion; done again after a kill, it ends the same.
+    def set_champion(self, version: str, *, replaces: str | None, cause: str) -> None:
+        """Make a version champion; a call that repeats an interrupted one ends in the same state.
 
         Args:
             version: the new champion.
-            instead_of: the version that is champion until now, to be `previous`.
-            how: who decided, in words.
+            replaces: the champion until now, which becomes `previous`.
+            cause: the gate or a person, for the tags.
         """
-        when = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {how}"
-        if instead_of is not None:
-            self._name(PREVIOUS, instead_of)
-            self.tag(instead_of, {UNTIL: f"{when}: version {version} took its place"})
-        self._name(CHAMPION, version)
+        when = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {cause}"
+        if replaces is not None:
+            self._set_alias(PREVIOUS, replaces)
+            self.set_tags(replaces, {UNTIL: f"{when}: version {version} took its place"})
+        self._set_alias(CHAMPION, version)
         for alias in (CHALLENGER, PREVIOUS):
-            if self.bearer(alias) == version:
+            if self.version_under(alias) == version:
                 self.client.delete_registered_model_alias(self.name, alias)
-        self.untag(version, UNTIL)
-        self.tag(version, {SINCE: when})
+        self.delete_tags(version, UNTIL)
+        self.set_tags(version, {SINCE: when})
 
-    def challenge(self, version: str) -> None:
-        """Call a version that did not pass `challenger`, unless a newer one is called so."""
-        if int(version) >= int(self.bearer(CHALLENGER) or 0):
-            self._name(CHALLENGER, version)
+    def set_challenger(self, version: str) -> None:
+        """Make a version challenger unless the present challenger is newer."""
+        if int(version) >= int(self.version_under(CHALLENGER) or 0):
+            self._set_alias(CHALLENGER, version)
 
     def roll_back(self, to: str | None = None) -> str:
-        """Make an earlier version champion by hand; what it replaces becomes `previous`.
+        """Make an earlier version champion by hand; the version that it replaces becomes `previous`.
 
         Args:
             to: the version; None for `previous`.
 
         Returns:
-            One line that says what was done.
+            One line that names the new champion.
 
         Raises:
-            RegistryError: no such version, or nothing to go back to.
+            RegistryError: there is no such version, or no earlier champion.
         """
-        standing, target = self.bearer(CHAMPION), to or self.bearer(PREVIOUS)
-        self._check_target(target, standing)
-        self.crown(str(target), instead_of=standing, how=BY_HAND)
-        before = f", version {standing} is {PREVIOUS}" if standing else ""
+        current, target = self.version_under(CHAMPION), to or self.version_under(PREVIOUS)
+        self._check_target(target, current)
+        self.set_champion(str(target), replaces=current, cause=BY_HAND)
+        before = f", version {current} is {PREVIOUS}" if current else ""
         return f"{self.name}: version {target} is the champion{before}"
 
-    def _check_target(self, target: str | None, standing: str | None) -> None:
-        known = sorted(int(version.version) for version in self._all())
-        if not known:
+    def _check_target(self, target: str | None, current: str | None) -> None:
+        numbers = sorted(int(version.version) for version in self._all())
+        if not numbers:
             raise RegistryError(f"expected a registered model {self.name}, found none of this name")
         if target is None:
             raise RegistryError(
-                f"no version of {self.name} was champion before; name one of {known} with --to"
+                f"no version of {self.name} was champion before; name one of {numbers} with --to"
             )
-        if int(target) not in known:
-            raise RegistryError(f"expected one of the versions {known} of {self.name}, got {target}")
-        if target == standing:
+        if int(target) not in numbers:
+            raise RegistryError(f"expected one of the versions {numbers} of {self.name}, got {target}")
+        if target == current:
             raise RegistryError(f"version {target} of {self.name} is the champion; name another with --to")
 
     def _all(self) -> list:
         return list(self.client.search_model_versions(f"name = '{self.name}'"))
 
-    def _name(self, alias: str, version: str) -> None:
+    def _set_alias(self, alias: str, version: str) -> None:
         self.client.set_registered_model_alias(self.name, alias, version)

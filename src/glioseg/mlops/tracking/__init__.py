@@ -1,1 +1,1 @@
-"""Where runs, models and their files are stored, and how they are logged."""
+"""Tracking: the storage of runs, models and their files, and how they are logged to MLflow."""

@@ -1,74 +1,77 @@
-"""Which weights training starts from: noted by a stage, so that DVC sees when they are others.
+"""The weights that training starts from: a stage records their hash, so that DVC sees when they change.
 
-What `train.init_from` names lies outside DVC's sight: in the registry, where an alias moves, in the
-package, or in a file of the user's.
+DVC does not track what `train.init_from` names: a model of the registry, where an alias moves, the model in
+the package, or a file of the user.
 """
 
 import json
 from pathlib import Path
 from typing import Any
 
-from glioseg.core.files import read_json, write_whole
+from glioseg.core.files import read_json, write_atomic
 from glioseg.core.fingerprint import sha256_file
-from glioseg.core.settings_file import ParamsError
+from glioseg.params.settings_file import ParamsError
 
-NOTE = Path("models/initial_weights.json")
+RECORD_FILE = Path("models/initial_weights.json")
 
 
-def note_weights(init_from: str | None) -> str:
-    """Write down which weights `train.init_from` names, by their hash; a line that says it.
+def record_initial_weights(init_from: str | None) -> str:
+    """Record the hash of the weights that `train.init_from` names.
 
-    Where they are not on this machine, the note about them stays as it is: results may have been pulled.
+    If they are not on this machine, an earlier record of them is kept: results may have been pulled.
+
+    Returns:
+        A line that says what was recorded.
 
     Raises:
-        RegistryError: there are no such weights, and no note about them.
+        RegistryError: the weights do not exist, and there is no record of them.
     """
     if init_from is None:
-        write_whole(NOTE, _note(None, None))
+        write_atomic(RECORD_FILE, _record(None, None))
         return "training starts from random weights"
     from glioseg.mlops.tracking.model_uri import RegistryError, weights_file  # takes a second to import
 
     try:
         file = weights_file(init_from)
     except RegistryError:
-        if _noted().get("init_from") != init_from:
+        if _read_record().get("init_from") != init_from:
             raise
-        return f"{init_from} is not on this machine: the note about it stays as it is"
-    write_whole(NOTE, _note(init_from, digest := sha256_file(file)))
+        return f"{init_from} is not on this machine: the record of its hash is kept"
+    write_atomic(RECORD_FILE, _record(init_from, digest := sha256_file(file)))
     return f"training starts from {init_from}, SHA-256 {digest}"
 
 
-def noted_weights(init_from: str | None) -> Path | None:
-    """The file of the weights to start from, if it is still the one that was noted; None: random weights.
+def recorded_weights(init_from: str | None) -> Path | None:
+    """The file of the weights to start from, checked against the recorded hash; None: random weights.
 
     Raises:
-        RegistryError: there are no such weights.
-        ParamsError: they are not those that were noted, or none were.
+        RegistryError: the weights do not exist.
+        ParamsError: their hash differs from the recorded one, or none is recorded.
     """
     if init_from is None:
         return None
     from glioseg.mlops.tracking.model_uri import weights_file
 
     file = weights_file(init_from)
-    expected, found = noted_digest(), sha256_file(file)
+    expected, found = recorded_hash(), sha256_file(file)
     if found != expected:
         raise ParamsError(
-            f"train.init_from: {init_from}: expected the weights that {NOTE} names, SHA-256 {expected},"
-            f" got {found}; run `dvc repro` again"
+            f"train.init_from: {init_from}: expected the weights that {RECORD_FILE} names,"
+            f" SHA-256 {expected}, got {found}; run `dvc repro` again"
         )
     return file
 
 
-def noted_digest() -> str | None:
-    """The hash of the weights that were noted; None: random weights."""
-    digest: str | None = _noted().get("sha256")
-    return digest
+def recorded_hash() -> str | None:
+    """The recorded hash of the weights; None: random weights."""
+    recorded: str | None = _read_record().get("sha256")
+    return recorded
 
 
-def _note(init_from: str | None, digest: str | None) -> bytes:
+def _record(init_from: str | None, digest: str | None) -> bytes:
     return json.dumps({"init_from": init_from, "sha256": digest}, indent=2).encode() + b"\n"
 
 
-def _noted() -> dict[str, Any]:
-    noted: dict[str, Any] = read_json(NOTE) if NOTE.exists() else {}
-    return noted
+def _read_record() -> dict[str, Any]:
+    record: dict[str, Any] = read_json(RECORD_FILE) if RECORD_FILE.exists() else {}
+    return record

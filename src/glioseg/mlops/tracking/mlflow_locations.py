@@ -1,6 +1,7 @@
-"""Where MLflow's database says that its lab is: it keeps whole addresses, which a moved folder makes wrong.
+"""Checks that the locations in MLflow's database are still right: it stores absolute addresses.
 
-Light: nothing of MLflow is imported. As a program it says whether the lab of this folder was moved.
+MLflow is not imported. `python -m glioseg.mlops.tracking.mlflow_locations` fails with one line if `mlruns` in
+this folder was moved.
 """
 
 import sqlite3
@@ -8,18 +9,18 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from glioseg.core.errors import GliosegError, one_line
-from glioseg.mlops.tracking.storage import ARTIFACTS_URL, Lab
+from glioseg.core.errors import GliosegError, one_line_errors
+from glioseg.mlops.tracking.storage import ARTIFACTS_URL, ProjectStorage
 
 DATABASE = "mlflow.db"
 
 
 class MovedError(GliosegError):
-    """A lab that is not where its database says; the message says where that is."""
+    """A project storage in another place than its database names; the message has that place."""
 
 
 def recorded_roots(database: Path) -> set[Path]:
-    """The project folders that a database names: one as a rule, none where it is new.
+    """The project folders that a database names: one as a rule, none if it is new.
 
     Args:
         database: MLflow's SQLite file; it is only read.
@@ -33,50 +34,50 @@ def recorded_roots(database: Path) -> set[Path]:
 
 
 def _root(experiment: str, location: str) -> Path | None:
-    """The project of an experiment that glioseg created; None for one of others."""
+    """The project folder of an experiment that glioseg created; None for other experiments."""
     path = Path(unquote(urlsplit(location).path))
     if not path.is_absolute() or len(path.parts) < 4:
         return None
     root = path.parents[2]
-    return root if location == Lab(root).artifacts_uri(experiment) else None
+    return root if location == ProjectStorage(root).artifacts_uri(experiment) else None
 
 
-def require_here(lab: Lab) -> None:
-    """Stop before a run's files go to a folder that this lab was moved or copied from.
+def require_not_moved(storage: ProjectStorage) -> None:
+    """Require that the storage was not moved or copied: files of runs would go to the old folder.
 
     Raises:
-        MovedError: the database in the lab's folder names another one.
+        MovedError: the database names another project folder.
     """
-    elsewhere = set() if lab.shared else recorded_roots(lab.folder / DATABASE) - {lab.root}
+    elsewhere = set() if storage.shared else recorded_roots(storage.folder / DATABASE) - {storage.root}
     if elsewhere:
         names = " and ".join(map(str, sorted(elsewhere)))
-        raise MovedError(f"{lab.folder.name} was made in {names}; run `glioseg relocate`")
+        raise MovedError(f"{storage.folder.name} was made in {names}; run `glioseg relocate`")
 
 
-def require_place(lab: Lab, experiment: str, location: str) -> None:
-    """Stop before the files of one experiment lie in two places.
+def require_same_location(storage: ProjectStorage, experiment: str, location: str) -> None:
+    """Require that the files of an experiment stay in one place.
 
-    Folders of other machines are let be: they share the database, and it names the first one's folder.
+    Two different folders are accepted: machines that share a database all use the folder of the first one.
 
     Args:
-        lab: with or without a bucket.
+        storage: with or without a bucket.
         experiment: its name.
-        location: where the database says that its files are.
+        location: of its files, as the database has it.
 
     Raises:
-        MovedError: one of the two is a bucket, and they are not the same.
+        MovedError: one of the two places is a bucket, and they differ.
     """
     in_bucket = urlsplit(location).scheme == "s3"
-    if location == lab.artifacts_uri(experiment) or not (lab.artifacts_url or in_bucket):
+    if location == storage.artifacts_uri(experiment) or not (storage.artifacts_url or in_bucket):
         return
-    place = location.removesuffix(f"/{experiment}")
-    advice = f"set it to {place}" if in_bucket else "unset it"
+    bucket = location.removesuffix(f"/{experiment}")
+    advice = f"set it to {bucket}" if in_bucket else "unset it"
     raise MovedError(
         f"{ARTIFACTS_URL}: this database keeps the files of {experiment} in {location},"
-        f" got {lab.artifacts_url or 'nothing'}; {advice}, or begin with a new database"
+        f" got {storage.artifacts_url or 'nothing'}; {advice}, or start with a new database"
     )
 
 
 if __name__ == "__main__":
-    with one_line():
-        require_here(Lab.here())
+    with one_line_errors():
+        require_not_moved(ProjectStorage.current())

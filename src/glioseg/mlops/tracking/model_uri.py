@@ -1,7 +1,7 @@
-"""Model addresses: which version is the champion, and where the files of a model are.
+"""Model addresses: the version of the champion, and the folder with the files of a model.
 
-Importing MLflow takes four seconds, reading SQLite none: the lookups read MLflow's tables themselves. Where a
-table is missing or the database is no file, they return None and MLflow is asked.
+Importing MLflow takes four seconds, so the lookups of versions read MLflow's SQLite tables themselves. They
+return None if a table is missing or the database is not a file; their callers then use MLflow.
 """
 
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glioseg.core.errors import GliosegError
-from glioseg.mlops.tracking.storage import Lab, download_folder
+from glioseg.mlops.tracking.storage import ProjectStorage, download_folder
 from glioseg.models import builtin
 from glioseg.models.networks.keras_file import MODEL_FILE
 
@@ -28,7 +28,8 @@ VERSION_QUERY = """
     WHERE versions.name = :name AND versions.current_stage <> 'Deleted_Internal'
       AND EXISTS (
         SELECT 1 FROM model_version_tags AS tags
-        WHERE tags.name = versions.name AND tags.version = versions.version AND tags.key = 'verdict')
+        WHERE tags.name = versions.name AND tags.version = versions.version
+          AND tags.key IN ('gate_decision', 'verdict'))
       AND :count = (
         SELECT COUNT(*) FROM model_version_tags AS tags
         JOIN json_each(:tags) AS wanted ON tags.key = wanted.key AND tags.value = wanted.value
@@ -38,24 +39,24 @@ CHAMPION_QUERY = "SELECT version FROM registered_model_aliases WHERE name = :nam
 
 
 class RegistryError(GliosegError):
-    """A registered model, or a version or file of one, that is not there; the message names it."""
+    """A registered model, or a version or file of one, that does not exist; the message names it."""
 
 
-def default_model(lab: Lab) -> str:
-    """The address of the champion; where no model is registered, that of the built-in one."""
-    known = lab.shared or champion_version(lab.database, name=NAME)
-    return CHAMPION if known else builtin.ADDRESS
+def default_model(storage: ProjectStorage) -> str:
+    """The address of the champion; without one, the address of the built-in model."""
+    registered = storage.shared or champion_version(storage.database, name=NAME)
+    return CHAMPION if registered else builtin.ADDRESS
 
 
 def model_folder(model: str) -> Path:
-    """Find the folder that holds `model.keras` and `settings.json`.
+    """The folder with `model.keras` and `settings.json`.
 
     Args:
         model: such a folder, the address of a registered model, e.g. `models:/glioseg@champion`, or
             `builtin`.
 
     Raises:
-        RegistryError: the registry has no such model, or its files are gone.
+        RegistryError: the registry has no such model, or its files are missing.
         GliosegError: the built-in model is damaged.
     """
     if model == builtin.ADDRESS:
@@ -71,11 +72,11 @@ def model_folder(model: str) -> Path:
     except MlflowException as error:
         raise RegistryError(f"{model}: not in the registry: {error.message}") from None
     except OSError as error:
-        raise RegistryError(f"{model}: its files are not there: {error}") from None
+        raise RegistryError(f"{model}: its files are missing: {error}") from None
 
 
-def pinned(model: str) -> str:
-    """The address of the version that an alias names now: `models:/glioseg/3`; any other model as it is.
+def resolve_alias(model: str) -> str:
+    """The address of the version that an alias names now: `models:/glioseg/3`; other addresses unchanged.
 
     Raises:
         RegistryError: the registry has no such alias.
@@ -94,10 +95,10 @@ def pinned(model: str) -> str:
 
 
 def weights_file(model: str) -> Path:
-    """Find the network to start training from: a `.keras` file, or the first one of a model.
+    """The network to start training from: a `.keras` file, or the first network of a model.
 
     Raises:
-        RegistryError: there is no such file, or no such model in the registry.
+        RegistryError: the file does not exist, or the registry has no such model.
     """
     named = model == builtin.ADDRESS or model.startswith("models:/")
     file = model_folder(model) / MODEL_FILE if named else Path(model)
@@ -108,26 +109,26 @@ def weights_file(model: str) -> Path:
 
 def _client() -> "MlflowClient":
     from glioseg.mlops.tracking.mlflow_runs import (
-        connect,  # MLflow takes seconds to import, and a folder needs none of it
+        connect,  # importing MLflow takes seconds, and a folder as address needs no MLflow
     )
 
-    return connect(Lab.here())
+    return connect(ProjectStorage.current())
 
 
-def known_version(database: Path | None, *, name: str, tags: Mapping[str, str]) -> int | None:
-    """The newest version of a registered model that has all these tags and a verdict, or None.
+def find_version(database: Path | None, *, name: str, tags: Mapping[str, str]) -> int | None:
+    """The newest version of a registered model that has all these tags and the gate's decision, or None.
 
     Args:
-        database: MLflow's SQLite file, if it has one; it is only read.
+        database: MLflow's SQLite file, if there is one; it is only read.
         name: of the registered model.
-        tags: what the version must be tagged with.
+        tags: the version must have all of them.
     """
     values = {"name": name, "tags": json.dumps(dict(tags)), "count": len(tags)}
     return _select(database, VERSION_QUERY, values)
 
 
 def champion_version(database: Path | None, *, name: str) -> int | None:
-    """The version under the alias `champion`, or None."""
+    """The version with the alias `champion`, or None."""
     return _select(database, CHAMPION_QUERY, {"name": name})
 
 

@@ -1,4 +1,4 @@
-"""PostgreSQL as the lab's database: an address for each schema, and locks that a dead process gives back."""
+"""PostgreSQL as the project's database: an address for each schema, and locks that end with their process."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -14,13 +14,13 @@ DRIVER = "postgresql+psycopg"
 
 
 class DatabaseError(GliosegError):
-    """An address at which there is no PostgreSQL database to use."""
+    """An address without a usable PostgreSQL database."""
 
 
-def in_schema(url: str, schema: str) -> str:
+def schema_url(url: str, schema: str) -> str:
     """The address of one schema of a database.
 
-    >>> in_schema("postgresql://me:secret@host/db", "optuna")
+    >>> schema_url("postgresql://me:secret@host/db", "optuna")
     'postgresql+psycopg://me:secret@host/db?options=-csearch_path%3Doptuna'
     """
     parsed = _parse(url)
@@ -29,11 +29,11 @@ def in_schema(url: str, schema: str) -> str:
 
 
 def create_schemas(url: str, names: Iterable[str]) -> None:
-    """Create the schemas that are not there; who may not create any can use those that are."""
-    with _connected(url) as connection:
-        there = set(connection.scalars(sa.text("SELECT nspname FROM pg_namespace")))
+    """Create the schemas that do not exist; a user without that right can use existing schemas."""
+    with _connect(url) as connection:
+        existing = set(connection.scalars(sa.text("SELECT nspname FROM pg_namespace")))
         for name in names:
-            if name not in there:
+            if name not in existing:
                 _create(connection, name)
 
 
@@ -46,9 +46,9 @@ def _create(connection: sa.Connection, schema: str) -> None:
 
 @contextmanager
 def advisory_lock(url: str, name: str, *, waiting: str = "") -> Iterator[None]:
-    """Hold a lock in the database; the server gives it back when the connection ends, however it does."""
+    """Hold a lock in the database until the block ends; the server releases it when the connection ends."""
     key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
-    with _connected(url) as connection:
+    with _connect(url) as connection:
         if not connection.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": key}):
             if waiting:
                 print(waiting, flush=True)
@@ -59,26 +59,27 @@ def advisory_lock(url: str, name: str, *, waiting: str = "") -> Iterator[None]:
 def _parse(url: str) -> sa.URL:
     try:
         parsed = sa.make_url(url)
-    except (ArgumentError, ValueError):  # ValueError: of a port, which may be half a password
+    except (ArgumentError, ValueError):  # ValueError: for a port, which may be part of a password
         raise DatabaseError(
             "GLIOSEG_DATABASE_URL: expected postgresql://user:password@host/database, got something else"
         ) from None
     if parsed.get_backend_name() != "postgresql":
+        given = _without_password(parsed)
         raise DatabaseError(
-            f"GLIOSEG_DATABASE_URL: expected postgresql://user:password@host/database, got {_shown(parsed)}"
+            f"GLIOSEG_DATABASE_URL: expected postgresql://user:password@host/database, got {given}"
         )
     return parsed.set(drivername=DRIVER)
 
 
-def _shown(parsed: sa.URL) -> str:
-    """An address for a message: without its password, which may also be one of the options at its end."""
+def _without_password(parsed: sa.URL) -> str:
+    """An address for messages: without its password, which may also be among the options at its end."""
     secret = {name: "hidden" for name in parsed.query if "password" in name.lower()}
     return parsed.update_query_dict(secret).render_as_string()
 
 
 @contextmanager
-def _connected(url: str) -> Iterator[sa.Connection]:
-    """A connection of its own that commits each statement."""
+def _connect(url: str) -> Iterator[sa.Connection]:
+    """A new connection that commits each statement."""
     parsed = _parse(url)
     try:
         connection = sa.create_engine(parsed, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect()
@@ -86,11 +87,13 @@ def _connected(url: str) -> Iterator[sa.Connection]:
         raise DatabaseError("PostgreSQL needs its driver: pip install 'glioseg[postgres]'") from None
     except DBAPIError as error:
         reason = _reason(error)
-        raise DatabaseError(f"GLIOSEG_DATABASE_URL: no database at {_shown(parsed)}: {reason}") from None
+        raise DatabaseError(
+            f"GLIOSEG_DATABASE_URL: no database at {_without_password(parsed)}: {reason}"
+        ) from None
     with connection:
         yield connection
 
 
 def _reason(error: DBAPIError) -> str:
-    """What the server said, in one line."""
+    """The message of the server, in one line."""
     return " ".join(str(error.orig).split())

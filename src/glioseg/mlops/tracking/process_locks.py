@@ -1,10 +1,11 @@
-"""Who is at work in a lab: those at work hold a lock together, and who tidies up asks for it alone.
+"""File locks between processes of one machine.
 
-The kernel drops the lock of a process that dies, so a killed training is not taken for a running one.
+The kernel releases the locks of a process that ends, even by `kill -9`, so no lock is ever left over.
 
-The lock is one of `lockf`. `flock` cannot turn a shared lock into an exclusive one in one step: it gives up
-the shared lock first, and where the exclusive one is refused none is left. The price: a process drops its
-lock when it closes any handle of the file, so nothing but this module opens it.
+Exclusive locks come from filelock. The shared lock uses `fcntl.lockf` itself: filelock's shared lock cannot
+become exclusive, and `flock` releases a shared lock before it tries to make it exclusive, so that a refused
+process would hold no lock at all. `lockf` has one drawback: a process loses the lock when it closes any
+handle of the file. So only this module opens the file of a shared lock.
 """
 
 import fcntl
@@ -14,36 +15,76 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
-from glioseg.mlops.tracking.storage import Lab
-
-
-def enter(lab: Lab) -> None:
-    """Be at work in a lab until this process ends; waits while somebody tidies up there."""
-    _door(lab.lock("at-work"))
-
-
-@cache
-def _door(lock: Path) -> IO[str]:
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    file = lock.open("a+")  # a shared lock takes a handle to read with, an exclusive one to write with
-    fcntl.lockf(file, fcntl.LOCK_SH)
-    return file
+from filelock import FileLock, Timeout
 
 
 @contextmanager
-def undisturbed(lab: Lab) -> Iterator[bool]:
-    """Say whether no other process is at work in a lab; if so, none begins in this block.
+def exclusive_lock(lock_file: Path, *, waiting: str = "") -> Iterator[None]:
+    """Hold an exclusive lock until the block ends; wait while another process holds it.
 
-    This process stays at work, whatever the answer. Of a database that other machines use too nobody can
-    say so.
+    Args:
+        lock_file: created where it does not exist, and left in place.
+        waiting: a line that is printed once if another process holds the lock.
     """
-    door = _door(lab.lock("at-work"))
+    lock_file.parent.mkdir(parents=True, exist_ok=True)
+    lock = _lock(lock_file)
     try:
-        fcntl.lockf(door, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        quiet = not lab.shared
-    except (BlockingIOError, PermissionError):  # POSIX leaves open which of the two it is
-        quiet = False
+        lock.acquire(blocking=False)
+    except Timeout:
+        if waiting:
+            print(waiting, flush=True)
+        lock.acquire()
     try:
-        yield quiet
+        yield
     finally:
-        fcntl.lockf(door, fcntl.LOCK_SH)
+        lock.release()
+
+
+def is_locked(lock_file: Path) -> bool:
+    """Whether a process holds an exclusive lock; False where the file does not exist."""
+    if not lock_file.exists():
+        return False
+    try:
+        with _lock(lock_file).acquire(blocking=False):
+            return False
+    except Timeout:
+        return True
+
+
+def _lock(lock_file: Path) -> FileLock:
+    # The fallback for file systems without locks leaves a lock behind when its process is killed.
+    return FileLock(lock_file, fallback_to_soft=False)
+
+
+def hold_shared_lock(lock_file: Path) -> None:
+    """Hold a shared lock until this process ends; wait while another process holds it exclusively."""
+    _shared(lock_file)
+
+
+@cache
+def _shared(lock_file: Path) -> IO[str]:
+    lock_file.parent.mkdir(parents=True, exist_ok=True)
+    handle = lock_file.open("a+")  # a shared lock needs a readable handle, an exclusive lock a writable one
+    fcntl.lockf(handle, fcntl.LOCK_SH)
+    return handle
+
+
+@contextmanager
+def try_exclusive(lock_file: Path) -> Iterator[bool]:
+    """Try to make the shared lock exclusive until the block ends.
+
+    The process holds the shared lock before and after the block, and in it where the attempt fails.
+
+    Yields:
+        Whether the lock is exclusive: no other process holds it, and none gets it before the block ends.
+    """
+    handle = _shared(lock_file)
+    try:
+        fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        exclusive = True
+    except (BlockingIOError, PermissionError):  # POSIX allows either error
+        exclusive = False
+    try:
+        yield exclusive
+    finally:
+        fcntl.lockf(handle, fcntl.LOCK_SH)

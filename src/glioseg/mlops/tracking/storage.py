@@ -1,9 +1,8 @@
-"""Where the lab keeps its databases, artifacts and locks. Light: it imports nothing of MLflow.
+"""The project storage: addresses of its databases and artifacts, and its locks. MLflow is not imported.
 
 `python -m glioseg.mlops.tracking.storage tracking` prints MLflow's address, and `… studies` Optuna's.
 """
 
-import fcntl
 import os
 import sys
 from collections.abc import Iterator
@@ -13,23 +12,27 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 
-from glioseg.core.errors import one_line
+from glioseg.core.errors import one_line_errors
+from glioseg.mlops.tracking.process_locks import exclusive_lock, hold_shared_lock, try_exclusive
 
 DATABASE_URL = "GLIOSEG_DATABASE_URL"
-"""Environment variable with the address of a PostgreSQL database, to be used instead of SQLite files."""
+"""Environment variable with the address of a PostgreSQL database, which replaces the SQLite files."""
 ARTIFACTS_URL = "GLIOSEG_ARTIFACTS_URL"
 """Environment variable with a place in a bucket for the files of runs and models, instead of a folder."""
 SCHEMAS = {"tracking": "mlflow", "studies": "optuna"}
-"""Both keep a table `alembic_version`: in one database each needs a schema of its own."""
+"""PostgreSQL schemas: MLflow and Optuna both have a table `alembic_version`, so each needs its own schema."""
+IN_USE = "at-work"
+"""Name of the lock that all processes which use the storage share."""
 
 
 @dataclass(frozen=True)
-class Lab:
-    """The `mlruns` folder of a project; `root` is absolute, since MLflow stores whole addresses.
+class ProjectStorage:
+    """The databases, artifacts and locks of a project: its `mlruns` folder, PostgreSQL, a bucket.
 
-    `database_url` is the address of a PostgreSQL database that several machines share; without one the
-    databases are SQLite files in the folder. `artifacts_url` is a place in a bucket, `s3://bucket/folder`;
-    without one the files of runs and models lie in the folder too.
+    `root`: the project's folder, absolute, since MLflow stores absolute addresses.
+    `database_url`: of a PostgreSQL database that machines share; by default, SQLite files in `mlruns`.
+    `artifacts_url`: a place in a bucket for the files of runs and models, `s3://bucket/folder`; by default,
+    they are in `mlruns` too.
     """
 
     root: Path
@@ -37,11 +40,11 @@ class Lab:
     artifacts_url: str | None = None
 
     @classmethod
-    def here(cls) -> "Lab":
-        """The lab of the project that a stage runs for.
+    def current(cls) -> "ProjectStorage":
+        """The storage of the project that this process runs for.
 
-        DVC runs a queued or temporary experiment in a copy of the project: `DVC_ROOT` then names
-        the project itself, whose lab is the one to use.
+        DVC runs a queued or temporary experiment in a copy of the project, and sets `DVC_ROOT` to the
+        project itself, whose storage is used.
         """
         root = Path(os.environ.get("DVC_ROOT") or Path.cwd()).resolve()
         return cls(root, os.environ.get(DATABASE_URL) or None, os.environ.get(ARTIFACTS_URL) or None)
@@ -52,11 +55,11 @@ class Lab:
         return self.database_url is not None
 
     def prepare(self) -> None:
-        """Make what databases need before they can be created: the folder, or the schemas.
+        """Create the folder or the schemas for the databases, and check that the bucket can be used.
 
         Raises:
-            DatabaseError: the address is none of PostgreSQL's, or nobody answers there.
-            BucketError: the same of the bucket.
+            DatabaseError: the address is not that of a PostgreSQL database, or no server responds there.
+            BucketError: the same for the bucket.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.artifacts_url:
@@ -66,16 +69,16 @@ class Lab:
         if self.database_url:
             from glioseg.mlops.tracking.postgres import create_schemas
 
-            with self.alone("schemas"):
+            with self.locked("schemas"):
                 create_schemas(self.database_url, SCHEMAS.values())
 
     @contextmanager
-    def alone(self, name: str, *, waiting: str = "") -> Iterator[None]:
-        """Be the only process in this block, of all that use these databases; others wait.
+    def locked(self, name: str, *, waiting: str = "") -> Iterator[None]:
+        """Hold a named lock until the block ends; other processes that use these databases wait for it.
 
         Args:
-            name: of what only one may do at a time.
-            waiting: printed once where another process is at it.
+            name: of the lock.
+            waiting: a line that is printed once if another process holds the lock.
         """
         if self.database_url:
             from glioseg.mlops.tracking.postgres import advisory_lock
@@ -83,22 +86,37 @@ class Lab:
             with advisory_lock(self.database_url, name, waiting=waiting):
                 yield
         else:
-            with alone(self.lock(name), waiting=waiting):
+            with exclusive_lock(self.lock_file(name), waiting=waiting):
                 yield
+
+    def hold_shared_lock(self) -> None:
+        """Mark the storage as in use until this process ends; wait while another has exclusive use."""
+        hold_shared_lock(self.lock_file(IN_USE))
+
+    @contextmanager
+    def exclusive(self) -> Iterator[bool]:
+        """Try to get exclusive use of the storage until the block ends.
+
+        Yields:
+            Whether no other process uses the storage, nor starts to before the block ends. Always False for a
+            PostgreSQL database, whose users on other machines hold no lock here.
+        """
+        with try_exclusive(self.lock_file(IN_USE)) as exclusive:
+            yield exclusive and not self.shared
 
     @property
     def folder(self) -> Path:
-        """Everything of the lab lies here."""
+        """The `mlruns` folder."""
         return self.root / "mlruns"
 
     @property
     def database(self) -> Path | None:
-        """MLflow's tracking and registry database, where it is a file."""
+        """MLflow's database of runs and registered models, if it is a file."""
         return None if self.shared else self.folder / "mlflow.db"
 
     @property
     def database_files(self) -> list[Path]:
-        """All databases that are files: MLflow's and Optuna's; they may not be there yet."""
+        """The files of MLflow's and Optuna's databases, which may not exist yet; empty for PostgreSQL."""
         return [] if self.shared else [self.folder / f"{schema}.db" for schema in SCHEMAS.values()]
 
     @property
@@ -115,69 +133,36 @@ class Lab:
         schema = SCHEMAS[of]
         if not self.database_url:
             return f"sqlite:///{self.folder / schema}.db"
-        from glioseg.mlops.tracking.postgres import in_schema
+        from glioseg.mlops.tracking.postgres import schema_url
 
-        return in_schema(self.database_url, schema)
+        return schema_url(self.database_url, schema)
 
     def artifacts_uri(self, experiment: str) -> str:
-        """Where the files of an experiment's runs go."""
+        """The address for the files of an experiment's runs."""
         if self.artifacts_url:
             return f"{self.artifacts_url.rstrip('/')}/{experiment}"
         return (self.folder / "artifacts" / experiment).as_uri()
 
     def state(self, key: str) -> Path:
-        """A folder for what an interrupted training needs to go on: DVC deletes its own outs."""
+        """The folder for the state from which an interrupted training continues; DVC would delete outs."""
         return self.folder / "state" / key
 
     def tensorboard(self, key: str) -> Path:
-        """Where a training writes its TensorBoard log."""
+        """The folder for the TensorBoard log of a training."""
         return self.folder / "tensorboard" / key
 
-    def lock(self, name: str) -> Path:
-        """The file that processes lock before they do what only one at a time may do."""
+    def lock_file(self, name: str) -> Path:
+        """The file of a named lock on this machine."""
         return self.folder / "locks" / name
-
-
-@contextmanager
-def alone(lock: Path, *, waiting: str = "") -> Iterator[None]:
-    """Be the only process on this machine in this block; others wait.
-
-    The kernel drops the lock of a process that dies, even of `kill -9`, so none is ever left over.
-
-    Args:
-        lock: a file to lock; it is created and stays.
-        waiting: printed once where another process holds the lock.
-    """
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if waiting:
-                print(waiting, flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def held(lock: Path) -> bool:
-    """Whether a process holds a lock; False where its file does not exist, or was just removed."""
-    try:
-        with lock.open("r+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except FileNotFoundError:
-        pass
-    return False
 
 
 def download_folder() -> str | None:
     """A new folder for files that MLflow downloads from a bucket; it is deleted when this process ends.
 
     Returns:
-        None where the files are in a folder of this machine, and are read from there.
+        None if the files are in a folder of this machine, where MLflow reads them.
     """
-    return mkdtemp(dir=_downloads().name) if Lab.here().artifacts_url else None
+    return mkdtemp(dir=_downloads().name) if ProjectStorage.current().artifacts_url else None
 
 
 @cache
@@ -186,15 +171,14 @@ def _downloads() -> "TemporaryDirectory[str]":
 
 
 def main(words: list[str]) -> None:
-    """Print an address: one line, for a Makefile to use."""
+    """Print an address in one line, for the Makefile."""
     if len(words) != 1 or words[0] not in SCHEMAS:
-        sys.exit(
-            f"glioseg.mlops.tracking.storage: expected {' or '.join(SCHEMAS)}, got {' '.join(words) or 'nothing'}"
-        )
-    with one_line("glioseg.mlops.tracking.storage"):
-        lab = Lab.here()
-        lab.prepare()
-        print(lab.tracking_uri if words[0] == "tracking" else lab.study_url)
+        expected, given = " or ".join(SCHEMAS), " ".join(words) or "nothing"
+        sys.exit(f"glioseg.mlops.tracking.storage: expected {expected}, got {given}")
+    with one_line_errors("glioseg.mlops.tracking.storage"):
+        storage = ProjectStorage.current()
+        storage.prepare()
+        print(storage.tracking_uri if words[0] == "tracking" else storage.study_url)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One training in MLflow: its run, the same one again where it was killed."""
+"""The MLflow run of a training, which a training continues after an interruption; its learning curves."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -7,27 +7,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
+import pandas as pd
+from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from glioseg.core.files import read_json, remove_whole, write_whole
-from glioseg.mlops.tracking.fingerprints import tags
+from glioseg.core.files import read_json, remove_folder_atomic, write_atomic
 from glioseg.mlops.tracking.mlflow_runs import (
     PARENT_TAG,
     experiment_id,
-    known_run,
+    has_run,
     log_dataset,
     log_metrics,
     log_params,
 )
+from glioseg.mlops.tracking.run_tags import run_tags
 
-IDENTITY = "run.json"
+RUN_FILE = "run.json"
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """The run of a training, and the folder in which it can be found again."""
+    """The run of a training; `state` is the folder from which an interrupted training continues."""
 
     client: MlflowClient
     state: Path
@@ -39,56 +41,56 @@ class TrainingRun:
         """Log a point of each curve."""
         log_metrics(self.client, self.run_id, logs, step=epoch)
 
-    def mark(self, facts: Mapping[str, str]) -> None:
-        """Tag the run with what is known only now."""
-        for name, value in facts.items():
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Add tags that are known only once training runs."""
+        for name, value in tags.items():
             self.client.set_tag(self.run_id, name, value)
 
     @contextmanager
-    def fold(self, number: int, *, of: int) -> Iterator[OnEpoch]:
-        """Follow one fold of cross-validation in a nested run of its own; a single one in this run.
+    def fold(self, number: int, *, folds: int) -> Iterator[OnEpoch]:
+        """Log a fold of cross-validation to a nested run; a single fold to this run.
 
         Args:
             number: of the fold, from 0.
-            of: how many there are.
+            folds: how many folds there are.
 
         Yields:
-            What `fit` tells each epoch.
+            A function that `fit` calls after each epoch.
         """
-        if of == 1:
+        if folds == 1:
             yield self.epoch
             return
         run_id = self._fold_run(number)
-        print(f"train: fold {number + 1}/{of}", flush=True)
+        print(f"train: fold {number + 1}/{folds}", flush=True)
         yield lambda epoch, logs: log_metrics(self.client, run_id, logs, step=epoch)
         self.client.set_terminated(run_id, "FINISHED")
 
     def _fold_run(self, number: int) -> str:
-        """The fold's run: the one that it had before where the training goes on."""
+        """The fold's run; a training that continues finds the run that the fold had before."""
         experiment = experiment_id(self.client, "train")
-        mine = f"tags.`{PARENT_TAG}` = '{self.run_id}' AND tags.fold = '{number}'"
-        found: list[Run] = self.client.search_runs([experiment], mine)
+        own = f"tags.`{PARENT_TAG}` = '{self.run_id}' AND tags.fold = '{number}'"
+        found: list[Run] = self.client.search_runs([experiment], own)
         if found:
             return str(found[0].info.run_id)
-        marks = tags("train") | {PARENT_TAG: self.run_id, "fold": str(number)}
-        run_id = str(self.client.create_run(experiment, tags=marks, run_name=f"fold {number}").info.run_id)
+        tags = run_tags("train") | {PARENT_TAG: self.run_id, "fold": str(number)}
+        run_id = str(self.client.create_run(experiment, tags=tags, run_name=f"fold {number}").info.run_id)
         self.describe(run_id, fold=number)
         return run_id
 
     def describe(self, run_id: str, *, fold: int) -> None:
-        """Log what a run was given: all settings, and the cohort."""
+        """Log the inputs of a run: all settings, and the cohort."""
         log_params(self.client, run_id, self.params)
         log_dataset(self.client, run_id, cases=self.cases[fold])
 
     def save(self, path: Path) -> None:
-        """Write what it takes to find this run again: `run_id`."""
-        write_whole(path, json.dumps({"run_id": self.run_id}, indent=2).encode() + b"\n")
+        """Write the `run_id` to a file, to find this run again."""
+        write_atomic(path, json.dumps({"run_id": self.run_id}, indent=2).encode() + b"\n")
 
     def finish(self, result: Mapping[str, float], reports: Path) -> None:
-        """Log what came out, keep the reports, and forget the kept state."""
+        """Log the result and the reports, and delete the state."""
         log_metrics(self.client, self.run_id, result)
         self.client.log_artifacts(self.run_id, str(reports))
-        remove_whole(self.state)
+        remove_folder_atomic(self.state)
 
 
 @contextmanager
@@ -100,31 +102,54 @@ def training_run(
     params: Mapping[str, object],
     cases: Sequence[Mapping[str, int]],
 ) -> Iterator[TrainingRun]:
-    """Open the run of a training, the same one again where it was killed, and close it after.
+    """Open the run of a training, or its earlier run after an interruption, and close it after the block.
 
     Args:
-        client: as from `tracking.connect`.
-        state: a folder that outlives a kill; the run's identity is kept in it.
-        name: what a person reads in the list of runs.
+        client: as from `mlflow_runs.connect`.
+        state: the folder from which an interrupted training continues; it stores the run's ID.
+        name: of the run, as MLflow lists it.
         params: all settings, nested as in params.yaml.
-        cases: of each fold, as `tracking.log_dataset` takes them.
+        cases: of each fold, as `mlflow_runs.log_dataset` takes them.
     """
-    known = _known(client, state)
-    marks = {"run_id": known} if known else {"run_name": name, "tags": tags("train")}
+    interrupted = _interrupted_run(client, state)
+    options = {"run_id": interrupted} if interrupted else {"run_name": name, "tags": run_tags("train")}
     experiment = experiment_id(client, "train")
-    with mlflow.start_run(experiment_id=experiment, log_system_metrics=True, **marks) as active:
+    with mlflow.start_run(experiment_id=experiment, log_system_metrics=True, **options) as active:
         run_id = active.info.run_id
         training = TrainingRun(client, state, run_id, params, cases)
-        if not known:
+        if not interrupted:
             training.describe(run_id, fold=0)
-            training.save(state / IDENTITY)
+            training.save(state / RUN_FILE)
         yield training
 
 
-def _known(client: MlflowClient, state: Path) -> str | None:
-    """The run of the training that was interrupted, where the database still has it."""
+def _interrupted_run(client: MlflowClient, state: Path) -> str | None:
+    """The run of the interrupted training, if the database still has it."""
     try:
-        run_id: str = read_json(state / IDENTITY)["run_id"]
+        run_id: str = read_json(state / RUN_FILE)["run_id"]
     except OSError:
         return None
-    return run_id if known_run(client, run_id) else None
+    return run_id if has_run(client, run_id) else None
+
+
+def draw_learning_curves(history: pd.DataFrame, path: Path) -> None:
+    """Draw the losses and the validation Dice of each region by epoch; folds share colours.
+
+    Args:
+        history: columns fold, epoch, loss, val_loss and val_dice*, one row per epoch and fold.
+        path: the PNG file to write.
+    """
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for axes, title, columns in (
+        (left, "loss", ["loss", "val_loss"]),
+        (right, "validation Dice", [name for name in history if str(name).startswith("val_dice")]),
+    ):
+        for number, column in enumerate(columns):
+            for fold, part in history.groupby("fold"):
+                label = column if fold == 0 else None
+                axes.plot(part["epoch"], part[column], f"C{number}.-", label=label)
+        axes.set(title=title, xlabel="epoch")
+        axes.legend(frameon=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)

@@ -1,7 +1,7 @@
-"""Optuna's dashboard on the studies of a lab: `python -m glioseg.mlops.tuning.dashboard PORT`.
+"""Optuna's dashboard for the project's studies: `python -m glioseg.mlops.tuning.dashboard PORT`.
 
-The program `optuna-dashboard` takes the database's address as an argument: whoever lists the processes of the
-machine could then read the password in it.
+The program `optuna-dashboard` takes the database's address as an argument, so that every user who lists the
+processes of the machine could read the password in it.
 """
 
 import sys
@@ -11,37 +11,37 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from optuna_dashboard import wsgi
 
-from glioseg.core.errors import GliosegError, one_line
-from glioseg.mlops.tracking.storage import Lab
-from glioseg.mlops.tuning.study import open_storage
+from glioseg.core.errors import GliosegError, one_line_errors
+from glioseg.mlops.tracking.storage import ProjectStorage
+from glioseg.mlops.tuning.study import open_optuna_storage
 
 HOST = "127.0.0.1"
-"""The dashboard asks for no password: only this machine reaches it."""
+"""The dashboard needs no password, so only this machine can reach it."""
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """Browsers open connections ahead of need, and one that is idle would keep a single thread busy."""
+    """A thread per connection: browsers open idle connections, which would block a single thread."""
 
     daemon_threads = True
 
 
 class _Handler(WSGIRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: the page asks again every few seconds."""
+        """Log nothing: the page sends requests every few seconds."""
 
 
-def serve_studies(lab: Lab, port: int) -> None:
-    """Show the studies until Ctrl-C.
+def serve_studies(storage: ProjectStorage, port: int) -> None:
+    """Serve the dashboard until Ctrl-C.
 
     Args:
-        lab: whose database keeps them.
+        storage: its database holds the studies.
         port: on `HOST`.
 
     Raises:
-        DatabaseError: there is no database to use.
+        DatabaseError: the database cannot be used.
         GliosegError: the port is taken.
     """
-    app = wsgi(open_storage(lab))
+    app = wsgi(open_optuna_storage(storage))
     try:
         server = make_server(HOST, port, app, server_class=_Server, handler_class=_Handler)
     except OSError as error:
@@ -52,11 +52,11 @@ def serve_studies(lab: Lab, port: int) -> None:
 
 
 def main(words: list[str]) -> None:
-    """Show the studies of the lab here."""
+    """Serve the dashboard for the current project."""
     if len(words) != 1 or not words[0].isdecimal():
         sys.exit(f"glioseg.mlops.tuning.dashboard: expected a port, got {' '.join(words) or 'nothing'}")
-    with one_line("studies"):
-        serve_studies(Lab.here(), int(words[0]))
+    with one_line_errors("studies"):
+        serve_studies(ProjectStorage.current(), int(words[0]))
 
 
 if __name__ == "__main__":

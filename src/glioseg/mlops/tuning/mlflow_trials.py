@@ -8,32 +8,32 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-from glioseg.mlops.tracking.fingerprints import tags
 from glioseg.mlops.tracking.mlflow_runs import (
     PARENT_TAG,
     experiment_id,
     log_dataset,
     log_metrics,
     log_params,
-    system_metrics,
+    log_system_metrics,
 )
-from glioseg.mlops.tracking.storage import Lab
-from glioseg.mlops.tuning import WATCHED, Ending, Measures, Values
+from glioseg.mlops.tracking.run_tags import run_tags
+from glioseg.mlops.tracking.storage import ProjectStorage
+from glioseg.mlops.tuning import MONITORED, Measures, ParamValues, TrialResult
 
-ENDINGS = {
+RUN_STATUS = {
     "complete": ("FINISHED", ""),
     "pruned": ("KILLED", " (pruned)"),
     "interrupted": ("KILLED", " (interrupted)"),
     "failed": ("FAILED", " (failed)"),
 }
-"""MLflow's status of a trial's run, and what its name then ends in: a list of runs shows both."""
+"""MLflow's status of a trial's run, and the end of its name, by outcome; a list of runs shows both."""
 
 
 class StudyLog:
-    """Follows a study in MLflow; as an observer of `search.search`."""
+    """Logs a study to MLflow; the observer of a search."""
 
     def __init__(
-        self, client: MlflowClient, parent_id: str, describe: Callable[[Values], Mapping[str, object]]
+        self, client: MlflowClient, parent_id: str, describe: Callable[[ParamValues], Mapping[str, object]]
     ) -> None:
         self.parent_id = parent_id
         self._client = client
@@ -41,78 +41,78 @@ class StudyLog:
         self._runs: dict[int, str] = {}
         self._monitors: dict[int, SystemMetricsMonitor] = {}
 
-    def started(self, number: int, values: Values) -> None:
-        """Open the trial's run, with all its settings and not only those that vary."""
-        self._client.update_run(self.parent_id, status="RUNNING")  # it may have ended before, or been stopped
-        marks = tags("tune") | {PARENT_TAG: self.parent_id, "trial": str(number), "state": "running"}
+    def started(self, number: int, values: ParamValues) -> None:
+        """Open the trial's run, with all its settings, not only those that vary."""
+        self._client.update_run(self.parent_id, status="RUNNING")  # it may have been closed or stopped before
+        tags = run_tags("tune") | {PARENT_TAG: self.parent_id, "trial": str(number), "state": "running"}
         experiment = experiment_id(self._client, "tune")
-        run = self._client.create_run(experiment, tags=marks, run_name=f"trial {number}")
+        run = self._client.create_run(experiment, tags=tags, run_name=f"trial {number}")
         self._runs[number] = run.info.run_id
-        self._monitors[number] = system_metrics(run.info.run_id)
+        self._monitors[number] = log_system_metrics(run.info.run_id)
         log_params(self._client, run.info.run_id, self._describe(values))
 
     def epoch(self, number: int, epoch: int, logs: Mapping[str, float]) -> None:
         """Log a point of each curve."""
         log_metrics(self._client, self._runs[number], logs, step=epoch)
 
-    def ended(self, number: int, ending: Ending) -> None:
-        """Close the trial's run and mark how it ended; a run of another worker's is looked up."""
+    def ended(self, number: int, result: TrialResult) -> None:
+        """Close the trial's run, which another worker may have opened, and record how the trial ended."""
         run_id = self._runs.pop(number, None) or self._find(number)
         if run_id is None:
             return
         if number in self._monitors:
             self._monitors.pop(number).finish()
-        status, suffix = ENDINGS[ending.outcome]
-        if ending.broken:
-            self._client.set_tag(run_id, "over_limit", ", ".join(ending.broken))
-            suffix = suffix or f" (over {' and '.join(ending.broken)})"
-        log_metrics(self._client, run_id, _metrics(ending.measures))
-        if "dice" in ending.measures:
-            by_trial = {f"{WATCHED}_by_trial": ending.measures["dice"]}
+        status, suffix = RUN_STATUS[result.outcome]
+        if result.exceeded_limits:
+            self._client.set_tag(run_id, "over_limit", ", ".join(result.exceeded_limits))
+            suffix = suffix or f" (over {' and '.join(result.exceeded_limits)})"
+        log_metrics(self._client, run_id, _metrics(result.measures))
+        if "dice" in result.measures:
+            by_trial = {f"{MONITORED}_by_trial": result.measures["dice"]}
             log_metrics(self._client, self.parent_id, by_trial, step=number)
-        self._client.set_tag(run_id, "state", ending.outcome)
+        self._client.set_tag(run_id, "state", result.outcome)
         self._client.set_tag(run_id, "mlflow.runName", f"trial {number}{suffix}")
         self._client.set_terminated(run_id, status)
 
-    def unended(self) -> Iterable[int]:
-        """The trials whose runs are open, of whatever worker."""
+    def open_trials(self) -> Iterable[int]:
+        """The trials of all workers whose runs are open."""
         return [int(run.data.tags["trial"]) for run in self._search("attributes.status = 'RUNNING'")]
 
     def _find(self, number: int) -> str | None:
         found = self._search(f"tags.trial = '{number}'")
         return found[0].info.run_id if found else None
 
-    def _search(self, which: str) -> list[Run]:
-        mine = f"tags.`{PARENT_TAG}` = '{self.parent_id}' AND {which}"
-        found: list[Run] = self._client.search_runs([experiment_id(self._client, "tune")], mine)
+    def _search(self, condition: str) -> list[Run]:
+        own = f"tags.`{PARENT_TAG}` = '{self.parent_id}' AND {condition}"
+        found: list[Run] = self._client.search_runs([experiment_id(self._client, "tune")], own)
         return found
 
 
 def _metrics(measures: Measures) -> dict[str, float]:
-    return {f"best_{WATCHED}" if name == "dice" else name: value for name, value in measures.items()}
+    return {f"best_{MONITORED}" if name == "dice" else name: value for name, value in measures.items()}
 
 
 @contextmanager
 def study_log(
     client: MlflowClient,
     *,
-    lab: Lab,
+    storage: ProjectStorage,
     name: str,
     settings: Mapping[str, object],
     cases: Mapping[str, int],
-    describe: Callable[[Values], Mapping[str, object]],
+    describe: Callable[[ParamValues], Mapping[str, object]],
 ) -> Iterator[StudyLog]:
-    """Open a study's parent run, the one that it had before where it goes on, and close it after.
+    """Open a study's parent run, or its earlier one if the study continues, and close it after the block.
 
     Args:
-        client: as from `tracking.connect`.
-        lab: that it is connected to.
-        name: the study's.
+        client: as from `mlflow_runs.connect`.
+        storage: that the client is connected to.
+        name: of the study.
         settings: of the study; logged as the parent's parameters.
-        cases: as `tracking.log_dataset` takes them.
-        describe: all settings of a trial with some values, nested as in params.yaml.
+        cases: as `mlflow_runs.log_dataset` takes them.
+        describe: returns all settings of a trial with some values, nested as in params.yaml.
     """
-    with lab.alone(name):  # two workers that begin at the same time share one parent run
+    with storage.locked(name):  # two workers that start at the same time share one parent run
         parent_id = _parent(client, name, settings, cases)
     try:
         yield StudyLog(client, parent_id, describe)
@@ -127,15 +127,17 @@ def _parent(client: MlflowClient, name: str, settings: Mapping[str, object], cas
     found: list[Run] = client.search_runs([experiment], f"tags.study = '{name}'")
     if found:
         return str(found[0].info.run_id)
-    run = client.create_run(experiment, tags=tags("tune") | {"study": name}, run_name=name)
+    run = client.create_run(experiment, tags=run_tags("tune") | {"study": name}, run_name=name)
     parent_id = str(run.info.run_id)
     log_params(client, parent_id, settings)
     log_dataset(client, parent_id, cases=cases)
     return parent_id
 
 
-def log_study(client: MlflowClient, parent_id: str, *, best: Measures, best_trial: int, folder: Path) -> None:
-    """Log a study's result to its parent run: the best trial's measures, which it is, and the plots."""
+def log_study_result(
+    client: MlflowClient, parent_id: str, *, best: Measures, best_trial: int, folder: Path
+) -> None:
+    """Log a study's result to its parent run: the best trial's number and measures, and the plots."""
     log_metrics(client, parent_id, _metrics(best))
     client.set_tag(parent_id, "best_trial", str(best_trial))
     client.log_artifacts(parent_id, str(folder))

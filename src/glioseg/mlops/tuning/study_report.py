@@ -1,9 +1,15 @@
-"""What a study leaves: its best values, its table, and Optuna's own plots in one offline page."""
+"""Reports on a study: progress lines of a worker, and the files with the result.
+
+The files are the best values, the table of trials, and Optuna's plots in one HTML page that works offline.
+"""
 
 import json
+import math
+import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +17,59 @@ from typing import TYPE_CHECKING, Any
 from optuna import Study
 from optuna.trial import FrozenTrial
 
-from glioseg.mlops.tuning.study import best_trial
+from glioseg.mlops.tuning.study import StudyError, best_trial, count_finished, trial_result
+from glioseg.params.study import Tune
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-NAMES = ("Dice", "seconds per case")
-"""Of the objectives, in their order."""
+POLL_S = 1
+"""How often a worker without a trial checks whether it can take one."""
+OBJECTIVE_NAMES = ("Dice", "seconds per case")
+"""In the order of the objectives."""
+
+
+@dataclass
+class StudyProgress:
+    """Prints how far the study is, with the trials of all workers."""
+
+    study: Study
+    tune: Tune
+    waiting: bool = False
+    start_s: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.finished_before = count_finished(self.study)
+        progress = f"{self.finished_before}/{self.tune.trials}"
+        print(f"tune: {self.study.study_name}: {progress} trials are finished", flush=True)
+        starts = self.finished_before < self.tune.trials
+        if len(self.tune.objectives) > 1 and self.tune.pruner != "none" and starts:
+            print(f"tune: no trial is pruned with two objectives: {self.tune.pruner} is ignored", flush=True)
+
+    def wait(self) -> None:
+        """Wait a moment for other workers; print so once."""
+        if not self.waiting:
+            print("tune: waiting for trials that other workers run", flush=True)
+        self.waiting = True
+        time.sleep(POLL_S)
+
+    def show(self, number: int) -> None:
+        """Print how a trial of this worker ended, and how many are left."""
+        last, finished = trial_result(self.study.trials[number]), count_finished(self.study)
+        try:
+            best = best_trial(self.study).values[0]
+        except StudyError:
+            best = math.nan
+        outcome = f"Dice {last.measures['dice']:.3f}" if last.outcome == "complete" else last.outcome
+        over = f" over the limit of {' and '.join(last.exceeded_limits)}" if last.exceeded_limits else ""
+        elapsed_s = time.monotonic() - self.start_s
+        trial_s = elapsed_s / max(1, finished - self.finished_before)
+        left_s = trial_s * max(0, self.tune.trials - finished)
+        print(
+            f"tune: {finished}/{self.tune.trials} trials, the last {outcome}{over}, best Dice {best:.3f},"
+            f" about {left_s:.0f} s left",
+            flush=True,
+        )
 
 
 def write_study(study: Study, folder: Path, *, title: str) -> None:
@@ -29,7 +81,7 @@ def write_study(study: Study, folder: Path, *, title: str) -> None:
 
 
 def study_page(study: Study, *, title: str) -> str:
-    """Optuna's plots as one HTML page that needs no network: plotly's script is in it once."""
+    """Optuna's plots as one HTML page that works offline: it contains plotly's script once."""
     parts = [
         figure.to_html(full_html=False, include_plotlyjs=(i == 0))
         for i, figure in enumerate(study_figures(study))
@@ -39,17 +91,17 @@ def study_page(study: Study, *, title: str) -> str:
 
 
 def study_figures(study: Study) -> list["Figure"]:
-    """Optuna's plots of a study, as plotly's figures."""
+    """Optuna's plots of a study, as figures of plotly."""
     figures = []
     for plot in _plots(len(study.directions)):
-        # Importances take two completed trials that differ, and Optuna warns where they are few.
+        # Importances need two completed trials that differ, and Optuna warns if there are few.
         with suppress(ValueError, RuntimeError), warnings.catch_warnings(action="ignore"):
             figures.append(plot(study))
     return figures
 
 
 def _plots(objectives: int) -> list[Callable[[Study], Any]]:
-    from optuna import visualization as plots  # plotly and scikit-learn: not needed to search
+    from optuna import visualization as plots  # plotly and scikit-learn, which the search does not need
 
     if objectives == 1:
         return [
@@ -58,12 +110,12 @@ def _plots(objectives: int) -> list[Callable[[Study], Any]]:
             plots.plot_intermediate_values,
             plots.plot_parallel_coordinate,
         ]
-    of = [{"target": partial(_value, i), "target_name": name} for i, name in enumerate(NAMES)]
+    targets = [{"target": partial(_value, i), "target_name": name} for i, name in enumerate(OBJECTIVE_NAMES)]
     return [
-        partial(plots.plot_pareto_front, target_names=list(NAMES)),
-        partial(plots.plot_optimization_history, **of[0]),
-        *(partial(plots.plot_param_importances, **each) for each in of),
-        *(partial(plots.plot_parallel_coordinate, **each) for each in of),
+        partial(plots.plot_pareto_front, target_names=list(OBJECTIVE_NAMES)),
+        partial(plots.plot_optimization_history, **targets[0]),
+        *(partial(plots.plot_param_importances, **target) for target in targets),
+        *(partial(plots.plot_parallel_coordinate, **target) for target in targets),
     ]
 
 

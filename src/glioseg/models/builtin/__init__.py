@@ -1,6 +1,6 @@
-"""The model that comes with the package: it learned from drawn patients alone, so no data licence binds it.
+"""The model that comes with the package, trained on synthetic cases alone, so that no data licence binds it.
 
-`model/` is a model folder as any other, with its card, its licence, and the record of its training.
+`model/` is an ordinary model folder, with a model card, a licence, and the record of the training.
 """
 
 import hashlib
@@ -9,30 +9,30 @@ from pathlib import Path
 from glioseg.core.errors import GliosegError
 
 ADDRESS = "builtin"
-"""How commands and settings call it."""
+"""The name of the built-in model in commands and settings."""
 FOLDER = Path(__file__).parent / "model"
-SUMS = "SHA256SUMS"
+CHECKSUM_FILE = "SHA256SUMS"
 RECORD, HISTORY, CARD = "pretraining.json", "history.csv", "card.md"
-"""In the folder: how it came to be, every epoch of its training, and its model card."""
+"""Files of the folder: the record of the training, its epochs, and the model card."""
 
 
 def builtin_model() -> Path:
-    """The folder of the built-in model, once it is sure that it is as it was published.
+    """The folder of the built-in model, after its checksums have been verified.
 
     Raises:
-        GliosegError: a file is not what was published.
+        GliosegError: a file differs from the published one.
     """
-    for line in (FOLDER / SUMS).read_text().splitlines():
+    for line in (FOLDER / CHECKSUM_FILE).read_text().splitlines():
         published, name = line.split()
         if hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() != published:
             raise GliosegError(
-                f"{FOLDER / name}: not the file that glioseg was published with; install it anew"
+                f"{FOLDER / name}: differs from the file that glioseg was published with; reinstall glioseg"
             )
     return FOLDER
 
 
-def write_sums(folder: Path) -> None:
-    """Write down the hash of every file of a model folder, as `sha256sum --check` reads it."""
-    files = sorted(file for file in folder.iterdir() if file.name != SUMS)
+def write_checksums(folder: Path) -> None:
+    """Write the SHA-256 of every file of a model folder, in the format of `sha256sum --check`."""
+    files = sorted(file for file in folder.iterdir() if file.name != CHECKSUM_FILE)
     sums = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files]
-    (folder / SUMS).write_text("".join(sums))
+    (folder / CHECKSUM_FILE).write_text("".join(sums))

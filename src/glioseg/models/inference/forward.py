@@ -1,19 +1,20 @@
-"""How networks look at a crop: in one pass or window by window, and in eight mirror images."""
+"""Forward passes of networks over a crop: whole or in sliding windows, with test-time mirroring, averaged."""
 
-from collections.abc import Sequence
-from itertools import combinations
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float32
+from numpy.typing import NDArray
 
-from glioseg.core.geometry import Shape3, pad_to_multiple
-from glioseg.core.memory import check_window, peak_gb
+from glioseg.core.geometry import Shape3, pad_to_multiple, pad_to_shape
+from glioseg.core.memory import check_window_memory, peak_gb
 from glioseg.core.modalities import MODALITIES
 from glioseg.models.inference.model_settings import Settings
-from glioseg.models.inference.probabilities import Findings, Image, Look, average
-from glioseg.models.inference.sliding_window import windowed
-from glioseg.models.networks.region_probabilities import region_probabilities
-from glioseg.models.networks.targets import OUTCOMES
+from glioseg.models.networks.outputs import OUTCOMES, region_probabilities
 
 if TYPE_CHECKING:
     import keras
@@ -21,70 +22,89 @@ if TYPE_CHECKING:
 MIRRORS = [axes for count in range(4) for axes in combinations(range(3), count)]
 """The axes that each of the eight mirror images flips."""
 
+Image = Float32[NDArray, "d h w 4"]
 
-def examine(models: Sequence["keras.Model"], image: Image, settings: Settings) -> Findings:
-    """What networks find in a crop at their own spacing, on average.
+
+@dataclass(frozen=True)
+class NetworkOutput:
+    """The output of one or several networks for a grid.
+
+    `regions`: probabilities of WT, TC and ET; `outcomes`: of the outputs that the networks have, "grade", the
+    probability of LGG, and "survival", in years.
+    """
+
+    regions: Float32[NDArray, "d h w 3"]
+    outcomes: dict[str, float]
+
+
+ForwardPass = Callable[[Image], NetworkOutput]
+
+
+def run_networks(models: Sequence["keras.Model"], image: Image, settings: Settings) -> NetworkOutput:
+    """The mean output of networks for a crop at their own spacing.
 
     Args:
         models: the members of an ensemble, or one network.
         image: the normalised crop.
-        settings: say whether it is seen in one pass or window by window, and mirrored or not.
+        settings: choose between one pass and sliding windows, and test-time mirroring.
 
     Raises:
-        SettingError: not even one window fits the memory budget.
+        SettingError: the memory budget is too small even for one window.
     """
-    return average(_look(model, image, settings, len(models))(image) for model in models)
+    return average_outputs(_forward_pass(model, image, settings, len(models))(image) for model in models)
 
 
-def _look(model: "keras.Model", image: Image, settings: Settings, networks: int) -> Look:
-    look = straight(model, settings)
+def _forward_pass(model: "keras.Model", image: Image, settings: Settings, networks: int) -> ForwardPass:
+    forward = single_pass(model, settings)
     if settings.mirror:
-        look = mirrored(look)
+        forward = with_mirroring(forward)
     d, h, w = image.shape[:3]
     if settings.one_pass and one_pass_fits((d, h, w), settings, networks):
-        return padded(look, settings.multiple)
+        return with_padding(forward, settings.multiple)
     need_gb = window_gb(settings, networks)
-    check_window(settings.window_shape, need_gb=need_gb, memory_gb=settings.memory_gb)
-    return windowed(look, window=settings.window_shape, overlap=settings.overlap)
+    check_window_memory(settings.window_shape, need_gb=need_gb, memory_gb=settings.memory_gb)
+    return sliding_window(forward, window=settings.window_shape, overlap=settings.overlap)
 
 
 def one_pass_fits(crop: Shape3, settings: Settings, networks: int = 1) -> bool:
-    """Whether the memory budget allows to see a crop of this shape at once."""
+    """Whether one pass over a whole crop of this shape stays within the memory budget."""
     d, h, w = (-(-n // settings.multiple) * settings.multiple for n in crop)
-    return _need_gb((d, h, w), settings, networks) <= settings.memory_gb
+    return _required_gb((d, h, w), settings, networks) <= settings.memory_gb
 
 
 def window_gb(settings: Settings, networks: int = 1) -> float:
-    """The least memory that a scan can be seen with: that of one window."""
-    return _need_gb(settings.window_shape, settings, networks)
+    """The memory that one window takes, which is the least that any scan needs."""
+    return _required_gb(settings.window_shape, settings, networks)
 
 
-def _need_gb(shape: Shape3, settings: Settings, networks: int) -> float:
+def _required_gb(shape: Shape3, settings: Settings, networks: int) -> float:
     return peak_gb(shape, base_filters=settings.base_filters, networks=networks)
 
 
-def straight(model: "keras.Model", settings: Settings) -> Look:
-    """One pass over a grid that is a multiple of `settings.multiple`.
+def single_pass(model: "keras.Model", settings: Settings) -> ForwardPass:
+    """One pass over a grid whose edges are multiples of `settings.multiple`.
 
     `predict_on_batch` compiles the network into a graph, which frees each feature map after its last
     use; calling the model would keep them all, which takes three times the memory.
     """
 
-    def look(image: Image) -> Findings:
-        if getattr(model, "predict_function", look) is None:
-            _compile(model, settings.multiple)
-        answer = model.predict_on_batch(image[np.newaxis])
-        regions = region_probabilities(np.asarray(answer["segmentation"][0], np.float32), settings.target)
-        return Findings(regions, {name: float(answer[name][0, 0]) for name in OUTCOMES if name in answer})
+    def forward(image: Image) -> NetworkOutput:
+        if getattr(model, "predict_function", forward) is None:
+            _compile_for_all_shapes(model, settings.multiple)
+        outputs = model.predict_on_batch(image[np.newaxis])
+        regions = region_probabilities(np.asarray(outputs["segmentation"][0], np.float32), settings.target)
+        outcomes = {name: float(outputs[name][0, 0]) for name in OUTCOMES if name in outputs}
+        return NetworkOutput(regions, outcomes)
 
-    return look
+    return forward
 
 
-def _compile(model: "keras.Model", multiple: int) -> None:
-    """Compile a network for all shapes at once, by showing it two.
+def _compile_for_all_shapes(model: "keras.Model", multiple: int) -> None:
+    """Compile one graph for all shapes, with passes over two small grids.
 
-    TensorFlow makes a graph for the first shape alone and one for all others from the second on, and their
-    last bits differ: what a process saw first would show in its answers. JAX makes one for each shape.
+    TensorFlow compiles one graph for the first shape alone and another, for all other shapes, from the second
+    shape on. The last bits of the two differ, so predictions would depend on the first scan of a process. JAX
+    compiles a graph for each shape.
     """
     import keras
 
@@ -93,22 +113,99 @@ def _compile(model: "keras.Model", multiple: int) -> None:
         model.predict_on_batch(np.zeros((1, edge, edge, edge, len(MODALITIES)), np.float32))
 
 
-def padded(look: Look, multiple: int) -> Look:
-    """Zero-pad a grid to a multiple along each axis, look at all of it, and cut the answer back."""
+def with_padding(forward: ForwardPass, multiple: int) -> ForwardPass:
+    """Zero-pad each axis of a grid to a multiple, run the pass, and crop its output back."""
 
-    def whole(image: Image) -> Findings:
+    def padded(image: Image) -> NetworkOutput:
         full, box = pad_to_multiple(image, multiple)
-        found = look(full)
-        return Findings(found.regions[box.slices], found.outcomes)
+        output = forward(full)
+        return NetworkOutput(output.regions[box.slices], output.outcomes)
 
-    return whole
+    return padded
 
 
-def mirrored(look: Look) -> Look:
-    """Look at all eight mirror images, and average the answers, mirrored back."""
+def with_mirroring(forward: ForwardPass) -> ForwardPass:
+    """Test-time augmentation: the mean output over all eight mirror images, each flipped back."""
 
-    def flipped(image: Image, axes: tuple[int, ...]) -> Findings:
-        found = look(np.ascontiguousarray(np.flip(image, axes)))
-        return Findings(np.flip(found.regions, axes), found.outcomes)
+    def flipped(image: Image, axes: tuple[int, ...]) -> NetworkOutput:
+        output = forward(np.ascontiguousarray(np.flip(image, axes)))
+        return NetworkOutput(np.flip(output.regions, axes), output.outcomes)
 
-    return lambda image: average(flipped(image, axes) for axes in MIRRORS)
+    return lambda image: average_outputs(flipped(image, axes) for axes in MIRRORS)
+
+
+def sliding_window(forward: ForwardPass, *, window: Shape3, overlap: float) -> ForwardPass:
+    """Run a pass over overlapping windows and merge the outputs, as nnU-Net does (Isensee et al. 2021).
+
+    Near the edge of a window a network sees less context, so a Gaussian around the window's centre weights
+    its output. An axis shorter than the window is zero-padded.
+
+    Args:
+        forward: a pass over one window.
+        window: its shape in voxels.
+        overlap: of neighbouring windows, 0 to below 1.
+    """
+    weight = gaussian_weights(window)[..., np.newaxis]
+
+    def windowed(image: Image) -> NetworkOutput:
+        padded, box = pad_to_shape(image, window)
+        total = np.zeros((*padded.shape[:3], 3), np.float32)
+        weights = np.zeros((*padded.shape[:3], 1), np.float32)
+        outcomes = []
+        axes = (window_starts(n, w, overlap) for n, w in zip(padded.shape[:3], window, strict=True))
+        for corner in product(*axes):
+            at = tuple(slice(a, a + w) for a, w in zip(corner, window, strict=True))
+            output = forward(padded[at])
+            total[at] += weight * output.regions
+            weights[at] += weight
+            outcomes.append(output.outcomes)
+        total /= weights
+        return NetworkOutput(total[box.slices], mean_outcomes(outcomes))
+
+    return windowed
+
+
+def window_starts(size: int, window: int, overlap: float) -> list[int]:
+    """The first voxel of each window along an axis: the fewest windows with this overlap, evenly spaced.
+
+    >>> window_starts(110, 64, 0.5)
+    [0, 23, 46]
+    """
+    last = size - window
+    steps = ceil(last / (window * (1 - overlap)))
+    return [round(last * i / steps) for i in range(steps + 1)] if steps > 0 else [0]
+
+
+def gaussian_weights(window: Shape3) -> Float32[NDArray, "d h w"]:
+    """Weights of a window's voxels: 1 at its centre, sigma an eighth of its length along each axis."""
+    bells = [np.exp(-0.5 * ((np.arange(n) - (n - 1) / 2) / (n / 8)) ** 2) for n in window]
+    d, h, w = np.ix_(*bells)
+    weights: NDArray[np.float32] = (d * h * w).astype(np.float32)
+    return weights
+
+
+def average_outputs(outputs: Iterable[NetworkOutput]) -> NetworkOutput:
+    """The mean of several outputs for one grid, with one of them in memory at a time.
+
+    >>> pair = (NetworkOutput(np.full((1, 1, 1, 3), p, np.float32), {}) for p in (0.25, 0.75))
+    >>> average_outputs(pair).regions.ravel().tolist()
+    [0.5, 0.5, 0.5]
+    """
+    total, outcomes = None, []
+    for output in outputs:
+        total = output.regions.copy() if total is None else np.add(total, output.regions, out=total)
+        outcomes.append(output.outcomes)
+    if total is None:
+        raise ValueError("outputs: expected at least one, got none")
+    total /= np.float32(len(outcomes))
+    return NetworkOutput(total, mean_outcomes(outcomes))
+
+
+def mean_outcomes(outcomes: Sequence[dict[str, float]]) -> dict[str, float]:
+    """The mean of each outcome, over the outputs that have it.
+
+    >>> mean_outcomes([{"grade": 0.5, "survival": 1.0}, {"grade": 1.0}])
+    {'grade': 0.75, 'survival': 1.0}
+    """
+    names = dict.fromkeys(name for output in outcomes for name in output)
+    return {name: float(np.mean([output[name] for output in outcomes if name in output])) for name in names}

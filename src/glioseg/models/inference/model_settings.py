@@ -1,4 +1,4 @@
-"""What a network needs beside its weights, as a small JSON file next to them."""
+"""The settings of a trained network, in a small JSON file next to its weights."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -6,10 +6,10 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from glioseg.core.files import write_whole
+from glioseg.core.files import write_atomic
 from glioseg.core.geometry import Shape3
 from glioseg.core.labels import REGIONS
-from glioseg.models.inference.quality_estimation import Confidence
+from glioseg.models.inference.quality_estimation import QualityEstimator
 from glioseg.models.networks.keras_file import ModelError
 
 if TYPE_CHECKING:
@@ -19,17 +19,18 @@ SETTINGS_FILE = "settings.json"
 Regions3 = tuple[float, float, float]
 """A number for each of WT, TC and ET."""
 
-FORMER = {"value_bytes", "volume_reach"}
-"""Settings of earlier versions that decide nothing any more: feature maps are float32 always; how often an
-interval of that reach holds is not known."""
+OBSOLETE_SETTINGS = {"value_bytes", "volume_reach"}
+"""Settings of earlier versions, which are ignored: feature maps are always float32, and the level of
+intervals of that half-width is not known."""
 
 
 @dataclass(frozen=True)
 class VolumeIntervals:
     """The prediction intervals of a model's volumes, see `uncertainty`.
 
-    `half_width`: of WT, TC and ET, in multiples of a case's doubt; `level`: the probability that an interval
-    holds a new case's true volume, as far as `cases`, the number of calibration cases, supports one.
+    `half_width`: of WT, TC and ET, in multiples of a case's uncertainty; `level`: the probability that an
+    interval contains a new case's true volume; `cases`: the number of calibration cases, which limits the
+    level.
     """
 
     half_width: Regions3
@@ -38,27 +39,27 @@ class VolumeIntervals:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "VolumeIntervals":
-        """From what `asdict` makes of one, with lists for tuples as JSON has them."""
+        """Rebuild intervals from the JSON form of `asdict`, which has lists for tuples."""
         wt, tc, et = record["half_width"]
         return cls((float(wt), float(tc), float(et)), float(record["level"]), int(record["cases"]))
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a network was built and trained, how it is run, and what its validation cases chose.
+    """How a network was built and trained, how it is run, and the results of its calibration.
 
-    `spacing_mm`: resolution that it was trained at; `multiple`: grids must be multiples of this many
-    voxels; `margin_vox`: margin of the brain box at 1 mm; `target`: what its channels stand for;
-    `base_filters`: from which its need of memory follows;
-    `modality_dropout`: chance that a patch of its training lacked modalities.
+    `spacing_mm`: resolution of its training; `multiple`: grids must be multiples of this many
+    voxels; `margin_vox`: margin of the brain box at 1 mm; `target`: the meaning of its channels;
+    `base_filters`: determines the memory that it needs;
+    `modality_dropout`: chance that a training patch lacked modalities.
 
     `window_shape` (voxels at `spacing_mm`), `overlap`, `memory_gb`, `mirror`: as in `Inference`.
 
-    `one_pass`: whether a whole crop may be seen at once where memory allows, see `settling`;
+    `one_pass`: whether to run a whole crop in one pass where memory allows, see `selection/calibrate`;
     `threshold`, `min_et_ml`, `min_component_ml`: see `postprocess`; `temperature`,
     `calibration_error_before`, `calibration_error_after`: of WT, TC and ET, see `calibration`;
     `volume_intervals`: None where calibration cases were too few;
-    `confidence`: None where nobody has learned when to trust the network.
+    `confidence`: the quality estimator, None for a model that was calibrated without one.
     """
 
     spacing_mm: int
@@ -79,11 +80,11 @@ class Settings:
     volume_intervals: VolumeIntervals | None = None
     calibration_error_before: Regions3 | None = None
     calibration_error_after: Regions3 | None = None
-    confidence: Confidence | None = None
+    confidence: QualityEstimator | None = None
 
     @classmethod
     def untuned(cls, network: "Network", train: "Train", crop: "Crop", inference: "Inference") -> "Settings":
-        """What params.yaml decides, before validation cases decide the rest."""
+        """The settings that params.yaml determines, before calibration chooses the rest."""
         return cls(
             spacing_mm=network.spacing_mm,
             multiple=2 ** (network.depth - 1),
@@ -99,7 +100,7 @@ class Settings:
 
     @property
     def calibration(self) -> dict[str, float]:
-        """The calibration errors by name, e.g. `calibration_error_after_wt`; none before they are known."""
+        """The calibration errors by name, e.g. `calibration_error_after_wt`; empty before calibration."""
         named = {"before": self.calibration_error_before, "after": self.calibration_error_after}
         return {
             f"calibration_error_{when}_{region.lower()}": error
@@ -108,35 +109,35 @@ class Settings:
         }
 
     @property
-    def told(self) -> dict[str, object]:
-        """The settings that a person reads: all but the many numbers of `confidence`."""
+    def summary(self) -> dict[str, object]:
+        """The settings for reports: all but the many numbers of `confidence`."""
         return {name: value for name, value in asdict(self).items() if name != "confidence"}
 
     def save(self, folder: Path) -> None:
         """Write the settings beside the model file."""
-        write_whole(folder / SETTINGS_FILE, json.dumps(asdict(self), indent=2).encode() + b"\n")
+        write_atomic(folder / SETTINGS_FILE, json.dumps(asdict(self), indent=2).encode() + b"\n")
 
     @classmethod
     def load(cls, folder: Path) -> "Settings":
         """Read the settings of a model folder.
 
         Raises:
-            ModelError: no file, one that lacks a setting without a default, or one with an unknown setting.
+            ModelError: the file is missing, or a required setting is missing, or a setting is unknown.
         """
         path = folder / SETTINGS_FILE
         try:
             record = json.loads(path.read_text())
-            given, known = record.keys() - FORMER, {field.name for field in fields(cls)}
-            needed = {field.name for field in fields(cls) if field.default is MISSING}
+            given, known = record.keys() - OBSOLETE_SETTINGS, {field.name for field in fields(cls)}
+            required = {field.name for field in fields(cls) if field.default is MISSING}
         except (OSError, ValueError, AttributeError) as error:
             raise ModelError(f"{path}: not a model's settings: {error}") from None
-        if not needed <= given <= known:
-            wrong = ", ".join(sorted((needed - given) | (given - known)))
+        if not required <= given <= known:
+            wrong = ", ".join(sorted((required - given) | (given - known)))
             raise ModelError(f"{path}: not a model's settings: missing or unknown: {wrong}")
-        # JSON has lists alone, and settings compare as tuples.
+        # JSON has no tuples, and settings with lists would not compare equal.
         listed = {name: record[name] for name in given}
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in listed.items()}
-        for name, read in PARTS.items():
+        for name, read in NESTED_SETTINGS.items():
             if values.get(name):
                 try:
                     values[name] = read(values[name])
@@ -145,8 +146,8 @@ class Settings:
         return cls(**values)
 
 
-PARTS: dict[str, Callable[[Any], object]] = {
-    "confidence": Confidence.from_record,
+NESTED_SETTINGS: dict[str, Callable[[Any], object]] = {
+    "confidence": QualityEstimator.from_record,
     "volume_intervals": VolumeIntervals.from_record,
 }
-"""The settings that are objects, and what makes each from JSON."""
+"""The settings that are objects, and the function that rebuilds each from JSON."""

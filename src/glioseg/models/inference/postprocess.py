@@ -1,68 +1,67 @@
-"""From probabilities to labels: a threshold, cores without oedema in them, and no small pieces."""
+"""Post-processing, from probabilities to labels: threshold, filled tumour core, small components removed."""
 
-from collections.abc import Sequence
-from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, UInt8
+from jaxtyping import Bool, Float32, UInt8
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from glioseg.core.brain import brain_mask_of_channels
 from glioseg.core.labels import REGIONS, Label, labels_from_regions
-from glioseg.models.inference.calibration import calibrate
-from glioseg.models.inference.quality_estimation import Belief, believe
+from glioseg.models.inference.calibration import apply_temperature
+from glioseg.models.inference.quality_estimation import ExpectedDice, expected_dice
 
 if TYPE_CHECKING:
     from glioseg.models.inference.model_settings import Settings
 
 LabelMap = UInt8[NDArray, "d h w"]
-TOUCHING = np.ones((3, 3, 3), bool)
-"""26-connectivity: voxels that share a corner are one piece, as in BraTS 2023."""
+CONNECTIVITY_26 = np.ones((3, 3, 3), bool)
+"""Voxels that share a corner belong to one component, as in BraTS 2023."""
 
 
 def final_labels(regions: Float32[NDArray, "d h w 3"], settings: "Settings", *, voxel_ml: float) -> LabelMap:
-    """The labels that a network's probabilities come to.
+    """The final label map of a network's probabilities.
 
     Args:
         regions: probabilities of WT, TC and ET, 0 outside the brain.
-        settings: what validation chose.
+        settings: with the threshold and sizes that calibration chose.
         voxel_ml: volume of a voxel.
     """
-    return clean(
-        decide(regions, settings.threshold),
+    return remove_small_parts(
+        threshold_regions(regions, settings.threshold),
         min_component_ml=settings.min_component_ml,
         min_et_ml=settings.min_et_ml,
         voxel_ml=voxel_ml,
     )
 
 
-def belief_of(
+def labels_and_expected_dice(
     image: Float32[NDArray, "d h w 4"], regions: Float32[NDArray, "d h w 3"], settings: "Settings"
-) -> tuple[Belief, LabelMap]:
-    """The belief in what was found in a crop, and its final labels, both on the network's own grid.
+) -> tuple[LabelMap, ExpectedDice]:
+    """The final labels of a crop on the network's own grid, and their expected Dice.
 
     Args:
-        image: what the network saw.
-        regions: probabilities that it answered, not calibrated yet.
-        settings: say how answers are cleaned and calibrated.
+        image: the input of the network.
+        regions: its output, not calibrated yet.
+        settings: with the post-processing and the temperatures.
     """
-    brain: NDArray[np.bool_] = np.logical_or.reduce(image != 0, axis=-1)
-    seen = np.where(brain[..., np.newaxis], regions, np.float32(0))
-    labels = final_labels(seen, settings, voxel_ml=settings.spacing_mm**3 / 1000)
-    return believe(labels[brain], calibrate(regions[brain], settings.temperature)), labels
+    brain = brain_mask_of_channels(image)
+    inside = np.where(brain[..., np.newaxis], regions, np.float32(0))
+    labels = final_labels(inside, settings, voxel_ml=settings.spacing_mm**3 / 1000)
+    return labels, expected_dice(labels[brain], apply_temperature(regions[brain], settings.temperature))
 
 
-def decide(regions: Float32[NDArray, "d h w 3"], threshold: float) -> LabelMap:
-    """Labels where probabilities pass the threshold, and no oedema in a core."""
+def threshold_regions(regions: Float32[NDArray, "d h w 3"], threshold: float) -> LabelMap:
+    """Labels of the regions at or above the threshold, with the tumour core filled."""
     return fill_core(labels_from_regions(regions, threshold))
 
 
 def fill_core(labels: LabelMap) -> LabelMap:
     """Relabel as necrotic core the oedema that tumour core encloses in a slice, along any axis.
 
-    Raters draw the core as all that the enhancing rim encloses (Baid et al. 2021). A network that does
-    not know such a tumour by its texture may take its inside for oedema.
+    Raters count all that the enhancing rim encloses as core (Baid et al. 2021). A network may mistake the
+    inside of a tumour of unfamiliar texture for oedema.
 
     Args:
         labels: dense labels of a whole case.
@@ -80,7 +79,7 @@ def fill_core(labels: LabelMap) -> LabelMap:
 
 
 def _enclosed(mask: Bool[NDArray, "d h w"]) -> Bool[NDArray, "d h w"]:
-    """What no path within a slice leads out of, for slices along one of the axes."""
+    """Holes of the mask within slices, along any of the three axes."""
     inside = np.zeros(mask.shape, bool)
     cross = ndimage.generate_binary_structure(2, 1)
     for axis in range(3):
@@ -91,18 +90,20 @@ def _enclosed(mask: Bool[NDArray, "d h w"]) -> Bool[NDArray, "d h w"]:
     return np.asarray(inside & ~mask)
 
 
-def clean(labels: LabelMap, *, min_component_ml: float, min_et_ml: float, voxel_ml: float) -> LabelMap:
-    """Drop small pieces of tumour first, then what little enhancing tumour is left."""
-    kept = drop_small_components(labels, min_component_ml=min_component_ml, voxel_ml=voxel_ml)
-    return drop_small_et(kept, min_et_ml=min_et_ml, voxel_ml=voxel_ml)
+def remove_small_parts(
+    labels: LabelMap, *, min_component_ml: float, min_et_ml: float, voxel_ml: float
+) -> LabelMap:
+    """Remove small components of tumour first, then enhancing tumour if what remains of it is small."""
+    large = drop_small_components(labels, min_component_ml=min_component_ml, voxel_ml=voxel_ml)
+    return drop_small_et(large, min_et_ml=min_et_ml, voxel_ml=voxel_ml)
 
 
 def drop_small_components(labels: LabelMap, *, min_component_ml: float, voxel_ml: float) -> LabelMap:
-    """Take for background each connected piece of whole tumour smaller than `min_component_ml`.
+    """Relabel as background each connected component of whole tumour smaller than `min_component_ml`.
 
     Args:
         labels: dense labels of a whole case.
-        min_component_ml: smallest volume that counts.
+        min_component_ml: smallest volume that is kept.
         voxel_ml: volume of a voxel.
 
     >>> labels = np.array([[[2, 0, 1, 3]]], np.uint8)
@@ -111,20 +112,20 @@ def drop_small_components(labels: LabelMap, *, min_component_ml: float, voxel_ml
     """
     if min_component_ml <= voxel_ml:
         return labels
-    pieces, _ = ndimage.label(labels != Label.BACKGROUND, structure=TOUCHING)
-    large = np.bincount(pieces.ravel()) * voxel_ml >= min_component_ml
-    return np.where(large[pieces], labels, np.uint8(Label.BACKGROUND))
+    components, _ = ndimage.label(labels != Label.BACKGROUND, structure=CONNECTIVITY_26)
+    large = np.bincount(components.ravel()) * voxel_ml >= min_component_ml
+    return np.where(large[components], labels, np.uint8(Label.BACKGROUND))
 
 
 def drop_small_et(labels: LabelMap, *, min_et_ml: float, voxel_ml: float) -> LabelMap:
-    """Relabel enhancing tumour as necrotic core where there is less of it than `min_et_ml`.
+    """Relabel enhancing tumour as necrotic core where its volume is below `min_et_ml`.
 
-    A few enhancing voxels in a tumour that does not enhance are nearly always false, and BraTS scores
-    them with Dice 0 (Isensee et al. 2021, "nnU-Net for Brain Tumor Segmentation").
+    A few enhancing voxels in a tumour that does not enhance are nearly always false positives, and BraTS
+    scores them with Dice 0 (Isensee et al. 2021, "nnU-Net for Brain Tumor Segmentation").
 
     Args:
         labels: dense labels of a whole case.
-        min_et_ml: smallest volume that counts.
+        min_et_ml: smallest volume that is kept.
         voxel_ml: volume of a voxel.
 
     >>> drop_small_et(np.array([[[3, 3, 2]]], np.uint8), min_et_ml=0.2, voxel_ml=0.05).tolist()
@@ -134,33 +135,3 @@ def drop_small_et(labels: LabelMap, *, min_et_ml: float, voxel_ml: float) -> Lab
     if enhancing.sum() * voxel_ml >= min_et_ml:
         return labels
     return np.where(enhancing, np.uint8(Label.NCR), labels)
-
-
-def choose(
-    dice: Float64[NDArray, "thresholds components ets"],
-    *,
-    thresholds: Sequence[float],
-    components: Sequence[float],
-    ets: Sequence[float],
-) -> tuple[float, float, float]:
-    """The threshold, `min_component_ml` and `min_et_ml` with the best Dice.
-
-    On a tie the larger `min_et_ml`, since a speck that helps no case is likelier false than true; then
-    the smaller `min_component_ml`, which leaves more of the network's answer as it is; then the threshold
-    nearest to 0.5.
-
-    Args:
-        dice: mean over cases and regions, for each choice of the three.
-        thresholds: the choices of the threshold.
-        components: the choices of `min_component_ml`.
-        ets: the choices of `min_et_ml`.
-
-    >>> choose(np.full((2, 2, 2), 0.5), thresholds=(0.3, 0.5), components=(0.0, 0.1), ets=(0.0, 0.2))
-    (0.5, 0.0, 0.2)
-    """
-    tied = [
-        choice
-        for choice, mean in zip(product(thresholds, components, ets), dice.ravel(), strict=True)
-        if mean == dice.max()
-    ]
-    return max(tied, key=lambda choice: (choice[2], -choice[1], -abs(choice[0] - 0.5)))

@@ -1,4 +1,4 @@
-"""What a model says of one case: labels, how sure it is, volumes, and where it learned them, outcomes."""
+"""The prediction for one case: labels, their uncertainty, volumes, expected quality, and outcomes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,7 +13,7 @@ from glioseg.core.nifti import Volume
 from glioseg.data.store.cropping import Placement, crop_labels, uncrop
 
 BRAIN = "brain"
-NUMBERS = (
+NUMERIC_COLUMNS = (
     *(f"{region.lower()}_{end}" for region in REGIONS for end in ("ml", "low_ml", "high_ml")),
     "interval_level",
     *(f"{place.lower()}_bits" for place in (BRAIN, *REGIONS)),
@@ -21,15 +21,15 @@ NUMBERS = (
     "grade_lgg",
     "survival_days",
 )
-"""Columns of a table of answers, as `Answer.numbers` fills them."""
+"""Numeric columns of a table of predictions; `Prediction.numeric_values` fills them."""
 
 
 @dataclass(frozen=True)
 class RegionVolume:
     """The volume of a region in ml, and its prediction interval, `low_ml` to `high_ml`.
 
-    `level`: the probability that the interval holds the true volume. All three are None where the model had
-    too few calibration cases for an interval.
+    `level`: the probability that the interval contains the true volume. All three are None where the model
+    had too few calibration cases for an interval.
     """
 
     ml: float
@@ -40,9 +40,10 @@ class RegionVolume:
 
 @dataclass(frozen=True)
 class BrainProbabilities:
-    """Calibrated probabilities of WT, TC and ET, for the voxels of the brain alone.
+    """Calibrated probabilities of WT, TC and ET for the voxels of the brain alone.
 
-    `values`: a row a voxel; `brain`: where they are in the crop; `placement`: where the crop is.
+    `values`: a row for each voxel; `brain`: the mask of these voxels in the crop; `placement`: of the crop in
+    the scan.
     """
 
     values: Float32[NDArray, "voxels 3"]
@@ -50,13 +51,13 @@ class BrainProbabilities:
     placement: Placement
 
     def on_grid(self) -> Float32[NDArray, "d h w 3"]:
-        """All of them on the scan's own grid, 0 outside the brain: 12 bytes a voxel."""
+        """The probabilities on the scan's own grid, 0 outside the brain: 12 bytes for each voxel."""
         crop = np.zeros((*self.brain.shape, self.values.shape[1]), np.float32)
         crop[self.brain] = self.values
         return uncrop(crop, self.placement)
 
     def same_voxels(self, labels: UInt8[NDArray, "d h w"]) -> UInt8[NDArray, "voxels"]:
-        """The labels of the same voxels, in the same order.
+        """The labels of the brain's voxels, in the order of `values`.
 
         Args:
             labels: on the scan's own grid.
@@ -66,15 +67,15 @@ class BrainProbabilities:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A segmented case, on the scan's own grid.
+class Prediction:
+    """The prediction for a case, on the scan's own grid.
 
-    `labels`: dense (`Label`); `entropy_bits`: of each voxel's four label probabilities, 0 (sure) to 2;
-    `volumes`: by region; `probabilities`: what both come from; `missing`: modalities that the scan
-    lacked; `mean_bits`: the mean entropy of the brain and of each region that was found; `confidence`: the
-    Dice that is to be expected of each region, empty where the model does not know; `doubt`: in words, why
-    the confidence is low; `grade_lgg`: probability of a low-grade glioma, `survival_days`: predicted overall
-    survival, both None where the network has no such output.
+    `labels`: dense (`Label`); `entropy_bits`: of each voxel's four label probabilities, 0 (certain) to 2;
+    `volumes`: by region; `probabilities`: calibrated; `missing`: modalities that the scan lacks; `mean_bits`:
+    the mean entropy of the brain and of each predicted region; `confidence`: the expected Dice of each
+    region, empty for a model without a quality estimator; `low_confidence_reasons`: as text; `grade_lgg`:
+    probability of a low-grade glioma, `survival_days`: predicted overall survival, both None where the
+    network has no such output.
     """
 
     labels: UInt8[NDArray, "d h w"]
@@ -84,18 +85,18 @@ class Answer:
     missing: tuple[str, ...] = ()
     mean_bits: dict[str, float] = field(default_factory=dict)
     confidence: dict[str, float] = field(default_factory=dict)
-    doubt: tuple[str, ...] = ()
+    low_confidence_reasons: tuple[str, ...] = ()
     grade_lgg: float | None = None
     survival_days: float | None = None
 
     @property
     def interval_level(self) -> float | None:
-        """The level of the volumes' intervals, the same for all regions; None where there are none."""
+        """The level of the volume intervals, the same for all regions; None without intervals."""
         return next((volume.level for volume in self.volumes.values()), None)
 
     @property
-    def numbers(self) -> dict[str, float | None]:
-        """What `NUMBERS` names, in its order; None is what is not known."""
+    def numeric_values(self) -> dict[str, float | None]:
+        """A value for each of `NUMERIC_COLUMNS`; None where the value is not known."""
         known: dict[str, float | None] = {
             f"{region.lower()}_{end}": value
             for region, volume in self.volumes.items()
@@ -105,7 +106,7 @@ class Answer:
         known |= {f"{place.lower()}_bits": bits for place, bits in self.mean_bits.items()}
         known |= {f"{region.lower()}_confidence": dice for region, dice in self.confidence.items()}
         known |= {"grade_lgg": self.grade_lgg, "survival_days": self.survival_days}
-        return {name: known.get(name) for name in NUMBERS}
+        return {name: known.get(name) for name in NUMERIC_COLUMNS}
 
 
 def percent(level: float) -> str:
@@ -117,15 +118,15 @@ def percent(level: float) -> str:
     return f"{100 * level:.0f} %"
 
 
-Ask = Callable[[Mapping[str, Volume]], Answer]
-"""Answers on the scan's own grid for a volume of each of some modalities."""
+Predict = Callable[[Mapping[str, Volume]], Prediction]
+"""Predicts on the scan's own grid from a volume for each of some modalities."""
 
 
 @runtime_checkable  # tests check annotations while they run
-class Model(Protocol):
-    """What can be asked: a loaded model, or one that loads where its answers are asked for."""
+class CaseModel(Protocol):
+    """Anything that predicts a case: a loaded model, or one that loads itself at the first prediction."""
 
     @property
-    def answer(self) -> Ask:
-        """What answers."""
+    def predict(self) -> Predict:
+        """The function that predicts a case."""
         ...

@@ -1,9 +1,11 @@
-"""From raw volumes to an answer on the scan's own grid: what predict, evaluate and serving share."""
+"""From raw volumes to a prediction on the scan's own grid: the one path of predict, evaluate and serving.
+
+Crop (`data/store`) → forward passes (`forward`) → label map (`postprocess`) → uncertainty, quality.
+"""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,38 +15,36 @@ from numpy.typing import NDArray
 from glioseg.core.geometry import upsample
 from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import Volume
-from glioseg.data.store.cropping import Placement, crop_brain, place_crop, uncrop
+from glioseg.data.store.cropping import Placement, crop_brain_mask, place_crop, uncrop
 from glioseg.data.store.resampling import NetworkGrid
-from glioseg.models.inference.calibration import calibrate
-from glioseg.models.inference.forward import examine, window_gb
+from glioseg.models.inference.calibration import apply_temperature
+from glioseg.models.inference.forward import Image, NetworkOutput, run_networks, window_gb
 from glioseg.models.inference.model_settings import Settings
-from glioseg.models.inference.out_of_distribution import portrait
-from glioseg.models.inference.postprocess import belief_of, final_labels
-from glioseg.models.inference.prediction import Answer, BrainProbabilities
-from glioseg.models.inference.probabilities import Findings, Image
+from glioseg.models.inference.out_of_distribution import compute_features
+from glioseg.models.inference.postprocess import final_labels, labels_and_expected_dice
+from glioseg.models.inference.prediction import BrainProbabilities, Prediction
 from glioseg.models.inference.uncertainty import entropy_bits, mean_bits, region_volumes
-from glioseg.models.networks.keras_file import ModelError, load_networks, save_networks
-from glioseg.models.networks.targets import DAYS_PER_YEAR
-from glioseg.params.contract import CONTRACT, Contract, load_contract
+from glioseg.models.networks.outputs import DAYS_PER_YEAR
+from glioseg.params.contract import Contract
 
 if TYPE_CHECKING:
     import keras
 
 
 @dataclass(frozen=True)
-class Segmenter:
-    """Trained networks, of which the mean counts, with the settings that they need.
+class Predictor:
+    """Trained networks, whose outputs are averaged, with their settings.
 
-    `contract`: what a scan must be; it says how far the affines of a case may differ, and which spacing the
-    scans of the training had: others are resampled.
+    `contract`: requirements on a scan. It sets the tolerance between the affines of a case, and the spacing
+    of the training scans, to which other scans are resampled.
     """
 
     models: tuple["keras.Model", ...]
     settings: Settings
     contract: Contract = field(default_factory=Contract)
 
-    def answer(self, images: Mapping[str, Volume]) -> Answer:
-        """Segment a case, and say how sure that is.
+    def predict(self, images: Mapping[str, Volume]) -> Prediction:
+        """The labels of a case, their uncertainty and the expected quality.
 
         Args:
             images: a volume for each of `MODALITIES`, or for some of them, all on one grid, in any
@@ -52,80 +52,81 @@ class Segmenter:
 
         Raises:
             GliosegError: no modality, grids that differ, or too small a memory budget.
-            ResamplingError: too large a scan, which has another spacing than training.
+            ResamplingError: the scan needs resampling and is too large for the memory budget.
         """
-        image, grid, seen = self._look(images)
+        image, grid, output = self._run_networks(images)
         placement = grid.placement
-        brain = crop_brain(images, placement)
-        found = _on_crop(seen, grid, brain)
-        labels = final_labels(found.regions, self.settings, voxel_ml=_voxel_ml(placement))
-        likely = calibrate(found.regions[brain], self.settings.temperature)
+        brain = crop_brain_mask(images, placement)
+        regions, labels = self._label(output, grid, brain)
+        probabilities = apply_temperature(regions[brain], self.settings.temperature)
         entropy = np.zeros(brain.shape, np.float32)
-        entropy[brain] = entropy_bits(likely)
+        entropy[brain] = entropy_bits(probabilities)
         volumes = region_volumes(
-            labels, likely, intervals=self.settings.volume_intervals, voxel_ml=_voxel_ml(placement)
+            labels, probabilities, intervals=self.settings.volume_intervals, voxel_ml=_voxel_ml(placement)
         )
-        confidence, doubt = self._trust(image, seen)
-        years = found.outcomes.get("survival")
-        return Answer(
+        confidence, reasons = self._estimate_quality(image, output)
+        years = output.outcomes.get("survival")
+        return Prediction(
             labels=uncrop(labels, placement),
             entropy_bits=uncrop(entropy, placement),
             volumes=volumes,
-            probabilities=BrainProbabilities(likely, brain, placement),
+            probabilities=BrainProbabilities(probabilities, brain, placement),
             missing=tuple(name for name in MODALITIES if name not in images),
             mean_bits=mean_bits(entropy, labels, brain),
             confidence=confidence,
-            doubt=doubt,
-            grade_lgg=found.outcomes.get("grade"),
+            low_confidence_reasons=reasons,
+            grade_lgg=output.outcomes.get("grade"),
             survival_days=None if years is None else years * DAYS_PER_YEAR,
         )
 
     def segment(self, images: Mapping[str, Volume]) -> UInt8[NDArray, "d h w"]:
-        """Dense labels on the scan's own grid, 0 outside the brain: those of `answer`."""
-        _, grid, seen = self._look(images)
-        placement = grid.placement
-        found = _on_crop(seen, grid, crop_brain(images, placement))
-        labels = final_labels(found.regions, self.settings, voxel_ml=_voxel_ml(placement))
-        return uncrop(labels, placement)
+        """The dense labels of `predict` alone, on the scan's own grid, 0 outside the brain."""
+        _, grid, output = self._run_networks(images)
+        _, labels = self._label(output, grid, crop_brain_mask(images, grid.placement))
+        return uncrop(labels, grid.placement)
 
-    def _look(self, images: Mapping[str, Volume]) -> tuple[Image, NetworkGrid, Findings]:
-        """What the networks see, on which grid, and what they find there."""
+    def _run_networks(self, images: Mapping[str, Volume]) -> tuple[Image, NetworkGrid, NetworkOutput]:
+        """The input of the networks, its grid, and their output on that grid."""
         placement = place_crop(
             images,
             margin_vox=self.settings.margin_vox,
-            affine_tolerance=self.contract.affine.refused_above,
+            affine_tolerance=self.contract.affine.rejection_threshold_mm,
         )
         grid = NetworkGrid(placement, self.contract.spacing.mm, self.settings.spacing_mm)
         least_gb = window_gb(self.settings, len(self.models))
         grid.check_memory(self.settings.memory_gb, window_gb=least_gb)
         image = grid.image(images)
-        return image, grid, examine(self.models, image, self.settings)
+        return image, grid, run_networks(self.models, image, self.settings)
 
-    def _trust(self, image: Image, seen: Findings) -> tuple[dict[str, float], tuple[str, ...]]:
-        """The Dice that is to be expected of each region, and what speaks against the answer."""
-        confidence = self.settings.confidence
-        if confidence is None:
+    def _label(
+        self, output: NetworkOutput, grid: NetworkGrid, brain: Bool[NDArray, "d h w"]
+    ) -> tuple[Float32[NDArray, "d h w 3"], UInt8[NDArray, "d h w"]]:
+        """Probabilities and final labels in the scan's voxels, inside the crop; 0 outside the brain."""
+        regions = grid.to_crop(output.regions)
+        regions[~brain] = 0
+        return regions, final_labels(regions, self.settings, voxel_ml=_voxel_ml(grid.placement))
+
+    def _estimate_quality(
+        self, image: Image, output: NetworkOutput
+    ) -> tuple[dict[str, float], tuple[str, ...]]:
+        """The estimated Dice of each region, and the reasons for low confidence."""
+        estimator = self.settings.confidence
+        if estimator is None:
             return {}, ()
-        belief, _ = belief_of(image, seen.regions, self.settings)
-        expected = confidence.expected_dice(belief)
-        return expected, confidence.doubts(expected, portrait(image, spacing_mm=self.settings.spacing_mm))
-
-
-def _on_crop(seen: Findings, grid: NetworkGrid, brain: Bool[NDArray, "d h w"]) -> Findings:
-    """What was found in the brain, in the voxels of the scan."""
-    regions = grid.on_crop(seen.regions)
-    regions[~brain] = 0
-    return replace(seen, regions=regions)
+        _, expected = labels_and_expected_dice(image, output.regions, self.settings)
+        estimates = estimator.estimate_dice(expected)
+        features = compute_features(image, spacing_mm=self.settings.spacing_mm)
+        return estimates, estimator.low_confidence_reasons(estimates, features)
 
 
 def _voxel_ml(placement: Placement) -> float:
     return math.prod(placement.grid.spacing_mm) / 1000
 
 
-def at_1_mm(
+def probabilities_at_1_mm(
     regions: Float32[NDArray, "e i x 3"], brain: Bool[NDArray, "d h w"], *, spacing_mm: int
 ) -> Float32[NDArray, "d h w 3"]:
-    """A network's probabilities on the grid that answers are given on, 0 outside the brain.
+    """A network's probabilities on the 1 mm grid of the crop, 0 outside the brain.
 
     Args:
         regions: at the network's spacing; may be overwritten.
@@ -136,75 +137,3 @@ def at_1_mm(
     fine = upsample(regions, spacing_mm, (d, h, w)) if spacing_mm > 1 else regions
     fine[~brain] = 0
     return fine
-
-
-def save_model(folder: Path, models: Sequence["keras.Model"], settings: Settings) -> None:
-    """Write a model folder: its networks, and `settings.json`."""
-    save_networks(folder, models)
-    settings.save(folder)
-
-
-def load_model(folder: Path) -> Segmenter:
-    """Load a model folder, as `save_model` writes it, with the contract that lies there.
-
-    Raises:
-        ModelError: the folder holds no model that can be loaded.
-        ParamsError: its contract is none.
-    """
-    settings, contract = Settings.load(folder), load_contract(folder / CONTRACT)
-    return Segmenter(load_networks(folder), settings, contract)
-
-
-def load_ensemble(folders: Sequence[Path]) -> Segmenter:
-    """Load model folders as one ensemble, of all their members; the first folder's contract holds.
-
-    Raises:
-        ModelError: as for `ensemble_settings`, or a folder that cannot be loaded.
-        ParamsError: as for `load_model`.
-    """
-    settings, contract = ensemble_settings(folders), load_contract(folders[0] / CONTRACT)
-    networks = tuple(network for folder in folders for network in load_networks(folder))
-    return Segmenter(networks, settings, contract)
-
-
-def ensemble_settings(folders: Sequence[Path]) -> Settings:
-    """The settings of an ensemble, of which nothing is loaded.
-
-    What validation chose, and the margin of the brain box, are those of the first folder; grids,
-    windows and memory suit the most demanding one. Several folders have no intervals of volumes: those of
-    each were calibrated on its own answers, which the mean does not give.
-
-    Raises:
-        ModelError: a folder without settings, or networks that see or answer different things.
-    """
-    all_settings = [Settings.load(folder) for folder in folders]
-    same = [
-        {
-            "spacing_mm": settings.spacing_mm,
-            "target": settings.target,
-            "contract spacing": load_contract(folder / CONTRACT).spacing.mm,
-        }
-        for folder, settings in zip(folders, all_settings, strict=True)
-    ]
-    for folder, values in zip(folders, same, strict=True):
-        for name, expected in same[0].items():
-            if values[name] != expected:
-                raise ModelError(
-                    f"{folder}: expected {name} {expected}, as in {folders[0]}, got {values[name]}"
-                )
-    return _suiting_all(all_settings)
-
-
-def _suiting_all(all_settings: Sequence[Settings]) -> Settings:
-    first = all_settings[0]
-    alone = len(all_settings) == 1
-    multiple = max(settings.multiple for settings in all_settings)
-    d, h, w = (-(-n // multiple) * multiple for n in first.window_shape)
-    return replace(
-        first,
-        multiple=multiple,
-        window_shape=(d, h, w),
-        base_filters=max(settings.base_filters for settings in all_settings),
-        modality_dropout=min(settings.modality_dropout for settings in all_settings),
-        volume_intervals=first.volume_intervals if alone else None,
-    )

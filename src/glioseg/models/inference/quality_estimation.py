@@ -1,7 +1,7 @@
-"""How far an answer can be trusted: the Dice to be expected of each region, and what speaks against it.
+"""Estimation of a prediction's quality: the expected Dice of each region, and reasons for low confidence.
 
-Where a network fails it still believes too much of its answer; how much, the answers to spoilt scans have
-shown (`spoiling`).
+The Dice that follows from a network's own probabilities is too high where the network fails. A regression on
+predictions for sound and for corrupted validation cases corrects it (`selection/corruption_study`).
 """
 
 from collections.abc import Mapping
@@ -15,141 +15,144 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from glioseg.core.labels import REGIONS, regions_from_labels
-from glioseg.models.inference.out_of_distribution import Likeness, Portrait
+from glioseg.core.old_names import FIELDS, with_current_names
+from glioseg.models.inference.out_of_distribution import Features, OutOfDistribution
 
-LOW = 0.6
+LOW_DICE = 0.6
 """Expected Dice below which confidence is low."""
 CLIP = 0.01
-"""How far beliefs are kept from 0 and 1, so that their odds are finite."""
+"""Margin from 0 and 1 to which Dice values are clipped, so that their log odds are finite."""
 RIDGE = 0.5
-"""How strongly few answers are held to what is assumed before any: that beliefs come true."""
+"""Weight of the penalty that pulls a fit on few predictions towards the prior: expected Dice is true Dice."""
 
-Line = tuple[float, float]
-Lines = tuple[Line, Line, Line]
+Coefficients = tuple[float, float]
+RegionCoefficients = tuple[Coefficients, Coefficients, Coefficients]
 
 
 @dataclass(frozen=True)
-class Belief:
-    """What a network's probabilities promise one answer, of WT, TC and ET each.
+class ExpectedDice:
+    """The Dice of one prediction that its probabilities imply, for each of WT, TC and ET.
 
-    `dice`: expected overlap; of an empty answer that of the region around it; `empty`: what was not found.
+    `dice`: the implied Dice, for an empty region that of the region around it; `empty`: whether the predicted
+    region is empty.
     """
 
     dice: Float64[NDArray, "3"]
     empty: Bool[NDArray, "3"]
 
 
-def believe(labels: UInt8[NDArray, "voxels"], regions: Float32[NDArray, "voxels 3"]) -> Belief:
-    """What probabilities promise an answer.
+def expected_dice(labels: UInt8[NDArray, "voxels"], regions: Float32[NDArray, "voxels 3"]) -> ExpectedDice:
+    """The Dice that calibrated probabilities imply for a prediction: 2·Σ p·ŷ / (Σ p + Σ ŷ).
 
     Args:
         labels: the final dense labels of the brain's voxels.
-        regions: the same voxels' calibrated probabilities.
+        regions: calibrated probabilities of the same voxels.
 
     >>> likely = np.array([[0.9, 0.6, 0.1], [0.6, 0.2, 0.0]], np.float32)
-    >>> believe(np.array([1, 2], np.uint8), likely).dice.round(3).tolist()  # 3 / 3.5, 1.2 / 1.8, as TC
+    >>> labels = np.array([1, 2], np.uint8)
+    >>> expected_dice(labels, likely).dice.round(3).tolist()  # 3 / 3.5, 1.2 / 1.8, and ET as TC
     [0.857, 0.667, 0.667]
     """
-    answer = regions_from_labels(labels)
-    both = np.where(answer, regions, np.float32(0)).sum(axis=0, dtype=np.float64)
-    each = regions.sum(axis=0, dtype=np.float64) + answer.sum(axis=0)
-    dice = 2 * both / np.maximum(each, 1e-9)
-    empty: NDArray[np.bool_] = answer.sum(axis=0) == 0
-    around = 0.5  # around the whole tumour there is nothing to go by
+    predicted = regions_from_labels(labels)
+    shared = np.where(predicted, regions, np.float32(0)).sum(axis=0, dtype=np.float64)
+    total = regions.sum(axis=0, dtype=np.float64) + predicted.sum(axis=0)
+    dice = 2 * shared / np.maximum(total, 1e-9)
+    empty: NDArray[np.bool_] = predicted.sum(axis=0) == 0
+    around = 0.5  # for an empty whole tumour there is no region around it
     for region in range(len(REGIONS)):
         around = dice[region] = around if empty[region] else dice[region]
-    return Belief(dice, empty)
+    return ExpectedDice(dice, empty)
 
 
 @dataclass(frozen=True)
-class Confidence:
-    """What answers to validation cases, sound and spoilt, have shown.
+class QualityEstimator:
+    """Corrects the expected Dice, and finds the reasons for low confidence.
 
-    `found`, `empty`: of WT, TC and ET, each (a, b): the Dice to be expected is σ(a + b · logit(belief)), of
-    an answer that found the region and of one that did not; `likeness`: tells scans unlike the training, None
-    where training cases were too few.
+    `found`, `empty`: coefficients (a, b) for each of WT, TC and ET, of predictions that contain the region
+    and of predictions where it is empty: the estimate is σ(a + b · logit(expected Dice)).
+    `out_of_distribution`: detects scans that differ from the training data; None where training cases were
+    too few.
     """
 
-    found: Lines
-    empty: Lines
-    likeness: Likeness | None
+    found: RegionCoefficients
+    empty: RegionCoefficients
+    out_of_distribution: OutOfDistribution | None
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> "Confidence":
-        """From what `asdict` makes of one, with lists for tuples as JSON has them."""
-        likeness = record["likeness"]
+    def from_record(cls, record: Mapping[str, Any]) -> "QualityEstimator":
+        """Rebuild an estimator from the JSON form of `asdict`, which has lists for tuples."""
+        record = with_current_names(record, FIELDS)
+        features = record["out_of_distribution"]
         return cls(
-            _lines(record["found"]),
-            _lines(record["empty"]),
-            Likeness(**{name: _frozen(value) for name, value in likeness.items()}) if likeness else None,
+            _region_coefficients(record["found"]),
+            _region_coefficients(record["empty"]),
+            OutOfDistribution.from_record(features) if features else None,
         )
 
-    def expected_dice(self, belief: Belief) -> dict[str, float]:
-        """The Dice that is to be expected of each region; of an empty answer, the chance that it is right."""
-        lines = np.where(belief.empty[:, np.newaxis], self.empty, self.found)
-        expected = expit(lines[:, 0] + lines[:, 1] * _odds(belief.dice))
-        return dict(zip(REGIONS, expected.tolist(), strict=True))
+    def estimate_dice(self, expected: ExpectedDice) -> dict[str, float]:
+        """The estimated Dice of each region; for an empty region, the probability that it is truly empty."""
+        lines = np.where(expected.empty[:, np.newaxis], self.empty, self.found)
+        estimates = expit(lines[:, 0] + lines[:, 1] * _log_odds(expected.dice))
+        return dict(zip(REGIONS, estimates.tolist(), strict=True))
 
-    def doubts(self, expected: Mapping[str, float], portrait: Portrait) -> tuple[str, ...]:
-        """Why confidence is low, in words; nothing where it is not.
+    def low_confidence_reasons(self, estimates: Mapping[str, float], features: Features) -> tuple[str, ...]:
+        """The reasons for low confidence as text; empty where confidence is not low.
 
         Args:
-            expected: as from `expected_dice`.
-            portrait: of the scan.
+            estimates: as from `estimate_dice`.
+            features: of the scan.
         """
-        bad = [f"{name}: expected Dice {dice:.2f}" for name, dice in expected.items() if dice < LOW]
-        odd = self.likeness.oddities(portrait) if self.likeness else []
-        return (*bad, *([f"unlike its training: {', '.join(odd)}"] if odd else []))
+        low = [f"{name}: expected Dice {dice:.2f}" for name, dice in estimates.items() if dice < LOW_DICE]
+        unusual = self.out_of_distribution.unusual_features(features) if self.out_of_distribution else []
+        return (*low, *([f"out of distribution: {', '.join(unusual)}"] if unusual else []))
 
 
-def fit_lines(
-    beliefs: Float64[NDArray, "cases 3"],
+def fit_dice_regression(
+    expected: Float64[NDArray, "cases 3"],
     empty: Bool[NDArray, "cases 3"],
     dice: Float64[NDArray, "cases 3"],
     weights: Float64[NDArray, "cases"],
-) -> tuple[Lines, Lines]:
-    """Learn what beliefs tell of the true Dice: `found` and `empty` of a `Confidence`.
+) -> tuple[RegionCoefficients, RegionCoefficients]:
+    """Regress the true Dice on the expected Dice: `found` and `empty` of a `QualityEstimator`.
 
-    A fractional logistic regression for each region (Papke & Wooldridge 1996), in which more belief never
-    means less Dice.
+    A fractional logistic regression for each region (Papke & Wooldridge 1996), monotonic: a higher expected
+    Dice never lowers the estimate.
 
     Args:
-        beliefs: `Belief.dice` of each answer.
-        empty: `Belief.empty` of each answer.
-        dice: the true one.
-        weights: as how many answers each one counts.
+        expected: `ExpectedDice.dice` of each prediction.
+        empty: `ExpectedDice.empty` of each prediction.
+        dice: the true Dice.
+        weights: of each prediction; a weight of 2 counts as two predictions.
     """
     (wt, e_wt), (tc, e_tc), (et, e_et) = (
-        [_fit(_odds(beliefs[rows, r]), dice[rows, r], weights[rows]) for rows in (~empty[:, r], empty[:, r])]
+        [
+            _fit_logistic(_log_odds(expected[rows, r]), dice[rows, r], weights[rows])
+            for rows in (~empty[:, r], empty[:, r])
+        ]
         for r in range(len(REGIONS))
     )
     return (wt, tc, et), (e_wt, e_tc, e_et)
 
 
-def _fit(
-    odds: Float64[NDArray, "cases"], dice: Float64[NDArray, "cases"], weights: Float64[NDArray, "cases"]
-) -> Line:
-    before = np.array([0.0, 1.0])
+def _fit_logistic(
+    log_odds: Float64[NDArray, "cases"], dice: Float64[NDArray, "cases"], weights: Float64[NDArray, "cases"]
+) -> Coefficients:
+    prior = np.array([0.0, 1.0])
 
     def loss(line: Float64[NDArray, "2"]) -> float:
-        eta = line[0] + line[1] * odds
-        misfit = np.logaddexp(0, eta) - dice * eta
-        return float(weights @ misfit + RIDGE * np.square(line - before).sum())
+        eta = line[0] + line[1] * log_odds
+        cross_entropy = np.logaddexp(0, eta) - dice * eta
+        return float(weights @ cross_entropy + RIDGE * np.square(line - prior).sum())
 
-    a, b = minimize(loss, before, method="L-BFGS-B", bounds=[(None, None), (0, None)]).x
+    a, b = minimize(loss, prior, method="L-BFGS-B", bounds=[(None, None), (0, None)]).x
     return (float(f"{a:.4g}"), float(f"{b:.4g}"))
 
 
-def _odds(belief: Float64[NDArray, "*n"]) -> Float64[NDArray, "*n"]:
-    """The logarithm of its odds."""
-    odds: NDArray[np.float64] = logit(np.clip(belief, CLIP, 1 - CLIP))
+def _log_odds(dice: Float64[NDArray, "*n"]) -> Float64[NDArray, "*n"]:
+    odds: NDArray[np.float64] = logit(np.clip(dice, CLIP, 1 - CLIP))
     return odds
 
 
-def _lines(record: Any) -> Lines:
+def _region_coefficients(record: Any) -> RegionCoefficients:
     wt, tc, et = ((float(a), float(b)) for a, b in record)
     return (wt, tc, et)
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

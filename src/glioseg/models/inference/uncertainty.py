@@ -1,5 +1,15 @@
-"""How sure an answer is: entropy voxel by voxel, and a prediction interval of each region's volume."""
+"""Uncertainty of a prediction: entropy of each voxel, and a conformal prediction interval of each volume.
 
+Vovk V, Gammerman A, Shafer G: Algorithmic Learning in a Random World. Springer 2005.
+Lei J, G'Sell M, Rinaldo A, Tibshirani RJ, Wasserman L: Distribution-Free Predictive Inference for
+Regression. Journal of the American Statistical Association 2018.
+
+If the conformity scores of n calibration cases and of a new case are exchangeable, the new score is equally
+likely to take any of n + 1 ranks, so it is at most the k-th smallest of the n with probability k / (n + 1)
+or more.
+"""
+
+from collections.abc import Sequence
 from dataclasses import replace
 from math import exp, log
 
@@ -11,18 +21,22 @@ from scipy.special import entr
 from glioseg.core.labels import REGIONS, regions_from_labels
 from glioseg.models.inference.model_settings import VolumeIntervals
 from glioseg.models.inference.prediction import BRAIN, RegionVolume
-from glioseg.models.networks.region_probabilities import label_probabilities
+from glioseg.models.networks.outputs import label_probabilities
 
 OFFSET_ML = 1.0
-"""Added to volumes before they are compared by their ratio, so that an empty region can be compared."""
-SURE, POSSIBLE = 0.9, 0.1
-"""Probabilities from which a voxel surely, or possibly, belongs to a region."""
-LEAST_DOUBT = 0.1
-"""Even an answer without doubtful voxels is not known better than by some 10 %."""
+"""Added to volumes before their ratio is taken, so that it exists for empty regions."""
+CERTAIN_FROM, POSSIBLE_FROM = 0.9, 0.1
+"""Probabilities from which a voxel certainly, or possibly, belongs to a region."""
+MIN_UNCERTAINTY = 0.1
+"""Lower bound: even the volume of a prediction without uncertain voxels has an error of some 10 %."""
+TARGET_PERCENT = 90
+"""The level of an interval with at least nine calibration cases."""
+MIN_LEVEL = 0.8
+"""Below this level there is no interval: more than every fifth new case would lie outside."""
 
 
 def entropy_bits(regions: Float32[NDArray, "*grid 3"]) -> Float32[NDArray, "*grid"]:
-    """Shannon entropy of each voxel's four label probabilities: 0 (sure) to 2 bits.
+    """Shannon entropy of each voxel's four label probabilities: 0 (certain) to 2 bits.
 
     >>> entropy_bits(np.array([[0.75, 0.5, 0.25], [0, 0, 0], [1, 0.5, 0]], np.float32)).tolist()
     [2.0, 0.0, 1.0]
@@ -34,7 +48,7 @@ def entropy_bits(regions: Float32[NDArray, "*grid 3"]) -> Float32[NDArray, "*gri
 def mean_bits(
     entropy: Float32[NDArray, "d h w"], labels: UInt8[NDArray, "d h w"], brain: Bool[NDArray, "d h w"]
 ) -> dict[str, float]:
-    """The mean entropy of the brain and of each region; a region that was not found has none.
+    """The mean entropy of the brain and of each predicted region; an empty region has no entry.
 
     Args:
         entropy: as from `entropy_bits`.
@@ -42,10 +56,8 @@ def mean_bits(
         brain: voxels that are not background.
     """
     regions = np.moveaxis(regions_from_labels(labels), -1, 0)
-    places = {BRAIN: brain, **dict(zip(REGIONS, regions, strict=True))}
-    return {
-        name: float(entropy[place].mean(dtype=np.float64)) for name, place in places.items() if place.any()
-    }
+    masks = {BRAIN: brain, **dict(zip(REGIONS, regions, strict=True))}
+    return {name: float(entropy[mask].mean(dtype=np.float64)) for name, mask in masks.items() if mask.any()}
 
 
 def region_volumes(
@@ -55,12 +67,12 @@ def region_volumes(
     intervals: VolumeIntervals | None,
     voxel_ml: float,
 ) -> dict[str, RegionVolume]:
-    """The volume of each region with its prediction interval, which ends at the volume of the brain.
+    """The volume of each region with its prediction interval, which is cut at the volume of the brain.
 
     Args:
         labels: the final dense labels.
-        regions: calibrated probabilities of the voxels that may be tumour: those of the brain.
-        intervals: how wide they are; None for volumes alone.
+        regions: calibrated probabilities of the brain's voxels, which may be tumour.
+        intervals: their half-widths; None for volumes alone.
         voxel_ml: volume of a voxel.
     """
     voxels = regions_from_labels(labels).sum(axis=(0, 1, 2))
@@ -69,42 +81,73 @@ def region_volumes(
         return volumes
     brain_ml = len(regions) * voxel_ml
     for index, (name, half_width) in enumerate(zip(REGIONS, intervals.half_width, strict=True)):
-        sure, possible = (np.count_nonzero(regions[..., index] >= p) * voxel_ml for p in (SURE, POSSIBLE))
-        low, high = interval(volumes[name].ml, doubt(sure, possible), half_width)
+        certain_ml, possible_ml = (
+            np.count_nonzero(regions[..., index] >= p) * voxel_ml for p in (CERTAIN_FROM, POSSIBLE_FROM)
+        )
+        low, high = volume_interval(volumes[name].ml, volume_uncertainty(certain_ml, possible_ml), half_width)
         high = min(high, max(brain_ml, volumes[name].ml))
         volumes[name] = replace(volumes[name], low_ml=low, high_ml=high, level=intervals.level)
     return volumes
 
 
-def doubt(sure_ml: float, possible_ml: float) -> float:
-    """How far apart the sure and the possible volume of a region are, as the logarithm of their ratio.
+def volume_uncertainty(certain_ml: float, possible_ml: float) -> float:
+    """The logarithm of the ratio of a region's possible volume to its certain volume.
 
-    >>> round(doubt(9.0, 19.0), 3)  # ln (20 / 10)
+    >>> round(volume_uncertainty(9.0, 19.0), 3)  # ln (20 / 10)
     0.693
     """
-    return max(log((possible_ml + OFFSET_ML) / (sure_ml + OFFSET_ML)), LEAST_DOUBT)
+    return max(log((possible_ml + OFFSET_ML) / (certain_ml + OFFSET_ML)), MIN_UNCERTAINTY)
 
 
-def interval(ml: float, doubt: float, half_width: float) -> tuple[float, float]:
-    """The ends, in ml, of an interval that reaches `half_width` doubts to either side of a volume.
+def volume_interval(ml: float, uncertainty: float, half_width: float) -> tuple[float, float]:
+    """The ends, in ml, of an interval that reaches `half_width` times the uncertainty to either side.
 
-    It is symmetric on the scale of ratios, and ends at 0 below.
+    It is symmetric on the scale of ratios, and its lower end is at least 0.
 
-    >>> interval(9.0, log(2), 1.0)  # 10 / 2 − 1 to 10 · 2 − 1
+    >>> volume_interval(9.0, log(2), 1.0)  # 10 / 2 − 1 to 10 · 2 − 1
     (4.0, 19.0)
     """
-    factor = exp(half_width * doubt)
+    factor = exp(half_width * uncertainty)
     low, high = ((ml + OFFSET_ML) * by - OFFSET_ML for by in (1 / factor, factor))
     return max(low, 0.0), high
 
 
-def interval_score(truth_ml: float, answer_ml: float, doubt: float) -> float:
-    """The half-width whose interval just holds the true volume: the conformity score of a case.
+def conformity_score(truth_ml: float, predicted_ml: float, uncertainty: float) -> float:
+    """The half-width of the smallest interval that contains the true volume.
 
-    The error is divided by the case's own doubt, so that unsure answers get wide intervals (Papadopoulos,
-    Gammerman & Vovk 2008, "Normalized nonconformity measures for regression conformal prediction").
+    The error is divided by the case's own uncertainty, so that uncertain predictions get wide intervals
+    (Papadopoulos, Gammerman & Vovk 2008, "Normalized nonconformity measures for regression conformal
+    prediction").
 
-    >>> round(interval_score(19.0, 9.0, log(4)), 3)  # a factor of 2, where a doubt is one of 4
+    >>> round(conformity_score(19.0, 9.0, log(4)), 3)  # a factor of 2, where the uncertainty is a factor of 4
     0.5
     """
-    return abs(log((truth_ml + OFFSET_ML) / (answer_ml + OFFSET_ML))) / doubt
+    return abs(log((truth_ml + OFFSET_ML) / (predicted_ml + OFFSET_ML))) / uncertainty
+
+
+def supported_level(cases: int) -> float | None:
+    """The level of an interval from this many calibration cases, or None where it is too low.
+
+    Args:
+        cases: number of calibration cases.
+
+    >>> [supported_level(cases) for cases in (3, 4, 7, 9, 250)]
+    [None, 0.8, 0.875, 0.9, 0.9]
+    """
+    level = min(TARGET_PERCENT / 100, cases / (cases + 1))
+    return level if level >= MIN_LEVEL else None
+
+
+def conformal_quantile(scores: Sequence[float]) -> float:
+    """The score that a new case exceeds with probability 1 − `supported_level` at most.
+
+    It is the ⌈0.9 · (n + 1)⌉-th smallest of the n scores, and the largest of fewer than nine.
+
+    Args:
+        scores: one for each calibration case, at least one.
+
+    >>> conformal_quantile(range(1, 20))  # ⌈0.9 · 20⌉ = 18
+    18
+    """
+    rank = -(-TARGET_PERCENT * (len(scores) + 1) // 100)  # integers: 0.9 is not exact in binary
+    return sorted(scores)[min(rank, len(scores)) - 1]

@@ -1,1 +1,1 @@
-"""Networks: their layers, precision and weights."""
+"""U-Nets: architectures, precision, model files, and transfer of weights."""

@@ -1,5 +1,6 @@
-"""Read a `.keras` file in the precision that this machine computes fast."""
+"""Load and save networks as `.keras` files, in the precision that this machine computes fast."""
 
+import io
 import json
 import re
 import zipfile
@@ -8,96 +9,112 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from glioseg.core.errors import GliosegError
+from glioseg.core.files import write_atomic
+from glioseg.models.networks.hardware import Precision, dtype_policy
 
 if TYPE_CHECKING:
     import keras
 
-    from glioseg.models.networks.precision import Precision
-
 MODEL_FILE = "model.keras"
-MEMBER = re.compile(r"model_(\d+)\.keras")
+MEMBER_FILE = re.compile(r"model_(\d+)\.keras")
 
-NOT_KERAS = (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile)
-"""What Keras raises for a file that is no network, was cut, or lacks a part."""
+KERAS_LOAD_ERRORS = (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile)
+"""What Keras raises for a file that is not a network, is truncated, or lacks a member."""
 
-FINEST = ("enc0", "dec0")
-"""What the names of layers at full resolution begin with, see `unet.build_unet`."""
+FULL_RESOLUTION = ("enc0", "dec0")
+"""Prefixes of the names of layers at full resolution, see `unet.build_unet`."""
 
-IMAGE = '["image", 0, 0]'
-"""How the configuration of a layer says that it reads the network's input."""
+INPUT_NODE = '["image", 0, 0]'
+"""The network's input, as the configuration of a layer refers to it."""
 
-WEIGHTS = "model.weights.h5"
-"""Where Keras keeps the weights in its file."""
+WEIGHTS_MEMBER = "model.weights.h5"
+"""The weights in a `.keras` file, which is a zip archive."""
 
 
 class ModelError(GliosegError):
-    """A model folder that cannot be used; the message names it."""
+    """A model folder or file that cannot be used; the message names it."""
 
 
-def load_network(file: Path, precision: "Precision" = "auto") -> "keras.Model":
-    """Load a network to predict with. The dtype policy in its file is only a record of its training.
+def load_network(file: Path, precision: Precision = "auto") -> "keras.Model":
+    """The network of a file, ready to predict; the dtype policy that the file records is ignored.
 
-    In bfloat16 run the 3³ convolutions at full resolution, except the one that reads the image: they take
-    most of the time. Everything else is float32, and so are all feature maps. With bfloat16 throughout,
-    labels differ from those of float32 in up to .8 % of the tumour's voxels; so, in up to .2 %.
+    Only the 3³ convolutions at full resolution run in bfloat16, except the one that reads the image: they
+    take most of the time. All other layers, and all feature maps, are float32. Compared with float32, labels
+    differ in up to 0.2 % of the tumour's voxels; with bfloat16 throughout they differ in up to 0.8 %.
 
     Args:
-        file: a Keras file, of which no code is run.
+        file: a `.keras` file. Code in it is not run.
         precision: of these convolutions; "auto": bfloat16 where this machine computes it fast.
 
     Returns:
         The network, not compiled.
 
     Raises:
-        ModelError: the file is not there, or is no Keras model.
+        ModelError: the file does not exist, or is not a Keras model.
     """
-    from glioseg.models.networks.precision import (
-        dtype_policy,  # TensorFlow takes 12 s, and not every caller needs it
-    )
-
     try:
-        return _read(file, dtype_policy(precision))
-    except NOT_KERAS as error:
+        return _load(file, dtype_policy(precision))
+    except KERAS_LOAD_ERRORS as error:
         raise ModelError(f"{file}: not a Keras model: {error}") from None
 
 
-def _read(file: Path, policy: str) -> "keras.Model":
+def _load(file: Path, policy: str) -> "keras.Model":
     import keras
 
     with zipfile.ZipFile(file) as archive, TemporaryDirectory() as folder:
         config = json.loads(archive.read("config.json"))
         config.pop("compile_config", None)
         for layer in config["config"]["layers"]:
-            layer["config"]["dtype"] = policy if _takes_time(layer) else "float32"
+            layer["config"]["dtype"] = policy if _is_costly_conv(layer) else "float32"
         model = keras.saving.deserialize_keras_object(config, safe_mode=True)
-        # Read within a compressed archive, the weights would be inflated again at every seek.
-        model.load_weights(archive.extract(WEIGHTS, folder))
+        # HDF5 seeks: inside a compressed archive every seek would inflate the weights again.
+        model.load_weights(archive.extract(WEIGHTS_MEMBER, folder))
     return model
 
 
-def _takes_time(layer: dict[str, Any]) -> bool:
+def _is_costly_conv(layer: dict[str, Any]) -> bool:
     """Whether the layer with this configuration is a 3³ convolution of full-resolution feature maps."""
     return (
         layer["class_name"] == "Conv3D"
-        and layer["config"]["name"].startswith(FINEST)
+        and layer["config"]["name"].startswith(FULL_RESOLUTION)
         and layer["config"]["kernel_size"] == [3, 3, 3]
-        and IMAGE not in json.dumps(layer["inbound_nodes"])
+        and INPUT_NODE not in json.dumps(layer["inbound_nodes"])
     )
 
 
 def save_networks(folder: Path, models: Sequence["keras.Model"]) -> None:
-    """Write networks: `model.keras` and, of more members, `model_1.keras`, …."""
+    """Write the networks of an ensemble: `model.keras`, `model_1.keras` and so on."""
     for number, model in enumerate(models):
         model.save(folder / (f"model_{number}.keras" if number else MODEL_FILE))
 
 
 def load_networks(folder: Path) -> tuple["keras.Model", ...]:
-    """Load networks, as `save_networks` writes them, in the precision that this machine computes fast.
+    """The networks that `save_networks` wrote, in the precision that this machine computes fast.
 
     Raises:
-        ModelError: a file that is not there, or is not a network.
+        ModelError: a file does not exist, or is not a network.
     """
-    numbers = sorted(int(match[1]) for path in folder.iterdir() if (match := MEMBER.fullmatch(path.name)))
+    numbers = sorted(
+        int(match[1]) for path in folder.iterdir() if (match := MEMBER_FILE.fullmatch(path.name))
+    )
     files = [folder / MODEL_FILE, *(folder / f"model_{number}.keras" for number in numbers)]
     return tuple(load_network(file) for file in files)
+
+
+def round_to_float16(model: "keras.Model") -> None:
+    """Round every weight to the nearest float16 value, so that its file compresses; weights stay float32."""
+    model.set_weights([weight.astype(np.float16).astype(np.float32) for weight in model.get_weights()])
+
+
+def compress_keras_file(file: Path) -> None:
+    """Compress a `.keras` file, which Keras writes uncompressed; half the bytes of rounded weights are 0."""
+    with zipfile.ZipFile(file) as stored:
+        members = {info.filename: stored.read(info) for info in stored.infolist()}
+    compressed = io.BytesIO()
+    with zipfile.ZipFile(compressed, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED, 9)
+    write_atomic(file, compressed.getvalue())

@@ -1,4 +1,4 @@
-"""The 3D U-Nets: one skeleton for every architecture, with the outputs that are asked for."""
+"""Build a 3D U-Net: the blocks of an architecture, segmentation heads, and heads for grade and survival."""
 
 from collections.abc import Sequence
 
@@ -6,15 +6,15 @@ import keras
 from keras import KerasTensor as Tensor
 from keras import layers
 
-from glioseg.models.networks.blocks import ARCHITECTURES, LEAKS, Layers, Levels
+from glioseg.models.networks.blocks import ARCHITECTURES, LEAKY_RELU_SLOPES, Blocks, LayerFactory
 from glioseg.params.sections import Architecture, DeepSupervision, Heads, Output
 
-CHANNELS = 3
-"""Channels of the segmentation: three regions, or three labels."""
-HEADS = 3
+SEGMENTATION_CHANNELS = 3
+"""Three regions, or three labels."""
+DEEP_SUPERVISION_LEVELS = 3
 """Decoder levels, finest first, that have a segmentation head under deep supervision."""
 ACTIVATIONS: dict[Output, str] = {"grade": "sigmoid", "survival": "linear"}
-"""Activation of each output that is one number a case."""
+"""Activation of the outputs that hold one number for each case."""
 
 
 def build_unet(
@@ -29,29 +29,29 @@ def build_unet(
     channels: int = 4,
     dtype: str = "float32",
 ) -> keras.Model:
-    """Build a network.
+    """A U-Net, with the requested outputs.
 
     Each level halves the grid and doubles the filters. Deep supervision trains the decoder's three
-    finest levels: Lee et al. 2015, Deeply-supervised nets, arXiv:1409.5185; its sum of logits is that of
-    Isensee et al. 2017, its loss at each scale that of nnU-Net.
+    finest levels: Lee et al. 2015, Deeply-supervised nets, arXiv:1409.5185. The sum of logits follows
+    Isensee et al. 2017, the loss at each scale nnU-Net.
 
     Args:
-        architecture: a name of `blocks.ARCHITECTURES`.
+        architecture: a key of `blocks.ARCHITECTURES`.
         base_filters: filters at full resolution.
-        depth: resolutions; the grid must be a multiple of 2^(depth - 1) voxels.
+        depth: number of levels; the grid must be a multiple of 2^(depth - 1) voxels.
         dropout: share of feature maps that each encoder level drops in training.
         heads: `plain` 1³ convolutions, or `normalised` ones (instance norm and LeakyReLU follow); they
-            also decide the slope of every LeakyReLU, see `blocks.LEAKS`.
+            also set the slope of every LeakyReLU, see `blocks.LEAKY_RELU_SLOPES`.
         deep_supervision: `sum`: the heads' logits are upsampled and summed; `loss`: each head is an
-            output of its own; `none`: one head, at full resolution.
-        outputs: "segmentation", and "grade" or "survival" from the deepest level.
+            separate output; `none`: one head, at full resolution.
+        outputs: "segmentation", and optionally "grade" and "survival", from the deepest level.
         channels: input channels.
-        dtype: Keras dtype policy of the layers, e.g. "mixed_bfloat16"; every output stays float32.
+        dtype: Keras dtype policy of the layers, e.g. "mixed_bfloat16"; outputs are always float32.
 
     Returns:
         A model from (batch, D, H, W, channels) float32 to a dictionary: "segmentation" (batch, D, H, W,
-        3), independent probabilities; with `loss`, "segmentation_2" and "segmentation_4", the same on
-        grids of a half and a quarter, as far as the depth allows; "grade" (batch, 1), the probability
+        3), a sigmoid probability for each channel; with `loss`, "segmentation_2" and "segmentation_4", the
+        same on grids of a half and a quarter, as far as the depth allows; "grade" (batch, 1), the probability
         of a low-grade glioma; "survival" (batch, 1), years.
 
     Raises:
@@ -67,67 +67,70 @@ def build_unet(
         raise ValueError(f"network.depth: expected at least 2, got {depth}")
     if "segmentation" not in outputs:
         raise ValueError(f"train.outputs: expected segmentation among them, got {list(outputs)}")
-    levels = ARCHITECTURES[architecture]
-    on = Layers(dtype, dropout, LEAKS[heads])
+    blocks = ARCHITECTURES[architecture]
+    make = LayerFactory(dtype, dropout, LEAKY_RELU_SLOPES[heads])
     image = keras.Input((None, None, None, channels), name="image")
-    encoded = _encode(on, levels, image, _filters(levels, base_filters, depth))
-    logits = _logits(on, _decode(on, levels, encoded), heads, deep_supervision)
-    answers = {name: _probabilities(x, name) for name, x in logits.items()}
-    answers |= {name: _outcome(on, encoded[-1], name) for name in ACTIVATIONS if name in outputs}
-    return keras.Model(image, answers, name=architecture)
+    encoded = _encode(make, blocks, image, _filters(blocks, base_filters, depth))
+    logits = _logits(make, _decode(make, blocks, encoded), heads, deep_supervision)
+    tensors = {name: _probabilities(x, name) for name, x in logits.items()}
+    tensors |= {name: _outcome(make, encoded[-1], name) for name in ACTIVATIONS if name in outputs}
+    return keras.Model(image, tensors, name=architecture)
 
 
 def without_deep_supervision(model: keras.Model) -> keras.Model:
-    """The same network, sharing its weights, without the outputs that serve training alone."""
+    """The same network with shared weights, without the outputs that only training needs."""
     main = ("segmentation", *ACTIVATIONS)
-    answers = {name: x for name, x in model.output.items() if name in main}
-    return keras.Model(model.input, answers, name=model.name)
+    tensors = {name: x for name, x in model.output.items() if name in main}
+    return keras.Model(model.input, tensors, name=model.name)
 
 
-def _filters(levels: Levels, base_filters: int, depth: int) -> list[int]:
+def _filters(blocks: Blocks, base_filters: int, depth: int) -> list[int]:
     """Filters of each level, finest first."""
     doubled = [base_filters * 2**level for level in range(depth)]
-    return [min(n, levels.most_filters or n) for n in doubled]
+    return [min(n, blocks.max_filters or n) for n in doubled]
 
 
-def _encode(on: Layers, levels: Levels, x: Tensor, filters: Sequence[int]) -> list[Tensor]:
+def _encode(make: LayerFactory, blocks: Blocks, x: Tensor, filters: Sequence[int]) -> list[Tensor]:
     """Feature maps of each level, finest first."""
     encoded = []
     for level, count in enumerate(filters):
-        x = levels.encode(on, x, count, 1 if level == 0 else 2, f"enc{level}")
+        x = blocks.encode(make, x, count, 1 if level == 0 else 2, f"enc{level}")
         encoded.append(x)
     return encoded
 
 
-def _decode(on: Layers, levels: Levels, encoded: list[Tensor]) -> list[Tensor]:
+def _decode(make: LayerFactory, blocks: Blocks, encoded: list[Tensor]) -> list[Tensor]:
     """Feature maps of each decoder level, finest first."""
     x = encoded[-1]
     decoded: list[Tensor] = []
     for level in reversed(range(len(encoded) - 1)):
         skip = encoded[level]
-        x = levels.decode(on, x, skip, skip.shape[-1], f"dec{level}")
+        x = blocks.decode(make, x, skip, skip.shape[-1], f"dec{level}")
         decoded.insert(0, x)
     return decoded
 
 
 def _logits(
-    on: Layers, decoded: list[Tensor], heads: Heads, deep_supervision: DeepSupervision
+    make: LayerFactory, decoded: list[Tensor], heads: Heads, deep_supervision: DeepSupervision
 ) -> dict[str, Tensor]:
     """The logits of each segmentation output, finest first."""
-    count = min(1 if deep_supervision == "none" else HEADS, len(decoded))
-    each = {
-        level: on.head(decoded[level], CHANNELS, heads, f"head{level}") for level in reversed(range(count))
+    count = min(1 if deep_supervision == "none" else DEEP_SUPERVISION_LEVELS, len(decoded))
+    by_level = {
+        level: make.head(decoded[level], SEGMENTATION_CHANNELS, heads, f"head{level}")
+        for level in reversed(range(count))
     }
     if deep_supervision == "sum":
-        each = {0: _sum(on, each)}
-    return {f"segmentation_{2**level}" if level else "segmentation": x for level, x in sorted(each.items())}
+        by_level = {0: _sum(make, by_level)}
+    return {
+        f"segmentation_{2**level}" if level else "segmentation": x for level, x in sorted(by_level.items())
+    }
 
 
-def _sum(on: Layers, logits: dict[int, Tensor]) -> Tensor:
-    """The sum at full resolution of logits by level, given from coarse to fine."""
+def _sum(make: LayerFactory, logits: dict[int, Tensor]) -> Tensor:
+    """The sum of logits at full resolution; `logits` lists the levels from coarse to fine."""
     (_, total), *finer = logits.items()
     for level, x in finer:
-        total = on.add(x, on.up(total, f"head{level}"), f"head{level}")
+        total = make.add(x, make.upsample(total, f"head{level}"), f"head{level}")
     return total
 
 
@@ -136,9 +139,9 @@ def _probabilities(logits: Tensor, output: str) -> Tensor:
     return layers.Activation("sigmoid", dtype="float32", name=name)(logits)
 
 
-def _outcome(on: Layers, x: Tensor, name: Output) -> Tensor:
-    """One number a case: three convolutions, the mean of each feature map, one unit."""
+def _outcome(make: LayerFactory, x: Tensor, name: Output) -> Tensor:
+    """One number for each case: three convolutions, global average pooling, one unit."""
     for i in range(1, 4):
-        x = on.conv_norm_act(x, x.shape[-1], f"{name}_conv{i}")
+        x = make.conv_norm_act(x, x.shape[-1], f"{name}_conv{i}")
     x = layers.GlobalAveragePooling3D(dtype="float32", name=f"{name}_pool")(x)
     return layers.Dense(1, ACTIVATIONS[name], dtype="float32", name=name)(x)

@@ -1,4 +1,4 @@
-"""Start from a trained network: its weights are taken layer by layer, as far as they fit."""
+"""Initialise a network with the weights of a trained one, layer by layer, where their shapes fit."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from glioseg.models.networks.keras_file import ModelError, load_network
 
-TELL_APART = 0.2
-"""Deviation of what is added to the weights of feature maps that begin as copies, as a share of the weights'
-own: without it they would stay copies."""
+COPY_NOISE = 0.2
+"""Standard deviation of the noise added to copied feature maps, relative to that of their weights: without
+noise the copies would get equal gradients and stay equal."""
 SEED = 5
 
 Shape = tuple[int, ...]
@@ -20,53 +20,57 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Transfer:
-    """Which layers found weights, by name: `taken`, `widened` among them, and `left` with the reason."""
+    """Layer names: those with stored weights, the widened ones among them, skipped ones with the reason."""
 
-    taken: list[str]
+    transferred: list[str]
     widened: list[str]
-    left: dict[str, str]
+    skipped: dict[str, str]
 
     def __str__(self) -> str:
-        text = f"{len(self.taken)} layers taken, {len(self.left)} left as they were"
+        text = f"{len(self.transferred)} layers with stored weights, {len(self.skipped)} skipped"
         if self.widened:
-            text += f"; {len(self.widened)} of the taken are wider here"
-        return text + "".join(f"\n  {name}: {why}" for name, why in self.left.items())
+            text += f"; {len(self.widened)} widened"
+        return text + "".join(f"\n  {name}: {reason}" for name, reason in self.skipped.items())
 
 
-def take_weights(model: keras.Model, file: Path) -> Transfer:
-    """Take the weights of every layer that a stored network has under the same name.
+def transfer_weights(model: keras.Model, file: Path) -> Transfer:
+    """Copy the weights of every layer that a stored network has under the same name.
 
-    Shapes are the same, or here each feature map of the stored network becomes as many copies as fill the
-    layer, which together count as much as the one did: a wider network that begins with about the same
-    answers (Chen et al. 2016, Net2Net, arXiv:1511.05641).
+    A layer fits if its shapes are equal, or if its numbers of feature maps are multiples of the stored ones.
+    Then each stored feature map is copied as often, and weights are divided by the number of copies of their
+    input: the wider network begins with about the same predictions (Chen et al. 2016, Net2Net,
+    arXiv:1511.05641).
 
     Args:
-        model: the network to fill.
+        model: the network to initialise; changed in place.
         file: a `.keras` file.
 
+    Returns:
+        The layers that have stored weights now, and those that do not.
+
     Raises:
-        ModelError: the file holds no network, or no layer fits.
+        ModelError: the file is not a network, or no layer fits.
     """
     try:
         source = load_network(file, "float32")
     except ModelError as error:
         raise ModelError(f"train.init_from: {error}") from None
-    known = {layer.name: layer for layer in source.layers}
+    stored_layers = {layer.name: layer for layer in source.layers}
     transfer, rng = Transfer([], [], {}), np.random.default_rng(SEED)
     for layer in (layer for layer in model.layers if layer.weights):
-        ours = _shapes(layer)
-        theirs = _shapes(known[layer.name]) if layer.name in known else None
-        if theirs is None or not _fits(theirs, ours):
-            found = "no such layer" if theirs is None else f"shapes {theirs}"
-            transfer.left[layer.name] = f"expected shapes {ours}, got {found}"
+        shapes = _shapes(layer)
+        stored = _shapes(stored_layers[layer.name]) if layer.name in stored_layers else None
+        if stored is None or not _fits(stored, shapes):
+            found = "no such layer" if stored is None else f"shapes {stored}"
+            transfer.skipped[layer.name] = f"expected shapes {shapes}, got {found}"
             continue
-        taken = known[layer.name].get_weights()
-        if theirs != ours:
-            taken = [_widened(w, shape, layer, rng) for w, shape in zip(taken, ours, strict=True)]
+        weights = stored_layers[layer.name].get_weights()
+        if stored != shapes:
+            weights = [_widened(w, shape, layer, rng) for w, shape in zip(weights, shapes, strict=True)]
             transfer.widened.append(layer.name)
-        layer.set_weights(taken)
-        transfer.taken.append(layer.name)
-    if not transfer.taken:
+        layer.set_weights(weights)
+        transfer.transferred.append(layer.name)
+    if not transfer.transferred:
         raise ModelError(f"train.init_from: {file}: expected a layer that fits, got none")
     return transfer
 
@@ -75,25 +79,25 @@ def _shapes(layer: keras.Layer) -> list[Shape]:
     return [tuple(weight.shape) for weight in layer.weights]
 
 
-def _fits(theirs: list[Shape], ours: list[Shape]) -> bool:
-    """Whether numbers of feature maps, which the last two axes hold, are multiples, and all else equal."""
-    return len(theirs) == len(ours) and all(
-        len(stored) == len(here)
-        and stored[:-2] == here[:-2]
-        and all(new % old == 0 for old, new in zip(stored[-2:], here[-2:], strict=True))
-        for stored, here in zip(theirs, ours, strict=True)
+def _fits(stored: list[Shape], wanted: list[Shape]) -> bool:
+    """Whether the last two axes (feature maps) are multiples of the stored ones, and the others equal."""
+    return len(stored) == len(wanted) and all(
+        len(old) == len(new)
+        and old[:-2] == new[:-2]
+        and all(n % o == 0 for o, n in zip(old[-2:], new[-2:], strict=True))
+        for old, new in zip(stored, wanted, strict=True)
     )
 
 
 def _widened(
     weight: Float32[NDArray, "..."], shape: Shape, layer: keras.Layer, rng: np.random.Generator
 ) -> Float32[NDArray, "..."]:
-    """Copies of feature maps lie next to each other, so that joined maps keep their order."""
-    times = [new // old for old, new in zip(weight.shape, shape, strict=True)]
+    """Weights with repeated feature maps; copies are adjacent, so that concatenated maps keep their order."""
+    copies = [new // old for old, new in zip(weight.shape, shape, strict=True)]
     wide = weight
-    for axis, count in enumerate(times):
+    for axis, count in enumerate(copies):
         wide = np.repeat(wide, count, axis)
     if len(shape) > 1:
-        wide = wide / times[-1 if isinstance(layer, keras.layers.Conv3DTranspose) else -2]
-        wide = wide + rng.normal(0, TELL_APART * wide.std(), shape)
+        wide = wide / copies[-1 if isinstance(layer, keras.layers.Conv3DTranspose) else -2]
+        wide = wide + rng.normal(0, COPY_NOISE * wide.std(), shape)
     return wide.astype(np.float32)

@@ -1,1 +1,1 @@
-"""What validation cases choose: thresholds, calibration, and when to trust a prediction."""
+"""Choices made on validation cases: passes, post-processing, temperatures, intervals, quality estimator."""

@@ -1,50 +1,58 @@
-"""What validation cases decide about a trained model: passes, post-processing, calibration, doubt."""
+"""Calibration on validation cases: passes, post-processing, temperatures, intervals, quality estimator."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64
 from numpy.typing import NDArray
 
+from glioseg.core.dice import dice_per_channel
 from glioseg.core.geometry import bounding_box
 from glioseg.core.labels import REGIONS, regions_from_labels
 from glioseg.models.inference.calibration import (
     Counts,
-    calibration_error,
+    calibration_error_of_counts,
     count_logits,
     fit_temperature,
-    voxels_from,
+    voxels_at_or_above,
 )
-from glioseg.models.inference.conformal import conformal_quantile, supported_level
-from glioseg.models.inference.forward import examine, one_pass_fits
+from glioseg.models.inference.forward import one_pass_fits, run_networks
 from glioseg.models.inference.model_settings import Regions3, Settings, VolumeIntervals
-from glioseg.models.inference.postprocess import choose, decide, drop_small_components, drop_small_et
-from glioseg.models.inference.predictor import at_1_mm
-from glioseg.models.inference.uncertainty import POSSIBLE, SURE, doubt, interval_score
-from glioseg.models.selection.corruption_study import learn_confidence
+from glioseg.models.inference.postprocess import drop_small_components, drop_small_et, threshold_regions
+from glioseg.models.inference.predictor import probabilities_at_1_mm
+from glioseg.models.inference.uncertainty import (
+    CERTAIN_FROM,
+    POSSIBLE_FROM,
+    conformal_quantile,
+    conformity_score,
+    supported_level,
+    volume_uncertainty,
+)
+from glioseg.models.selection.corruption_study import fit_quality_estimator
 
 if TYPE_CHECKING:
     import keras
 
-    from glioseg.data.store.cropped_store import CroppedCase
+    from glioseg.data.store.cropped_cases import CroppedCase
     from glioseg.params.sections import Inference
 
     Models = Sequence["keras.Model"]
 
-ONE_PASS_MAY_COST = 0.005
-"""Mean Dice that one pass, several times as fast, may be worse than windows."""
+MAX_ONE_PASS_LOSS = 0.005
+"""Mean Dice that one pass, several times as fast as windows, may lose against them."""
 VOXEL_ML = 0.001
-"""Volume of a voxel of the 1 mm grid, on which answers are given."""
+"""Volume of a voxel of the 1 mm grid, on which predictions are scored."""
 
 
 @dataclass(frozen=True)
-class _Record:
-    """What is kept of one case, so that no case's probabilities stay in memory; all of it at 1 mm.
+class _CaseScores:
+    """Scores of one case at 1 mm, so that the probabilities of no case stay in memory.
 
-    `counts`: see `count_logits`; `dice`, `voxels`: of the cleaned answer, for each choice of the threshold,
-    of `min_component_ml`, of `min_et_ml`, and region; `truth`: the true voxels of each region.
+    `counts`: see `count_logits`; `dice`, `voxels`: of the post-processed prediction, for each choice of the
+    threshold, of `min_component_ml`, of `min_et_ml`, and each region; `truth`: true voxels of each region.
     """
 
     counts: Counts
@@ -59,28 +67,29 @@ def calibrate_model(
     settings: Settings,
     *,
     inference: "Inference",
-    learned: "Sequence[CroppedCase]",
+    training_cases: "Sequence[CroppedCase]",
 ) -> Settings:
-    """Choose everything that validation decides.
+    """The settings that validation cases choose.
 
-    A network that learned from patches meets other means and deviations in a whole crop: crops are
-    seen at once if that costs no more than `ONE_PASS_MAY_COST`. The threshold and the sizes that count are
-    those with the best mean Dice over cases and regions (`postprocess.choose`); then come each region's
-    temperature, the intervals of volumes, and when to trust an answer. Answers are judged at 1 mm, where
-    they are given, but for the trust, which is learned at the network's spacing. All is chosen for the mean
-    of the networks' probabilities, which is what answers.
+    A network that was trained on patches normalises by other means and deviations in a whole crop, so crops
+    are run in one pass only if that loses no more than `MAX_ONE_PASS_LOSS`. The threshold and the minimum
+    sizes are those with the best mean Dice over cases and regions (`choose_postprocessing`). Then follow the
+    temperature of each region, the volume intervals, and the quality estimator. Predictions are scored at 1
+    mm; only the quality estimator works at the network's spacing. All settings are chosen for the mean of
+    the networks' probabilities, which is what predicts.
 
     Args:
         models: the network, or the members of an ensemble.
-        cases: cases that none of them has seen in training; readable at 1 mm and at the network's spacing.
+        cases: validation cases, which no network was trained on; readable at 1 mm and at the network's
+            spacing.
         settings: `Settings.untuned`.
-        inference: the choices.
-        learned: the cases that the networks have seen in training.
+        inference: the values to choose from.
+        training_cases: the cases that the networks were trained on.
     """
-    settings = replace(settings, one_pass=_one_pass_will_do(models, cases, settings))
-    records = [_record(models, case, settings, inference) for case in cases]
-    threshold, component, et = _best(records, inference)
-    counts = _total(records)
+    settings = replace(settings, one_pass=_one_pass_is_good_enough(models, cases, settings))
+    scored = [_score_case(models, case, settings, inference) for case in cases]
+    threshold, component, et = _best_postprocessing(scored, inference)
+    counts = _total_counts(scored)
     temperature = _temperatures(counts)
     calibrated = replace(
         settings,
@@ -88,133 +97,169 @@ def calibrate_model(
         min_component_ml=inference.min_component_ml[component],
         min_et_ml=inference.min_et_ml[et],
         temperature=temperature,
-        volume_intervals=_volume_intervals(records, inference),
-        calibration_error_before=_regions(calibration_error(region, 1.0) for region in counts),
-        calibration_error_after=_regions(map(calibration_error, counts, temperature)),
+        volume_intervals=_volume_intervals(scored, inference),
+        calibration_error_before=_of_regions(calibration_error_of_counts(region, 1.0) for region in counts),
+        calibration_error_after=_of_regions(map(calibration_error_of_counts, counts, temperature)),
     )
-    return replace(calibrated, confidence=learn_confidence(models, cases, calibrated, learned=learned))
+    estimator = fit_quality_estimator(models, cases, calibrated, training_cases=training_cases)
+    return replace(calibrated, confidence=estimator)
 
 
-def _best(records: Sequence[_Record], inference: "Inference") -> tuple[int, int, int]:
-    """Which threshold, `min_component_ml` and `min_et_ml` do best on these cases, by their places."""
+def choose_postprocessing(
+    dice: Float64[NDArray, "thresholds components ets"],
+    *,
+    thresholds: Sequence[float],
+    components: Sequence[float],
+    ets: Sequence[float],
+) -> tuple[float, float, float]:
+    """The threshold, `min_component_ml` and `min_et_ml` with the best Dice.
+
+    On a tie the larger `min_et_ml` wins, since a speck that helps no case is likelier false than true; then
+    the smaller `min_component_ml`, which removes less of the prediction; then the threshold nearest to 0.5.
+
+    Args:
+        dice: mean over cases and regions, for each choice of the three.
+        thresholds: the choices of the threshold.
+        components: the choices of `min_component_ml`.
+        ets: the choices of `min_et_ml`.
+
+    >>> choose_postprocessing(
+    ...     np.full((2, 2, 2), 0.5), thresholds=(0.3, 0.5), components=(0.0, 0.1), ets=(0.0, 0.2)
+    ... )
+    (0.5, 0.0, 0.2)
+    """
+    tied = [
+        choice
+        for choice, mean in zip(product(thresholds, components, ets), dice.ravel(), strict=True)
+        if mean == dice.max()
+    ]
+    return max(tied, key=lambda choice: (choice[2], -choice[1], -abs(choice[0] - 0.5)))
+
+
+def _best_postprocessing(scored: Sequence[_CaseScores], inference: "Inference") -> tuple[int, int, int]:
+    """The best threshold, `min_component_ml` and `min_et_ml` for these cases, as indices of the choices."""
     thresholds, components, ets = inference.threshold, inference.min_component_ml, inference.min_et_ml
-    dice = np.mean([record.dice for record in records], axis=(0, 4))
-    threshold, component, et = choose(dice, thresholds=thresholds, components=components, ets=ets)
+    dice = np.mean([case.dice for case in scored], axis=(0, 4))
+    threshold, component, et = choose_postprocessing(
+        dice, thresholds=thresholds, components=components, ets=ets
+    )
     return thresholds.index(threshold), components.index(component), ets.index(et)
 
 
-def _total(records: Sequence[_Record]) -> Counts:
-    total: Counts = np.sum([record.counts for record in records], axis=0)
+def _total_counts(scored: Sequence[_CaseScores]) -> Counts:
+    total: Counts = np.sum([case.counts for case in scored], axis=0)
     return total
 
 
 def _temperatures(counts: Counts) -> Regions3:
-    return _regions(fit_temperature(region) for region in counts)
+    return _of_regions(fit_temperature(region) for region in counts)
 
 
-def _volume_intervals(records: Sequence[_Record], inference: "Inference") -> VolumeIntervals | None:
-    """Conformal intervals, from the score that each case has when the others alone choose all settings.
+def _volume_intervals(scored: Sequence[_CaseScores], inference: "Inference") -> VolumeIntervals | None:
+    """Conformal intervals, from the score of each case under the settings that the other cases choose.
 
-    A case that helped to choose the threshold, the sizes and the temperatures would be better off than a new
-    one. None where the cases are too few.
+    A case that took part in choosing the threshold, the sizes and the temperatures would get a better score
+    than a new case. None for too few cases.
     """
-    level = supported_level(len(records))
+    level = supported_level(len(scored))
     if level is None:
         return None
-    total = _total(records)
+    total = _total_counts(scored)
     scores = [
-        _scores(record, _best([*records[:i], *records[i + 1 :]], inference), total - record.counts)
-        for i, record in enumerate(records)
+        _conformity_scores(
+            case, _best_postprocessing([*scored[:i], *scored[i + 1 :]], inference), total - case.counts
+        )
+        for i, case in enumerate(scored)
     ]
-    return VolumeIntervals(_regions(map(conformal_quantile, zip(*scores, strict=True))), level, len(records))
+    half_width = _of_regions(map(conformal_quantile, zip(*scores, strict=True)))
+    return VolumeIntervals(half_width, level, len(scored))
 
 
-def _scores(record: _Record, chosen: tuple[int, int, int], counts: Counts) -> list[float]:
-    """A case's conformity score of each region.
+def _conformity_scores(case: _CaseScores, chosen: tuple[int, int, int], counts: Counts) -> list[float]:
+    """The conformity score of each region of a case.
 
     Args:
-        record: of the case.
-        chosen: the settings of its answer, as from `_best`.
+        case: the case.
+        chosen: its post-processing, as from `_best_postprocessing`.
         counts: of the cases that choose the temperatures.
     """
-    temperature, answer = _temperatures(counts), record.voxels[chosen] * VOXEL_ML
+    temperature, predicted_ml = _temperatures(counts), case.voxels[chosen] * VOXEL_ML
     scores = []
     for r in range(len(REGIONS)):
-        sure, possible = (voxels_from(record.counts[r], p, temperature[r]) for p in (SURE, POSSIBLE))
-        unsure = doubt(sure * VOXEL_ML, possible * VOXEL_ML)
-        scores.append(interval_score(float(record.truth[r]) * VOXEL_ML, float(answer[r]), unsure))
+        certain, possible = (
+            voxels_at_or_above(case.counts[r], p, temperature[r]) for p in (CERTAIN_FROM, POSSIBLE_FROM)
+        )
+        uncertainty = volume_uncertainty(certain * VOXEL_ML, possible * VOXEL_ML)
+        truth_ml = float(case.truth[r]) * VOXEL_ML
+        scores.append(conformity_score(truth_ml, float(predicted_ml[r]), uncertainty))
     return scores
 
 
-def _one_pass_will_do(models: "Models", cases: "Sequence[CroppedCase]", settings: Settings) -> bool:
-    """Compare both ways where they differ: on crops that are larger than a window and fit in memory."""
+def _one_pass_is_good_enough(models: "Models", cases: "Sequence[CroppedCase]", settings: Settings) -> bool:
+    """Whether one pass keeps the Dice of windows, on crops that fit in memory and exceed a window."""
     one_pass = replace(settings, one_pass=True, mirror=False)
     windows = replace(one_pass, one_pass=False)
-    costs = [
-        _dice(models, case, windows) - _dice(models, case, one_pass)
+    losses = [
+        _mean_dice(models, case, windows) - _mean_dice(models, case, one_pass)
         for case in cases
-        if _differs(case.open(settings.spacing_mm)[1].shape, settings, len(models))
+        if _both_passes_possible(case.open(settings.spacing_mm)[1].shape, settings, len(models))
     ]
-    return not costs or float(np.mean(costs)) <= ONE_PASS_MAY_COST
+    return not losses or float(np.mean(losses)) <= MAX_ONE_PASS_LOSS
 
 
-def _differs(crop: tuple[int, ...], settings: Settings, networks: int) -> bool:
+def _both_passes_possible(crop: tuple[int, ...], settings: Settings, networks: int) -> bool:
     d, h, w = crop
     larger = any(n > edge for n, edge in zip(crop, settings.window_shape, strict=True))
     return larger and one_pass_fits((d, h, w), settings, networks)
 
 
-def _dice(models: "Models", case: "CroppedCase", settings: Settings) -> float:
-    from glioseg.models.training.validation import (
-        hard_dice,  # Keras is loaded already where there is a network
-    )
-
+def _mean_dice(models: "Models", case: "CroppedCase", settings: Settings) -> float:
     image, label = (array[:] for array in case.open(settings.spacing_mm))
-    found = examine(models, image.astype(np.float32), settings).regions >= 0.5
-    inside = found & image.any(axis=-1, keepdims=True)
-    return float(hard_dice(regions_from_labels(label), inside).mean())
+    regions = run_networks(models, image.astype(np.float32), settings).regions >= 0.5
+    inside = regions & image.any(axis=-1, keepdims=True)
+    return float(dice_per_channel(regions_from_labels(label), inside).mean())
 
 
-def _record(models: "Models", case: "CroppedCase", settings: Settings, inference: "Inference") -> _Record:
+def _score_case(
+    models: "Models", case: "CroppedCase", settings: Settings, inference: "Inference"
+) -> _CaseScores:
     image = case.open(settings.spacing_mm)[0][:].astype(np.float32)
     fine, label = (array[:] for array in case.open(1))
     brain, truth = fine.any(axis=-1), regions_from_labels(label)
-    found = examine(models, image, settings).regions
-    regions = at_1_mm(found, brain, spacing_mm=settings.spacing_mm)
-    dice, voxels = _trials(regions, truth, inference)
-    return _Record(count_logits(regions[brain], truth[brain]), dice, voxels, truth.sum(axis=(0, 1, 2)))
+    output = run_networks(models, image, settings)
+    regions = probabilities_at_1_mm(output.regions, brain, spacing_mm=settings.spacing_mm)
+    dice, voxels = _try_postprocessing(regions, truth, inference)
+    counts = count_logits(regions[brain], truth[brain])
+    return _CaseScores(counts, dice, voxels, truth.sum(axis=(0, 1, 2)))
 
 
-def _trials(
+def _try_postprocessing(
     regions: Float32[NDArray, "d h w 3"], truth: Bool[NDArray, "d h w 3"], inference: "Inference"
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Dice and voxels of each region for every threshold and pair of sizes."""
-    from glioseg.models.training.validation import (
-        hard_dice,  # Keras is loaded already where there is a network
-    )
-
     choices = (inference.threshold, inference.min_component_ml, inference.min_et_ml)
     dice, voxels = (np.zeros((*map(len, choices), 3)) for _ in range(2))
-    regions, truth = _around_tumour(regions, truth, min(inference.threshold))
+    regions, truth = _crop_to_tumour(regions, truth, min(inference.threshold))
     for t, threshold in enumerate(inference.threshold):
-        labels = decide(regions, threshold)
+        labels = threshold_regions(regions, threshold)
         for c, component in enumerate(inference.min_component_ml):
-            pieces = drop_small_components(labels, min_component_ml=component, voxel_ml=VOXEL_ML)
+            large = drop_small_components(labels, min_component_ml=component, voxel_ml=VOXEL_ML)
             for e, et in enumerate(inference.min_et_ml):
-                answer = regions_from_labels(drop_small_et(pieces, min_et_ml=et, voxel_ml=VOXEL_ML))
-                dice[t, c, e], voxels[t, c, e] = hard_dice(truth, answer), answer.sum(axis=(0, 1, 2))
+                predicted = regions_from_labels(drop_small_et(large, min_et_ml=et, voxel_ml=VOXEL_ML))
+                dice[t, c, e] = dice_per_channel(truth, predicted)
+                voxels[t, c, e] = predicted.sum(axis=(0, 1, 2))
     return dice, voxels
 
 
-def _around_tumour(
+def _crop_to_tumour(
     regions: Float32[NDArray, "d h w 3"], truth: Bool[NDArray, "d h w 3"], threshold: float
 ) -> tuple[Float32[NDArray, "e i x 3"], Bool[NDArray, "e i x 3"]]:
-    """The part of both that may be tumour: outside it no threshold from this one on finds any."""
+    """The box of both arrays that contains all tumour, true or predicted at this threshold or higher."""
     tumour = ((regions >= threshold) | truth).any(axis=-1)
     box = bounding_box(tumour).slices if tumour.any() else np.s_[:1, :1, :1]
     return regions[box], truth[box]
 
 
-def _regions(values: Iterable[float]) -> Regions3:
+def _of_regions(values: Iterable[float]) -> Regions3:
     wt, tc, et = values
     return (wt, tc, et)

@@ -1,7 +1,7 @@
-"""Scans spoilt on purpose, further than training goes: bad answers from which to learn doubt.
+"""Corruptions of scans, stronger than those of training, on which networks make bad predictions.
 
-Each kind of harm is one that real scans suffer. A spoilt image is normalised anew, as a scan is that
-comes so from the scanner.
+Each kind occurs in real scans. A corrupted image is normalised again, as a real scan of that quality would
+be.
 """
 
 from collections.abc import Callable
@@ -11,9 +11,9 @@ from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from glioseg.core.brain import brain_mask_of_channels
 from glioseg.data.store.cropping import zscore
 from glioseg.models.training.augmentation import Augmentation
-from glioseg.models.training.augmentation.spatial import brain_of
 
 Image = Float32[NDArray, "d h w 4"]
 Labels = UInt8[NDArray, "d h w"]
@@ -21,61 +21,61 @@ Modality = Float32[NDArray, "d h w"]
 Scan = tuple[Image, Labels]
 
 STRENGTH = 5.0
-"""Of augmentation: nearly every change that training knows happens at once."""
+"""Strength of augmentation: nearly every one of its transforms is applied at once."""
 NOISE = (0.7, 2.0)
-"""Standard deviations of noise in one modality, where the brain's own is 1; training adds 0.3 at most."""
+"""Standard deviation of the noise in one modality, where the brain's is 1; training adds up to 0.3."""
 BLUR_MM = (4.0, 8.0)
-"""Standard deviations of the Gaussian that blurs one modality."""
+"""Range of the standard deviation of the Gaussian that blurs one modality."""
 BIAS = (0.6, 1.2)
-"""How far the logarithm of brightness leans from the middle of the brain to its end."""
-MOST_LACKING = 3
-"""Of the four modalities."""
+"""Range of the bias field's slope: the change of log intensity from the middle of the brain to its end."""
+MAX_MISSING = 3
+"""Most of the four modalities that are removed."""
 
 
-def shifted(
+def corrupt(
     image: Image, label: Labels, *, kind: str, spacing_mm: int, rng: np.random.Generator
 ) -> tuple[Image, Labels]:
-    """Spoil a normalised crop.
+    """Corrupt a normalised crop.
 
     Args:
-        image: modalities; left untouched.
+        image: modalities; not changed in place.
         label: dense labels, which move with the image.
         kind: of `KINDS`.
         spacing_mm: edge of a voxel.
-        rng: says how much, and which modality.
+        rng: chooses the strength, and the modality.
 
     Returns:
         The image, each modality with mean 0 and standard deviation 1 in its brain, and its labels.
     """
     changed, moved = KINDS[kind](image, label, spacing_mm, rng)
-    inside = brain_of(changed).astype(np.float32)
+    inside = brain_mask_of_channels(changed).astype(np.float32)
     return np.stack([zscore(channel, inside) for channel in np.moveaxis(changed, -1, 0)], axis=-1), moved
 
 
 def _augmented(image: Image, label: Labels, _: int, rng: np.random.Generator) -> Scan:
-    return Augmentation.draw(rng, strength=STRENGTH, modality_dropout=0.0).apply(image, label)
+    return Augmentation.sample(rng, strength=STRENGTH, modality_dropout=0.0).apply(image, label)
 
 
-def _lacking(image: Image, label: Labels, _: int, rng: np.random.Generator) -> Scan:
-    gone = rng.choice(image.shape[-1], rng.integers(1, MOST_LACKING + 1), replace=False)
+def _missing(image: Image, label: Labels, _: int, rng: np.random.Generator) -> Scan:
+    removed = rng.choice(image.shape[-1], rng.integers(1, MAX_MISSING + 1), replace=False)
     changed = image.copy()
-    changed[..., gone] = 0
+    changed[..., removed] = 0
     return changed, label
 
 
 def _biased(image: Image, label: Labels, _: int, rng: np.random.Generator) -> Scan:
-    """Brightness leans along a direction of its own in each modality."""
+    """Multiply each modality by a bias field that grows along a random direction."""
     places = np.stack(np.meshgrid(*(np.linspace(-1, 1, n) for n in label.shape), indexing="ij"), axis=-1)
     directions = rng.standard_normal((3, image.shape[-1]))
     directions /= np.linalg.norm(directions, axis=0)
     field = np.exp(rng.uniform(*BIAS) * (places @ directions)).astype(np.float32)
     darkest = image.min(axis=(0, 1, 2))
-    changed: Image = ((image - darkest) * field + darkest) * brain_of(image)[..., np.newaxis]
+    changed: Image = ((image - darkest) * field + darkest) * brain_mask_of_channels(image)[..., np.newaxis]
     return changed, label
 
 
 def _swapped(image: Image, label: Labels, _: int, rng: np.random.Generator) -> Scan:
-    """Two modalities in each other's place."""
+    """Exchange two modalities."""
     order = np.arange(image.shape[-1])
     one, other = rng.choice(image.shape[-1], 2, replace=False)
     order[[one, other]] = other, one
@@ -98,28 +98,30 @@ def _inversion(modality: Modality, _: int, __: np.random.Generator) -> Modality:
     return inverted
 
 
-Harm = Callable[[Modality, int, np.random.Generator], Modality]
-Shift = Callable[[Image, Labels, int, np.random.Generator], Scan]
+ModalityCorruption = Callable[[Modality, int, np.random.Generator], Modality]
+Corruption = Callable[[Image, Labels, int, np.random.Generator], Scan]
 
 
-def _of_one(harm: Harm) -> Shift:
-    """Harm one modality, inside the brain."""
+def _in_one_modality(corruption: ModalityCorruption) -> Corruption:
+    """Corrupt one modality, inside the brain."""
 
-    def spoil(image: Image, label: Labels, spacing_mm: int, rng: np.random.Generator) -> Scan:
+    def apply(image: Image, label: Labels, spacing_mm: int, rng: np.random.Generator) -> Scan:
         changed, channel = image.copy(), int(rng.integers(image.shape[-1]))
-        changed[..., channel] = harm(image[..., channel], spacing_mm, rng) * brain_of(image)
+        changed[..., channel] = corruption(image[..., channel], spacing_mm, rng) * brain_mask_of_channels(
+            image
+        )
         return changed, label
 
-    return spoil
+    return apply
 
 
-KINDS: dict[str, Shift] = {
+KINDS: dict[str, Corruption] = {
     "augmented": _augmented,
-    "lacking": _lacking,
-    "noisy": _of_one(_noise),
-    "blurred": _of_one(_blur),
+    "missing": _missing,
+    "noisy": _in_one_modality(_noise),
+    "blurred": _in_one_modality(_blur),
     "biased": _biased,
     "swapped": _swapped,
-    "inverted": _of_one(_inversion),
+    "inverted": _in_one_modality(_inversion),
 }
-"""Every kind of harm, by name."""
+"""Every kind of corruption, by name."""

@@ -1,4 +1,4 @@
-"""One network, or one for each fold of cross-validation: the members of a model."""
+"""Train an ensemble: one network, or one for each fold of cross-validation."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -11,29 +11,29 @@ import numpy as np
 import pandas as pd
 
 from glioseg.compute import Cluster
-from glioseg.compute.isolated import run_apart
-from glioseg.data.store.cropped_store import CroppedCase
-from glioseg.models.networks.targets import require_outcomes
-from glioseg.models.networks.threads import ONE_AT_A_TIME, training_threads
-from glioseg.models.training.callbacks import OnEpoch
-from glioseg.models.training.fit import Fitted, fit
+from glioseg.compute.isolated import run_isolated
+from glioseg.data.store.cropped_cases import CroppedCase
+from glioseg.models.networks.hardware import NETWORK_LOCK, thread_variables
+from glioseg.models.networks.outputs import require_outcomes
+from glioseg.models.training.checkpoint import OnEpoch
+from glioseg.models.training.fit import FitResult, fit
 from glioseg.params.sections import Network, Train
 
 
 @dataclass(frozen=True)
-class Part:
-    """The cases that a member learns from, and those that choose its best epoch."""
+class TrainingSplit:
+    """The training cases of one network, and the validation cases that choose its best epoch."""
 
     cases: Sequence[CroppedCase]
     validation: Sequence[CroppedCase]
 
 
 @dataclass(frozen=True)
-class Members:
-    """Trained networks, one for each part, and all their epochs.
+class TrainedEnsemble:
+    """Trained networks, one for each split, and the logs of their epochs.
 
-    `history` has a row an epoch and member, with the columns of `fit`'s logs and `fold`, `epoch`;
-    `validation_dice` is that of the kept epochs, averaged over the members.
+    `history` has a row for each epoch and network, with columns `fold`, `epoch` and those of `fit`'s logs;
+    `validation_dice` is the Dice of each network's best epoch, averaged over the networks.
     """
 
     networks: list[keras.Model]
@@ -41,52 +41,53 @@ class Members:
     validation_dice: float
 
 
-def fit_members(
-    parts: Sequence[Part],
+def fit_ensemble(
+    splits: Sequence[TrainingSplit],
     *,
     network: Network,
     train: Train,
     state: Path,
-    follow: Callable[[int], AbstractContextManager[OnEpoch]],
+    epoch_callback: Callable[[int], AbstractContextManager[OnEpoch]],
     init: Path | None = None,
     tensorboard: Path | None = None,
     cluster: Cluster | None = None,
-) -> Members:
-    """Train a network on each part; killed and called again, it goes on where it was.
+) -> TrainedEnsemble:
+    """Train a network on each split; a repeated call after an interruption resumes the training.
 
     Args:
-        parts: one, or the folds of cross-validation.
-        network: the shape of each network.
-        train: how to train each.
-        state: a folder of this training's own.
-        follow: given a part's number, what is told each of its epochs, as in `fit`.
+        splits: one, or the folds of cross-validation.
+        network: architecture of each network.
+        train: how to train each network.
+        state: folder of the state, for this training only.
+        epoch_callback: from the number of a split, a context manager that yields `on_epoch` of `fit`.
         init: as in `fit`.
-        tensorboard: folder for TensorBoard's logs, if they are wanted.
-        cluster: whose workers train the parts side by side, if they shall; epochs are told of at the end.
+        tensorboard: folder for TensorBoard's logs; None writes none.
+        cluster: its workers train the splits in parallel, and `on_epoch` is called after each training has
+            ended; None trains one split after the other in this process.
     """
-    for part in parts:
-        require_outcomes(part.cases, train.outputs)
-    train_part = partial(
-        fit_part, network=network, train=train, state=state, init=init, tensorboard=tensorboard
+    for split in splits:
+        require_outcomes(split.cases, train.outputs)
+    train_split = partial(
+        _fit_split, network=network, train=train, state=state, init=init, tensorboard=tensorboard
     )
-    members = list(enumerate(parts))
+    numbered = list(enumerate(splits))
     if cluster:
-        cluster.map(partial(_fit_apart, train_part=train_part), members, title="train folds", gpu=True)
+        cluster.map(partial(_fit_isolated, train_split=train_split), numbered, title="train folds", gpu=True)
     networks, histories, dice = [], [], []
-    for number, part in members:
-        with follow(number) as on_epoch:
-            fitted = train_part((number, part), on_epoch=on_epoch)
-            for epoch, logs in enumerate(fitted.history if cluster else ()):
+    for number, split in numbered:
+        with epoch_callback(number) as on_epoch:
+            result = train_split((number, split), on_epoch=on_epoch)
+            for epoch, logs in enumerate(result.history if cluster else ()):
                 on_epoch(epoch, logs)
-        networks.append(fitted.model)
-        history = pd.DataFrame(fitted.history).rename_axis("epoch").reset_index()
+        networks.append(result.model)
+        history = pd.DataFrame(result.history).rename_axis("epoch").reset_index()
         histories.append(history.assign(fold=number))
-        dice.append(fitted.history[fitted.best_epoch]["val_dice"])
-    return Members(networks, pd.concat(histories, ignore_index=True), float(np.mean(dice)))
+        dice.append(result.history[result.best_epoch]["val_dice"])
+    return TrainedEnsemble(networks, pd.concat(histories, ignore_index=True), float(np.mean(dice)))
 
 
-def fit_part(
-    member: tuple[int, Part],
+def _fit_split(
+    numbered_split: tuple[int, TrainingSplit],
     *,
     network: Network,
     train: Train,
@@ -94,14 +95,14 @@ def fit_part(
     init: Path | None,
     tensorboard: Path | None,
     on_epoch: OnEpoch,
-) -> Fitted:
-    """Train the network of one part, as `fit` does; `member` holds the part's number too."""
-    number, part = member
+) -> FitResult:
+    """Train the network of one split, whose number names the folders of state and TensorBoard."""
+    number, split = numbered_split
     return fit(
         network=network,
         train=train,
-        cases=part.cases,
-        validation=part.validation,
+        cases=split.cases,
+        validation=split.validation,
         state=state / f"fold{number}",
         on_epoch=on_epoch,
         init=init,
@@ -109,14 +110,18 @@ def fit_part(
     )
 
 
-def _fit_apart(member: tuple[int, Part], *, train_part: Callable[..., Fitted]) -> None:
-    """Train beside a worker: the network stays in the kept state, where who asked takes it from.
+def _fit_isolated(
+    numbered_split: tuple[int, TrainingSplit], *, train_split: Callable[..., FitResult]
+) -> None:
+    """Train in a process of its own; the state folder then holds the network.
 
-    In the worker itself other threads would draw from the random numbers that Keras seeds.
+    In the process of the worker, other threads would draw from the random generators that Keras seeds.
     """
-    with ONE_AT_A_TIME:
-        run_apart(partial(train_part, member, on_epoch=_unheard), variables=training_threads())
+    with NETWORK_LOCK:
+        run_isolated(
+            partial(train_split, numbered_split, on_epoch=_ignore_epoch), variables=thread_variables()
+        )
 
 
-def _unheard(epoch: int, logs: dict[str, float]) -> None:
-    """Who asked tells of each epoch at the end."""
+def _ignore_epoch(epoch: int, logs: dict[str, float]) -> None:
+    """Do nothing; `fit_ensemble` calls `on_epoch` after the training has ended."""

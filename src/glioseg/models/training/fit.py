@@ -1,4 +1,4 @@
-"""Train the network on patches, keep its best weights, and go on after a kill."""
+"""Train a network on patches, keep the weights of the best epoch, and resume exactly when interrupted."""
 
 import hashlib
 import json
@@ -15,31 +15,36 @@ from jaxtyping import Float32, Shaped
 from numpy.typing import NDArray
 
 from glioseg.core.errors import GliosegError
-from glioseg.core.geometry import check_patch
-from glioseg.data.store.cropped_store import CroppedCase
-from glioseg.models.networks.precision import dtype_policy
-from glioseg.models.networks.targets import require_outcomes, targets
+from glioseg.core.geometry import check_patch_shape
+from glioseg.data.store.cropped_cases import CroppedCase
+from glioseg.models.networks.hardware import dtype_policy
+from glioseg.models.networks.outputs import require_outcomes, training_targets
 from glioseg.models.networks.unet import build_unet, without_deep_supervision
-from glioseg.models.networks.weight_transfer import take_weights
+from glioseg.models.networks.weight_transfer import transfer_weights
 from glioseg.models.training import checkpoint
-from glioseg.models.training.baseline_2018 import seed_dice, seed_weighted_dice
-from glioseg.models.training.callbacks import Bookkeeping, OnEpoch, ProgressLines
+from glioseg.models.training.callbacks import ProgressLines, Validation
+from glioseg.models.training.checkpoint import CheckpointCallback, OnEpoch
 from glioseg.models.training.losses import Loss, compile_losses
-from glioseg.models.training.multi_gpu import feed, shared_by, spare_cores, spread
-from glioseg.models.training.multi_host import require_same
-from glioseg.models.training.patch_sampling import patch_makers, prefetch, sample_batch
-from glioseg.models.training.validation import Validation
+from glioseg.models.training.multi_gpu import (
+    distribution_scope,
+    fit_input,
+    patch_worker_count,
+    training_devices,
+)
+from glioseg.models.training.multi_host import require_same_on_all_hosts
+from glioseg.models.training.patch_sampling import patch_workers, prefetch, sample_batch
+from glioseg.models.training.region_losses import seed_dice, seed_weighted_dice
 from glioseg.params.sections import Network, Train
 
 WARM_UP = 0.05
-"""Share of the steps over which a cosine schedule rises to its peak; then it falls."""
+"""Share of the steps in which a cosine schedule rises to its peak learning rate."""
 
-Example = tuple[Float32[NDArray, "b d h w 4"], dict[str, Shaped[NDArray, "b ..."]]]
+TrainingBatch = tuple[Float32[NDArray, "b d h w 4"], dict[str, Shaped[NDArray, "b ..."]]]
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """A trained network with the weights of its best epoch (from 0), and one record an epoch."""
+class FitResult:
+    """A trained network with the weights of its best epoch (from 0), and the logs of each epoch."""
 
     model: keras.Model
     best_epoch: int
@@ -56,31 +61,34 @@ def fit(
     on_epoch: OnEpoch,
     init: Path | None = None,
     tensorboard: Path | None = None,
-) -> Fitted:
+) -> FitResult:
     """Train a network.
 
-    The state is saved after each epoch. Called again with the same set-up after a kill, training
-    goes on from there and ends as if nothing had happened; a state of another set-up is ignored.
-    The same set-up on the same machine gives the same weights.
+    The state is saved after each epoch. Called again with the same set-up after an interruption, training
+    resumes from the last saved epoch and gives the same weights as without the interruption; the state of
+    another set-up is ignored. The same set-up on the same machine gives the same weights.
 
     Args:
         network: the network's shape and resolution.
         train: how to train.
         cases: the training cases.
         validation: the cases that choose the best epoch.
-        state: a folder of this training's own; the caller removes it once the model is safe.
-        on_epoch: told each epoch (from 0) and its logs: loss, val_loss, val_dice, val_dice_wt, _tc,
-            _et, learning_rate, seconds, and the losses of further outputs. What it raises ends
-            training, and the state stays.
-        init: a `.keras` file whose weights to start from.
-        tensorboard: folder for TensorBoard's log, if one is wanted.
+        state: folder of the state, for this training only; the caller removes it after saving the model.
+        on_epoch: called with each epoch (from 0) and its logs: loss, val_loss, val_dice, val_dice_wt, _tc,
+            _et, learning_rate, seconds, and the losses of further outputs. An exception that it raises ends
+            training; the state stays.
+        init: a `.keras` file with initial weights.
+        tensorboard: folder for TensorBoard's logs; None writes none.
+
+    Returns:
+        The network with the weights of its best epoch, and the logs of all epochs.
 
     Raises:
-        GliosegError: no case, an outcome that no case has, a patch that the network cannot halve often
-            enough, fewer GPUs than are asked for, hosts that differ, weights to start from that do not
-            fit, or no epoch whose numbers are finite.
+        GliosegError: no case, an outcome that is unknown for all cases, a patch shape that the network's
+            depth does not divide, fewer GPUs than `train.devices`, hosts with different set-ups, initial
+            weights that do not fit, or no epoch with a finite monitored number.
     """
-    check_patch(train.patch_shape, network.depth)
+    check_patch_shape(train.patch_shape, network.depth)
     if not cases or not validation:
         raise GliosegError(
             f"training: expected at least one training and one validation case,"
@@ -88,42 +96,42 @@ def fit(
         )
     require_outcomes(cases, train.outputs)
     keras.utils.set_random_seed(train.seed)
-    with spread(train):
-        plan = Plan(network, train, _build(network, train), cases)
+    with distribution_scope(train):
+        trainer = Trainer(network, train, _build(network, train), cases)
         if init is not None:
-            print(f"init_from: {take_weights(plan.model, init)}", flush=True)
-        plan.compile()
-        start = checkpoint.Progression(
+            print(f"init_from: {transfer_weights(trainer.model, init)}", flush=True)
+        trainer.compile()
+        start = checkpoint.TrainingProgress(
             fingerprint(network, train, [*cases, *validation], init), train.monitor
         )
-        progression = checkpoint.restore(state, plan.model, start)
-    require_same(start.fingerprint, progression.epoch, dtype_policy(train.precision), state)
+        progress = checkpoint.restore(state, trainer.model, start)
+    require_same_on_all_hosts(start.fingerprint, progress.epoch, dtype_policy(train.precision), state)
     callbacks = [
-        plan.validation(validation),
-        Bookkeeping(progression, state=state, patience=train.patience, on_epoch=on_epoch),
-        ProgressLines(epochs=train.epochs, steps=plan.steps),
+        trainer.validation(validation),
+        CheckpointCallback(progress, state=state, patience=train.patience, on_epoch=on_epoch),
+        ProgressLines(epochs=train.epochs, steps=trainer.steps),
     ]
     if tensorboard is not None:
         callbacks.append(keras.callbacks.TensorBoard(tensorboard, write_graph=False))
-    if not progression.stale(train.patience):
-        plan.run(callbacks, progression.epoch)
-    if not progression.best:
+    if not progress.out_of_patience(train.patience):
+        trainer.run(callbacks, progress.epoch)
+    if not progress.best_weights:
         raise GliosegError(
-            f"training: expected an epoch with a finite {train.monitor}, got none: it diverged"
+            f"training: expected an epoch with a finite {train.monitor}, got none: training diverged"
         )
-    checkpoint.assign(plan.model.weights, progression.best)
-    model = without_deep_supervision(plan.model)
-    return Fitted(model, progression.best_epoch, progression.history)
+    checkpoint.assign_values(trainer.model.weights, progress.best_weights)
+    model = without_deep_supervision(trainer.model)
+    return FitResult(model, progress.best_epoch, progress.history)
 
 
 def free_networks() -> None:
-    """Free the memory of networks that are needed no more: Keras keeps them until its session is cleared."""
+    """Free the memory of unused networks, which Keras keeps until its session is cleared."""
     keras.utils.clear_session()
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A network and all that its training needs."""
+class Trainer:
+    """Trains a network: its losses, metrics, optimizer, validation and batches."""
 
     network: Network
     train: Train
@@ -132,34 +140,34 @@ class Plan:
 
     @property
     def outputs(self) -> list[str]:
-        """Names of the network's outputs, those for training alone included."""
+        """Names of the network's outputs, including the outputs for deep supervision."""
         return list(self.model.output)
 
     @property
     def steps(self) -> int:
-        """Steps an epoch; where params leave it open, each case is seen once."""
-        each = self.train.batch_size // self.train.patches_per_case
-        return self.train.steps_per_epoch or math.ceil(len(self.cases) / each)
+        """Steps in an epoch; without `train.steps_per_epoch`, an epoch uses each case once."""
+        cases_per_step = self.train.batch_size // self.train.patches_per_case
+        return self.train.steps_per_epoch or math.ceil(len(self.cases) / cases_per_step)
 
     @property
     def metrics(self) -> dict[str, Loss]:
-        """What is logged beside losses and Dice: the seed's own numbers where its loss is used."""
+        """Metrics logged in addition to losses and Dice: those of the seed, if its loss is used."""
         seed: dict[str, Loss] = {"seed_dice": seed_dice, "seed_weighted_dice": seed_weighted_dice}
         return seed if self.train.loss == "seed" else {}
 
     def compile(self) -> None:
-        """Give the model its losses, metrics and optimizer."""
+        """Compile the model with its losses, metrics and optimizer."""
         losses, weights = compile_losses(self.outputs, self.train)
         self.model.compile(
             keras.optimizers.Adam(self._learning_rate()),
-            loss={name: _shared(loss) for name, loss in losses.items()},
+            loss={name: _as_vector(loss) for name, loss in losses.items()},
             loss_weights=weights,
             metrics={"segmentation": list(self.metrics.values())} if self.metrics else None,
-            jit_compile="auto",  # XLA on JAX and on GPUs; on a CPU TensorFlow's takes 25 times as long
+            jit_compile="auto",  # XLA on JAX and on GPUs; TensorFlow's XLA on a CPU takes 25 times as long
         )
 
     def validation(self, cases: Sequence[CroppedCase]) -> Validation:
-        """The callback that scores these cases after each epoch."""
+        """The callback that scores cases after each epoch."""
         losses, weights = compile_losses(self.train.outputs, self.train)
         return Validation(
             cases,
@@ -172,18 +180,18 @@ class Plan:
         )
 
     def run(self, callbacks: list[keras.callbacks.Callback], epoch: int) -> None:
-        """Train from the given epoch to the last."""
-        if len(shared_by(self.train)) < 2:  # for several devices Keras does this itself
+        """Train from `epoch` to the last epoch."""
+        if len(training_devices(self.train)) < 2:  # with several devices Keras does this itself
             self._create_variables()
-        batches = partial(examples, self.network, self.train, self.cases, outputs=self.outputs)
-        workers = spare_cores()
-        # What is under way must not reach into what is seeded next.
-        with patch_makers(self.cases, workers=workers) as makers:
-            begin = partial(batches, start=epoch * self.steps, makers=makers, ahead=workers)
+        batches = partial(training_batches, self.network, self.train, self.cases, outputs=self.outputs)
+        workers = patch_worker_count()
+        # The block ends all workers: none may draw random numbers after another training has seeded them.
+        with patch_workers(self.cases, workers=workers) as executor:
+            begin = partial(batches, start=epoch * self.steps, executor=executor, ahead=workers)
             failures: list[Exception] = []
             try:
                 self.model.fit(
-                    feed(partial(_noting, failures, begin), train=self.train),
+                    fit_input(partial(_record_failure, failures, begin), train=self.train),
                     initial_epoch=epoch,
                     epochs=self.train.epochs,
                     steps_per_epoch=self.steps,
@@ -199,14 +207,16 @@ class Plan:
     def _create_variables(self) -> None:
         """Create the variables of the optimizer, the losses and the metrics before the first step.
 
-        TensorFlow traces a step again if its first trace creates variables, and a trace takes seconds.
+        Otherwise the first trace of a step creates them, and TensorFlow traces the step again, which takes
+        seconds.
         """
         self.model.optimizer.build(self.model.trainable_variables)
         shapes = self.model.compute_output_shape((1, *self.train.patch_shape, 4))
-        answer = {name: np.ones(shape, np.float32) for name, shape in shapes.items()}
-        truth = {n: answer["segmentation"] if n.startswith("segmentation") else a for n, a in answer.items()}
-        self.model.compute_loss(y=truth, y_pred=answer)
-        self.model.compute_metrics(None, truth, answer)
+        prediction = {name: np.ones(shape, np.float32) for name, shape in shapes.items()}
+        full = prediction["segmentation"]
+        target = {n: full if n.startswith("segmentation") else p for n, p in prediction.items()}
+        self.model.compute_loss(y=target, y_pred=prediction)
+        self.model.compute_metrics(None, target, prediction)
 
     def _learning_rate(self) -> float | keras.optimizers.schedules.LearningRateSchedule:
         if self.train.schedule == "constant":
@@ -218,24 +228,27 @@ class Plan:
         )
 
 
-def examples(
+def training_batches(
     network: Network,
     train: Train,
     cases: Sequence[CroppedCase],
     *,
     outputs: Sequence[str],
     start: int,
-    makers: Executor,
+    executor: Executor,
     ahead: int,
-) -> Iterator[Example]:
-    """Batches of images and the truth of each output from one training step on; see `patches.prefetch`."""
+) -> Iterator[TrainingBatch]:
+    """Images and targets of each training step from `start` on; see `patch_sampling.prefetch`."""
     make = partial(sample_batch, cases=cases, train=train, spacing_mm=network.spacing_mm)
-    for batch in prefetch(make, start=start, makers=makers, ahead=ahead):
-        yield batch.images, targets(batch.labels, batch.cases, outputs=outputs, target=network.target)
+    for batch in prefetch(make, start=start, executor=executor, ahead=ahead):
+        targets = training_targets(batch.labels, batch.cases, outputs=outputs, target=network.target)
+        yield batch.images, targets
 
 
-def _noting(failures: list[Exception], begin: Callable[[], Iterator[Example]]) -> Iterator[Example]:
-    """Examples, and noted what made them fail: TensorFlow passes it on as a long error of its own."""
+def _record_failure(
+    failures: list[Exception], begin: Callable[[], Iterator[TrainingBatch]]
+) -> Iterator[TrainingBatch]:
+    """The batches of `begin`; records its exception, which TensorFlow would wrap in a long one of its own."""
     try:
         yield from begin()
     except Exception as error:
@@ -256,15 +269,15 @@ def _build(network: Network, train: Train) -> keras.Model:
     )
 
 
-def _shared(loss: Loss) -> Loss:
-    """The same loss as a row of one: Keras takes a lone number for whole on each of several devices."""
-    return lambda truth, answer: keras.ops.reshape(loss(truth, answer), (1,))
+def _as_vector(loss: Loss) -> Loss:
+    """The loss as a vector of length 1, because Keras does not average a scalar over several devices."""
+    return lambda target, prediction: keras.ops.reshape(loss(target, prediction), (1,))
 
 
 def fingerprint(
     network: Network, train: Train, cases: Sequence[CroppedCase], init: Path | None = None
 ) -> str:
-    """A hash of the set-up: settings, weights to start from, and each case's name and outcomes."""
+    """A hash of the set-up: settings, initial weights, and the name and outcomes of each case."""
     record: Mapping[str, object] = {
         "network": network.model_dump(mode="json"),
         "train": train.model_dump(mode="json"),

@@ -1,6 +1,6 @@
-"""Training on several devices at once: each takes an equal share of every batch.
+"""Training on several devices at once, each with an equal share of every batch.
 
-On TensorFlow the GPUs of this machine; on JAX the devices of all hosts that `hosts.join` has met.
+On TensorFlow the GPUs of this machine; on JAX the devices of all hosts (`multi_host.join_hosts`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,30 +11,31 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glioseg.core.cpus import cores
-from glioseg.core.settings_file import ParamsError
-from glioseg.models.training.multi_host import joined, own_share
+from glioseg.core.cpus import usable_cores
+from glioseg.models.networks.hardware import gpu_capability
+from glioseg.models.training.multi_host import host_share, is_distributed
 from glioseg.params.sections import Devices, Train
+from glioseg.params.settings_file import ParamsError
 
 if TYPE_CHECKING:
     from keras import KerasTensor
 
 
 def backend() -> str:
-    """Keras' backend. Asking loads it; TensorFlow takes 12 s."""
+    """Name of Keras' backend. The first call imports the backend; TensorFlow takes 12 s."""
     import keras
 
     name: str = keras.backend.backend()
     return name
 
 
-def replicas() -> list[str]:
-    """The devices that could train together; fewer than two mean that there is nothing to spread."""
+def available_devices() -> list[str]:
+    """The devices that can train together; with fewer than two, training runs on a single device."""
     if backend() == "tensorflow":
         import tensorflow as tf
 
         return [device.name for device in tf.config.list_logical_devices("GPU")]
-    if not joined():
+    if not is_distributed():
         return []
     import keras
 
@@ -43,107 +44,107 @@ def replicas() -> list[str]:
 
 
 def require_devices(devices: Devices) -> None:
-    """Refuse to begin where there are not as many GPUs as are asked for; one may be a CPU.
+    """Check that there are as many GPUs as `train.devices` requests; 1 may be a CPU.
 
     Raises:
         ParamsError: there are fewer.
     """
     if devices == "auto" or devices == 1:
         return
-    if (found := len(replicas())) < devices:
+    if (found := len(available_devices())) < devices:
         raise ParamsError(f"train.devices: expected {devices} GPUs that can train together, got {found}")
 
 
-def shared_by(train: Train) -> list[str]:
-    """The devices that take equal shares of a batch: so many as are asked for, or else as many as can.
+def training_devices(train: Train) -> list[str]:
+    """The devices that share a batch equally: `train.devices` of them, or as many as divide the batch.
 
     Raises:
-        ParamsError: there are fewer than are asked for.
+        ParamsError: there are fewer than `train.devices`.
     """
     require_devices(train.devices)
-    found = replicas()
+    found = available_devices()
     if train.devices != "auto":
         return found[: train.devices]
     return found[: max((n for n in range(1, len(found) + 1) if train.batch_size % n == 0), default=0)]
 
 
-def used(train: Train) -> dict[str, str]:
-    """What a training runs on, by name: how many devices, and which backend."""
-    return {"devices": str(max(1, len(shared_by(train)))), "backend": backend()}
+def device_tags(train: Train) -> dict[str, str]:
+    """The MLflow tags of a training's hardware: number of devices, and backend."""
+    return {"devices": str(max(1, len(training_devices(train)))), "backend": backend()}
 
 
-def computed_by() -> str:
-    """The backend with its version, and the first device that it sees."""
+def describe_device() -> str:
+    """The backend with its version, and the name of its first device."""
     name = backend()
     if name == "tensorflow":
         import tensorflow as tf
 
         gpus = tf.config.list_physical_devices("GPU")
-        kind = tf.config.experimental.get_device_details(gpus[0])["device_name"] if gpus else "CPU"
+        device = tf.config.experimental.get_device_details(gpus[0])["device_name"] if gpus else "CPU"
     else:
         import jax
 
-        kind = jax.local_devices()[0].device_kind
-    return f"{name} {version(name)}, {kind}"
+        device = jax.local_devices()[0].device_kind
+    return f"{name} {version(name)}, {device}"
 
 
-def spare_cores() -> int:
-    """How many of this machine's cores shall make patches: half of them, or nearly all beside a GPU."""
-    from glioseg.models.networks.precision import gpu_capability
-
-    return max(1, cores() - 1 if gpu_capability() else cores() // 2)
+def patch_worker_count() -> int:
+    """Number of workers that make patches: half of the cores, or all but one beside a GPU."""
+    return max(1, usable_cores() - 1 if gpu_capability() else usable_cores() // 2)
 
 
-def spread(train: Train) -> AbstractContextManager[object]:
-    """In this context networks are built on several devices; each then takes its share of a batch.
+def distribution_scope(train: Train) -> AbstractContextManager[object]:
+    """A context in which a network is built on all devices of a training.
 
-    TensorFlow's MirroredStrategy: gradients are averaged over the devices, so that a step is that of
-    one device with the whole batch. On JAX `hosts.join` has done all there is to do.
+    On TensorFlow it is the scope of a MirroredStrategy, which averages gradients over the devices: a step
+    equals that of one device with the whole batch. On JAX it does nothing, because
+    `multi_host.join_hosts` has set the distribution.
 
     Raises:
-        ParamsError: there are fewer devices than are asked for.
+        ParamsError: there are fewer devices than `train.devices`.
     """
-    devices = shared_by(train)
+    devices = training_devices(train)
     if len(devices) < 2:
         return nullcontext()
     share = train.batch_size // len(devices)
     print(
-        f"training on {len(devices)} of {len(replicas())} devices, {share} of each batch on each", flush=True
+        f"training on {len(devices)} of {len(available_devices())} devices, {share} of each batch on each",
+        flush=True,
     )
     return _strategy(tuple(devices)).scope() if backend() == "tensorflow" else nullcontext()
 
 
 @cache
 def _strategy(devices: tuple[str, ...]) -> Any:
-    """One for the process: TensorFlow counts collective operations anew in each, and takes two for one."""
+    """The process's only strategy: each numbers its collective operations from 0, and two would clash."""
     import tensorflow as tf
 
     return tf.distribute.MirroredStrategy(list(devices))
 
 
-def feed(examples: Callable[[], Iterator[Any]], *, train: Train) -> Any:
-    """What `keras.Model.fit` reads: the examples, or for several devices what shares them out.
+def fit_input(batches: Callable[[], Iterator[Any]], *, train: Train) -> Any:
+    """The input of `keras.Model.fit`: batches, this host's share of them, or a dataset for several devices.
 
-    Before it trains on several devices, Keras on TensorFlow takes a batch to look at and then asks for
-    an iterator anew. A generator would have moved on by then, a dataset begins again.
+    With several devices, Keras on TensorFlow reads a batch to find its structure, and then iterates again
+    from the start: that needs a dataset, because a generator has lost the batch by then.
     """
-    if len(shared_by(train)) < 2:
-        return examples()
+    if len(training_devices(train)) < 2:
+        return batches()
     if backend() != "tensorflow":
-        return (own_share(example) for example in examples())
+        return (host_share(batch) for batch in batches())
     import keras
     import tensorflow as tf
 
     signature = keras.tree.map_structure(
-        lambda array: tf.TensorSpec(np.shape(array), np.asarray(array).dtype), next(examples())
+        lambda array: tf.TensorSpec(np.shape(array), np.asarray(array).dtype), next(batches())
     )
-    return tf.data.Dataset.from_generator(examples, output_signature=signature)
+    return tf.data.Dataset.from_generator(batches, output_signature=signature)
 
 
-def over_devices(sums: Sequence["KerasTensor"]) -> Sequence["KerasTensor"]:
-    """Sums over a share of the batch as sums over the whole batch, within a step on several devices.
+def sum_over_devices(sums: Sequence["KerasTensor"]) -> Sequence["KerasTensor"]:
+    """Sums over the whole batch, from sums over a device's share of it; gradients pass through.
 
-    Elsewhere they are that already, and stay as they are; on JAX always. Gradients pass through.
+    Outside a step on several devices, and on JAX, the given sums cover the whole batch: they are returned.
     """
     if backend() != "tensorflow":
         return sums

@@ -1,7 +1,7 @@
-"""Training on several hosts at once, on the JAX backend: each takes an equal share of every batch.
+"""Training on several hosts at once, each with an equal share of every batch, on the JAX backend.
 
-Each host runs the same training; `keras.distribution` keeps their weights equal. Who takes part stands in
-Keras' own variables of the environment. The project's folder is one that all hosts see.
+Every host runs the same training in the same project folder; `keras.distribution` keeps their weights equal.
+Keras' own environment variables name the hosts.
 """
 
 import hashlib
@@ -10,94 +10,100 @@ from typing import Any
 
 import numpy as np
 
-from glioseg.core.settings_file import ParamsError
 from glioseg.params.sections import Train
+from glioseg.params.settings_file import ParamsError
 
-LEADER, COUNT, NUMBER = (
+LEADER_VARIABLE, HOST_COUNT_VARIABLE, HOST_NUMBER_VARIABLE = (
     f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID")
 )
-"""Address and port of the first host, how many hosts there are, and the number of this one, from 0."""
+"""Variables with address and port of the first host, the number of hosts, and this host's number (from 0)."""
 
-SILENCE_S = 10
-"""A host that gives no sign of life for so long is taken for dead, and the others end."""
-
-
-def leads() -> bool:
-    """Whether this host writes what the training leaves: the first of several, or a single one."""
-    return LEADER not in os.environ or os.environ.get(NUMBER) == "0"
+HEARTBEAT_TIMEOUT_S = 10
+"""Time without a heartbeat after which a host counts as dead, and the others end."""
 
 
-def joined() -> bool:
-    """Whether this process trains together with others."""
-    if LEADER not in os.environ:
+def is_main_host() -> bool:
+    """Whether this host writes the results of the training: the first host, or the only one."""
+    return LEADER_VARIABLE not in os.environ or os.environ.get(HOST_NUMBER_VARIABLE) == "0"
+
+
+def is_distributed() -> bool:
+    """Whether this process trains together with other hosts."""
+    if LEADER_VARIABLE not in os.environ:
         return False
     import keras
 
     return keras.distribution.distribution() is not None
 
 
-def join(train: Train) -> None:
-    """Meet the other hosts, if the environment names a leader.
+def join_hosts(train: Train) -> None:
+    """Connect to the other hosts, if the environment names a first host.
 
-    If they are not all there within five minutes, JAX ends the process.
+    JAX ends the process if a host is missing after five minutes.
 
     Raises:
-        ParamsError: variables that are missing or wrong, another backend, or devices that cannot share a
-            batch equally.
+        ParamsError: missing or invalid variables, another backend than JAX, or a number of devices that does
+            not divide `train.batch_size`.
     """
-    if LEADER not in os.environ:
+    if LEADER_VARIABLE not in os.environ:
         return
     import keras
 
     if keras.backend.backend() != "jax":
-        raise ParamsError(f"{LEADER}: expected KERAS_BACKEND=jax beside it, got {keras.backend.backend()}")
-    _meet(os.environ[LEADER], count=_number(COUNT), number=_number(NUMBER))
+        raise ParamsError(
+            f"{LEADER_VARIABLE}: expected KERAS_BACKEND=jax with it, got {keras.backend.backend()}"
+        )
+    _initialise_jax(
+        os.environ[LEADER_VARIABLE], count=_number(HOST_COUNT_VARIABLE), number=_number(HOST_NUMBER_VARIABLE)
+    )
     keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
     found = len(keras.distribution.list_devices())
     if train.devices not in ("auto", found) or train.batch_size % found:
         raise ParamsError(
-            f"train: expected devices auto or {found}, as the hosts have together, and a batch_size that"
-            f" they can share, got {train.devices} and {train.batch_size}"
+            f"train: expected devices auto or {found}, the devices of all hosts, and a batch_size that is a"
+            f" multiple of it, got {train.devices} and {train.batch_size}"
         )
 
 
 def _number(variable: str) -> int:
     value = os.environ.get(variable, "")
     if not value.isdecimal():
-        raise ParamsError(f"{variable}: expected a number beside {LEADER}, got {value or 'nothing'}")
+        raise ParamsError(
+            f"{variable}: expected a number, because {LEADER_VARIABLE} is set, got {value or 'nothing'}"
+        )
     return int(value)
 
 
-def _meet(leader: str, *, count: int, number: int) -> None:
+def _initialise_jax(leader: str, *, count: int, number: int) -> None:
     import jax
 
-    # Of CPUs; GPUs have NCCL.
+    # For CPUs; GPUs use NCCL.
     jax.config.update("jax_cpu_collectives_implementation", "gloo")  # type: ignore[no-untyped-call]
-    print(f"host {number} of {count}: waiting at {leader} for the others", flush=True)
-    jax.distributed.initialize(leader, count, number, heartbeat_timeout_seconds=SILENCE_S)
+    print(f"host {number} of {count}: waiting for the others at {leader}", flush=True)
+    jax.distributed.initialize(leader, count, number, heartbeat_timeout_seconds=HEARTBEAT_TIMEOUT_S)
 
 
-def own_share(batch: Any) -> Any:
-    """The rows of every array in a batch that are this host's."""
+def host_share(batch: Any) -> Any:
+    """The rows of every array in a batch that belong to this host."""
     import jax
 
     count, number = jax.process_count(), jax.process_index()
     return jax.tree.map(lambda array: np.split(np.asarray(array), count)[number], batch)
 
 
-def require_same(*facts: object) -> None:
-    """Refuse to train where hosts were given different things: they would wait for each other for ever.
+def require_same_on_all_hosts(*values: object) -> None:
+    """Check that all hosts have equal values; with different set-ups they would wait for each other for ever.
 
     Raises:
-        ParamsError: facts that are not those of the other hosts.
+        ParamsError: the values differ from those of other hosts.
     """
-    if not joined():
+    if not is_distributed():
         return
     from jax.experimental.multihost_utils import process_allgather
 
-    mine = np.frombuffer(hashlib.sha256(repr(facts).encode()).digest(), np.uint8)
-    if len(np.unique(process_allgather(mine), axis=0)) > 1:
+    digest = np.frombuffer(hashlib.sha256(repr(values).encode()).digest(), np.uint8)
+    if len(np.unique(process_allgather(digest), axis=0)) > 1:
         raise ParamsError(
-            "train: expected the same settings, code, cases and state on all hosts, got others:"
-            " is the project's folder the same on all?"
+            "train: expected the same settings, code, cases and state on all hosts, got different ones:"
+            " check that all hosts use the same project folder"
         )

@@ -1,4 +1,4 @@
-// Puts the page together: the user's scan, the service's answer, and the viewer.
+// Connects the parts of the page: the user's scan, the service's response, and the viewer.
 
 import { Choice, complain, say } from "./choice.js";
 import { Controls } from "./controls.js";
@@ -22,7 +22,7 @@ tellModel();
 async function tellModel() {
   try {
     const { model, version, problem } = await service.ready();
-    at("model").textContent = `${model}, version ${version}${problem ? "; a newer one cannot be loaded" : ""}`;
+    at("model").textContent = `${model}, version ${version}${problem ? "; a newer version cannot be loaded" : ""}`;
   } catch (error) {
     at("model").textContent = error.message;
   }
@@ -35,11 +35,11 @@ async function takeSample() {
   choice.take(files);
 }
 
-/** Show the scan that is chosen, without an answer. */
+/** Show the chosen scan, without a segmentation. */
 function show() {
-  running?.abort(); // its answer would be another scan's
+  running?.abort(); // its response would belong to another scan
   at("send").disabled = !choice.some;
-  at("answer").hidden = true;
+  at("results").hidden = true;
   at("state").textContent = "";
   const given = Object.keys(ROLES).filter((role) => choice.file(role));
   return controls.show(given, (role) => choice.image(role), at("scheme").value);
@@ -49,19 +49,19 @@ async function segment() {
   running = new AbortController();
   busy(true);
   await attempt(async () => {
-    const answer = await service.segment(question(), { tell: progress, signal: running.signal });
+    const response = await service.segment(formData(), { tell: progress, signal: running.signal });
     at("state").textContent = "Done.";
-    await present(answer);
+    await present(response);
   });
   running = null;
   busy(false);
 }
 
-function question() {
+function formData() {
   const form = new FormData();
   for (const role in ROLES) {
     const file = choice.file(role);
-    if (file) form.append(role, file, `${role}.nii`); // names of files may be those of patients
+    if (file) form.append(role, file, `${role}.nii`); // file names may contain names of patients
   }
   form.append("scheme", at("scheme").value);
   form.append("entropy", at("entropy").checked);
@@ -75,23 +75,23 @@ function progress({ sent, total, state, ahead, seconds }) {
     at("state").textContent = `Sending: ${megabytes(sent)} of ${megabytes(total)} MB`;
     return;
   }
-  at("bar").removeAttribute("value"); // nobody knows how long
-  const words = { waiting: `Waiting: ${ahead} before this one`, running: "The model is at it" };
-  at("state").textContent = `${words[state] ?? "Sent, waiting for the answer"}${seconds ? ` · ${seconds} s` : ""}`;
+  at("bar").removeAttribute("value"); // the duration is unknown
+  const words = { waiting: `Waiting: ${ahead} ahead in the queue`, running: "Segmenting" };
+  at("state").textContent = `${words[state] ?? "Sent, waiting for the response"}${seconds ? ` · ${seconds} s` : ""}`;
 }
 
 const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
 
-async function present(answer) {
-  const segmentation = mapFile(answer.segmentation);
+async function present(response) {
+  const segmentation = mapFile(response.segmentation);
   const labels = await readLabels(segmentation);
-  const entropy = answer.entropy_map && await readEntropy(mapFile(answer.entropy_map));
-  at("answered").replaceChildren(...describe(answer));
+  const entropy = response.entropy_map && await readEntropy(mapFile(response.entropy_map));
+  at("result-list").replaceChildren(...describe(response));
   URL.revokeObjectURL(at("download").href);
   at("download").href = URL.createObjectURL(segmentation);
-  at("download").download = `${choice.caseName || "case"}-glioseg-v${answer.version}.nii.gz`;
-  at("answer").hidden = false;
-  controls.showAnswer({ labels, entropy, scheme: at("scheme").value });
+  at("download").download = `${choice.caseName || "case"}-glioseg-v${response.version}.nii.gz`;
+  at("results").hidden = false;
+  controls.showPrediction({ labels, entropy, scheme: at("scheme").value });
 }
 
 function mapFile(base64) {
@@ -104,10 +104,10 @@ function busy(yes) {
   at("sample").disabled = yes;
   at("cancel").hidden = at("progress").hidden = !yes;
   if (yes) at("cancel").focus();
-  else if (document.activeElement === document.body) at("send").focus(); // it was on what is gone
+  else if (document.activeElement === document.body) at("send").focus(); // the focused button is hidden now
 }
 
-/** Do it, and say in words what went wrong, at the field at fault if there is one. */
+/** Run it, and show an error, beside its field if it names one. */
 async function attempt(work) {
   say("");
   try {
@@ -124,7 +124,7 @@ async function attempt(work) {
 
 function askForToken(again) {
   const dialog = at("ask");
-  if (again) at("ask-why").textContent = "That is not this service's token.";
+  if (again) at("ask-why").textContent = "This token is wrong.";
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((good) => {

@@ -39,7 +39,7 @@ export class Choice {
     }
     const brought = given.map(({ name }) => recognise(name)?.caseName).find((name) => name !== undefined);
     this.#choose(brought ?? kept);
-    if (strange) say(`${strange} of the files end neither in .nii nor in .nii.gz and were left out.`);
+    if (strange) say(`${strange} of the files are not .nii or .nii.gz and were ignored.`);
   }
 
   get caseName() {

@@ -36,8 +36,8 @@ export class Controls {
     if (truth && this.#read === read) this.#layers.add("truth", truth, scheme);
   }
 
-  /** Lay an answer over the scan, and go where the tumour is. */
-  showAnswer({ labels, entropy, scheme }) {
+  /** Overlay a prediction on the scan, and move to the tumour. */
+  showPrediction({ labels, entropy, scheme }) {
     this.#layers.add("model", labels, scheme);
     this.#layers.setEntropy(entropy);
     const place = middle(labels);

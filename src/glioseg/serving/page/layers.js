@@ -3,7 +3,7 @@
 import { GROUPINGS, colourTable, shownScheme } from "./colours.js";
 import { at, element } from "./dom.js";
 
-const SOURCES = { model: "the model", truth: "the truth" };
+const SOURCES = { model: "the model", truth: "the true segmentation" };
 
 export class Layers {
   #viewer;
@@ -60,7 +60,7 @@ export class Layers {
   #draw() {
     const { labels, scheme } = this.#labels[at("source").value] ?? {};
     at("layers").hidden = !labels;
-    at("doubt").hidden = !this.#entropy;
+    at("entropy-legend").hidden = !this.#entropy;
     at("opacity-is").textContent = `${at("opacity").value} %`;
     this.#viewer.setLayers({
       labels,

@@ -1,4 +1,4 @@
-// The answer in words and numbers.
+// The response as tables and text.
 
 import { element } from "./dom.js";
 import { ROLES } from "./files.js";
@@ -6,12 +6,12 @@ import { ROLES } from "./files.js";
 const ml = (value) => value.toFixed(value < 10 ? 2 : 1);
 
 /** All that the service said, apart from the maps. */
-export function describe(answer) {
+export function describe(response) {
   return [
-    volumes(answer),
-    ...trust(answer),
-    ...warnings(answer.warnings ?? []),
-    element("dl", facts(answer).flatMap(([term, fact]) => [element("dt", term), element("dd", fact)])),
+    volumes(response),
+    ...confidenceBadge(response),
+    ...warnings(response.warnings ?? []),
+    element("dl", facts(response).flatMap(([term, fact]) => [element("dt", term), element("dd", fact)])),
   ];
 }
 
@@ -34,7 +34,7 @@ function volumes({ volumes: found, confidence, dice }) {
 }
 
 /** A badge that says in words whether confidence is low, and why. */
-function trust({ confidence, doubt }) {
+function confidenceBadge({ confidence, doubt }) {
   if (!confidence) return [];
   if (!doubt.length) return [element("p", "✓ No sign of low confidence", { class: "badge" })];
   return [
@@ -46,7 +46,7 @@ function trust({ confidence, doubt }) {
 function warnings(found) {
   if (!found.length) return [];
   const items = found.map(({ field, message }) => element("li", [element("strong", `${ROLES[field] ?? field ?? "Case"}: `), message]));
-  return [element("h3", "Trust this answer less:"), element("ul", items, { class: "warnings" })];
+  return [element("h3", "Warnings: the prediction may be worse"), element("ul", items, { class: "warnings" })];
 }
 
 function facts({ entropy, missing, grade_lgg: lgg, survival_days: days, model, version, seconds }) {
@@ -56,10 +56,10 @@ function facts({ entropy, missing, grade_lgg: lgg, survival_days: days, model, v
   });
   return [
     ...bits,
-    ...(missing?.length ? [["Not given", missing.map((role) => ROLES[role]).join(", ")]] : []),
+    ...(missing?.length ? [["Missing", missing.map((role) => ROLES[role]).join(", ")]] : []),
     ...(lgg == null ? [] : [["Low-grade glioma", `${Math.round(100 * lgg)} %`]]),
     ...(days == null ? [] : [["Survival, predicted", `${Math.round(days)} days`]]),
     ["Model", `${model}, version ${version}`],
-    ["Took", `${seconds.toFixed(1)} s`],
+    ["Time", `${seconds.toFixed(1)} s`],
   ];
 }

@@ -1,31 +1,31 @@
-// Talks to the service: uploads with progress, asks how far a request is, carries the token.
+// Client of the service: uploads with progress, polls the state of a request, sends the token.
 
-/** What went wrong, in words; `field` is the role of the file at fault, if one is. */
+/** An error of the service with a message; `field`: the role of the file with the error, if any. */
 export class ServiceError extends Error {
   constructor(status, { code = "", field = null, rule = null, message = "" } = {}, retryAfter = null) {
-    super(message || WORDS[status] || `The service answered with status ${status}.`);
+    super(message || WORDS[status] || `The service returned status ${status}.`);
     Object.assign(this, { status, code, field, rule, retryAfter });
   }
 }
 
 const WORDS = {
   0: "The service cannot be reached.",
-  401: "The service wants its token.",
-  413: "The files are larger than the service takes.",
+  401: "The service requires its token.",
+  413: "The files are larger than the service accepts.",
   503: "The service is busy.",
-  504: "The service took longer than it allows itself.",
+  504: "The request timed out.",
 };
 
 export class Service {
   #token = "";
   #ask;
 
-  /** `ask(again)` gives a token, or null where the user has none. */
+  /** `ask(again)` returns a token, or null if the user has none. */
   constructor(ask) {
     this.#ask = ask;
   }
 
-  /** Which model answers. */
+  /** The model in use. */
   async ready() {
     const response = await fetch("readyz").catch(() => refuse(0));
     const body = await response.json().catch(() => ({}));
@@ -33,12 +33,12 @@ export class Service {
     return body;
   }
 
-  /** The built-in case, a file a role. */
+  /** The files of the built-in case, one for each role. */
   sample(roles) {
     return this.#admitted(() => Promise.all(roles.map((role) => this.#sampleFile(role))));
   }
 
-  /** Segment a case; `tell` hears {sent, total}, then {state, ahead, seconds}. */
+  /** Segment a case; `tell` receives {sent, total}, then {state, ahead, seconds}. */
   segment(form, { tell, signal }) {
     return this.#admitted(() => this.#post(form, tell, signal));
   }
@@ -53,7 +53,7 @@ export class Service {
     return this.#token ? { Authorization: `Bearer ${this.#token}` } : {};
   }
 
-  /** Run it; where the service wants a token, ask for one and run it again. */
+  /** Run it; if the service requires a token, ask the user and run it again. */
   async #admitted(run) {
     for (let again = false; ; again = true) {
       try {

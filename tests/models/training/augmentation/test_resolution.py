@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from glioseg.models.training.augmentation.resolution import Sharpness, coarsening
+from glioseg.models.training.augmentation.resolution import ResolutionTransform, downsampling_matrix
 
 SHAPE = (12, 10, 9)
 
@@ -12,28 +12,28 @@ def image() -> np.ndarray:
     return np.random.default_rng(0).normal(size=(*SHAPE, 4)).astype(np.float32)
 
 
-def test_blur_is_scipys_in_one_modality(image: np.ndarray) -> None:
-    blurred = Sharpness(blur_vox=(0.0, 1.2, 0.0, 0.0)).apply(image, np.ones(SHAPE, bool))
+def test_blur_of_one_modality_equals_scipys(image: np.ndarray) -> None:
+    blurred = ResolutionTransform(blur_vox=(0.0, 1.2, 0.0, 0.0)).apply(image, np.ones(SHAPE, bool))
     np.testing.assert_allclose(blurred[..., 1], gaussian_filter(image[..., 1], 1.2), atol=1e-5)
     np.testing.assert_array_equal(blurred[..., [0, 2, 3]], image[..., [0, 2, 3]])
     assert blurred.mean() == pytest.approx(image.mean(), abs=1e-6)
 
 
 def test_low_resolution_by_hand() -> None:
-    # Length 4 at edge 2: two coarse voxels, each the mean of two, back at 1/4 and 3/4 between them.
+    # Length 4, factor 2: two coarse voxels, each the mean of two, upsampled at 1/4 and 3/4 between them.
     line = np.array([0, 2, 4, 6], np.float32)
-    assert (coarsening(4, 2.0) @ line).tolist() == [1, 2, 4, 5]
+    assert (downsampling_matrix(4, 2.0) @ line).tolist() == [1, 2, 4, 5]
 
 
-@pytest.mark.parametrize("coarseness", [1.0, 1.3, 2.0])
-def test_low_resolution_keeps_a_constant(coarseness: float) -> None:
+@pytest.mark.parametrize("downsampling", [1.0, 1.3, 2.0])
+def test_low_resolution_keeps_a_constant(downsampling: float) -> None:
     image = np.full((*SHAPE, 4), 3, np.float32)
-    coarse = Sharpness(coarseness=(coarseness,) * 4).apply(image, np.ones(SHAPE, bool))
+    coarse = ResolutionTransform(downsampling=(downsampling,) * 4).apply(image, np.ones(SHAPE, bool))
     np.testing.assert_allclose(coarse, image, rtol=1e-6)
 
 
-def test_low_resolution_takes_fine_detail_away(image: np.ndarray) -> None:
-    coarse = Sharpness(coarseness=(2.0, 1.0, 1.0, 1.0)).apply(image, np.ones(SHAPE, bool))
+def test_low_resolution_removes_fine_detail(image: np.ndarray) -> None:
+    coarse = ResolutionTransform(downsampling=(2.0, 1.0, 1.0, 1.0)).apply(image, np.ones(SHAPE, bool))
     assert coarse[..., 0].std() < 0.7 * image[..., 0].std()
     np.testing.assert_array_equal(coarse[..., 1:], image[..., 1:])
 
@@ -41,18 +41,20 @@ def test_low_resolution_takes_fine_detail_away(image: np.ndarray) -> None:
 def test_nothing_leaks_out_of_the_brain(image: np.ndarray) -> None:
     brain = np.zeros(SHAPE, bool)
     brain[3:8, 3:8, 3:8] = True
-    changed = Sharpness(blur_vox=(1.5,) * 4, coarseness=(2.0,) * 4).apply(image * brain[..., None], brain)
+    changed = ResolutionTransform(blur_vox=(1.5,) * 4, downsampling=(2.0,) * 4).apply(
+        image * brain[..., None], brain
+    )
     assert not changed[~brain].any()
     assert changed[brain].any()
 
 
-def test_each_change_comes_by_its_own_chance_in_half_of_the_modalities() -> None:
+def test_each_transform_has_its_own_probability_in_half_of_the_modalities() -> None:
     rng = np.random.default_rng(0)
-    drawn = [Sharpness.draw(rng, strength=0.5) for _ in range(2000)]
-    blurs, edges = np.array([s.blur_vox for s in drawn]), np.array([s.coarseness for s in drawn])
-    # A chance of 0.2 and 0.25, times one half; three standard deviations of 2000 draws are 0.022.
+    sampled = [ResolutionTransform.sample(rng, strength=0.5) for _ in range(2000)]
+    blurs, factors = np.array([s.blur_vox for s in sampled]), np.array([s.downsampling for s in sampled])
+    # Probabilities of 0.2 and 0.25, times one half; three standard deviations of 2000 draws are 0.022.
     np.testing.assert_allclose((blurs > 0).mean(axis=0), 0.1, atol=0.022)
-    np.testing.assert_allclose((edges > 1).mean(axis=0), 0.125, atol=0.022)
+    np.testing.assert_allclose((factors > 1).mean(axis=0), 0.125, atol=0.022)
     assert blurs[blurs > 0].min() >= 0.5
     assert blurs.max() <= 1.5
-    assert edges.max() <= 2
+    assert factors.max() <= 2

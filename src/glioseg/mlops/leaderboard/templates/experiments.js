@@ -12,7 +12,7 @@ const html = (name, attributes = {}, ...children) => build(document.createElemen
 const svg = (name, attributes = {}, ...children) =>
   build(document.createElementNS("http://www.w3.org/2000/svg", name), attributes, children);
 
-/* Tables that sort: a cell's data-value, or its text; what has no value comes last. */
+/* Sortable tables: the key is a cell's data-value, or else its text; empty cells come last. */
 
 function sortBy(button) {
   const heading = button.closest("th"), table = heading.closest("table"), body = find("tbody", table);
@@ -36,7 +36,7 @@ const makeSortable = (table) =>
   all("thead button", table).forEach((button) => button.addEventListener("click", () => sortBy(button)));
 all("table.sortable").forEach(makeSortable);
 
-/* Numbers of two models, B beside A. */
+/* The metrics of models A and B side by side. */
 
 const columns = ["mean", ...data.regions];
 const known = (value) => value !== null;
@@ -51,7 +51,7 @@ function rowsOf(set, a, b, measure) {
   });
 }
 
-/* What rounds to no difference is none. */
+/* A difference that rounds to zero counts as none. */
 function kindOf(change, measure) {
   if (!known(change)) return "";
   const { decimals, better } = data.measures[measure];
@@ -67,7 +67,7 @@ function signed(change, measure) {
   return kindOf(change, measure) === "same" ? size : (change < 0 ? "−" : "+") + size;
 }
 
-/* Percentile bootstrap of the mean over cases (Efron 1979); the same draws each time (mulberry32). */
+/* Percentile bootstrap of the mean over cases (Efron 1979); mulberry32 with a fixed seed gives the same samples each time. */
 function interval(values) {
   let state = 1;
   const random = () => {
@@ -117,7 +117,7 @@ function casesTable(rows, measure) {
     html("tbody", {}, ...rows.map(line)));
 }
 
-/* A region's plot: a dot is a case, A across and B up; on the dashed line both are the same. */
+/* Scatter plot of a region: each dot is a case, with A on the x axis and B on the y axis; the dashed line is equality. */
 function pairedPlot(rows, k, measure) {
   const size = 260, [left, top, side] = [44, 28, 196];
   const pairs = rows.map((row, index) => ({ ...row, index })).filter((row) => known(row.change[k]));
@@ -131,7 +131,7 @@ function pairedPlot(rows, k, measure) {
   const dot = (row) => svg("a", { href: `#case-${row.index}`, class: kindOf(row.change[k], measure), tabindex: -1 },
     svg("circle", { cx: x(row.left[k]), cy: y(row.right[k]), r: 5 },
       svg("title", {}, `${row.name}: ${number(row.left[k], measure)} → ${number(row.right[k], measure)}`)));
-  return svg("svg", { viewBox: `0 0 ${size} ${size}`, role: "img", "aria-label": `${columns[k]}: each case, A across and B up` },
+  return svg("svg", { viewBox: `0 0 ${size} ${size}`, role: "img", "aria-label": `${columns[k]}: each case, A on the x axis and B on the y axis` },
     ...ticks.flatMap((tick) => [
       line(x(tick), top, x(tick), top + side), line(left, y(tick), left + side, y(tick)),
       text(number(tick, measure), { x: x(tick), y: top + side + 15 }),
@@ -142,12 +142,12 @@ function pairedPlot(rows, k, measure) {
     ...pairs.map(dot));
 }
 
-/* Both pictures of a case, side by side; the browser decodes one once it comes near. */
+/* Both pictures of a case side by side; the browser decodes them on demand. */
 function picture(row, side, models) {
   const letter = "AB"[side], caption = html("figcaption", {}, html("b", {}, letter), ` ${models[side].label}`);
   const hash = row.pictures[side];
   if (!hash) {
-    const why = hash === null ? "left out of this page, to keep it small" : "no longer in the run";
+    const why = hash === null ? "left out to limit the size of this page" : "no longer in the run";
     return html("figure", {}, html("p", { class: "none" }, `The picture is ${why}.`), caption);
   }
   const image = html("img", { src: data.images[hash], decoding: "async", alt: `${row.name}, model ${letter}: FLAIR, T1ce, truth and prediction in three planes` });
@@ -166,7 +166,7 @@ function caseSection(row, index, models, measure) {
     html("div", { class: "pair" }, picture(row, 0, models), picture(row, 1, models)));
 }
 
-/* One picture over the other: A, B or an arrow key changes between them, so that the eye sees what moved. */
+/* One picture in place of the other: A, B or an arrow key switches between them, so that differences are visible. */
 function enlarge(row, first, models) {
   const dialog = find("#large"), image = find("img", dialog);
   let shown = first;
@@ -194,12 +194,12 @@ function settingsThatDiffer(a, b) {
   const lines = names.filter((name) => a.params[name] !== b.params[name])
     .map((name) => [name, ...[a, b].map((model) => shortened(model.params[name] ?? "not logged"))]);
   const heading = html("h3", {}, "Settings that differ");
-  if (!lines.length) return [heading, html("p", {}, names.length ? "None." : "Neither run has its settings.")];
+  if (!lines.length) return [heading, html("p", {}, names.length ? "None." : "Neither run has logged its settings.")];
   const table = plainTable("settings", ["setting", "A", "B"], lines);
   return [heading, html("div", { class: "wide" }, table)];
 }
 
-/* Choosing: B is another model of A's own test set. */
+/* Selection: B is another model of A's test set. */
 
 const setOf = (id) => data.sets.find((set) => set.models.some((model) => model.id === id));
 const option = (model, chosen) => {
@@ -229,11 +229,11 @@ function compare() {
   sortBy(all("thead button", table)[1]);
   find("#comparison").replaceChildren(
     wide(summaryTable(rows, measure)),
-    html("p", { class: "dim" }, "The difference is B less A, case by case; ▲ and ▼ say whether B is better or worse. The interval is the 95 % bootstrap interval of its mean over these cases; a dot in a plot is a case, and on the dashed line both are the same."),
+    html("p", { class: "dim" }, "The difference is B minus A for each case; ▲ marks cases where B is better, ▼ cases where B is worse. The interval is the 95 % bootstrap interval of the mean difference over these cases. Each dot in a plot is a case; on the dashed line both models are equal."),
     html("div", { class: "plots" }, ...columns.map((_, k) => pairedPlot(rows, k, measure))),
     wide(table),
     ...settingsThatDiffer(...models),
-    html("p", { class: "dim" }, "Pictures follow in the table's order. Select one to see it large, with the other model's in the same place. The patient's right (R) is on the left."),
+    html("p", { class: "dim" }, "The pictures are in the order of the table. Select one to enlarge it and to switch to the other model's picture. The patient's right (R) is on the left."),
     pictures);
 }
 
@@ -250,7 +250,7 @@ if (data.pair) {
   compare();
 }
 
-/* Studies: Optuna's figures, drawn once they are opened. */
+/* Studies: Optuna's figures, drawn when a study is opened. */
 
 function drawStudy(study) {
   for (const place of all(".figure:not(.js-plotly-plot)", study)) {

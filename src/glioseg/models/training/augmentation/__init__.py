@@ -1,9 +1,7 @@
-"""Random changes to training patches: drawing them is apart from applying them.
+"""Data augmentation: random transforms of training patches; `sample` and `apply` are separate.
 
-Each change happens with a chance of its own, which grows with the strength; how far it goes is drawn
-from a fixed range, as in nnU-Net (Isensee et al. 2021). At a strength of one half most chances are
-nnU-Net's own. Left and right are exchanged in every other patch at any strength; the other flips are
-rarer, because a head is not the same upside down.
+Every transform has its own probability, which is proportional to the strength; its magnitude has a fixed
+range, as in nnU-Net (Isensee et al. 2021). At strength 0.5 most probabilities are those of nnU-Net.
 """
 
 from dataclasses import dataclass, field
@@ -12,56 +10,80 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
-from glioseg.models.training.augmentation.intensity import Brightness
-from glioseg.models.training.augmentation.modality_dropout import ALL, Kept, draw_kept
-from glioseg.models.training.augmentation.resolution import Sharpness
-from glioseg.models.training.augmentation.spatial import Movement, brain_of
+from glioseg.core.brain import brain_mask_of_channels
+from glioseg.core.modalities import MODALITIES
+from glioseg.models.training.augmentation.intensity import IntensityTransform
+from glioseg.models.training.augmentation.resolution import ResolutionTransform
+from glioseg.models.training.augmentation.spatial import SpatialTransform
 
 __all__ = ["Augmentation"]
+
+ModalityMask = tuple[bool, ...]
+"""Which of `MODALITIES` a patch keeps."""
+
+ALL_MODALITIES: ModalityMask = (True,) * len(MODALITIES)
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """One drawn change of a patch; the default changes nothing.
+    """A sampled augmentation of a patch; the default is the identity.
 
-    `kept` says which modalities stay; the others become 0 after all else.
+    `kept_modalities`: the modalities that the patch keeps; the others are set to 0 after all transforms.
     """
 
-    movement: Movement = field(default_factory=Movement)
-    sharpness: Sharpness = field(default_factory=Sharpness)
-    brightness: Brightness = field(default_factory=Brightness)
-    kept: Kept = ALL
+    spatial: SpatialTransform = field(default_factory=SpatialTransform)
+    resolution: ResolutionTransform = field(default_factory=ResolutionTransform)
+    intensity: IntensityTransform = field(default_factory=IntensityTransform)
+    kept_modalities: ModalityMask = ALL_MODALITIES
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, *, strength: float, modality_dropout: float) -> "Augmentation":
-        """Draw a change.
+    def sample(cls, rng: np.random.Generator, *, strength: float, modality_dropout: float) -> "Augmentation":
+        """A random augmentation.
 
         Args:
-            rng: source of the draw.
+            rng: random generator.
             strength: 0 changes nothing, 1 changes most patches.
-            modality_dropout: chance that the patch lacks modalities.
+            modality_dropout: probability that the patch lacks modalities.
         """
         return cls(
-            Movement.draw(rng, strength=strength),
-            Sharpness.draw(rng, strength=strength),
-            Brightness.draw(rng, strength=strength),
-            draw_kept(rng, chance=modality_dropout),
+            SpatialTransform.sample(rng, strength=strength),
+            ResolutionTransform.sample(rng, strength=strength),
+            IntensityTransform.sample(rng, strength=strength),
+            sample_modality_mask(rng, probability=modality_dropout),
         )
 
     def apply(
         self, image: Float32[NDArray, "d h w 4"], label: UInt8[NDArray, "d h w"]
     ) -> tuple[Float32[NDArray, "d h w 4"], UInt8[NDArray, "d h w"]]:
-        """Change a patch; voxels outside the brain (0 in every modality) stay 0.
+        """The augmented patch; voxels outside the brain (0 in every modality) stay 0.
 
         Args:
-            image: normalised modalities; left untouched.
-            label: dense labels, moved with the image.
+            image: normalised modalities; not modified.
+            label: dense labels; only the spatial transform changes them.
 
         Returns:
-            The changed image and label.
+            Image and label.
         """
-        image, label = self.movement.apply(image, label)
-        if (self.sharpness, self.brightness) != (Sharpness(), Brightness()):
-            brain = brain_of(image)
-            image = self.brightness.apply(self.sharpness.apply(image, brain), brain)
-        return (image if all(self.kept) else image * np.asarray(self.kept, np.float32)), label
+        image, label = self.spatial.apply(image, label)
+        if (self.resolution, self.intensity) != (ResolutionTransform(), IntensityTransform()):
+            brain = brain_mask_of_channels(image)
+            image = self.intensity.apply(self.resolution.apply(image, brain), brain)
+        if not all(self.kept_modalities):
+            image = image * np.asarray(self.kept_modalities, np.float32)
+        return image, label
+
+
+def sample_modality_mask(rng: np.random.Generator, *, probability: float) -> ModalityMask:
+    """Which modalities a patch keeps: modality dropout.
+
+    It trains one network for every subset of the modalities, as Havaei et al. 2016 (HeMIS) showed.
+
+    Args:
+        rng: random generator.
+        probability: that modalities are dropped; then all non-empty proper subsets are equally likely.
+    """
+    drops = rng.random() < probability
+    subset = int(rng.integers(1, 2 ** len(MODALITIES) - 1))  # a bit for each modality; neither none nor all
+    if not drops:
+        return ALL_MODALITIES
+    return tuple(bool(subset >> channel & 1) for channel in range(len(MODALITIES)))

@@ -1,4 +1,4 @@
-"""Blur and low resolution: what a worse scanner would have seen."""
+"""Gaussian blur and simulated low resolution."""
 
 from dataclasses import dataclass
 
@@ -10,84 +10,86 @@ from scipy.ndimage import gaussian_filter1d
 from glioseg.core.modalities import MODALITIES
 
 CHANNELS = len(MODALITIES)
-BLUR_CHANCE = 0.4
-LOW_RESOLUTION_CHANCE = 0.5
-CHANNEL_CHANCE = 0.5
-"""Chances at strength 1, twice nnU-Net's, and of each modality where a patch is changed at all."""
-BLURS_VOX = (0.5, 1.5)
-COARSENESS = (1.0, 2.0)
-"""nnU-Net's ranges (Isensee et al. 2021): Gaussian deviation, and edge of a voxel in voxels."""
+BLUR_PROBABILITY = 0.4
+LOW_RESOLUTION_PROBABILITY = 0.5
+CHANNEL_PROBABILITY = 0.5
+"""Probabilities for a patch at strength 1, twice nnU-Net's, and for each modality of such a patch."""
+BLUR_RANGE_VOX = (0.5, 1.5)
+DOWNSAMPLING_FACTORS = (1.0, 2.0)
+"""nnU-Net's ranges (Isensee et al. 2021) of the Gaussian's standard deviation and the downsampling factor."""
 
 PerChannel = tuple[float, ...]
 
 
 @dataclass(frozen=True)
-class Sharpness:
-    """A drawn loss of detail, by modality; the default changes nothing.
+class ResolutionTransform:
+    """A sampled loss of resolution for each modality; the default is the identity.
 
-    `blur_vox` is the standard deviation of a Gaussian; `coarseness` the edge of the coarse voxels to
-    which a modality is brought and back.
+    `blur_vox`: standard deviation of a Gaussian; `downsampling`: factor by which a modality is downsampled
+    before it is upsampled again.
     """
 
     blur_vox: PerChannel = (0.0,) * CHANNELS
-    coarseness: PerChannel = (1.0,) * CHANNELS
+    downsampling: PerChannel = (1.0,) * CHANNELS
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, *, strength: float) -> "Sharpness":
-        """Draw a change; at strength 0 none."""
-        blurs, coarsens = rng.random((2, CHANNELS)) < CHANNEL_CHANCE
-        blurs &= rng.random() < BLUR_CHANCE * strength
-        coarsens &= rng.random() < LOW_RESOLUTION_CHANCE * strength
+    def sample(cls, rng: np.random.Generator, *, strength: float) -> "ResolutionTransform":
+        """A random transform; the identity at strength 0."""
+        has_blur, has_downsampling = rng.random((2, CHANNELS)) < CHANNEL_PROBABILITY
+        has_blur &= rng.random() < BLUR_PROBABILITY * strength
+        has_downsampling &= rng.random() < LOW_RESOLUTION_PROBABILITY * strength
         return cls(
-            blur_vox=tuple(np.where(blurs, rng.uniform(*BLURS_VOX, CHANNELS), 0.0).tolist()),
-            coarseness=tuple(np.where(coarsens, rng.uniform(*COARSENESS, CHANNELS), 1.0).tolist()),
+            blur_vox=tuple(np.where(has_blur, rng.uniform(*BLUR_RANGE_VOX, CHANNELS), 0.0).tolist()),
+            downsampling=tuple(
+                np.where(has_downsampling, rng.uniform(*DOWNSAMPLING_FACTORS, CHANNELS), 1.0).tolist()
+            ),
         )
 
     def apply(
         self, image: Float32[NDArray, "d h w c"], brain: Bool[NDArray, "d h w"]
     ) -> Float32[NDArray, "d h w c"]:
-        """Change a patch, and make it 0 outside the brain."""
-        if self == Sharpness():
+        """The patch at lower resolution, 0 outside the brain."""
+        if self == ResolutionTransform():
             return image
         changed = image.copy()
-        for channel, (blur, coarseness) in enumerate(zip(self.blur_vox, self.coarseness, strict=True)):
-            if blur or coarseness > 1:
-                changed[..., channel] = _lose_detail(image[..., channel], blur, coarseness) * brain
+        for channel, (blur, downsampling) in enumerate(zip(self.blur_vox, self.downsampling, strict=True)):
+            if blur or downsampling > 1:
+                changed[..., channel] = _reduce_resolution(image[..., channel], blur, downsampling) * brain
         return changed
 
 
-def _lose_detail(
-    volume: Float32[NDArray, "d h w"], blur_vox: float, coarseness: float
+def _reduce_resolution(
+    volume: Float32[NDArray, "d h w"], blur_vox: float, downsampling: float
 ) -> Float32[NDArray, "d h w"]:
-    # Both are linear along each axis: one matrix an axis does both, much faster than two filters.
+    # Both are linear along each axis: one matrix for each axis is much faster than two filters.
     for axis, length in enumerate(volume.shape):
-        matrix = coarsening(length, coarseness) @ blurring(length, blur_vox)
+        matrix = downsampling_matrix(length, downsampling) @ blur_matrix(length, blur_vox)
         volume = np.moveaxis(np.tensordot(matrix, volume, axes=(1, axis)), 0, axis)
     return volume
 
 
-def blurring(length: int, deviation_vox: float) -> Float32[NDArray, "n n"]:
-    """Gaussian smoothing along an axis as a matrix; its ends are mirrored."""
+def blur_matrix(length: int, deviation_vox: float) -> Float32[NDArray, "n n"]:
+    """Matrix of Gaussian smoothing along an axis, which is mirrored at its ends."""
     matrix: NDArray[np.float32] = np.eye(length, dtype=np.float32)
     if deviation_vox:
         gaussian_filter1d(matrix, deviation_vox, axis=0, output=matrix)
     return matrix
 
 
-def coarsening(length: int, coarseness: float) -> Float32[NDArray, "n n"]:
-    """Linear sampling at coarse voxels along an axis, and back, as a matrix; each row sums to 1.
+def downsampling_matrix(length: int, downsampling: float) -> Float32[NDArray, "n n"]:
+    """Matrix of linear downsampling along an axis and upsampling back; each row sums to 1.
 
-    >>> coarsening(4, 2.0)[0].tolist()
+    >>> downsampling_matrix(4, 2.0)[0].tolist()
     [0.5, 0.5, 0.0, 0.0]
     """
-    coarse = max(1, round(length / coarseness))
-    there, back = _sampling(coarse, length), _sampling(length, coarse)
-    matrix: NDArray[np.float32] = back @ there
+    coarse = max(1, round(length / downsampling))
+    down, up = _interpolation_matrix(coarse, length), _interpolation_matrix(length, coarse)
+    matrix: NDArray[np.float32] = up @ down
     return matrix
 
 
-def _sampling(target: int, source: int) -> Float32[NDArray, "t s"]:
-    """Linear interpolation from voxels to voxels of another size that fill the same length."""
+def _interpolation_matrix(target: int, source: int) -> Float32[NDArray, "t s"]:
+    """Matrix of linear interpolation between two divisions of the same length into voxels."""
     centres = (np.arange(target) + 0.5) * source / target - 0.5
     columns = [np.interp(centres, np.arange(source), one) for one in np.eye(source)]
     return np.stack(columns, axis=-1).astype(np.float32)

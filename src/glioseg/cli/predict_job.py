@@ -1,0 +1,246 @@
+"""What `glioseg predict` needs before the first case: models, the files to write, and unfinished cases."""
+
+import csv
+import io
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from glioseg.cli.predict_case import SEGMENTED, CaseJob, JobSettings, Row, input_sha256
+from glioseg.compute import Cluster
+from glioseg.core.errors import GliosegError
+from glioseg.core.files import write_atomic
+from glioseg.core.fingerprint import code_fingerprint, folder_fingerprint
+from glioseg.data.cohort.cases import Case
+from glioseg.mlops.tracking.storage import ProjectStorage
+from glioseg.models import builtin
+from glioseg.models.inference.prediction import NUMERIC_COLUMNS
+from glioseg.params.contract import CONTRACT, Contract, load_contract
+
+if TYPE_CHECKING:
+    from glioseg.models.inference.loading import CachedModel
+
+NIFTI = (".nii", ".nii.gz")
+SUMMARY = "summary.csv"
+COLUMNS = (
+    "case",
+    "status",
+    "model",
+    *NUMERIC_COLUMNS,
+    "doubt",
+    "missing",
+    "warnings",
+    "error",
+    "seconds",
+    "made_of",
+)
+REQUIRED_COLUMNS = {"case", "status", "made_of"}
+"""Columns in the summary of every version; an older version may lack the others."""
+WORKER_COPY = ".model"
+"""Folder in the output folder from which workers load the model; it is removed at the end."""
+PREDICTION = ("glioseg.cli.predict_case", "glioseg.models.inference.loading")
+"""The modules that segment a case: their code, with everything that they import, determines a prediction."""
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """The model folders of an ensemble and the user's settings for it; nothing is loaded yet.
+
+    `name`: their addresses, with versions in place of aliases; `mirror`, `memory_gb`: the user's settings
+    (None: the model's own).
+    """
+
+    name: str
+    folders: tuple[Path, ...]
+    mirror: bool | None
+    memory_gb: float | None
+
+    @cached_property
+    def contract(self) -> Contract:
+        """The contract of the first model."""
+        return load_contract(self.folders[0] / CONTRACT)
+
+    @cached_property
+    def facts(self) -> dict[str, object]:
+        """Everything besides the scans that a prediction depends on."""
+        return {
+            "models": self._digests,
+            "mirror": self.mirror,
+            "memory_gb": self.memory_gb,
+            "code": code_fingerprint(*PREDICTION),
+        }
+
+    @cached_property
+    def _digests(self) -> list[str]:
+        return [folder_fingerprint(folder) for folder in self.folders]
+
+    @property
+    def model(self) -> "CachedModel":
+        """The ensemble, loaded when it is first used."""
+        from glioseg.models.inference.loading import CachedModel
+
+        return CachedModel(self.folders, repr(self._digests), self.mirror, self.memory_gb)
+
+    @contextmanager
+    def copied_for_workers(self, output: Path) -> Iterator["CachedModel"]:
+        """Copy the models to the output folder: workers can read it, but may have no access to the registry.
+
+        Args:
+            output: the folder of the predictions.
+        """
+        place = output / WORKER_COPY
+        shutil.rmtree(place, ignore_errors=True)
+        copies = tuple(place / str(number) for number in range(len(self.folders)))
+        try:
+            for folder, copy in zip(self.folders, copies, strict=True):
+                shutil.copytree(folder, copy)
+            yield replace(self.model, folders=copies)
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def find_models(models: Sequence[str], *, mirror: bool | None, memory_gb: float | None) -> ModelSource:
+    """Find models in the registry or in folders.
+
+    Args:
+        models: addresses or folders, as for `model_folder`; if empty, the champion, or the built-in model
+            where no model is registered.
+        mirror: whether to average over mirror images; None: the model's own setting.
+        memory_gb: memory budget; None: the model's own.
+    """
+    from glioseg.mlops.tracking.model_uri import (  # imported after the input is checked
+        default_model,
+        model_folder,
+        resolve_alias,
+    )
+
+    addresses = [resolve_alias(model) for model in models or [default_model(ProjectStorage.current())]]
+    if not models and addresses == [builtin.ADDRESS]:
+        print("no model is registered in this project: the built-in model is used", flush=True)
+    folders = tuple(model_folder(address) for address in addresses)
+    return ModelSource(" ".join(addresses), folders, mirror, memory_gb)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The file summary.csv of an output folder, with a row for each case.
+
+    Each change writes a new file and renames it, so a killed command loses no row.
+    """
+
+    path: Path
+
+    def finished(self) -> dict[str, str]:
+        """The segmented cases, each with its `input_sha256`."""
+        return {row["case"]: row["made_of"] for row in self._rows() if row["status"] == SEGMENTED}
+
+    def put(self, rows: Sequence[Row]) -> None:
+        """Add rows; they replace earlier rows of the same cases."""
+        self._write({row["case"]: row for row in (*self._rows(), *rows)})
+
+    def drop(self, cases: Sequence[str]) -> None:
+        """Remove the rows of cases."""
+        rows, dropped = self._rows(), set(cases)
+        kept = {row["case"]: row for row in rows if row["case"] not in dropped}
+        if len(kept) < len(rows):
+            self._write(kept)
+
+    def _write(self, rows: Mapping[str, Row]) -> None:
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows[case] for case in sorted(rows))
+        write_atomic(self.path, text.getvalue().encode())
+
+    def _rows(self) -> list[Row]:
+        """The rows so far; an unrelated file of the same name is an error and is not overwritten."""
+        try:
+            reader = csv.DictReader(io.StringIO(self.path.read_text(encoding="utf-8"), newline=""))
+            rows = list(reader)
+        except FileNotFoundError:
+            return []
+        except (ValueError, csv.Error) as error:
+            raise GliosegError(
+                f"{self.path}: expected a summary of `glioseg predict`, got: {error}"
+            ) from None
+        if not REQUIRED_COLUMNS <= set(reader.fieldnames or ()) <= set(COLUMNS):
+            raise GliosegError(
+                f"{self.path}: expected a summary of `glioseg predict`, got another table: move it away"
+            )
+        return rows
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """Where predictions are written: `targets` by case, in `folder`; `summary` only for an output folder."""
+
+    targets: Mapping[str, Path]
+    folder: Path
+    summary: Summary | None
+    entropy: bool
+
+    def files(self, case: Case) -> list[Path]:
+        """The files of a case: the label map and, if requested, the entropy map."""
+        target = self.targets[case.case]
+        suffix = next(suffix for suffix in reversed(NIFTI) if target.name.endswith(suffix))
+        entropy = target.with_name(f"{target.name.removesuffix(suffix)}_entropy{suffix}")
+        return [target, entropy] if self.entropy else [target]
+
+    def put(self, rows: Sequence[Row]) -> None:
+        """Add rows to the summary."""
+        if self.summary and rows:
+            self.summary.put(rows)
+
+    def drop(self, jobs: Sequence[CaseJob]) -> None:
+        """Remove the rows of cases before their files are replaced: after a kill, none counts as finished."""
+        if self.summary:
+            self.summary.drop([job.case.case for job in jobs])
+
+    def settings(self, source: ModelSource) -> JobSettings:
+        """The settings that all cases share."""
+        return JobSettings(source.name, source.contract, source.facts | {"entropy": self.entropy})
+
+    def unfinished(
+        self, cases: Sequence[Case], settings: JobSettings, cluster: Cluster | None
+    ) -> list[CaseJob]:
+        """The cases that have no prediction from the same files, model, options and code.
+
+        Args:
+            cases: all of them.
+            settings: of this job.
+            cluster: reads the files of cases that may be finished; None: this process does.
+        """
+        stored = self.summary.finished() if self.summary else {}
+        jobs = [CaseJob(case, self.files(case)) for case in cases]
+        candidates = [
+            job.case for job in jobs if job.case.case in stored and all(file.is_file() for file in job.files)
+        ]
+        task = partial(input_sha256, facts=settings.facts)
+        hashes = cluster.map(task, candidates, title="compare") if cluster else map(task, candidates)
+        finished = {
+            case.case for case, sha256 in zip(candidates, hashes, strict=True) if sha256 == stored[case.case]
+        }
+        return [job for job in jobs if job.case.case not in finished]
+
+
+def plan_job(cases: Sequence[Case], output: Path, *, entropy: bool) -> JobPlan:
+    """Choose the files to write.
+
+    Args:
+        cases: all of them, finished or not.
+        output: a .nii or .nii.gz file, or a folder.
+        entropy: whether to write entropy maps too.
+
+    Raises:
+        GliosegError: a single file for several cases.
+    """
+    if not output.name.endswith(NIFTI):
+        targets = {case.case: output / f"{case.case}.nii.gz" for case in cases}
+        return JobPlan(targets, output, Summary(output / SUMMARY), entropy)
+    if len(cases) > 1:
+        raise GliosegError(f"{output}: expected a folder for {len(cases)} cases, got a file name")
+    return JobPlan({cases[0].case: output}, output.parent, None, entropy)

@@ -1,0 +1,23 @@
+import mlflow
+import pytest
+
+from glioseg.mlops.tracking.logged_model import log_model
+from glioseg.mlops.tracking.mlflow_runs import experiment_id
+
+
+def test_an_interrupted_model_is_completed_and_not_logged_twice(registry, monkeypatch):
+    client, model = registry.client, registry.model_files("one")
+    run_id = client.create_run(experiment_id(client, "train")).info.run_id
+
+    def interrupt(**options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow.pyfunc, "log_model", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            log_model(client, model, run_id=run_id)
+    model_id = log_model(client, model, run_id=run_id)
+    assert log_model(client, model, run_id=run_id) == model_id
+    assert client.get_logged_model(model_id).status == "READY"
+    of_run = f"source_run_id = '{run_id}'"
+    assert len(client.search_logged_models([experiment_id(client, "train")], of_run)) == 1

@@ -1,0 +1,42 @@
+"""Tags of a run, and the line that describes a machine."""
+
+import hashlib
+import platform
+from importlib.metadata import version
+
+from glioseg.core.fingerprint import files_fingerprint
+from glioseg.mlops.tracking import run_tags
+
+
+def test_tags_name_the_environment_and_the_experiment(tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_EXP_NAME", "witty-mole")
+    (tmp_path / "requirements.lock").write_bytes(b"x")
+    tags = run_tags.run_tags("train", tmp_path)
+    assert tags["stage"] == "train"
+    assert tags["dvc_experiment"] == "witty-mole"
+    assert tags["environment"] == files_fingerprint([tmp_path / "requirements.lock"], folder=tmp_path)
+    assert len(tags["environment"]) == len(hashlib.sha256().hexdigest())
+
+
+def test_the_machine_s_line_names_what_numbers_depend_on(monkeypatch, tmp_path):
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: An Abacus 7\n")
+    (tmp_path / "gpus" / "0").mkdir(parents=True)
+    monkeypatch.setattr(run_tags, "CPUS", tmp_path / "cpuinfo")
+    monkeypatch.setattr(run_tags, "GPUS", tmp_path / "gpus")
+    plain = run_tags.describe_machine()
+    assert ", An Abacus 7, " in plain
+    assert f"Python {platform.python_version()}, tensorflow {version('tensorflow')}, " in plain
+    assert not run_tags.has_gpu(plain)
+    (tmp_path / "gpus" / "0" / "information").write_text("Model: \t\t NVIDIA H100\nIRQ: 1\n")
+    assert ", GPU NVIDIA H100, " in run_tags.describe_machine()
+    assert run_tags.has_gpu(run_tags.describe_machine())
+
+
+def test_a_machine_without_proc_as_macos_is_described(monkeypatch, tmp_path):
+    monkeypatch.setattr(run_tags, "CPUS", tmp_path / "none")
+    monkeypatch.setattr(run_tags, "GPUS", tmp_path / "none")
+    names = {"system": "Darwin", "machine": "arm64", "processor": "arm"}
+    for name, value in names.items():
+        monkeypatch.setattr(platform, name, lambda value=value: value)
+    monkeypatch.setattr(run_tags, "usable_cores", lambda: 8)
+    assert run_tags.describe_machine().startswith("Darwin arm64, arm, cores: 8, Python 3.")

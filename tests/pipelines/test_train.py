@@ -1,0 +1,114 @@
+"""Stage train on a cohort of a few voxels."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import calibrate
+import initial_weights
+import register
+import train
+import tune
+from glioseg.mlops.tracking.mlflow_runs import connect, experiment_id
+from glioseg.mlops.tracking.model_uri import RegistryError
+from glioseg.mlops.tracking.storage import ProjectStorage
+from glioseg.params.settings_file import ParamsError
+from tests.helpers.stages import (
+    set_params,
+    write_evaluation,
+)
+
+
+def test_a_stopped_training_continues_in_the_same_run(stage_project, monkeypatch):
+    import glioseg.models.training.cross_validation as folds
+
+    def stop(**given):
+        given["on_epoch"](0, {"loss": 1.0, "val_dice": 0.1})
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folds, "fit", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train.main()
+    train.main()
+    client = connect(ProjectStorage.current())
+    (run,) = client.search_runs([experiment_id(client, "train")])
+    assert json.loads(Path("reports/train/run.json").read_text()) == {"run_id": run.info.run_id}
+    assert run.info.status == "FINISHED"
+    assert run.data.params["train.devices"] == "auto"
+    assert (run.data.tags["devices"], run.data.tags["backend"]) == ("1", "tensorflow")
+    assert run.data.params["network.dropout"] == "0.2"  # from the study, not from params.yaml
+    history = pd.read_csv("reports/train/history.csv")
+    assert history["epoch"].tolist() == [0, 1]
+    assert {"loss", "val_loss", "val_dice", "val_dice_wt", "learning_rate", "seconds"} <= set(history)
+    assert not list(Path("mlruns/state").iterdir())
+
+
+def test_missing_devices_are_an_error_before_a_run_is_created(stage_project):
+    set_params(train={"devices": 2, "batch_size": 2})
+    for stage in (tune, train):
+        with pytest.raises(ParamsError, match=r"train\.devices: expected 2 GPUs .* got 0"):
+            stage.main()
+    client = connect(ProjectStorage.current())
+    assert not client.search_runs([experiment_id(client, name) for name in ("tune", "train")])
+
+
+def test_cross_validation_trains_one_network_per_fold_and_calibrates_the_ensemble(
+    stage_project, capsys, monkeypatch
+):
+    set_params(split={"folds": 2}, train={"folds": 2, "epochs": 1})
+    train.main()
+    calls, choose = [], calibrate.calibrate_model
+
+    def record(models, cases, settings, *, inference, training_cases):
+        calls.append((len(models), [case.name for case in cases], [case.name for case in training_cases]))
+        return choose(models, cases, settings, inference=inference, training_cases=training_cases)
+
+    monkeypatch.setattr(calibrate, "calibrate_model", record)
+    calibrate.main()
+    assert calls == [(2, ["c"], ["a", "b"])]  # no network was trained on c
+    assert {path.name for path in Path("models/calibrated").iterdir()} == {
+        "model.keras", "model_1.keras", "settings.json",
+    }  # fmt: skip
+    client = connect(ProjectStorage.current())
+    runs = {run.info.run_name: run for run in client.search_runs([experiment_id(client, "train")])}
+    parent = next(run for name, run in runs.items() if not name.startswith("fold"))
+    for fold in ("fold 0", "fold 1"):
+        assert runs[fold].data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert runs[fold].info.status == "FINISHED"
+        assert 0 <= runs[fold].data.metrics["val_dice"] <= 1
+    history = pd.read_csv("reports/train/history.csv")
+    assert history[["fold", "epoch"]].to_numpy().tolist() == [[0, 0], [1, 0]]
+    mean = history["val_dice"].mean()
+    assert f"train: best validation Dice {mean:.3f}" in capsys.readouterr().out
+    assert parent.data.metrics["best_val_dice"] == pytest.approx(mean)
+
+
+def test_training_starts_from_a_registered_model(stage_project, capsys):
+    train.main()
+    calibrate.main()
+    write_evaluation({"d": 0.8})
+    register.main()
+    version = connect(ProjectStorage.current()).get_model_version_by_alias("glioseg", "champion")
+    assert version.tags["trained_run"] == json.loads(Path("reports/train/run.json").read_text())["run_id"]
+    capsys.readouterr()
+    shutil.rmtree("models")
+    set_params(train={"init_from": "models:/glioseg@champion", "learning_rate": 1e-12, "epochs": 1})
+    initial_weights.main()
+    train.main()
+    assert "layers with stored weights, 0 skipped" in capsys.readouterr().out
+    set_params(train={"init_from": "models:/missing@champion"})
+    for stage in (initial_weights, train):
+        with pytest.raises(RegistryError, match=r"models:/missing@champion: not in the registry"):
+            stage.main()
+
+
+def test_training_logs_to_tensorboard_if_configured(stage_project):
+    set_params(train={"tensorboard": True, "epochs": 1})
+    train.main()
+    (training,) = Path("mlruns/tensorboard").iterdir()
+    files = {path.relative_to(training).parent for path in training.rglob("events.out.tfevents.*")}
+    assert files == {Path("fold0/train"), Path("fold0/validation")}

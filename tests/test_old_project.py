@@ -1,0 +1,80 @@
+"""A project of the version before names changed: its models are listed, served, reproduced and rolled back.
+
+`fixtures/project_of_november_2026.tar.xz` was made by commit 19a29cb: eight tiny cases, and two registered
+versions, of which the second is champion. It holds the project's git repository, the small files of its DVC
+cache, and `mlruns` without pages and animations. The built-in model and the viewer are missing from its copies
+of the package.
+"""
+
+import json
+import shutil
+import subprocess
+import tarfile
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from glioseg.core.nifti import read_volume
+from tests.helpers.projects import ROOT, commit, environment, configure_repository, succeed
+from tests.helpers.servers import free_port, server
+
+ARCHIVE = Path(__file__).parent / "fixtures" / "project_of_november_2026.tar.xz"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The old project in another folder, after its user updated glioseg."""
+    home = tmp_path_factory.mktemp("older") / "a project"
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(home, filter="tar")
+    configure_repository(home)
+    subprocess.run(["git", "checkout", "-q", "--", "."], cwd=home, check=True)
+    succeed(home, "dvc", "checkout", "-q", "data/raw", "reports/predictions")
+    for name in ("src", "pipelines"):
+        shutil.rmtree(home / name)
+        shutil.copytree(ROOT / name, home / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "dvc.yaml", home)
+    commit(home, "Update glioseg")
+    succeed(home, "glioseg", "relocate")
+    return home
+
+
+def test_its_models_are_listed(project):
+    report = succeed(project, "glioseg", "report")
+    assert "models 2, studies 2" in report
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_no_link_of_the_lineage_is_missing(project, version):
+    links = json.loads(succeed(project, "glioseg", "lineage", f"models:/glioseg/{version}", "--json"))
+    assert [link for link in links["links"] if link["missing"]] == []
+
+
+def test_its_champion_segments_a_test_case_as_before(project):
+    scan = project / "data" / "raw" / "Patient 0"
+    words = ["-o", "seg.nii.gz", "--model", "models:/glioseg@champion"]
+    succeed(project, "glioseg", "predict", str(scan), *words)
+    expected = read_volume(project / "reports" / "predictions" / "Patient 0.nii.gz")
+    assert np.array_equal(read_volume(project / "seg.nii.gz").data, expected.data)
+
+
+def test_the_service_serves_its_champion(project, monkeypatch):
+    monkeypatch.chdir(project)
+    port = free_port()
+    words = ["glioseg", "serve", "--port", str(port)]
+    with (
+        server(words, port=port, ready="ready", **environment(project)) as address,
+        urllib.request.urlopen(f"{address}/ready", timeout=30) as response,
+    ):
+        assert json.load(response)["version"] == "2"
+
+
+def test_its_first_version_is_reproduced(project):
+    said = succeed(project, "glioseg", "reproduce", "models:/glioseg/1", "--retrain")
+    assert "the weights are the same bytes" in said
+
+
+def test_its_first_version_becomes_champion_again(project):
+    assert "version 1 is the champion" in succeed(project, "glioseg", "rollback", "--to", "1")
