@@ -1,7 +1,7 @@
-"""Make the pages of `dvc plots` open with no network: run once in a clone.
+"""Make the pages of `dvc plots` work without internet access; run it once in each clone.
 
-DVC's own page loads Vega, which draws the plots, from the network. This writes a page that has Vega in
-it, and names it in `.dvc/config.local`.
+DVC's page loads Vega, which draws the plots, from the internet. This script writes a page template that
+contains Vega, and sets it in `.dvc/config.local`.
 """
 
 import subprocess

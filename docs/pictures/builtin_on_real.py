@@ -1,4 +1,4 @@
-"""Draw what the built-in model says of a real scan: `python docs/pictures/builtin_on_real.py CASE_FOLDER`.
+"""Draw the built-in model on a real scan: `python docs/pictures/builtin_on_real.py CASE_FOLDER`.
 
 The picture is written beside this script.
 """

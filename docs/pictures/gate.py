@@ -1,7 +1,7 @@
-"""Draw what the promotion gate shows, for a made-up pair of models: `python docs/pictures/gate.py`.
+"""Draw the figure of the promotion gate for two simulated models: `python docs/pictures/gate.py`.
 
-The Dice values are drawn at random: a new model that is better on the whole tumour, equal on its core,
-and on the enhancing tumour much worse in two of forty cases. The picture is written beside this script.
+The Dice values are random numbers. The new model is better on the whole tumour, equal on the core, and much
+worse on the enhancing tumour in two of forty cases. The picture is written beside this script.
 """
 
 from pathlib import Path

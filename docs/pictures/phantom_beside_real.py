@@ -1,7 +1,7 @@
-"""Draw real BraTS scans above phantoms: `python phantom_beside_real.py REAL_FOLDER`.
+"""Draw real BraTS scans above phantoms: `python docs/pictures/phantom_beside_real.py REAL_FOLDER`.
 
-REAL_FOLDER holds BraTS cases, one folder a case; those with a segmentation are drawn. The picture is
-written beside this script, and its phantoms can be made again from the seed and indices below.
+REAL_FOLDER contains BraTS cases, one folder for each case; only cases with a segmentation are drawn. The
+picture is written beside this script. The seed and the indices below determine its phantoms.
 """
 
 import argparse
@@ -49,13 +49,13 @@ def main() -> None:
 
 
 def read(files: dict[str, Path], scheme: LabelScheme) -> tuple[Images, Labels]:
-    """The volumes of a real case; labels dense."""
+    """The images of a real case, and its dense labels."""
     images = {name: read_volume(files[name]).data for name in MODALITIES}
     return images, from_scheme(read_volume(files[SEGMENTATION]).data.astype(np.uint8), scheme)
 
 
 def phantom(index: int) -> tuple[Images, Labels]:
-    """The volumes of a phantom; labels dense."""
+    """The images of a phantom, and its dense labels."""
     case = make_case(index=index, seed=SEED)
     return case.images, from_scheme(case.segmentation, LabelScheme.BRATS2021)
 
@@ -76,7 +76,7 @@ def draw_row(row: NDArray[np.object_], images: Images, labels: Labels) -> None:
 
 
 def draw(axis: Axes, volume: Int16[NDArray, "d h w"], where: tuple[slice | int, ...]) -> None:
-    """One slice, grey from 0 to the brain's 99.5th percentile, cut to the head."""
+    """One slice, cropped to the head; grey values from 0 to the brain's 99.5th percentile."""
     plane = volume[where].T
     axis.imshow(plane, cmap="gray", vmin=0, vmax=np.percentile(volume[volume > 0], 99.5))
     rows, columns = (np.flatnonzero((plane > 0).any(axis=a)) for a in (1, 0))

@@ -1,7 +1,7 @@
-"""Draw the intensities of real BraTS brains and of phantoms: `python phantom_histograms.py REAL_FOLDER`.
+"""Draw intensities of real brains and phantoms: `python docs/pictures/phantom_histograms.py REAL_FOLDER`.
 
-Each line is the histogram of one brain, its intensities divided by their median, since MRI has no
-absolute scale. The picture is written beside this script.
+Each line is the histogram of one brain. Intensities are divided by their median, since MRI has no absolute
+scale. The picture is written beside this script.
 """
 
 import argparse
