@@ -8,9 +8,9 @@ from threading import Thread
 from _stage import RECORDS, configured_cluster, run
 from glioseg.core.errors import GliosegError
 from glioseg.data.cohort.cases import COHORT, read_cohort
+from glioseg.data.quality.cohort_statistics import measure_cohort
 from glioseg.data.quality.crop_validation import measure_store
 from glioseg.data.quality.validation_report import PREDICTION_ONLY, REFUSED, ValidationReport
-from glioseg.data.quality.volume_statistics import measure_cohort
 from glioseg.params import load_params
 from glioseg.params.contract import CONTRACT, load_contract
 

@@ -2,8 +2,8 @@
 
 `fixtures/project_of_november_2026.tar.xz` was made by commit 19a29cb: eight tiny cases, and two registered
 versions, of which the second is champion. It holds the project's git repository, the small files of its DVC
-cache, and `mlruns` without pages and animations. The built-in model and the viewer are missing from its copies
-of the package.
+cache, and `mlruns` without pages and animations. Its copies of the package lack the built-in model and the
+viewer.
 """
 
 import json
@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from glioseg.core.nifti import read_volume
-from tests.helpers.projects import ROOT, commit, environment, configure_repository, succeed
+from tests.helpers.projects import ROOT, commit, configure_repository, environment, succeed
 from tests.helpers.servers import free_port, server
 
 ARCHIVE = Path(__file__).parent / "fixtures" / "project_of_november_2026.tar.xz"
@@ -65,8 +65,8 @@ def test_the_service_serves_its_champion(project, monkeypatch):
     port = free_port()
     words = ["glioseg", "serve", "--port", str(port)]
     with (
-        server(words, port=port, ready="ready", **environment(project)) as address,
-        urllib.request.urlopen(f"{address}/ready", timeout=30) as response,
+        server(words, port=port, ready="readyz", **environment(project)) as address,
+        urllib.request.urlopen(f"{address}/readyz", timeout=30) as response,
     ):
         assert json.load(response)["version"] == "2"
 

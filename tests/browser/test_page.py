@@ -52,8 +52,10 @@ def test_the_sample_case_is_shown_segmented_and_measured(browser, segmenting, sh
         assert float(cells[4]) == pytest.approx(2 * (mine & true).sum() / (mine.sum() + true.sum()), abs=6e-4)
     assert page.evaluate("(box => box.scrollWidth <= box.clientWidth)(document.getElementById('results'))")
     badge = page.locator(".badge").inner_text()
-    assert badge == ("▲ Low confidence" if response["doubt"] else "✓ No sign of low confidence")
-    for reason in response["doubt"]:
+    assert badge == (
+        "▲ Low confidence" if response["low_confidence_reasons"] else "✓ No sign of low confidence"
+    )
+    for reason in response["low_confidence_reasons"]:
         page.get_by_text(reason).wait_for()
     lines = page.evaluate("lines")
     assert any(line.startswith(("Sent", "Segmenting")) for line in lines)

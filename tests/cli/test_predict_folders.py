@@ -79,7 +79,10 @@ def test_the_summary_has_a_row_for_each_case(model, tmp_path):
     # Oedema or core, as likely as not: 1 bit.
     assert float(good["brain_bits"]) == pytest.approx(1, abs=1e-4)
     assert (good["et_bits"], good["grade_lgg"], good["missing"]) == ("", "", "t1 t2")
-    assert (good["wt_confidence"], good["doubt"]) == ("", "")  # the model does not estimate its quality
+    assert (good["wt_confidence"], good["low_confidence_reasons"]) == (
+        "",
+        "",
+    )  # the model does not estimate its quality
     assert good["model"] == "models:/glioseg@champion"  # the registry would replace the alias by the version
     assert "good/t1ce (good_t1ce.nii.gz): shape: expected (240, 240, 155)" in good["warnings"]
     assert float(good["seconds"]) >= 0
@@ -96,7 +99,7 @@ def test_low_confidence_is_in_the_line_and_in_the_summary(model, tmp_path):
     # Oedema is certain, core as likely as not in all the brain: 2 · ½ / (½ + 1). ET was not found.
     assert float(row["tc_confidence"]) == pytest.approx(2 / 3, rel=1e-4)
     assert float(row["wt_confidence"]) == pytest.approx(0.99)
-    assert row["doubt"] == "ET: expected Dice 0.00"
+    assert row["low_confidence_reasons"] == "ET: expected Dice 0.00"
     assert "low confidence: ET: expected Dice 0.00" in result.stdout
 
 
@@ -205,6 +208,7 @@ def test_a_summary_of_an_older_version_is_continued(model, tmp_path):
     rows = table(tmp_path)
     assert rows.keys() == {"a", "z"}
     assert (rows["z"]["wt_ml"], rows["z"]["interval_level"]) == ("1.5", "")
+    assert rows["z"]["input_sha256"] == "x"  # called made_of in that version
 
 
 def test_a_single_output_file_has_no_summary_and_is_always_rewritten(model, tmp_path):

@@ -17,9 +17,9 @@ from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import Grid, Volume, read_volume, write_volume
 from glioseg.data.cohort.cases import COHORT, Case, read_cases, read_cohort
 from glioseg.data.cohort.ingest import acquire_folder
+from glioseg.data.quality.cohort_statistics import measure_cohort
 from glioseg.data.quality.expectations import evaluate_table
 from glioseg.data.quality.raw_expectations import raw_tables
-from glioseg.data.quality.volume_statistics import measure_cohort
 from glioseg.data.store.cropped_cases import open_cases
 from glioseg.data.store.cropped_store import store_cohort
 from glioseg.data.store.cropping import Placement
@@ -165,7 +165,7 @@ def call_logged_model(project: Project) -> None:
     row = {name: project.case.files[name].read_bytes() for name in MODALITIES}
     table = model.predict(SimpleNamespace(), pd.DataFrame([row]))
     if not table["segmentation"][0]:
-        raise GliosegError(table["verdict"][0].replace('"rule": "affine"', "affine").replace('"', ""))
+        raise GliosegError(table["contract_check"][0].replace('"rule": "affine"', "affine").replace('"', ""))
 
 
 STEPS = (validate, store, crop_on_the_fly, evaluate, segment_folder, predict, serve, call_logged_model)

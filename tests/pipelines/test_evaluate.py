@@ -192,7 +192,7 @@ def test_confidence_is_evaluated_if_the_model_estimates_it(project, here, monkey
     assert metrics["risk_coverage"]["ET"] == scores | {"expected_dice": 0.5, "mean_absolute_error": 0.25}
     table = pd.read_csv("reports/per_case.csv")
     assert table["confidence_tc"].tolist() == [0.25, 0.75]
-    assert table["doubt"].fillna("").tolist() == ["WT: expected Dice 0.25", ""]
+    assert table["low_confidence_reasons"].fillna("").tolist() == ["WT: expected Dice 0.25", ""]
     page = Path("reports/report.html").read_text()
     for words in ("ideal order", "Expected Dice: WT 0.25", "<b>Low confidence:</b> WT: expected Dice 0.25"):
         assert words in page

@@ -83,20 +83,20 @@ def test_the_scheme_is_a_parameter(model, scan, expected):
     np.testing.assert_array_equal(data, expected)  # dense labels are BraTS 2023's
 
 
-def verdicts(result):
-    return [json.loads(text) for text in result["verdict"]]
+def checks(result):
+    return [json.loads(text) for text in result["contract_check"]]
 
 
-def test_the_verdict_lists_the_findings(model, scan):
+def test_the_contract_check_lists_the_findings(model, scan):
     affine = scan.grid.affine.copy()
     affine[0, 0] = affine[1, 1] = -1
     plain = encode_volume(Volume(scan.data, Grid(scan.grid.shape, affine)))
     result = model.predict(pd.DataFrame([{"t1": plain}]))
-    (verdict,) = verdicts(result)
-    assert verdict["status"] == "warned"
+    (check,) = checks(result)
+    assert check["status"] == "warned"
     shape = {"rule": "shape", "field": "t1", "severity": "warning"}
-    assert verdict["findings"][0] == shape | {"message": "expected (240, 240, 155), got (20, 24, 18)"}
-    assert {finding["severity"] for finding in verdict["findings"][1:]} == {"info"}  # t1ce, t2, flair
+    assert check["findings"][0] == shape | {"message": "expected (240, 240, 155), got (20, 24, 18)"}
+    assert {finding["severity"] for finding in check["findings"][1:]} == {"info"}  # t1ce, t2, flair
 
 
 def test_entropy_is_returned_for_the_brain_and_each_region(model, registered, scan):
@@ -113,7 +113,7 @@ def test_confidence_is_returned_with_the_reasons_if_it_is_low(model, registered,
     result = model.predict(pd.DataFrame([row(scan)])).iloc[0]
     for region in REGIONS:
         assert result[f"{region.lower()}_confidence"] == pytest.approx(expected.confidence[region])
-    assert result["doubt"] == "; ".join(expected.low_confidence_reasons) != ""
+    assert result["low_confidence_reasons"] == "; ".join(expected.low_confidence_reasons) != ""
 
 
 def test_probabilities_are_returned_on_request(model, registered, scan):
@@ -151,8 +151,8 @@ def test_mirroring_is_a_parameter_or_the_setting_of_the_model(model, scan, monke
 def test_a_bad_file_is_named_and_other_rows_are_segmented(model, scan, column, content, rule, message):
     frame = pd.DataFrame([row(scan), row(scan) | {column: content}, row(scan)], index=[7, 3, 5])
     result = model.predict(frame, params={"probabilities": True})
-    assert [verdict["status"] for verdict in verdicts(result)] == ["warned", "refused", "warned"]
-    worst = verdicts(result)[1]["findings"][0]
+    assert [check["status"] for check in checks(result)] == ["warned", "refused", "warned"]
+    worst = checks(result)[1]["findings"][0]
     assert (worst["rule"], worst["field"], worst["severity"]) == (rule, column, "critical")
     assert worst["message"].startswith(message)
     assert result["segmentation"][3] == result["wt_probability"][3] == b""
@@ -163,16 +163,16 @@ def test_a_bad_file_is_named_and_other_rows_are_segmented(model, scan, column, c
 def test_the_contract_of_the_version_applies(model, scan):
     affine = np.diag([1.0, 1.0, 1.5, 1.0])
     thin = encode_volume(Volume(scan.data, Grid(scan.grid.shape, affine)))
-    (verdict,) = verdicts(model.predict(pd.DataFrame([dict.fromkeys(MODALITIES, thin)])))
+    (check,) = checks(model.predict(pd.DataFrame([dict.fromkeys(MODALITIES, thin)])))
     spacing = {"rule": "spacing", "field": "t1", "severity": "critical"}
     message = "expected (1.0, 1.0, 2.0) mm, got (1.0, 1.0, 1.5) mm"
-    assert (verdict["status"], verdict["findings"][0]) == ("refused", spacing | {"message": message})
+    assert (check["status"], check["findings"][0]) == ("refused", spacing | {"message": message})
     corrupt = scan.data.astype(np.float32)
     corrupt[8, 8, 8] = np.inf
     case = row(scan) | {"t2": encode_volume(Volume(corrupt, scan.grid))}
-    (verdict,) = verdicts(model.predict(pd.DataFrame([case])))
+    (check,) = checks(model.predict(pd.DataFrame([case])))
     infinite = {"rule": "infinite", "field": "t2", "severity": "critical"}
-    assert verdict["findings"][0] == infinite | {"message": "expected 0 voxels, got 1 voxels"}
+    assert check["findings"][0] == infinite | {"message": "expected 0 voxels, got 1 voxels"}
 
 
 def test_an_unknown_scheme_is_an_error(model, scan):
@@ -185,10 +185,10 @@ def test_a_case_that_the_model_cannot_segment_is_rejected(model, scan, monkeypat
         raise SettingError("inference.memory_gb: expected at least 3 GB, got 1")
 
     monkeypatch.setattr(type(model.unwrap_python_model()._predictor), "predict", refuse)
-    (verdict,) = verdicts(model.predict(pd.DataFrame([row(scan)])))
-    assert verdict["status"] == "refused"
-    assert verdict["findings"][0]["rule"] == "prediction"
-    assert verdict["findings"][0]["message"] == "inference.memory_gb: expected at least 3 GB, got 1"
+    (check,) = checks(model.predict(pd.DataFrame([row(scan)])))
+    assert check["status"] == "refused"
+    assert check["findings"][0]["rule"] == "prediction"
+    assert check["findings"][0]["message"] == "inference.memory_gb: expected at least 3 GB, got 1"
 
 
 @pytest.mark.parametrize("bug", [lambda *_: 1 / 0, lambda *_: np.zeros(2) + np.zeros(3)])
@@ -218,9 +218,9 @@ def test_a_case_without_modality_is_rejected(model, scan):
     with pytest.raises(MlflowException, match=r"^expected a column of t1, t1ce, t2, flair, got none"):
         model.predict(pd.DataFrame([{"t3": row(scan)["t1"]}]))
     frame = pd.DataFrame([row(scan), row(scan) | dict.fromkeys(MODALITIES, b"")])
-    verdict = verdicts(model.predict(frame))[1]
-    assert verdict["status"] == "refused"
-    assert verdict["findings"][0]["message"] == "expected at least one of t1, t1ce, t2, flair, got none"
+    check = checks(model.predict(frame))[1]
+    assert check["status"] == "refused"
+    assert check["findings"][0]["message"] == "expected at least one of t1, t1ce, t2, flair, got none"
 
 
 def test_threads_may_call_it_concurrently(model, scan):
@@ -262,7 +262,7 @@ def test_another_process_needs_no_checkout_and_may_predict_in_chunks(model, regi
     assert third_parties(modules) - OPTIONAL_BACKEND <= {IMPORTED_AS.get(name, name) for name in REQUIREMENTS}
     result = pd.read_parquet(tmp_path / "results.parquet")
     assert result.index.tolist() == ["a", "b", "c"]
-    assert [verdict["status"] for verdict in verdicts(result)] == ["warned", "warned", "refused"]
+    assert [check["status"] for check in checks(result)] == ["warned", "warned", "refused"]
     here = model.predict(frame)
     for case in "ab":
         there, expected = (decode_volume(a["segmentation"][case], name=case).data for a in (result, here))
@@ -321,11 +321,17 @@ def check_input_formats(address, scan, expected):
         volume = decode_volume(base64.b64decode(result["segmentation"]), name="result")
         np.testing.assert_array_equal(volume.grid.affine, scan.grid.affine)
         assert (from_scheme(volume.data, LabelScheme.BRATS2021) == expected).mean() > 0.999
-        assert set(result) == {"segmentation", "doubt", "verdict", *NUMERIC_COLUMNS}
+        assert set(result) == {"segmentation", "low_confidence_reasons", "contract_check", *NUMERIC_COLUMNS}
     params = {"scheme": "brats2023", "mirror": True, "probabilities": True}
     subset = {name: files[name] for name in ("t1", "t2")}
     (result,) = post(address, {"dataframe_records": [subset], "params": params})
-    assert set(result) == {"segmentation", "doubt", "verdict", *NUMERIC_COLUMNS, *PROBABILITIES}
+    assert set(result) == {
+        "segmentation",
+        "low_confidence_reasons",
+        "contract_check",
+        *NUMERIC_COLUMNS,
+        *PROBABILITIES,
+    }
     assert 3 in decode_volume(base64.b64decode(result["segmentation"]), name="result").data
 
 

@@ -31,7 +31,7 @@ def test_the_label_map_is_on_the_grid_of_the_scan(client, scan, expected):
     brain = expected.entropy_bits[scan.data != 0]
     assert body["entropy"]["mean_bits"] == pytest.approx(brain.mean(dtype=float), rel=1e-5)
     assert body["confidence"] == pytest.approx(expected.confidence)
-    assert body["doubt"] == list(expected.low_confidence_reasons) != []
+    assert body["low_confidence_reasons"] == list(expected.low_confidence_reasons) != []
     assert (body["model"], body["missing"], body["dice"]) == ("models", [], None)
     assert (body["entropy_map"], body["probabilities"], body["grade_lgg"]) == (None, None, None)
     assert response.headers["X-Glioseg-Version"] == body["version"]

@@ -141,11 +141,11 @@ def segmented_row(
         "status": SEGMENTED,
         "model": model,
         **numbers,
-        "doubt": "; ".join(prediction.low_confidence_reasons),
+        "low_confidence_reasons": "; ".join(prediction.low_confidence_reasons),
         "missing": " ".join(prediction.missing),
         "warnings": "; ".join(map(str, warnings)),
         "seconds": f"{seconds:.1f}",
-        "made_of": content_sha256,
+        "input_sha256": content_sha256,
     }
 
 

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 from glioseg.cli.predict_case import SEGMENTED, CaseJob, JobSettings, Row, input_sha256
 from glioseg.compute import Cluster
+from glioseg.core import old_names
 from glioseg.core.errors import GliosegError
 from glioseg.core.files import write_atomic
 from glioseg.core.fingerprint import code_fingerprint, folder_fingerprint
+from glioseg.core.old_names import with_current_names
 from glioseg.data.cohort.cases import Case
 from glioseg.mlops.tracking.storage import ProjectStorage
 from glioseg.models import builtin
@@ -31,14 +33,14 @@ COLUMNS = (
     "status",
     "model",
     *NUMERIC_COLUMNS,
-    "doubt",
+    "low_confidence_reasons",
     "missing",
     "warnings",
     "error",
     "seconds",
-    "made_of",
+    "input_sha256",
 )
-REQUIRED_COLUMNS = {"case", "status", "made_of"}
+REQUIRED_COLUMNS = {"case", "status", "input_sha256"}
 """Columns in the summary of every version; an older version may lack the others."""
 WORKER_COPY = ".model"
 """Folder in the output folder from which workers load the model; it is removed at the end."""
@@ -136,7 +138,7 @@ class Summary:
 
     def finished(self) -> dict[str, str]:
         """The segmented cases, each with its `input_sha256`."""
-        return {row["case"]: row["made_of"] for row in self._rows() if row["status"] == SEGMENTED}
+        return {row["case"]: row["input_sha256"] for row in self._rows() if row["status"] == SEGMENTED}
 
     def put(self, rows: Sequence[Row]) -> None:
         """Add rows; they replace earlier rows of the same cases."""
@@ -160,14 +162,15 @@ class Summary:
         """The rows so far; an unrelated file of the same name is an error and is not overwritten."""
         try:
             reader = csv.DictReader(io.StringIO(self.path.read_text(encoding="utf-8"), newline=""))
-            rows = list(reader)
+            rows = [with_current_names(row, old_names.COLUMNS) for row in reader]
+            columns = with_current_names(dict.fromkeys(reader.fieldnames or ()), old_names.COLUMNS).keys()
         except FileNotFoundError:
             return []
         except (ValueError, csv.Error) as error:
             raise GliosegError(
                 f"{self.path}: expected a summary of `glioseg predict`, got: {error}"
             ) from None
-        if not REQUIRED_COLUMNS <= set(reader.fieldnames or ()) <= set(COLUMNS):
+        if not REQUIRED_COLUMNS <= columns <= set(COLUMNS):
             raise GliosegError(
                 f"{self.path}: expected a summary of `glioseg predict`, got another table: move it away"
             )

@@ -14,7 +14,7 @@ FIELDS = {
 }
 """Keys of `settings.json` and `pretraining.json`."""
 
-COLUMNS = {"doubt": "low_confidence_reasons", "piece": "phase"}
+COLUMNS = {"doubt": "low_confidence_reasons", "made_of": "input_sha256", "piece": "phase"}
 """Columns of `per_case.csv`, `summary.csv` and `history.csv`."""
 
 TAGS = {"challenge": "last_decision", "challenged_by": "last_challenger", "verdict": "gate_decision"}

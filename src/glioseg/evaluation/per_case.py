@@ -63,7 +63,7 @@ def predict_cases(
     Returns:
         A table with one row for each case, and the cost of each prediction. Columns: `case`;
         `interval_level`, `low_wt_ml`, `high_wt_ml`, … (level and ends of the volume intervals) and
-        `confidence_wt`, …, `doubt` (reasons for low confidence), if the model has them;
+        `confidence_wt`, …, `low_confidence_reasons`, if the model has them;
         `calibration_error_wt`, … (over the brain); `grade`, `survival_days`; and `grade_lgg`,
         `survival_days_predicted`, if the model has these outputs.
 
@@ -100,7 +100,7 @@ def _prediction_row(case: Case, prediction: Prediction) -> dict[str, object]:
     row |= {column("calibration_error", region): error for region, error in errors.items()}
     row |= {column("confidence", region): dice for region, dice in prediction.confidence.items()}
     if prediction.confidence:
-        row["doubt"] = "; ".join(prediction.low_confidence_reasons)
+        row["low_confidence_reasons"] = "; ".join(prediction.low_confidence_reasons)
     row |= {"grade": case.grade, "survival_days": case.survival_days}
     predicted = {"grade_lgg": prediction.grade_lgg, "survival_days_predicted": prediction.survival_days}
     return row | {name: value for name, value in predicted.items() if value is not None}

@@ -108,7 +108,7 @@ def _row(case: str, row: Mapping[Hashable, Any], pictures: Path) -> dict[str, ob
         "mean": row["mean_dice"],
         "values": {m: {name: row[column(m, name)] for name in STRUCTURES} for m in METRICS}
         | {m: {name: row[column(m, name)] for name in REGIONS} for m in regional},
-        "doubt": row.get("doubt", ""),
+        "low_confidence_reasons": row.get("low_confidence_reasons", ""),
         "outcomes": _outcomes(row),
         "planes": webp_uri(pictures / PLANES_FILE.format(case)),
         "truth": data_uri("image/gif", (pictures / TRUTH_FILE.format(case)).read_bytes()),

@@ -85,9 +85,9 @@ class GliosegModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # MLflow h
 
         Returns:
             One row for each case. `segmentation`: a .nii.gz file on the grid of the case; the columns of
-            `prediction.NUMERIC_COLUMNS`; `doubt`: reasons for low confidence; `verdict`: the findings of the
+            `prediction.NUMERIC_COLUMNS`; `low_confidence_reasons`; `contract_check`: the findings of the
             contract as JSON. If requested, `wt_probability`, `tc_probability` and `et_probability`: NIfTI
-            files too. A rejected row has only its verdict: its files are empty and its numbers None.
+            files too. A rejected row has only its contract check: its files are empty and its numbers None.
 
         Raises:
             MlflowException: a parameter is not valid; or, in MLflow's server, the only row of the request is
@@ -127,7 +127,10 @@ class GliosegModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # MLflow h
         return (
             _files(prediction, checked, options)
             | prediction.numeric_values
-            | {"doubt": "; ".join(prediction.low_confidence_reasons), "verdict": _verdict(findings)}
+            | {
+                "low_confidence_reasons": "; ".join(prediction.low_confidence_reasons),
+                "contract_check": _contract_check(findings),
+            }
         )
 
 
@@ -158,7 +161,7 @@ def _critical(rule: str, message: str) -> Brief:
     return {"rule": rule, "field": "", "severity": "critical", "message": message}
 
 
-def _verdict(findings: Sequence[Brief]) -> str:
+def _contract_check(findings: Sequence[Brief]) -> str:
     severities = {finding["severity"] for finding in findings}
     status = REFUSED if "critical" in severities else WARNED if "warning" in severities else ACCEPTED
     return json.dumps({"status": status, "findings": findings})
@@ -167,7 +170,11 @@ def _verdict(findings: Sequence[Brief]) -> str:
 def _rejected_row(findings: Sequence[Brief], options: RequestOptions) -> Row:
     files = ["segmentation", *(PROBABILITIES if options.probabilities else ())]
     numbers = dict.fromkeys(NUMERIC_COLUMNS)
-    return dict.fromkeys(files, b"") | numbers | {"doubt": "", "verdict": _verdict(findings)}
+    return (
+        dict.fromkeys(files, b"")
+        | numbers
+        | {"low_confidence_reasons": "", "contract_check": _contract_check(findings)}
+    )
 
 
 def _files(prediction: Prediction, checked: CheckedCase, options: RequestOptions) -> Row:
@@ -179,13 +186,13 @@ def _files(prediction: Prediction, checked: CheckedCase, options: RequestOptions
 
 
 def _raise_if_rejected(row: Row) -> None:
-    verdict = json.loads(row["verdict"])
-    if verdict["status"] != REFUSED:
+    check = json.loads(row["contract_check"])
+    if check["status"] != REFUSED:
         return
-    worst = verdict["findings"][0]
+    worst = check["findings"][0]
     where = f"row 0/{worst['field']}" if worst["field"] else "row 0"
     line = f"{where}: {worst['rule']}: {worst['message']}"
-    raise _error(line, INVALID_PARAMETER_VALUE, findings=verdict["findings"])
+    raise _error(line, INVALID_PARAMETER_VALUE, findings=check["findings"])
 
 
 def _error(line: str, code: int, **details: object) -> MlflowException:

@@ -36,9 +36,9 @@ class PredictionResponse(BaseModel):
     """A segmented case.
 
     `entropy`: mean entropy in bits of the brain and of each region found, from 0 (certain) to 2;
-    `confidence`: expected Dice of each region, None if the model does not estimate it; `doubt`: reasons for
-    low confidence; `segmentation`, `entropy_map`, `probabilities`: .nii.gz files on the grid of the input,
-    in base64.
+    `confidence`: expected Dice of each region, None if the model does not estimate it;
+    `low_confidence_reasons`: empty if confidence is not low; `segmentation`, `entropy_map`,
+    `probabilities`: .nii.gz files on the grid of the input, in base64.
     """
 
     version: str
@@ -46,7 +46,7 @@ class PredictionResponse(BaseModel):
     volumes: dict[str, VolumeInterval]
     entropy: dict[str, float | None]
     confidence: dict[str, float] | None
-    doubt: list[str]
+    low_confidence_reasons: list[str]
     warnings: list[ContractWarning]
     missing: list[str]
     dice: dict[str, float] | None
@@ -140,7 +140,7 @@ def prediction_fields(prediction: Prediction) -> dict[str, Any]:
         "volumes": {name: vars(volume) for name, volume in prediction.volumes.items()},
         "entropy": {name: _finite(value) for name, value in bits.items()},
         "confidence": prediction.confidence or None,
-        "doubt": list(prediction.low_confidence_reasons),
+        "low_confidence_reasons": list(prediction.low_confidence_reasons),
         "missing": list(prediction.missing),
         "grade_lgg": _finite(prediction.grade_lgg),
         "survival_days": _finite(prediction.survival_days),

@@ -13,9 +13,9 @@ from glioseg.data.cohort.cases import COHORT, Case, read_cohort
 from glioseg.data.cohort.clinical import TableError
 from glioseg.data.cohort.ingest import acquire_folder
 from glioseg.data.cohort.splits import split_cases
+from glioseg.data.quality.cohort_statistics import measure_cohort
 from glioseg.data.quality.expectations import evaluate_table
 from glioseg.data.quality.raw_expectations import near_duplicate_cases, raw_tables
-from glioseg.data.quality.volume_statistics import measure_cohort
 from glioseg.params.contract import Contract
 
 THREADS = Cluster("threads")

@@ -14,10 +14,11 @@ from glioseg.core.modalities import MODALITIES, ROLES
 from glioseg.core.nifti import Grid, Volume
 from glioseg.data.cohort.cases import COHORT, Case, Scan, read_cohort
 from glioseg.data.cohort.ingest import acquire_folder
+from glioseg.data.quality.cohort_statistics import measure_cohort
 from glioseg.data.quality.data_docs import thumbnail
 from glioseg.data.quality.expectations import Finding, evaluate_table
 from glioseg.data.quality.raw_expectations import raw_tables
-from glioseg.data.quality.volume_statistics import measure_cohort, measure_scans
+from glioseg.data.quality.volume_statistics import measure_scans
 from glioseg.data.store.cropped_cases import StoredCase
 from glioseg.data.store.cropped_store import store_cohort
 from glioseg.params.contract import Contract

@@ -11,10 +11,10 @@ from glioseg.core.modalities import ROLES
 from glioseg.data.cohort.cases import Case, read_cohort, write_cohort
 from glioseg.data.cohort.layouts import find_cases
 from glioseg.data.quality import gx_validation
+from glioseg.data.quality.cohort_statistics import measure_cohort
 from glioseg.data.quality.expectations import evaluate_table
 from glioseg.data.quality.raw_expectations import raw_tables
 from glioseg.data.quality.validation_report import ContractError, ValidationReport
-from glioseg.data.quality.volume_statistics import measure_cohort
 from glioseg.params.contract import Contract, ShapeRule
 from tests.helpers.defects import SAMPLES, SHAPE, write_cohort_of
 

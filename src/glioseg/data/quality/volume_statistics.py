@@ -1,26 +1,23 @@
-"""Statistics of every volume of a cohort or of a single case, without any thresholds.
+"""Statistics of every volume of a case, without any thresholds.
 
 `glioseg.data.quality.raw_expectations` compares them with the contract.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Num
 from numpy.typing import NDArray
 
-from glioseg.compute import LOCAL, Cluster
 from glioseg.core.brain import brain_mask
 from glioseg.core.geometry import Shape3, round_spacing
 from glioseg.core.modalities import MODALITIES, ROLES, SEGMENTATION
 from glioseg.core.nifti import Grid, Volume
-from glioseg.data.cohort.case_cache import digest_cases, lists_to_tuples, map_cached, readable_files
-from glioseg.data.cohort.cases import Case, Scan, open_scans
+from glioseg.data.cohort.cases import Case, Scan
 from glioseg.data.quality.near_duplicates import fingerprint, scale_to_unit
 from glioseg.data.store.grids import affine_deviation
 
@@ -93,51 +90,6 @@ class VolumeStatistics:
     labels: tuple[int | float, ...] | None = None
     tumour_vox: int | None = None
     outside_vox: int | None = None
-
-
-def measure_cohort(
-    cases: Sequence[Case], *, records: Path, cluster: Cluster = LOCAL
-) -> list[VolumeStatistics]:
-    """The statistics of every volume of a cohort; unchanged cases are not measured again.
-
-    Args:
-        cases: of the cohort.
-        records: folder of the per-case cache; see `glioseg.data.cohort.case_cache`.
-        cluster: where cases are measured.
-
-    Returns:
-        One entry per file, in the order of the cases and of `ROLES`.
-    """
-    distinct = list({case.case: case for case in cases}.values())
-    names = {case.case: [file.name for file in case.files.values()] for case in distinct}
-    digests = digest_cases(distinct, records=records, cluster=cluster)
-    entries = map_cached(
-        _measure_to_json,
-        distinct,
-        code=__name__,
-        key=lambda case: [case.case, names[case.case], case.scheme, digests[case.case]],
-        inputs=lambda case: readable_files(case, digests[case.case]),
-        folder=records / "validate_raw",
-        title="measure volumes",
-        cluster=cluster,
-    )
-    return _find_copies([VolumeStatistics(**lists_to_tuples(row)) for each in entries for row in each.result])
-
-
-def _measure_to_json(case: Case, _: Path) -> list[Fields]:
-    return [asdict(volume) for volume in measure_scans(case, open_scans(case, ROLES))]
-
-
-def _find_copies(volumes: list[VolumeStatistics]) -> list[VolumeStatistics]:
-    """Set `same_bytes_as` of images. Segmentations may well be equal, e.g. without a tumour."""
-    first: dict[str, str] = {}
-    found = []
-    for volume in volumes:
-        name = f"{volume.case}/{volume.role}"
-        is_image = volume.sha256 is not None and volume.role != SEGMENTATION
-        original = first.setdefault(str(volume.sha256), name) if is_image else name
-        found.append(volume if original == name else replace(volume, same_bytes_as=original))
-    return found
 
 
 def measure_scans(case: Case, scans: Mapping[str, Scan]) -> list[VolumeStatistics]:

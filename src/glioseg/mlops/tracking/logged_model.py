@@ -33,7 +33,7 @@ REQUIREMENTS = (
 
 
 def signature() -> ModelSignature:
-    """Input: up to four NIfTI files a row; output: a label map as NIfTI, numbers and the contract's verdict.
+    """Input: up to four NIfTI files a row; output: a label map as NIfTI, numbers and the contract check.
 
     Any modality may be missing. `GliosegModel.predict` in serving explains the columns and params.
     """
@@ -46,7 +46,7 @@ def signature() -> ModelSignature:
     probabilities = [
         ColSpec(DataType.binary, f"{name.lower()}_probability", required=False) for name in REGIONS
     ]
-    words = [ColSpec(DataType.string, name) for name in ("doubt", "verdict")]
+    words = [ColSpec(DataType.string, name) for name in ("low_confidence_reasons", "contract_check")]
     return ModelSignature(
         inputs=Schema([ColSpec(DataType.binary, name, required=False) for name in MODALITIES]),
         outputs=Schema([ColSpec(DataType.binary, "segmentation"), *numbers, *words, *probabilities]),

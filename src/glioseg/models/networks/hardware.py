@@ -6,7 +6,6 @@ from pathlib import Path
 from threading import Lock
 from typing import Literal
 
-from glioseg.compute.dask_worker import worker_threads
 from glioseg.core.tensorflow_startup import THREAD_VARIABLES
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -98,5 +97,7 @@ def thread_variables() -> dict[str, str]:
 
     Empty outside a worker: TensorFlow then uses the threads that `configure_tensorflow` sets.
     """
+    from glioseg.compute.dask_worker import worker_threads  # a served model does without `compute`
+
     count = worker_threads()
     return dict.fromkeys(THREAD_VARIABLES, str(count)) if count else {}

@@ -34,12 +34,12 @@ function volumes({ volumes: found, confidence, dice }) {
 }
 
 /** A badge that says in words whether confidence is low, and why. */
-function confidenceBadge({ confidence, doubt }) {
+function confidenceBadge({ confidence, low_confidence_reasons: reasons }) {
   if (!confidence) return [];
-  if (!doubt.length) return [element("p", "✓ No sign of low confidence", { class: "badge" })];
+  if (!reasons.length) return [element("p", "✓ No sign of low confidence", { class: "badge" })];
   return [
     element("p", "▲ Low confidence", { class: "badge low" }),
-    element("ul", doubt.map((reason) => element("li", reason)), { class: "warnings" }),
+    element("ul", reasons.map((reason) => element("li", reason)), { class: "warnings" }),
   ];
 }
 
