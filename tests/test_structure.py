@@ -19,7 +19,7 @@ def defines_something(module: Path) -> bool:
 
 
 def mirrored(module: Path) -> Path:
-    """Where a module's tests belong: `tests/a/test_b.py` for `a/b.py`, and `tests/p/test_p.py` for package `p`."""
+    """Where a module's tests are: `tests/a/test_b.py` for `a/b.py`, `tests/p/test_p.py` for package `p`."""
     inside = module.relative_to(LIBRARY).parent
     name = module.parent.name if module.stem == "__init__" else module.stem
     return ROOT / "tests" / inside / f"test_{name}.py"

@@ -1,15 +1,18 @@
 """What a network's outputs stand for: training targets from labels, region probabilities from channels."""
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float32, Shaped, UInt8
 from numpy.typing import NDArray
 
 from glioseg.core.labels import LABEL_NAMES, Label, regions_from_labels
-from glioseg.data.store.cropped_cases import CroppedCase
 from glioseg.params.sections import Output, Target
 from glioseg.params.settings_file import ParamsError
+
+if TYPE_CHECKING:
+    from glioseg.data.store.cropped_cases import CroppedCase  # it imports blosc2, which a served model lacks
 
 DAYS_PER_YEAR = 365.25
 OUTCOMES = ("grade", "survival")
@@ -32,7 +35,7 @@ def target_channels(labels: UInt8[NDArray, "*grid"], target: Target) -> Bool[NDA
     return np.stack([labels == Label[name] for name in LABEL_NAMES], axis=-1)
 
 
-def outcome_targets(cases: Sequence[CroppedCase], output: str) -> Float32[NDArray, "b 1"]:
+def outcome_targets(cases: "Sequence[CroppedCase]", output: str) -> Float32[NDArray, "b 1"]:
     """Grade (1 for LGG, 0 for HGG) or survival in years of each case; NaN where it is unknown."""
     if output == "grade":
         values = [GRADE_VALUES.get(case.grade or "", np.nan) for case in cases]
@@ -43,7 +46,11 @@ def outcome_targets(cases: Sequence[CroppedCase], output: str) -> Float32[NDArra
 
 
 def training_targets(
-    labels: UInt8[NDArray, "b d h w"], cases: Sequence[CroppedCase], *, outputs: Iterable[str], target: Target
+    labels: UInt8[NDArray, "b d h w"],
+    cases: "Sequence[CroppedCase]",
+    *,
+    outputs: Iterable[str],
+    target: Target,
 ) -> dict[str, Shaped[NDArray, "b ..."]]:
     """The targets of a batch by output; every scale of deep supervision gets the full-resolution target.
 
@@ -61,7 +68,7 @@ def training_targets(
     return truth
 
 
-def require_outcomes(cases: Sequence[CroppedCase], outputs: Iterable[Output]) -> None:
+def require_outcomes(cases: "Sequence[CroppedCase]", outputs: Iterable[Output]) -> None:
     """Raise ParamsError if `train.outputs` has an outcome that is unknown for every training case."""
     for output in outputs:
         if output != "segmentation" and np.isnan(outcome_targets(cases, output)).all():
