@@ -35,8 +35,9 @@ def run(options: Options) -> Result:
         for row in rows
     ]
     remarks = [
-        "Read: all that `glioseg.models.training.patch_sampling.sample_patch` reads: it opens image (float16, four"
-        " channels) and label (uint8), reads the patch of both, and the whole label where it is centred on tumour."
+        "Read: all that `glioseg.models.training.patch_sampling.sample_patch` reads: it opens image (float16,"
+        " four channels) and label (uint8), reads the patch of both, and the whole label where it is centred"
+        " on tumour."
         " Sample: all that it does, the choice of the place and the image in float32 included.",
         "One thread on one core; the system holds the files in memory.",
     ]

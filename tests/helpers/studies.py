@@ -46,6 +46,18 @@ TUNE = Tune.model_validate(
     }
 )
 FIRST = {"learning_rate": 0.003, "depth": 5, "base_filters": 16, "dropout": 0.1}
+CONDITIONAL = {
+    "cross_entropy_weight": {"low": 0.5, "high": 2.0, "log": True, "when": {"loss": ["dice_ce"]}},
+    "loss": {"choices": ["dice", "dice_ce"], "when": {"depth": [4, 5]}},
+    "depth": {"low": 3, "high": 5},
+    "learning_rate": {"low": 0.001, "high": 0.01, "log": True},
+}
+CONDITIONAL_FIRST = {"learning_rate": 0.003, "depth": 5, "loss": "dice_ce", "cross_entropy_weight": 1.0}
+
+
+def tune(**changes):
+    """The settings of the study with some of them changed."""
+    return Tune.model_validate(TUNE.model_dump() | changes)
 
 
 class RecordingObserver:

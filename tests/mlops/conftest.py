@@ -1,4 +1,5 @@
 import shutil
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -114,3 +115,21 @@ def project(stood_in, shared_storage, tmp_path, monkeypatch):
     shutil.copytree(stood_in, home, symlinks=True)
     monkeypatch.chdir(home)
     return home
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """A git repository with one commit: its folder and the commit's hash."""
+
+    def git(*words):
+        who = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
+        done = subprocess.run(
+            ["git", "-C", str(tmp_path), *who, *words], check=True, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    git("init", "--quiet")
+    (tmp_path / "a").write_text("1")
+    git("add", "a")
+    git("commit", "--quiet", "-m", "first")
+    return tmp_path, git("rev-parse", "HEAD")

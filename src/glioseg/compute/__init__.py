@@ -44,7 +44,7 @@ class Cluster:
 
     @property
     def for_io(self) -> "Cluster":
-        """The cluster for work that waits for a disk: on this machine threads, which start at once."""
+        """The cluster for I/O-bound work: on this machine, threads, which start faster than processes."""
         return self if self.is_remote else replace(self, kind=THREADS)
 
     @property

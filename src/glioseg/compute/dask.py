@@ -83,7 +83,7 @@ def connect_to(address: str) -> Iterator[Client]:
 
 @contextmanager
 def _closing(client: Client) -> Iterator[None]:
-    """Close a client at the end; errors of closing, when the scheduler is lost, do not hide an earlier error.
+    """Close a client at the end; an error of closing, e.g. after the scheduler died, hides no earlier error.
 
     Raises:
         ClusterError: the connection broke in this block.
@@ -98,7 +98,7 @@ def _closing(client: Client) -> Iterator[None]:
 
 
 def count_workers(cluster: "Cluster") -> int:
-    """The current workers of a scheduler, or the workers to request from Slurm."""
+    """The number of current workers of a scheduler, or of workers to request from Slurm."""
     if cluster.kind == SLURM:
         return cluster.workers or 1
     with connect_to(cluster.kind) as client:
@@ -109,7 +109,7 @@ def _check_machines(client: Client, workspace: Workspace) -> None:
     """Check the workspace on all current workers, and glioseg on the scheduler, which unpickles tasks.
 
     Raises:
-        ClusterError: a line that names the machine at fault.
+        ClusterError: one line that names the machine that failed the check.
     """
     try:
         client.run_on_scheduler(code_version)

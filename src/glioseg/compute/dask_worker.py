@@ -40,7 +40,7 @@ class Workspace:
         """Compare the workspace with this machine.
 
         Raises:
-            ClusterError: a line that names this machine and the difference.
+            ClusterError: one line that names this machine and the difference.
         """
         here = f"worker on {socket.gethostname()}"
         if not (self.folder / self.marker).exists():
@@ -73,7 +73,7 @@ def code_version() -> str:
 
 @contextmanager
 def working_directory(folder: Path) -> Iterator[None]:
-    """Run a block in a folder; blocks with one folder run concurrently, those with different ones in turn.
+    """Run a block in a folder. Blocks in one folder run concurrently; blocks in different folders run in turn.
 
     All threads of a process share one working directory.
     """
@@ -92,7 +92,7 @@ def working_directory(folder: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Task(Generic[Item, Result]):
-    """A function that runs on a worker only in the same workspace."""
+    """A function that runs on a worker only if the worker has the same workspace."""
 
     function: Callable[[Item], Result]
     workspace: Workspace
@@ -120,7 +120,7 @@ def task_is_wanted() -> bool:
 
 
 def _worker() -> Any:
-    if "distributed" not in sys.modules:  # workers have imported it; elsewhere the import would take a second
+    if "distributed" not in sys.modules:  # workers have imported it; avoid an import of one second elsewhere
         return None
     from distributed import get_worker
 

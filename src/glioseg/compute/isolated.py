@@ -29,15 +29,16 @@ USER_ERROR_EXIT_CODE = 3
 def run_isolated(function: Callable[[], object], *, variables: Mapping[str, str]) -> None:
     """Call a function in a new process, and wait until it ends.
 
-    It is interrupted, as by Ctrl-C, if the task of this worker is cancelled or this process dies.
+    The new process is interrupted, as by Ctrl-C, if this worker's task is cancelled or this process dies.
 
     Args:
         function: must be picklable.
         variables: environment variables of the new process, in addition to those of this one.
 
     Raises:
-        ClusterError: the process was killed, or failed with an error that a user can fix: its last line.
-        RuntimeError: the process failed otherwise: its stderr with the traceback.
+        ClusterError: the process was killed, or failed with an error that a user can fix; the message is its
+            last line.
+        RuntimeError: the process failed otherwise; the message is its stderr with the traceback.
     """
     command, environment = [sys.executable, "-m", "glioseg.compute.isolated"], {**os.environ, **variables}
     with (

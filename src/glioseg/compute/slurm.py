@@ -32,7 +32,7 @@ def start_slurm(options: Mapping[str, Any], *, workers: int) -> Iterator[Client]
 
 @cache
 def _request_workers(options: str, workers: int) -> Any:
-    """The workers of this process, which it keeps until it ends: Slurm's queue may be long."""
+    """The workers of this process. They run until it ends, because new ones may wait long in the queue."""
     if not shutil.which("sbatch"):
         raise ClusterError("compute.cluster: slurm expects the command `sbatch` on this machine, got none")
     cluster = slurm_cluster(json.loads(options))

@@ -59,11 +59,11 @@ def was_interrupted(error: BaseException) -> bool:
 
 
 class InterruptedExit(SystemExit):
-    """Ends a command after Ctrl-C, once its line has been printed."""
+    """Exit after Ctrl-C, raised once the message of the command has been printed."""
 
 
 def print_interrupted(command: str, error: BaseException) -> None:
-    """Print the line of a command or a stage that Ctrl-C ended.
+    """Print the one-line message of a command or a stage that Ctrl-C ended.
 
     Args:
         command: the command or stage; the line begins with it.
@@ -76,9 +76,9 @@ def print_interrupted(command: str, error: BaseException) -> None:
 def exit_interrupted() -> NoReturn:
     """End the process after Ctrl-C without waiting for its threads.
 
-    A normal exit would wait for them, and Python would return another exit code after an interrupt in `exec`.
+    A normal exit waits for them, and Python returns another exit code after an interrupt in `exec`.
     """
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends the exit handlers, too
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C also ends the exit handlers
     atexit._run_exitfuncs()
     sys.stdout.flush()
     os._exit(INTERRUPTED_EXIT_CODE)

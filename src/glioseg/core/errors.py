@@ -45,17 +45,17 @@ class ClusterError(GliosegError):
 
 @contextmanager
 def one_line_errors(command: str = "", *, interrupt_message: str | None = None) -> Iterator[None]:
-    """Context that ends the process with exit code 1 and one line on stderr at an error that a user can fix.
+    """Context that turns an error that a user can fix into one line on stderr and exit code 1.
 
     Such errors are a `GliosegError`, and an `OSError` that names a file or is one of `DISK_ERRNOS`.
 
     Args:
         command: the command or stage; the line begins with it.
         interrupt_message: message of the KeyboardInterrupt that leaves an interrupted block, see
-            `entry.print_interrupted`; None passes on the error of the block.
+            `entry.print_interrupted`; with None, the error of the block propagates.
 
     Raises:
-        SystemExit: in place of an error that a user can fix. All other errors pass.
+        SystemExit: in place of an error that a user can fix. All other errors propagate.
         KeyboardInterrupt: the user interrupted the block.
     """
     try:

@@ -76,12 +76,12 @@ def replace_folder_atomic(folder: Path) -> Iterator[Path]:
 
 
 def _temporary(folder: Path) -> Path:
-    """Where an incomplete folder lies, before it is complete or while it is being removed."""
+    """Path of a folder while it is being written or removed."""
     return folder.with_name(f".{folder.name}.part")
 
 
 def _old(folder: Path) -> Path:
-    """Where the complete old folder lies while the new one replaces it."""
+    """Path of the complete old folder while the new one replaces it."""
     return folder.with_name(f".{folder.name}.old")
 
 
@@ -99,8 +99,8 @@ def _recover(folder: Path) -> None:
 def remove_folder_atomic(folder: Path) -> None:
     """Remove a folder if it exists.
 
-    A process that is killed meanwhile leaves the complete folder or none under its name, and perhaps a
-    remainder beside it, `….part`.
+    If the process is killed meanwhile, the folder is either complete or absent; a partly removed `….part` may
+    remain beside it.
     """
     temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
     with suppress(FileNotFoundError):

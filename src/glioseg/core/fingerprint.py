@@ -19,7 +19,7 @@ import glioseg
 PACKAGE = Path(glioseg.__file__).parent
 PACKAGE_NAME = glioseg.__name__
 IGNORED = ("compute/", "cli/__init__.py")
-"""Parts of the package that do not affect results: where cases are processed, and the list of commands."""
+"""Parts of the package that do not affect results: parallel processing of cases, and the list of commands."""
 
 LIBRARIES = {
     "blosc2": "blosc2",
@@ -36,7 +36,7 @@ LIBRARIES = {
     "sklearn": "scikit-learn",
     "tensorflow": "tensorflow",
 }
-"""Libraries whose version may change a result: the name to import each by → the name to install it by."""
+"""Libraries whose version may change a result: import name → package name."""
 
 _read_lock = Lock()
 

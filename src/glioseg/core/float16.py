@@ -5,7 +5,7 @@ from jaxtyping import Float16, Float32
 from numpy.typing import NDArray
 
 BIAS_FACTOR = 2.0**112
-"""Exponents have a bias of 15 in half and of 127 in single precision; this is 2 to the difference."""
+"""2 to the power of 127 − 15, the biases of the exponent in single and in half precision."""
 CLEAR_COPIED_SIGN = np.int32(~0x70000000)
 """All bits but the three between sign and exponent, which hold copies of the sign after the cast to int32."""
 

@@ -22,7 +22,7 @@ AFFINE_TOLERANCE_MM = 1e-3
 The rule `affine` of the contract overrides it."""
 
 SPACING_DIGITS = 3
-"""Decimals of a spacing in mm to which spacings are compared: headers hold float32."""
+"""Decimals to which spacings in mm are rounded before they are compared: headers hold float32."""
 
 
 def round_spacing(spacing_mm: Sequence[float]) -> tuple[float, ...]:
@@ -86,7 +86,7 @@ def paste(patch: Shaped[NDArray, "d h w ..."], box: Box, shape: Shape3) -> Shape
 def pad_to_multiple(
     array: Shaped[NDArray, "d h w ..."], multiple: int
 ) -> tuple[Shaped[NDArray, "D H W ..."], Box]:
-    """The array with its first three axes zero-padded on both sides to the next multiple, and its box there.
+    """The array with three axes zero-padded on both sides to the next multiple, and the box of its voxels.
 
     >>> padded, box = pad_to_multiple(np.ones((3, 4, 5)), 4)
     >>> padded.shape, box
@@ -99,7 +99,7 @@ def pad_to_multiple(
 def pad_to_shape(
     array: Shaped[NDArray, "d h w ..."], shape: Shape3
 ) -> tuple[Shaped[NDArray, "D H W ..."], Box]:
-    """The array centred and zero-padded along its first three axes to at least `shape`, and its box there.
+    """The array centred in zeros, at least `shape` along its first three axes, and the box of its voxels.
 
     Axes that are already longer are unchanged.
     """
@@ -115,7 +115,7 @@ def pad_to_shape(
 
 
 def downsample(array: Float[NDArray, "d h w c"], factor: int) -> Float32[NDArray, "e i x c"]:
-    """Means of blocks of factor³ voxels, with zeros beyond the far ends of a grid that is not a multiple.
+    """Means of blocks of factor³ voxels; zeros complete the last block of each axis.
 
     >>> downsample(np.arange(8, dtype=np.float32).reshape(2, 2, 2, 1), 2).item()
     3.5
@@ -137,7 +137,7 @@ def _sum_blocks(array: Float32[NDArray, "..."], factor: int, axis: int) -> Float
 
 
 def upsample(array: Float32[NDArray, "e i x c"], factor: int, shape: Shape3) -> Float32[NDArray, "d h w c"]:
-    """Linear interpolation between block centres: `downsample` reversed.
+    """Linear interpolation between block centres: the reverse of `downsample`.
 
     >>> upsample(np.full((2, 2, 2, 1), 3, np.float32), 2, (3, 4, 4)).shape
     (3, 4, 4, 1)

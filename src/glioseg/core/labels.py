@@ -69,8 +69,8 @@ LABEL_NAMES = tuple(label.name for label in Label if label is not Label.BACKGROU
 def detect_scheme(values: Iterable[int]) -> LabelScheme | None:
     """The BraTS scheme that the values of one label map suggest; None if they occur in all schemes.
 
-    A label map of 2024 looks like one of 2023 if it has no resection cavity, and like one of 2021 if it has
-    no enhancing tumour. `glioseg.data.cohort.ingest` therefore decides by the whole cohort.
+    A label map of 2024 has the values of 2023 if it has no resection cavity, and those of 2021 if it has no
+    enhancing tumour. `glioseg.data.cohort.ingest` therefore detects the scheme from the whole cohort.
 
     >>> detect_scheme({0, 1, 2, 4})
     <LabelScheme.BRATS2021: 'brats2021'>
@@ -86,7 +86,7 @@ def detect_scheme(values: Iterable[int]) -> LabelScheme | None:
 
 
 def from_scheme(labels: Integer[NDArray, "*grid"], scheme: LabelScheme) -> UInt8[NDArray, "*grid"]:
-    """A label map of a file with its values replaced by those of `Label`.
+    """The label map of a file, with its values replaced by those of `Label`.
 
     Args:
         labels: values of `scheme`.

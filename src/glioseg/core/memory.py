@@ -17,14 +17,14 @@ WEIGHT_BYTES = 300_000
 def peak_gb(shape: tuple[int, int, int], *, base_filters: int, networks: int = 1) -> float:
     """Peak memory of a process that segments a case with forward passes over a grid of this shape.
 
-    The estimate is 1 to 1.6 times the measured peak of resident memory. Measured were compiled forward passes
-    in TensorFlow on a CPU, for each architecture at depth 5, with 8 to 32 filters and 64³ to 144×192×144
-    voxels; other backends, GPUs and deeper networks were not measured.
+    The estimate is 1 to 1.6 times the measured peak of resident memory. The measurements cover compiled
+    forward passes in TensorFlow on a CPU, for each architecture at depth 5, with 8 to 32 filters and 64³ to
+    144×192×144 voxels, but no other backends, GPUs or deeper networks.
 
     Args:
         shape: voxels of the grid along each axis.
         base_filters: filters at full resolution.
-        networks: size of an ensemble; all its networks are loaded, and run one after the other.
+        networks: size of an ensemble; all its networks are in memory, and run one after the other.
 
     Returns:
         GB of 10⁹ bytes, libraries included.

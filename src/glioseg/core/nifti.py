@@ -35,18 +35,18 @@ MAX_COMPRESSION = 1032
 """Maximum bytes that one byte of a gzip file can expand to: 258 for each two bits, as zlib documents."""
 
 MIN_VOXEL_LIMIT, MAX_VOXELS_PER_BYTE = 10_000_000, 12
-"""Limits for an untrusted file: voxels of any file, just above the grid of BraTS, and voxels for each
-compressed byte. Real scans are noisy and have about four for each byte."""
+"""Limits of the number of voxels of an untrusted file: a limit for files of any size, just above the grid of
+BraTS, and voxels for each compressed byte. Real scans are noisy and have about four for each byte."""
 
 DTYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")
-"""Supported types of voxels: colours and complex numbers have no intensity; JSON holds no long doubles."""
+"""Supported voxel types. Colours and complex numbers are not intensities, and JSON has no long doubles."""
 
-ISAL_ERROR = cast(type[Exception], igzip_lib.IsalError)  # its stub calls the class an instance
+ISAL_ERROR = cast(type[Exception], igzip_lib.IsalError)  # its type stub declares an instance
 DECODE_ERRORS = (EOFError, OSError, OverflowError, ValueError, zlib.error, ISAL_ERROR)
 """Errors of isal and nibabel for truncated or corrupted bytes."""
 
 SILENT_LOGGER = logging.Logger("silent", level=logging.CRITICAL + 1)
-"""For nibabel's messages about bad headers: they do not name the file, but the error that follows does."""
+"""Discards nibabel's messages about bad headers: unlike the error that follows, they do not name the file."""
 
 
 class VolumeError(GliosegError):
@@ -96,7 +96,7 @@ class Grid:
         return np.asarray(apply_orientation(array, ornt_transform(self._orientation, LPS_ORIENTATION)))
 
     def from_lps(self, array: Shaped[NDArray, "e i x *c"]) -> Shaped[NDArray, "d h w *c"]:
-        """The array on this grid again: `from_lps(to_lps(x))` equals x."""
+        """The reverse of `to_lps`: `from_lps(to_lps(x))` equals x."""
         return np.asarray(apply_orientation(array, ornt_transform(LPS_ORIENTATION, self._orientation)))
 
     @cached_property
@@ -153,7 +153,7 @@ def read_channels(path: Path, channels: Mapping[str, int]) -> dict[str, Volume]:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would block
             raise VolumeError(f"{path}: expected a file, got a folder, a pipe or a device")
         return path.read_bytes()
     except OSError as error:
@@ -214,7 +214,7 @@ def _decompress(content: bytes, max_bytes: int) -> bytes:
     decompressed: bytes = member.decompress(content, max_bytes)
     if len(decompressed) == max_bytes or (member.eof and not member.unused_data):
         return decompressed
-    # The file is truncated, or has several members, as bgzip writes them: a slower reader handles both.
+    # The file is truncated, or has several members, as those of bgzip have: a slower reader handles both.
     with igzip.IGzipFile(fileobj=BytesIO(content)) as file:
         members: bytes = file.read(max_bytes)
     return members
@@ -231,7 +231,7 @@ def _decompress_volume(header: nib.Nifti1Header, content: bytes) -> bytes:
 
 
 def _check_size(header: nib.Nifti1Header, max_voxels: int | None) -> None:
-    """Raise ValueError if the header declares too many voxels, or a too large offset before them."""
+    """Raise ValueError if the header declares too many voxels, or too large an offset before them."""
     shape = header.get_data_shape()
     if max_voxels is not None and max(prod(shape), _declared_bytes(header) // 8) > max_voxels:
         raise ValueError(
@@ -260,7 +260,7 @@ def _read_header(content: bytes) -> nib.Nifti1Header:
 
 
 def _voxels(header: nib.Nifti1Header, content: bytes) -> Shaped[NDArray, "..."]:
-    """The voxels, scaled if the header has a scaling; else a view of the file's bytes, to save memory."""
+    """The voxels, scaled if the header has a scaling; otherwise a view of the file's bytes, to save memory."""
     shape, dtype, offset = header.get_data_shape(), header.get_data_dtype(), header.get_data_offset()
     need = _declared_bytes(header)
     if need > len(content):  # nibabel would allocate any number of bytes

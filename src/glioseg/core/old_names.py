@@ -31,7 +31,7 @@ PATHS = {
 
 
 def with_current_names(record: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """The record under the current names of its keys; a key that has its current name too is left out.
+    """The record with old keys renamed; an old key is dropped if the record also has the current one.
 
     >>> with_current_names({"likeness": None, "found": 1}, FIELDS)
     {'out_of_distribution': None, 'found': 1}
@@ -41,7 +41,7 @@ def with_current_names(record: Mapping[str, Any], names: Mapping[str, str]) -> d
 
 
 def old_name(current: str, names: Mapping[str, str]) -> str:
-    """The name in earlier versions of what is now called `current`; the same where it did not change.
+    """The name that earlier versions used for `current`; `current` itself if it did not change.
 
     >>> old_name("calibrate", STAGES), old_name("train", STAGES)
     ('settle', 'train')

@@ -20,8 +20,8 @@ TENSORFLOW_VARIABLES = {
     # The wheels enable oneDNN by default only for processors with AVX-512; on AVX2, a training step without
     # oneDNN takes four times as long.
     "TF_ENABLE_ONEDNN_OPTS": "1",
-    # Operations split their sums over the threads, so that rounding depends on the number of threads. It is
-    # the number of cores, however many workers share them, so that all workers compute the same bytes.
+    # Operations split their sums over the threads, so rounding depends on the number of threads. It is the
+    # number of cores, even if several workers share them, so that all workers compute the same bytes.
     **dict.fromkeys(THREAD_VARIABLES, str(usable_cores())),
 }
 """Environment variables of TensorFlow, with the values that glioseg sets."""
@@ -47,7 +47,7 @@ def configure_tensorflow() -> None:
 
 
 class JaxHider(MetaPathFinder):
-    """Hides JAX from `OPTIONAL_JAX_USERS`: importing it would add a second to each start with TensorFlow.
+    """Hides JAX from `OPTIONAL_JAX_USERS`: its import would delay each start by a second.
 
     With the JAX backend, Keras imports JAX before these modules.
     """

@@ -1,1 +1,1 @@
-"""Scans and what is made of them: cases, volumes, phantoms, the contract, the store, splits."""
+"""Training data: cases, synthetic cases, validation against the contract, the store, splits."""

@@ -56,13 +56,13 @@ class Params(Section):
         for params in (self, *self._extreme_trials()):
             check_patch_shape(params.train.patch_shape, params.network.depth)
             window, filters = params.train.patch_shape, params.network.base_filters
-            # For float32: bfloat16 is not available on all machines that predict.
+            # The estimate is for float32, because not all machines that predict have bfloat16.
             need_gb = peak_gb(window, base_filters=filters)
             check_window_memory(window, need_gb=need_gb, memory_gb=self.inference.memory_gb)
         return self
 
     def _extreme_trials(self) -> Iterator["Params"]:
-        """These settings with the limits or the choices of each parameter of the search space."""
+        """Copies of these settings, each with one searched parameter at a limit or at one of its choices."""
         for name, domain in self.tune.space.items():
             values = domain.choices if isinstance(domain, Choices) else (domain.low, domain.high)
             for value in values:

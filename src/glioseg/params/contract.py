@@ -99,7 +99,7 @@ def _same_severity(severity: Severity) -> RuleSettings:
 
 
 def _cohort_only(severity: Severity) -> RuleSettings:
-    """Settings of a rule that needs a cohort: it compares cases, or checks segmentations."""
+    """Settings of a rule that does not apply to single cases: it compares cases, or checks segmentations."""
     return RuleSettings(severity=severity, predict="off")
 
 

@@ -29,7 +29,7 @@ class Pretraining(Section):
     """All of pretrain.yaml.
 
     Each phase in `phases` trains on `stream`, sampled with another seed. `network` and `train` hold the
-    settings that all phases share; a phase overrides the others.
+    settings that all phases share; each phase sets the others.
     """
 
     stream: Phantom

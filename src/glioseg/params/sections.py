@@ -67,7 +67,7 @@ class Phantom(Section):
 
 
 class Validate(Section):
-    """The consequence of a violation of the data contract, which contract.yaml holds."""
+    """The consequence of a violation of the data contract (contract.yaml)."""
 
     on_failure: Literal["stop", "quarantine"]
 

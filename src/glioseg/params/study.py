@@ -85,7 +85,7 @@ TUNABLE = (Network.model_fields.keys() - {"spacing_mm", "target"}) | {
     "augmentation_strength",
     "modality_dropout",
 }
-"""Settings of network and train that a study may search; those of the duration and the data are excluded."""
+"""Settings of network and train that a study may search, without those of the duration and the data."""
 
 
 class Tune(Section):
@@ -151,7 +151,7 @@ def parents_first(space: Mapping[str, Domain]) -> list[str]:
     """Names of the parameters, each after those on which its `when` depends.
 
     Raises:
-        graphlib.CycleError: parameters depend on each other in a circle.
+        graphlib.CycleError: the dependencies contain a cycle.
 
     >>> parents_first({"a": Range(low=0, high=1, when={"b": (1,)}), "b": Choices(choices=(1, 2))})
     ['b', 'a']

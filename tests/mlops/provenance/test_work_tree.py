@@ -1,27 +1,9 @@
 """A commit with its uncommitted changes, checked out into a temporary work tree."""
 
-import subprocess
-
 import pytest
 
 from glioseg.mlops.provenance.work_tree import CheckoutError, source_patch, work_tree
 from glioseg.mlops.tracking.git_dvc import git_output
-
-
-@pytest.fixture
-def repository(tmp_path):
-    def git(*words):
-        who = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
-        done = subprocess.run(
-            ["git", "-C", str(tmp_path), *who, *words], check=True, capture_output=True, text=True
-        )
-        return done.stdout.strip()
-
-    git("init", "--quiet")
-    (tmp_path / "a").write_text("1")
-    git("add", "a")
-    git("commit", "--quiet", "-m", "first")
-    return tmp_path, git("rev-parse", "HEAD")
 
 
 def test_a_patch_leaves_out_what_the_pipeline_writes(repository):

@@ -1,7 +1,5 @@
 """What git and dvc.lock record: commits of a real repository, and hashes of outs."""
 
-import subprocess
-
 import pytest
 
 from glioseg.mlops.tracking import git_dvc
@@ -19,22 +17,6 @@ stages:
     outs:
     - {path: data/splits.json, hash: md5, md5: fedcba9876543210fedcba9876543210}
 """
-
-
-@pytest.fixture
-def repository(tmp_path):
-    def git(*words):
-        who = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
-        done = subprocess.run(
-            ["git", "-C", str(tmp_path), *who, *words], check=True, capture_output=True, text=True
-        )
-        return done.stdout.strip()
-
-    git("init", "--quiet")
-    (tmp_path / "a").write_text("1")
-    git("add", "a")
-    git("commit", "--quiet", "-m", "first")
-    return tmp_path, git("rev-parse", "HEAD")
 
 
 def test_the_commit_and_whether_files_differ_from_it(repository):

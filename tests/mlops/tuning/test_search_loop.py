@@ -12,12 +12,8 @@ from glioseg.mlops.tuning import (
     trial_result,
 )
 from glioseg.mlops.tuning.study import FINISHED
-from glioseg.params.study import Tune
 from tests.helpers import studies
-
-
-def tune(**changes):
-    return Tune.model_validate(studies.TUNE.model_dump() | changes)
+from tests.helpers.studies import tune
 
 
 def with_seconds(values, report):

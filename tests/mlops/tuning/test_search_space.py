@@ -4,21 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from glioseg.mlops.tuning.search_space import clip
-from glioseg.params.study import Choices, Range, Tune, parents_first
-from tests.helpers import studies
-
-CONDITIONAL = {
-    "cross_entropy_weight": {"low": 0.5, "high": 2.0, "log": True, "when": {"loss": ["dice_ce"]}},
-    "loss": {"choices": ["dice", "dice_ce"], "when": {"depth": [4, 5]}},
-    "depth": {"low": 3, "high": 5},
-    "learning_rate": {"low": 0.001, "high": 0.01, "log": True},
-}
-
-FIRST = {"learning_rate": 0.003, "depth": 5, "loss": "dice_ce", "cross_entropy_weight": 1.0}
-
-
-def tune(**changes):
-    return Tune.model_validate(studies.TUNE.model_dump() | changes)
+from glioseg.params.study import Choices, Range, parents_first
+from tests.helpers.studies import CONDITIONAL, CONDITIONAL_FIRST, tune
 
 
 @pytest.mark.parametrize(
@@ -36,8 +23,8 @@ def test_clip(value, domain, inside):
 
 
 def test_a_conditional_parameter_is_suggested_only_if_its_condition_is_met(run):
-    study = run(tune(space=CONDITIONAL, trials=12, pruner="none"), default_values=FIRST)
-    assert study.trials[0].params == FIRST
+    study = run(tune(space=CONDITIONAL, trials=12, pruner="none"), default_values=CONDITIONAL_FIRST)
+    assert study.trials[0].params == CONDITIONAL_FIRST
     for params in (trial.params for trial in study.trials):
         assert ("loss" in params) == (params["depth"] in (4, 5))
         assert ("cross_entropy_weight" in params) == (params.get("loss") == "dice_ce")
@@ -45,7 +32,7 @@ def test_a_conditional_parameter_is_suggested_only_if_its_condition_is_met(run):
 
 
 def test_the_default_lacks_parameters_whose_condition_is_not_met(run):
-    study = run(tune(space=CONDITIONAL, trials=1), default_values=FIRST | {"depth": 3})
+    study = run(tune(space=CONDITIONAL, trials=1), default_values=CONDITIONAL_FIRST | {"depth": 3})
     assert study.trials[0].params == {"learning_rate": 0.003, "depth": 3}
 
 

@@ -9,21 +9,8 @@ from glioseg.mlops.tuning import (
     study_page,
     write_study,
 )
-from glioseg.params.study import Tune
 from tests.helpers import studies
-
-CONDITIONAL = {
-    "cross_entropy_weight": {"low": 0.5, "high": 2.0, "log": True, "when": {"loss": ["dice_ce"]}},
-    "loss": {"choices": ["dice", "dice_ce"], "when": {"depth": [4, 5]}},
-    "depth": {"low": 3, "high": 5},
-    "learning_rate": {"low": 0.001, "high": 0.01, "log": True},
-}
-
-FIRST = {"learning_rate": 0.003, "depth": 5, "loss": "dice_ce", "cross_entropy_weight": 1.0}
-
-
-def tune(**changes):
-    return Tune.model_validate(studies.TUNE.model_dump() | changes)
+from tests.helpers.studies import CONDITIONAL, CONDITIONAL_FIRST, tune
 
 
 def with_seconds(values, report):
@@ -49,7 +36,7 @@ def test_the_page_of_one_trial_leaves_out_importances(run):
 
 
 def test_the_page_of_a_conditional_space_has_its_plots(run):
-    study = run(tune(space=CONDITIONAL, trials=12, pruner="none"), default_values=FIRST)
+    study = run(tune(space=CONDITIONAL, trials=12, pruner="none"), default_values=CONDITIONAL_FIRST)
     page = study_page(study, title="x")
     for words in ("Optimization History", "Importances", "Parallel Coordinate"):
         assert words in page

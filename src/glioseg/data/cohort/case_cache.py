@@ -1,4 +1,4 @@
-"""Per-case cache: when a stage runs again, it works only on the cases that changed.
+"""Per-case cache: when a stage runs again, it processes only the cases that changed.
 
 `<folder>/<key>/` holds the result of a stage for one case: files, and a JSON value in `record.json`. The
 key is a hash of everything that the result depends on, so an entry is either valid or not found. A stage
@@ -66,18 +66,18 @@ def map_cached(
     Args:
         work: a picklable function of a case and an empty folder for its files; returns the JSON value.
         items: one item per case.
-        code: name of the module with the code of the work; everything that it imports counts too.
+        code: name of the module with the code of the work; the key also covers everything that it imports.
         key: everything else that the result depends on, as a JSON value.
-        inputs: the files of a case that this machine can read, so that a worker that cannot is an error.
-        folder: of the entries of this stage.
-        title: of the progress line.
-        cluster: where the work runs.
+        inputs: the files of a case that this machine can read; a worker that cannot read one raises an error.
+        folder: folder of the entries of this stage.
+        title: title of the progress line.
+        cluster: workers that run `work`.
 
     Returns:
         The entries in the order of the cases.
 
     Raises:
-        Whatever `work` raises first, or ClusterError; the entries that are finished by then remain.
+        The first error of `work`, or ClusterError; entries that are finished by then remain.
     """
     fingerprint = code_fingerprint(code)
     entries = [CacheEntry(folder / _hash([fingerprint, key(item)])) for item in items]
@@ -89,7 +89,7 @@ def map_cached(
 
 
 def _make_entry(work: Work[Item], todo: tuple[Path, Item, tuple[Path, ...]]) -> None:
-    """Make one entry. Two hosts may do so at once, if one was presumed dead: the first result counts."""
+    """Write one entry. Two hosts may write it at once if one was presumed lost; the first result stays."""
     path, item, files = todo
     for file in files:
         if not os.access(file, os.R_OK):
@@ -119,7 +119,7 @@ def _rename_unless_exists(source: Path, target: Path) -> None:
 def _remove_others(folder: Path, names: set[str]) -> None:
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.name not in names and path.is_dir():
-            remove_folder_atomic(path)  # a half-removed entry would pass for a valid one
+            remove_folder_atomic(path)  # a partly removed entry could be mistaken for a valid one
 
 
 def digest_cases(cases: Sequence[Case], *, records: Path, cluster: Cluster) -> dict[str, dict[str, str]]:
@@ -130,11 +130,11 @@ def digest_cases(cases: Sequence[Case], *, records: Path, cluster: Cluster) -> d
 
 
 def readable_files(case: Case, digests: Mapping[str, str]) -> list[Path]:
-    """The files of a case with a digest, which is missing for files that cannot be read.
+    """The files of a case that have a digest; files that cannot be read have none.
 
     Args:
-        case: of a raw cohort.
-        digests: of its files by role, as from `digest_cases`.
+        case: case of a raw cohort.
+        digests: digests of its files by role, as from `digest_cases`.
     """
     return [file for role, file in case.files.items() if digests[role] != UNREADABLE]
 
@@ -143,9 +143,9 @@ def digest_files(files: Iterable[Path], *, table: Path, cluster: Cluster) -> dic
     """SHA-256 of each file; files that are unchanged since the last call are not read again.
 
     Args:
-        files: those of a cohort; a file that cannot be read has an empty digest.
+        files: files of a cohort; a file that cannot be read has an empty digest.
         table: a JSON file that stores the digests by path, with size, time and inode.
-        cluster: where files are read.
+        cluster: workers that read the files.
     """
     stored = read_json(table) if table.exists() else {}
     signatures = {file: file_signature(file) for file in files}
@@ -184,7 +184,7 @@ def _file_digest(file: Path) -> str:
 
 
 def lists_to_tuples(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of a dataclass from JSON, which turns tuples into lists."""
+    """Fields of a dataclass from JSON, with lists turned back into tuples."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
 
 

@@ -28,8 +28,8 @@ class Case:
     """One examination of one patient.
 
     `files` maps each role of `ROLES` that the case has to its file. If one 4D file holds several roles,
-    `channels` gives the index of each along the last axis. Without `patient`, the patient follows from the
-    case's name.
+    `channels` gives the index of each along the last axis. Without `patient`, the case's name determines the
+    patient.
     """
 
     case: str
@@ -52,7 +52,7 @@ class Case:
 
 
 def patient_from_name(case: str) -> str:
-    """The patient of a case, from its name: since BraTS 2023, names end in the number of the visit.
+    """The patient of a case, from its name. Since BraTS 2023, names end in the number of the visit.
 
     >>> patient_from_name("BraTS-GLI-00005-001"), patient_from_name("BraTS2021_00005")
     ('BraTS-GLI-00005', 'BraTS2021_00005')
@@ -64,11 +64,11 @@ def with_patient_ids(cases: Sequence[Case], table: Path) -> list[Case]:
     """Cases with the patients of a user's own table, which overrides the case names.
 
     Args:
-        cases: all of a cohort.
+        cases: all cases of a cohort.
         table: a CSV file with columns `case` and `patient`, and one row for each case of the cohort.
 
     Raises:
-        TableError: as `read_patient_ids`; or a case without a row, or a row without a case.
+        TableError: as for `read_patient_ids`; or a case has no row, or a row has no case.
     """
     ids = read_patient_ids(table)
     if missing := [case.case for case in cases if case.case not in ids]:
@@ -112,7 +112,7 @@ def read_cases(path: Path, names: Sequence[str]) -> list[Case]:
     """The named cases of a cohort.csv, in the order of `names`.
 
     Raises:
-        CohortError: as `read_cohort`; or the table lacks a name.
+        CohortError: as for `read_cohort`; or the table lacks a name.
     """
     by_name = {case.case: case for case in read_cohort(path)}
     if missing := sorted(set(names) - by_name.keys()):
@@ -140,8 +140,8 @@ def _case_of_row(folder: Path, row: dict[str, str]) -> Case:
 class Scan:
     """One volume of a case, or the reason why it cannot be read.
 
-    `file`: its name, for findings; `sha256`: of the file's bytes, None if the file was not read or holds
-    several volumes.
+    `file`: name of its file, for findings; `sha256`: hash of the file's bytes, None if the file was not read
+    or holds several volumes.
     """
 
     file: str
@@ -151,7 +151,7 @@ class Scan:
 
 
 def open_scans(case: Case, roles: Iterable[str]) -> dict[str, Scan]:
-    """The scans of a case among `roles`; a scan that cannot be read gives its problem instead of an error."""
+    """The scans of a case among `roles`; a scan that cannot be read has a `problem`."""
     present = [role for role in roles if role in case.files]
     stacked = _open_stacked(case)
     return {role: stacked.get(role) or _open(case.files[role]) for role in present}
@@ -195,7 +195,7 @@ def read_images(case: Case) -> dict[str, Volume]:
     """The volume of each modality of a case, in the order of `MODALITIES`.
 
     Raises:
-        VolumeError: as `read_volume` and `read_channels`.
+        VolumeError: as for `read_volume` and `read_channels`.
     """
     single = [name for name in MODALITIES if name in case.files and name not in case.channels]
     images = read_stacked(case) | {name: read_volume(case.files[name]) for name in single}

@@ -33,10 +33,10 @@ def read_clinical_tables(files: Iterable[Path]) -> dict[str, ClinicalData]:
     """Clinical data by case, from `name_mapping*.csv` (2019, 2020) and `survival*.csv` (2017 on).
 
     Columns differ by year: `Brats17ID`, `BraTS19ID`, `BraTS_2020_subject_ID`, …; `Survival` or
-    `Survival_days`. A survival that is no number ("ALIVE …") is unknown.
+    `Survival_days`. A survival that is not a number ("ALIVE …") becomes None.
 
     Raises:
-        TableError: a table that is not UTF-8 text or not CSV.
+        TableError: a table is not UTF-8 text or not CSV.
     """
     tables = sorted(files)
     grades = {

@@ -49,7 +49,7 @@ def acquire_phantoms(
         seed: the same seed gives the same bytes.
         preset: the distribution of the cases, see `glioseg.data.phantom`.
         records: folder of the per-case cache; see `glioseg.data.cohort.case_cache`.
-        cluster: where the cases are made.
+        cluster: workers that render the cases.
     """
     indices = range(1, cases + 1)
     work = partial(_write_phantom, seed=seed, preset=preset)
@@ -79,7 +79,7 @@ def acquire_folder(
     records: Path,
     cluster: Cluster = LOCAL,
 ) -> list[Case]:
-    """Copy a user's folder of BraTS or the Decathlon under one naming, and list it in cohort.csv.
+    """Copy the cases of BraTS or the Decathlon from a user's folder, rename their files, write cohort.csv.
 
     The user's own files are copied, never linked: DVC makes the files that it tracks read-only. Cases with
     unchanged files are not copied again.
@@ -87,15 +87,16 @@ def acquire_folder(
     Args:
         folder: of the cohort; its previous content is replaced.
         source: the user's folder.
-        scheme: of the label maps; None: detected from all of them.
-        patients: a table with the patient of each case, see `cases.with_patient_ids`; None: the patients
-            follow from the names.
+        scheme: label scheme of the cohort; with None, it is detected from all label maps.
+        patients: a table with the patient of each case, see `cases.with_patient_ids`; with None, the names
+            of the cases determine the patients.
         records: folder of the per-case cache; see `glioseg.data.cohort.case_cache`.
-        cluster: where cases are copied.
+        cluster: workers that copy the cases.
 
     Raises:
-        CohortError: no case found, two of one name, or one naming with cases in two label schemes.
-        TableError: a table of patients that cannot be read, or lists other cases.
+        CohortError: there is no case, two cases have the same name, or cases of one layout have different
+            label schemes.
+        TableError: the table of patients cannot be read, or lists other cases.
     """
     cases = find_cases(source)
     if patients is not None:
@@ -146,7 +147,7 @@ def _cache_key(case: Case) -> object:
 def _copy_case(case: Case, folder: Path) -> dict[str, Any]:
     """Copy a case's files byte for byte; a 4D file is split into one file per modality.
 
-    A file that cannot be read is left out and reported; the contract then refuses its case.
+    A file that cannot be read is left out and reported; its case is then refused.
     """
     lost = []
     for role, file in case.files.items():
@@ -180,10 +181,10 @@ def _why_unreadable(file: Path) -> str | None:
 def resolve_schemes(
     cases: Sequence[Case], detected: Sequence[LabelScheme | None], *, declared: LabelScheme | None = None
 ) -> list[Case]:
-    """Cases with the label scheme that the label maps of all cases of a layout show together.
+    """Cases with the label scheme that is detected from the label maps of all cases of their layout.
 
     A single case is often ambiguous (it may have no enhancing tumour), so the cases of a layout share one
-    scheme. If all of them are ambiguous, the usual scheme of the layout holds. The Decathlon has one scheme.
+    scheme. If all of them are ambiguous, the usual scheme of the layout is used. The Decathlon has one.
 
     Args:
         cases: as from `find_cases`, each with the usual scheme of its layout.
@@ -212,16 +213,16 @@ def detect_case_scheme(case: Case) -> LabelScheme | None:
     try:
         volume = read_volume(case.files[SEGMENTATION])
     except VolumeError:
-        return None  # the contract reports the file
+        return None  # validation reports the file
     values = np.unique(volume.data) if volume.is_numeric else ()
     return detect_scheme(int(value) for value in values if value in (0, 1, 2, 3, 4))
 
 
 def _resolve_scheme(usual: LabelScheme, cases_by_scheme: Mapping[LabelScheme, Sequence[str]]) -> LabelScheme:
-    """The scheme of a layout, from the names of the cases that show each scheme.
+    """The scheme of a layout, from the names of the cases with each detected scheme.
 
-    After treatment some cases have only a cavity or only enhancing tumour, and look like cases of another
-    scheme; a case with both is unambiguous. Before 2023 there was no cavity: 3 beside 4 breaks the contract.
+    After treatment some cases have only a cavity or only enhancing tumour, and thus the values of another
+    scheme; a case with both is unambiguous. Before 2023 there was no cavity: 3 with 4 violates the contract.
     """
     if usual is LabelScheme.BRATS2023 and LabelScheme.BRATS2024 in cases_by_scheme:
         return LabelScheme.BRATS2024

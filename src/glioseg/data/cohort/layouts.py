@@ -28,9 +28,9 @@ class LayoutError(GliosegError):
 
 @dataclass(frozen=True)
 class Layout:
-    """How the files of some years of BraTS are named: the name of the case, then an ending for the role.
+    """File names of some years of BraTS: the name of the case, then a suffix for the role.
 
-    `scheme` is the usual label scheme of these years; the label maps decide (`ingest.resolve_schemes`).
+    `scheme` is the usual label scheme of these years; label maps can override it (`ingest.resolve_schemes`).
     """
 
     title: str
@@ -65,7 +65,7 @@ def describe_layouts() -> str:
 
 
 def parse_file_name(name: str) -> tuple[str, Layout, str] | None:
-    """The case, layout and role in the name of a file, or None for a file of no case.
+    """The case, layout and role of a file name, or None if it does not belong to a case.
 
     >>> case, layout, role = parse_file_name("BraTS-GLI-00000-000-t1c.nii.gz")
     >>> case, layout.title, role
@@ -88,8 +88,9 @@ def find_cases(folder: Path) -> list[Case]:
     `name_mapping.csv`, age and survival from its `survival*.csv`.
 
     Raises:
-        CohortError: the folder is missing, holds no case, or holds two cases of one name.
-        LayoutError, TableError: a dataset.json of another task, or a table that cannot be read.
+        CohortError: the folder is missing, holds no case, or holds two cases with the same name.
+        LayoutError: a dataset.json belongs to another task.
+        TableError: a table cannot be read.
     """
     if not folder.is_dir():
         raise CohortError(f"{folder}: expected a folder of cases, found none")
@@ -137,7 +138,7 @@ def _cases_in(tree: Iterable[tuple[Path, list[str]]], clinical: Mapping[str, Cli
 
 
 def _folder_grade(folder: Path) -> str | None:
-    """HGG or LGG, if a folder of that name is in the path as given, or else in the path without links."""
+    """HGG or LGG, if a folder in the path has that name; links are resolved only if none has."""
     parts = (*folder.resolve().parts, *folder.parts)
     return next((part for part in reversed(parts) if part in GRADES), None)
 
@@ -145,7 +146,7 @@ def _folder_grade(folder: Path) -> str | None:
 def walk_files(folder: Path) -> Iterator[tuple[Path, list[str]]]:
     """A folder and each folder below it, with the sorted names of its files.
 
-    Links to folders are followed; each folder comes once, even if several links lead to it.
+    Links to folders are followed; each folder is visited once, even if several links point to it.
     """
     visited = set()
     for here, folders, names in os.walk(folder, onerror=_raise_unreadable, followlinks=True):
@@ -197,9 +198,9 @@ def take_inventory(folder: Path | None, *, cohort: Path, patients: Path | None =
     The table changes whenever a file changes. Without a folder it has only its header.
 
     Args:
-        folder: the user's own.
-        cohort: where acquire copies the cases; DVC first removes what is there.
-        patients: the user's table of patients, at any path; it is the last row.
+        folder: the user's folder.
+        cohort: the folder to which stage `acquire` copies the cases; DVC empties it first.
+        patients: the user's table of patients, at any path; it becomes the last row.
 
     Raises:
         CohortError: the folder or the table is missing, or the folder overlaps with the cohort.

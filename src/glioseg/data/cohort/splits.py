@@ -15,7 +15,7 @@ from glioseg.core.errors import GliosegError
 
 
 class SplitError(GliosegError):
-    """A cohort that is too small for the split in params.yaml, or a split with leakage."""
+    """The cohort is too small for the split in params.yaml, or the split has leakage."""
 
 
 class Fold(TypedDict):
@@ -48,12 +48,12 @@ def split_cases(
     """Split the cases of a manifest into training, validation and test, and the training cases into folds.
 
     All cases of a patient are in one part. Patients with near-duplicate scans count as one patient, even if
-    the contract refused the scan that they share. The parts are stratified by grade and by tumour size (above
+    validation refused the duplicate. The parts are stratified by grade and by tumour size (above
     or below the median).
 
     Args:
         manifest: columns case, patient, grade, ncr_vox, ed_vox, et_vox (data/cropped/manifest.csv).
-        seed: of the random split.
+        seed: seed of the random split.
         test_fraction: share of the patients for testing; at least one patient.
         validation_fraction: share of the patients for validation; at least one patient.
         folds: number of folds of the training cases.
@@ -61,7 +61,7 @@ def split_cases(
         patients: the patient of each case of the raw cohort; required for cases that the manifest lacks.
 
     Raises:
-        SplitError: too few patients for the parts or the folds.
+        SplitError: there are too few patients for the parts or the folds.
     """
     patient_of = {**patients, **dict(zip(manifest["case"], manifest["patient"], strict=True))}
     group_of = _groups(patient_of, near_duplicates)
@@ -113,7 +113,7 @@ def _check_folds(folds: int, patients: int, counted: str) -> None:
 def training_parts(splits: Splits, *, folds: int) -> list[Fold]:
     """Training and validation cases of each network: one pair, or one pair per fold of cross-validation.
 
-    No fold contains a case of the validation part, so these cases are unseen by the ensemble of all folds.
+    No fold contains a case of the validation part, so no network of the ensemble is trained on these cases.
 
     Args:
         splits: the content of data/splits.json.
@@ -149,9 +149,9 @@ def _strata(manifest: pd.DataFrame) -> list[str]:
 
 
 def _interleave(strata: Sequence[str], seed: int) -> list[int]:
-    """A random order of patients in which every run of neighbours has about the strata of the whole.
+    """A random order of patients in which each stratum is evenly spaced.
 
-    So consecutive slices of it are stratified, even for a test part of a few patients.
+    Consecutive slices of it are therefore stratified, even if they hold only a few patients.
     """
     rng = np.random.default_rng(seed)
     keys: NDArray[np.float64] = np.zeros(len(strata))
@@ -165,7 +165,7 @@ def _folds(manifest: pd.DataFrame, strata: list[str], cases: list[str], seed: in
     rows = manifest["case"].isin(cases).to_numpy()
     table = manifest[rows]
     train_strata = [stratum for stratum, keep in zip(strata, rows, strict=True) if keep]
-    # A stratum with fewer cases than folds cannot be in every fold: then the folds are not stratified.
+    # If a stratum has fewer cases than there are folds, the folds are not stratified.
     smallest = min(train_strata.count(stratum) for stratum in train_strata)
     target = train_strata if smallest >= folds else ["all"] * len(train_strata)
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)

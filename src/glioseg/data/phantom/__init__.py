@@ -5,7 +5,7 @@ the contrast of the scans are random. `sampling` and `domain_randomisation` samp
 `anatomy` and `tumour` turn them into label maps, and `rendering` turns those into scans.
 
 The same index and seed give the same bytes on CPUs of one kind (checked over BLAS kernels and numbers of
-threads); a CPU with an older instruction set can round a few voxels differently.
+threads); CPUs with an older instruction set may round a few voxels differently.
 """
 
 from collections.abc import Callable, Sequence
@@ -43,7 +43,7 @@ class PhantomCase:
     """One synthetic case in the format of BraTS.
 
     Attributes:
-        case: name, e.g. "phantom_0001".
+        case: name of the case, e.g. "phantom_0001".
         images: modality to (240, 240, 155) int16, LPS, 1 mm, background exactly 0.
         segmentation: (240, 240, 155) uint8; 1 necrosis, 2 oedema, 4 enhancing (BraTS 2021).
         affine: (4, 4), voxel to world in mm.
@@ -76,7 +76,7 @@ def plan_case(*, index: int, seed: int, preset: Preset = "typical") -> CasePlan:
 
 
 def make_case(*, index: int, seed: int, preset: Preset = "typical") -> PhantomCase:
-    """Render one case at 1 mm; it depends on its index and seed alone, not on other cases of the cohort.
+    """Render one case at 1 mm; it depends only on its index and the seed, not on other cases of the cohort.
 
     Args:
         index: number of the case in the cohort, from 0.
@@ -97,7 +97,7 @@ def make_case(*, index: int, seed: int, preset: Preset = "typical") -> PhantomCa
 
 @dataclass(frozen=True)
 class RenderedPhantom:
-    """Voxels of a case in `BRAIN_BOX`: modality to scan (0 outside the brain), and BraTS 2021 labels."""
+    """Voxels of a case in `BRAIN_BOX`: a scan of each modality (0 outside the brain), BraTS 2021 labels."""
 
     images: dict[str, Int16[NDArray, "d h w"]]
     labels: UInt8[NDArray, "d h w"]
@@ -126,7 +126,7 @@ def render_plan(plan: CasePlan, *, rngs: Sequence[np.random.Generator], grid: Ph
 
     Args:
         plan: parameters of the case, sampled or set by hand.
-        rngs: three random generators: of the anatomy, the tumour and the scans.
+        rngs: three random generators, for the anatomy, the tumour and the scans.
         grid: voxels to render.
     """
     head_rng, tumour_rng, scan_rng = rngs
@@ -143,5 +143,5 @@ def render_plan(plan: CasePlan, *, rngs: Sequence[np.random.Generator], grid: Ph
 
 
 def _generators(index: int, seed: int) -> list[np.random.Generator]:
-    """Independent random generators of plan, head, tumour and scans: changing one leaves the others alone."""
+    """Independent random generators for plan, head, tumour and scans; one does not affect the others."""
     return np.random.default_rng([seed, index]).spawn(4)

@@ -1,7 +1,7 @@
 """The brain of a synthetic case, warped from the MNI152 template.
 
 The template is an average of 152 brains, so its tissue maps are blurred. A softmax of the maps plus smooth
-noise samples one plausible brain from them: where the average is uncertain, the noise decides.
+noise samples one plausible brain from them: where the maps are ambiguous, the noise determines the tissue.
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Anatomy:
     """One brain in `BRAIN_BOX`; each map is (D, H, W).
 
     Attributes:
-        grid: of the maps.
+        grid: grid of the maps.
         brain: mask of the skull-stripped brain.
         csf, grey, white: tissue fractions that sum to 1 inside the brain.
         surface: 1 at the brain's surface, 0 about 4 mm inside.
@@ -103,7 +103,7 @@ def build_anatomy(
 
 
 def mni_to_box_mm(head: HeadPlan, site_mm: tuple[float, float, float]) -> NDArray[np.float64]:
-    """Position in the box of an MNI point, before the elastic warp: (3,) in mm from the box's first mm."""
+    """Position of an MNI point in the box, before the elastic warp: (3,) in mm from its first 1 mm voxel."""
     offset = (np.array(site_mm) - _BRAIN_CENTRE_MM) * LPS
     return np.asarray(np.linalg.inv(_affine(head)) @ offset + np.array(head.centre_vox) - BRAIN_BOX.start)
 
@@ -204,7 +204,7 @@ def _scatter(values: Float32[NDArray, " n"], mask: Bool[NDArray, "d h w"]) -> Fl
 
 
 def _largest_component(mask: Bool[NDArray, "d h w"]) -> Bool[NDArray, "d h w"]:
-    """The largest connected component: skull-stripping leaves one piece."""
+    """The largest connected component: a skull-stripped brain has only one."""
     components, count = ndimage.label(mask)
     if count < 2:
         return mask

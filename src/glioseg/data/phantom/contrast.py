@@ -1,7 +1,7 @@
 """Contrast of each modality of a case: tissue signals, slice thickness, noise and bias field.
 
 Signals are relative to normal white matter (1.0). Their medians were measured on labelled BraTS 2021 scans
-(Baid et al. 2021); their spread makes the cases differ.
+(Baid et al. 2021); a random deviation from them varies between cases.
 """
 
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class Contrast:
     """Contrast and acquisition of one modality of one case.
 
     Attributes:
-        signal: of csf, grey, dura, ncr, ed, et and fluid (cysts), relative to white matter.
+        signal: signals of csf, grey, dura, ncr, ed, et and fluid (cysts), relative to white matter.
         white_matter_level: intensity of white matter, in the arbitrary units of the scanner.
         slice_thickness_mm: 1 where slices are not thick.
         slice_axis: axis (0, 1, 2) across the slices.
@@ -56,12 +56,12 @@ class Contrast:
         contrast_uptake: signal that contrast agent adds in vessels and choroid plexus.
         lesion: signal that a white-matter lesion adds.
         flow, blood, iron: relative change in a vessel, in blood products and in iron-rich nuclei.
-        oedema_opacity: share of the oedema's own signal; the rest comes from the tissue under it.
+        oedema_opacity: weight of the oedema's signal; the rest is the signal of the healthy tissue there.
         oedema_margin_mm: standard deviation of the oedema's margin, in addition to the scanner's blur.
         heterogeneity: strength of the texture of tumour tissue; 1 is typical.
         enhancement_variation: log standard deviation of the enhancement's signal within a tumour.
-        core_variation: the same for the non-enhancing core. Where the signs of two modalities differ, one is
-            dark where the other is bright.
+        core_variation: the same for the non-enhancing core. If two modalities have opposite signs, one is dark
+            where the other is bright.
         gamma: exponent on the scan; white matter keeps its intensity.
         clip_quantile: quantile of the brain's intensities at which the scan is clipped.
         shift_mm: misregistration along each axis.
@@ -94,7 +94,7 @@ def sample_contrast(modality: str, *, enhancing: bool, rng: np.random.Generator)
 
     Args:
         modality: "t1", "t1ce", "t2" or "flair".
-        enhancing: False gives the core the signal of solid tumour, as in LGG, instead of necrosis.
+        enhancing: if False, the core has the signal of solid tumour, as in LGG, instead of necrosis.
         rng: random generator.
 
     >>> sample_contrast("flair", enhancing=True, rng=np.random.default_rng(0)).signal["ed"] > 1.5

@@ -4,7 +4,7 @@ To a network that was trained on contrasts, artefacts and shapes beyond the real
 variation (domain randomisation: Tobin et al. 2017; for brain MRI, Billot et al. 2023).
 
 The shares of the kinds follow BraTS (Menze et al. 2015; Baid et al. 2021), but rare kinds are more frequent
-here: a network learns only from the kinds that it sees, and each of them occurs in patients.
+here: a network must be trained on each kind that occurs in patients.
 """
 
 from dataclasses import dataclass, replace
@@ -31,10 +31,10 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Archetype:
-    """Distribution of one kind of glioma; ranges are uniform where nothing else is said.
+    """Distribution of one kind of glioma; ranges are uniform unless stated otherwise.
 
     Attributes:
-        share: of all cases.
+        share: share of all cases.
         core_ml, oedema_ml: volumes, log-uniform.
         rim_mm: thickness of the enhancing rim, log-uniform; None without enhancement.
         rim_gaps: share of the rim that does not enhance.
@@ -78,7 +78,7 @@ ARCHETYPES = {
 }
 
 TYPICAL_SHARE = 0.25
-"""Share of the cases that have typical contrasts, whatever their tumour."""
+"""Share of the cases with typical contrasts, with any tumour."""
 _SPREAD = {"csf": 0.30, "grey": 0.10, "dura": 0.60, "ncr": 0.32, "ed": 0.28, "et": 0.25}
 """Log standard deviation of each tissue's signal; samples are clipped at two of them."""
 _LOG_UNIFORM_SIGNALS = {"t1ce": {"et": (1.3, 3.0)}, "t2": {"ed": (1.3, 3.6)}, "flair": {"ed": (1.4, 3.8)}}
@@ -110,7 +110,7 @@ def sample_randomised_plan(rng: np.random.Generator, archetype: str | None = Non
 
 
 def _widen(head: HeadPlan, rng: np.random.Generator) -> HeadPlan:
-    """Head that differs more from the template: tilted, with more lesions and remnants of dura."""
+    """A head that differs more from the template: tilted, with more lesions and remnants of dura."""
     return replace(
         head,
         scale=triple(np.array(head.scale) * rng.uniform(0.93, 1.07, 3)),

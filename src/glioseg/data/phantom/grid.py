@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from glioseg.core.geometry import Box, Shape3
 
-# Mean over x of sum_j B3(x - j)^2 is 151/315 (Unser 1999, eq. 13): the variance that one axis keeps.
+# Mean over x of sum_j B3(x - j)^2 is 151/315 (Unser 1999, eq. 13): the factor of the variance for each axis.
 _SPLINE_STD = float((151 / 315) ** 1.5)
 
 BRATS_SHAPE: Shape3 = (240, 240, 155)
 """Voxels of a BraTS scan."""
 BRAIN_BOX = Box((42, 28, 0), (194, 220, 152))
-"""The part of the BraTS grid in which phantoms are rendered: brains lie inside it."""
+"""The part of the BraTS grid that is rendered; it contains every brain."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class PhantomGrid:
     """`BRAIN_BOX` in voxels of 1 mm, for scans, or of 2 mm, for training at that resolution.
 
     Attributes:
-        voxel_mm: edge of a voxel, 1 or 2; a voxel of 2 mm stands for a block of eight of 1 mm.
+        voxel_mm: edge of a voxel, 1 or 2; a voxel of 2 mm covers a block of eight voxels of 1 mm.
     """
 
     voxel_mm: int = 1
@@ -49,7 +49,7 @@ class PhantomGrid:
         return volume_ml * 1000 / self.voxel_mm**3
 
     def to_vox(self, position_mm: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Voxel coordinates of a position in mm from the box's first mm; 0 is the first voxel's centre."""
+        """Voxel coordinates, 0 at the first voxel's centre, of a position in mm from the first 1 mm voxel."""
         return np.asarray((position_mm - (self.voxel_mm - 1) / 2) / self.voxel_mm)
 
     def noise(self, rng: np.random.Generator, spacing_mm: float) -> Float32[NDArray, "d h w"]:
@@ -64,7 +64,7 @@ class PhantomGrid:
         return volume
 
     def knot_positions_mm(self, axis: int, spacing_mm: float) -> NDArray[np.float64]:
-        """Positions of a spline's control points along an axis, in mm from the box's first mm."""
+        """Positions of a spline's control points along an axis, in mm from the box's first 1 mm voxel."""
         knots = knot_positions(self.shape[axis], spacing_mm / self.voxel_mm)
         return np.asarray(knots * self.voxel_mm + (self.voxel_mm - 1) / 2)
 
@@ -100,8 +100,8 @@ def apply_along_axis(
 ) -> Float32[NDArray, "d h w"]:
     """The product of a matrix with every vector of a volume along one axis (0, 1 or 2).
 
-    The sums run in double precision. Rounded to single precision, they are then the same for every BLAS
-    kernel, and so are the phantoms.
+    The sums are computed in double precision. After rounding to single precision, they are the same for every
+    BLAS kernel, and so are the phantoms.
     """
     wide, matrix = array.astype(np.float64), matrix.astype(np.float64)
     a, b, c = array.shape
@@ -152,7 +152,7 @@ def slicing_matrices(
 
     Args:
         size: voxels along the axis.
-        thickness_vox: slice thickness; at 1 or less each voxel is a slice, and nothing is averaged.
+        thickness_vox: slice thickness; if it is at most 1, each voxel is a slice, and nothing is averaged.
     """
     if thickness_vox <= 1:
         return np.eye(size, dtype=np.float32), np.eye(size, dtype=np.float32)

@@ -1,6 +1,6 @@
 """Simulate T1, T1ce, T2 and FLAIR scans of a labelled brain.
 
-Each tissue gets its signal. The simulated scanner then blurs, averages into slices, adds Rician noise
+Each tissue has its own signal. The simulated scanner then blurs, averages into slices, adds Rician noise
 (Gudbjartsson and Patz 1995) and multiplies by a bias field.
 """
 
@@ -20,7 +20,7 @@ from glioseg.data.phantom.sampling import HeadPlan, TumourPlan
 from glioseg.data.phantom.tumour import CAVITY, ED, ET, NCR
 
 _MARGIN_EXPONENT = 1.6
-"""Moves a soft margin to the inside of the label; with 1, half of it would lie outside."""
+"""Exponent that moves a soft margin inside the label; with 1, half of the margin would lie outside."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def _tissue_signal(contrast: Contrast, scene: Scene) -> Float32[NDArray, "d h w"
     s = contrast.signal
     healthy = _healthy_signal(contrast, scene)
     uneven = 1 + 0.14 * contrast.heterogeneity * scene.coarse_texture
-    # The tissue under the oedema stays faintly visible.
+    # The healthy tissue remains faintly visible in the oedema.
     opacity = contrast.oedema_opacity
     oedema = (opacity * s["ed"] + (1 - opacity) * healthy * s["ed"] ** 0.5) * uneven
     tissue = _blend_oedema(healthy, oedema, contrast, scene)
@@ -147,7 +147,7 @@ def _tissue_signal(contrast: Contrast, scene: Scene) -> Float32[NDArray, "d h w"
 def _blend_oedema(
     healthy: Float32[NDArray, "d h w"], oedema: Float32[NDArray, "d h w"], contrast: Contrast, scene: Scene
 ) -> Float32[NDArray, "d h w"]:
-    """Healthy tissue with the oedema in it; a soft margin fades inside the label, as raters include it."""
+    """Healthy tissue blended with oedema; the soft margin lies inside the label, as raters include it."""
     if not contrast.oedema_margin_mm:
         return np.where(scene.labels == ED, oedema, healthy)
     tumour = (scene.labels > 0).astype(np.float32)
@@ -179,7 +179,7 @@ def _simulate_scanner(
         blur = blur_matrix(tissue.shape[axis], contrast.blur_mm / voxel_mm)
         matrix = to_slices.astype(float) @ blur if axis == contrast.slice_axis else blur
         tissue = apply_along_axis(tissue, matrix.astype(np.float32), axis)
-    # A voxel of 2 mm averages the noise of eight.
+    # A voxel of 2 mm averages the noise of eight voxels of 1 mm.
     noise = np.float32(contrast.noise / voxel_mm**1.5)
     real, imaginary = (noise * rng.standard_normal(tissue.shape, dtype=np.float32) for _ in range(2))
     scan = np.sqrt((tissue + real) ** 2 + imaginary**2)

@@ -144,7 +144,7 @@ def sample_head(rng: np.random.Generator, age: float) -> HeadPlan:
 
 
 def sample_tumour(rng: np.random.Generator, grade: str) -> TumourPlan:
-    """Random foci and their texture; LGG seldom enhances and has little oedema."""
+    """Random foci and their irregularity; LGG seldom enhances and has little oedema."""
     high = grade == "HGG"
     enhancing = bool(rng.random() < (0.97 if high else 0.18))
     count = 1 + (int(rng.integers(1, 4)) if rng.random() < (0.16 if high else 0.04) else 0)
@@ -211,6 +211,6 @@ def sample_survival(rng: np.random.Generator, grade: str, age: float, tumour: Tu
 
 
 def triple(values: ArrayLike) -> tuple[float, float, float]:
-    """Three numbers as a tuple, which a frozen dataclass can hold."""
+    """Three numbers as a tuple, for a frozen dataclass."""
     x, y, z = np.asarray(values, float)
     return (float(x), float(y), float(z))

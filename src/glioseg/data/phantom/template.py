@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 ORIGIN_VOX = np.array([98.0, 98.0, 72.0])
-"""Voxel of MNI (0, 0, 0) in the template, once flipped to LPS."""
+"""Voxel of MNI (0, 0, 0) in the template after it has been flipped to LPS."""
 LPS = np.array([-1.0, -1.0, 1.0])
 """Signs that turn MNI's right, anterior, superior into left, posterior, superior."""
 
@@ -40,7 +40,7 @@ class Template:
 
 @cache
 def load_template() -> Template:
-    """The template, read and prepared once per process, which takes about a second."""
+    """The template, which each process reads and prepares once, in about a second."""
     from nilearn import datasets  # the import takes seconds
 
     t1, grey, white = (
@@ -76,7 +76,7 @@ def load_template() -> Template:
 
 
 def _to_byte(values: NDArray[np.floating]) -> UInt8[NDArray, "x y z"]:
-    """Values from 0 to 1 as bytes, so that a nearest-voxel lookup reads little memory."""
+    """Values from 0 to 1 as bytes, so that a nearest-neighbour lookup reads little memory."""
     return np.asarray(np.rint(np.clip(values, 0, 1) * 255), np.uint8)
 
 
@@ -94,7 +94,7 @@ def _lateral_ventricles(
     y: NDArray[np.float32],
     z: NDArray[np.float32],
 ) -> Bool[NDArray, "x y z"]:
-    """Mask of the lateral ventricles: components of more than 400 voxels of CSF, in a box around them."""
+    """Mask of the lateral ventricles: components of more than 400 CSF voxels in the box around them."""
     side = np.abs(x)
     inside = (side < 42) & (y > -62) & (y < 38) & (z > -22) & (z < 32)
     cisterns = ((z < 2) & (side < 18)) | ((y < -36) & (side < 9)) | ((y > 30) & (side < 6))

@@ -1,8 +1,8 @@
 """Grow a planned tumour in a brain: irregular cores, ragged rims, oedema that follows white matter.
 
 A region is the set of voxels that a growing front reaches first. The front is fast in white matter and stops
-at CSF, the anisotropy of glioma growth models (Swanson et al. 2000). It ends once it has covered the planned
-number of voxels, so that the volume is exact.
+at CSF, as in growth models of gliomas (Swanson et al. 2000). Growth ends at the planned number of voxels, so
+the volume is exact.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from glioseg.data.phantom.sampling import Focus, TumourPlan
 
 NCR, ED, ET, CAVITY = 1, 2, 4, 5
 _STEP_MM = 2
-"""Voxel of the front's grid: eight times fewer voxels than at 1 mm."""
+"""Edge of a voxel of the front's grid, which has an eighth of the voxels of a 1 mm grid."""
 _MIN_SPEED = 1e-3
 """Speed outside the brain and the cerebrum; a front needs a speed above 0 everywhere."""
 
@@ -47,9 +47,9 @@ def grow_tumour(
     """Label map of all foci: 0, 1 (necrosis, non-enhancing), 2 (oedema), 4 (enhancing), 5 (cavity).
 
     Args:
-        plan: of the tumour.
+        plan: plan of the tumour.
         anatomy: the brain; not changed.
-        centres_mm: (3,) position in the box of each focus; it moves to the nearest white matter.
+        centres_mm: (3,) position of each focus in the box; it is moved to the nearest white matter.
         rng: random generator of the irregularity.
     """
     labels = np.zeros(anatomy.brain.shape, np.uint8)
@@ -64,7 +64,7 @@ def grow_tumour(
 
 
 _PRIORITY = np.array([0, 2, 1, 0, 3, 4], np.uint8)
-"""By label: where foci overlap, the higher one stays."""
+"""Priority of each label: where foci overlap, the label with the higher priority is kept."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def _grow_focus(
 
 
 def _small_components(mask: Bool[NDArray, "d h w"], local: _LocalAnatomy) -> Bool[NDArray, "d h w"]:
-    """Components of up to 50 mm³: a rater does not outline them, and BraTS does not score them."""
+    """Components of up to 50 mm³: raters do not outline them, and BraTS does not score them."""
     components, _ = ndimage.label(mask, np.ones((3, 3, 3)))
     return np.asarray(mask & (np.bincount(components.ravel())[components] <= local.grid.voxel_count(0.05)))
 
@@ -160,7 +160,7 @@ def _seeds(
     lobulation: float,
     rng: np.random.Generator,
 ) -> Bool[NDArray, "d h w"]:
-    """Voxels from which the core grows: in white matter near the centre, and of four lobes beside it."""
+    """Voxels from which the core grows: white matter near the centre, and four lobes beside it."""
     radius_vox = sphere_radius_mm(focus.core_ml) / local.grid.voxel_mm
     offsets = [np.zeros(3), *rng.normal(0, 0.45 * radius_vox * lobulation, (4, 3))]
     candidates = np.argwhere((local.white > 0.6) & (local.cerebrum > 0.5))
@@ -186,7 +186,7 @@ def _arrival_time(
     cost *= np.exp(roughness * smooth_noise(rng, _shape(cost), 4.0))
     cost *= np.exp(0.5 * roughness * smooth_noise(rng, _shape(cost), 2.0))
     mcp = MCP_Geometric(cost, fully_connected=True)
-    # 1.6 times the volume leaves enough voxels after masking.
+    # A front of 1.6 times the volume still has enough voxels after masking.
     share = min(local.grid.voxel_count(1.6 * volume_ml) / local.brain.size + 0.02, 1.0)
     starts = _block_means(start.astype(np.float32), local.step_vox) > 0
     times, _ = mcp.find_costs(np.argwhere(starts), max_coverage=share)

@@ -17,9 +17,9 @@ def measure_cohort(
     """The statistics of every volume of a cohort; unchanged cases are not measured again.
 
     Args:
-        cases: of the cohort.
+        cases: cases of the cohort.
         records: folder of the per-case cache; see `glioseg.data.cohort.case_cache`.
-        cluster: where cases are measured.
+        cluster: workers that measure the cases.
 
     Returns:
         One entry per file, in the order of the cases and of `ROLES`.
@@ -45,7 +45,7 @@ def _measure_to_json(case: Case, _: Path) -> list[Fields]:
 
 
 def _find_copies(volumes: list[VolumeStatistics]) -> list[VolumeStatistics]:
-    """Set `same_bytes_as` of images. Segmentations may well be equal, e.g. without a tumour."""
+    """Set `same_bytes_as` of images. Segmentations may be equal, e.g. without a tumour."""
     first: dict[str, str] = {}
     found = []
     for volume in volumes:

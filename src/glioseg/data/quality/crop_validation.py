@@ -1,4 +1,4 @@
-"""Statistics of the cropped cases, one row per case and resolution, and the expectations over them.
+"""Statistics of the cropped cases, one row per case and resolution, and the expectations for them.
 
 If crops are made on the fly, the statistics are those of the crops that training would use.
 """
@@ -43,7 +43,7 @@ ManifestRow = dict[str, object]
 class CropStatistics:
     """Statistics of one case at one resolution. A value that cannot be measured is None.
 
-    `problem`: why the case cannot be read; `manifest_shape`: the shape that follows from the manifest;
+    `problem`: why the case cannot be read; `manifest_shape`: the shape according to the manifest;
     `non_finite_vox`: NaN or infinite values in all channels; `mean`, `deviation`: of each modality inside the
     brain, only at 1 mm, since averaging over blocks changes the deviation; `stored_vox`, `manifest_vox`,
     `raw_vox`: tumour voxels of each of `COUNTS` in the label map, in the crop according to the manifest, and
@@ -82,7 +82,7 @@ def measure_store(
         spacings_mm: the resolutions that training may use.
         raw: the folder of the raw cohort if crops are made on the fly, or None.
         records: folder of the per-case cache; see `glioseg.data.cohort.case_cache`.
-        cluster: where cases are measured.
+        cluster: workers that measure the cases.
 
     Raises:
         StoreError: the manifest is missing, lacks a column, or lists no case.
@@ -178,7 +178,7 @@ def crop_tables(crops: Sequence[CropStatistics]) -> list[Table]:
     """The table of cropped cases with its expectations.
 
     Args:
-        crops: as from `measure_store`.
+        crops: statistics, as from `measure_store`.
     """
     expectations = [*_array_expectations(), *_intensity_expectations(), *_count_expectations()]
     return [Table("cropped_cases", [_row(crop) for crop in crops], expectations)]
@@ -216,7 +216,7 @@ def _near(name: str, column: str, target: int) -> Expectation:
 
 
 def _count_expectations() -> Iterator[Expectation]:
-    """The number of tumour voxels is the same in the scan, the manifest and the store."""
+    """Expectations that the scan, the manifest and the store have the same number of tumour voxels."""
     for name in COUNTS:
         stored, manifest, raw = f"stored_{name}_vox", f"manifest_{name}_vox", f"raw_{name}_vox"
         yield expect.equal(f"{name} voxels kept", manifest, raw, expected=f"{{{raw}}} as before the crop")

@@ -1,7 +1,7 @@
 """Data Docs for offline use: local styles and scripts, and an index with the findings and their pictures.
 
 The pages of Great Expectations load Bootstrap, jQuery and icons from the internet, and a script loaded from
-there draws its index: offline it is empty.
+there draws the index, which is empty offline.
 """
 
 import html
@@ -55,11 +55,11 @@ INDEX = """<!DOCTYPE html>
 PICTURES = "pictures"
 
 MAX_PICTURES = 200
-"""Volumes that are drawn at most, so that a cohort with findings in every case does not take hours."""
+"""Maximum number of volumes to draw: a cohort with findings in every case would take hours."""
 
 HEIGHT_PX = 96
 WINDOW = (1, 99)
-"""Percentiles of the voxels that are not 0, for black and white."""
+"""Percentiles of the voxels that are not 0, drawn as black and white."""
 
 Pictures = Mapping[tuple[str, str], str]
 """The path of a picture in the pages, by case and role; empty if the volume cannot be drawn."""
@@ -69,9 +69,9 @@ def finish_site(folder: Path, report: ValidationReport, pictures: Pictures) -> N
     """Rewrite the pages of Great Expectations for offline use, and write the index.
 
     Args:
-        folder: of the pages.
-        report: for the index.
-        pictures: of volumes with findings.
+        folder: folder of the pages.
+        report: findings for the index.
+        pictures: pictures of the volumes with findings.
     """
     pages = sorted(
         page for part in ("validations", "expectations") for page in (folder / part).rglob("*.html")
@@ -156,7 +156,7 @@ def _picture(path: str | None, finding: Finding) -> str:
 
 
 def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table whose cells are HTML already."""
+    """A table whose cells are HTML."""
     head = "".join(f"<th>{name}</th>" for name in header)
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
@@ -169,8 +169,8 @@ def draw_findings(
 
     Args:
         files_of: the file of each role of each case.
-        report: with the findings.
-        pages: folder of the pages, where the pictures go.
+        report: report with the findings.
+        pages: folder of the pages, to which the pictures are written.
     """
     marked = dict.fromkeys((f.case, f.role) for f in (*report.violations, *report.warnings))
     drawn = [(case, role) for case, role in marked if role in files_of.get(case, {})][:MAX_PICTURES]
@@ -195,7 +195,7 @@ def _draw(file: Path, pages: Path, path: str) -> str:
 
 
 def thumbnail(volume: Volume) -> UInt8[NDArray, "i j"] | None:
-    """The axial, coronal and sagittal slice through the middle, side by side.
+    """The axial, coronal and sagittal slices through the middle, side by side.
 
     Args:
         volume: an image or a label map.

@@ -1,4 +1,4 @@
-"""Expectations over a table of measurements, what they find, and their evaluation without Great Expectations.
+"""Expectations for a table of measurements, their findings, and evaluation without Great Expectations.
 
 An expectation names a class of Great Expectations, which `glioseg.data.quality.gx_validation` evaluates for
 a cohort. Importing that library takes eight seconds, so `evaluate_table` evaluates the same classes for a
@@ -24,7 +24,7 @@ Row = dict[str, object]
 class Finding:
     """One expectation that one file of one case violates.
 
-    `severity`: critical refuses the case, warning and info do not.
+    `severity`: a case with a critical finding is refused; warning and info have no effect.
     """
 
     case: str
@@ -42,7 +42,7 @@ class Finding:
 
     @property
     def brief(self) -> dict[str, str]:
-        """The finding for a client that sent one case: rule, field, severity and message."""
+        """The finding for the response to a client that sent one case: rule, field, severity and message."""
         return {
             "rule": self.expectation,
             "field": self.role,
@@ -58,7 +58,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Expectation:
-    """One expectation over one column or a pair of columns.
+    """One expectation for one column or a pair of columns.
 
     `kind`: the class in `great_expectations.expectations`; `settings`: its arguments; `expected` and
     `observed`: the texts of a finding, in which `{column}` stands for the value in the row; `where`: applies
@@ -91,7 +91,7 @@ class Expectation:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of measurements and the expectations over it."""
+    """A table of measurements and its expectations."""
 
     name: str
     rows: Sequence[Row]
@@ -99,7 +99,7 @@ class Table:
 
 
 def absent(name: str, column: str, *, expected: str, observed: str) -> Expectation:
-    """The column must be empty: a value in it describes a problem."""
+    """The column must be empty, because its values describe problems."""
     return Expectation(name, "ExpectColumnValuesToBeNull", expected, observed, {"column": column})
 
 
@@ -164,7 +164,7 @@ def listed(values: Iterable[int | float] | None) -> str | None:
 
 
 def as_text(value: object) -> str:
-    """A measured value as text: whole numbers without a point, others with six significant digits.
+    """A measured value as text: whole numbers without a decimal point, others with six significant digits.
 
     >>> as_text(8928000.0), as_text(0.123456789), as_text("LPS")
     ('8928000', '0.123457', 'LPS')

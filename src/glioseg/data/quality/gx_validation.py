@@ -46,11 +46,11 @@ def check_raw(
 ) -> ValidationReport:
     """Validate a raw cohort and write its Data Docs.
 
-    A case without a segmentation is for prediction only. Of two cases with the same bytes the later one is
-    refused.
+    A case without a segmentation is for prediction only. If two cases have the same bytes, the later one
+    is refused.
 
     Args:
-        cases: of the cohort.
+        cases: cases of the cohort.
         volumes: the statistics of all volumes, as from `measure_cohort`.
         contract: the settings and severities of the rules.
         on_failure: whether a violation stops the pipeline.
@@ -79,14 +79,14 @@ def check_raw(
 
 
 def _without_fingerprint(volume: VolumeStatistics) -> dict[str, object]:
-    """The statistics that a person can read."""
+    """The statistics that are readable for people: all but the fingerprint."""
     return {name: value for name, value in asdict(volume).items() if name != "fingerprint"}
 
 
 def check_cropped(crops: Sequence[CropStatistics], *, docs: Path) -> ValidationReport:
     """Validate the cropped cases and write their Data Docs.
 
-    A violation is a fault of the crop and not of a scan, so it always stops the pipeline.
+    A violation is an error of the crop, not of a scan, so it always stops the pipeline.
 
     Args:
         crops: the statistics of all crops, as from `measure_store`.
@@ -104,7 +104,7 @@ def evaluate(tables: Sequence[Table], stage: str, docs: Path) -> list[Finding]:
     """The findings of tables; also writes the pages of Great Expectations.
 
     Args:
-        tables: as from `raw_tables` or `crop_tables`.
+        tables: tables from `raw_tables` or `crop_tables`.
         stage: the validated data: "raw" or "cropped".
         docs: an empty folder for the pages.
 
@@ -118,7 +118,7 @@ def evaluate(tables: Sequence[Table], stage: str, docs: Path) -> list[Finding]:
 
 
 def _context(docs: Path) -> gx.data_context.EphemeralDataContext:
-    """A context in memory that writes only its pages."""
+    """A context that is in memory, except for the pages that it writes."""
     site = {
         "class_name": "SiteBuilder",
         "show_how_to_buttons": False,
@@ -140,7 +140,7 @@ def _evaluate_table(
     context: gx.data_context.EphemeralDataContext, table: Table, stage: str
 ) -> Iterator[Finding]:
     """Evaluate the expectations of a table as one suite; yield a finding for each unexpected row."""
-    # Columns of objects, so that whole numbers stay whole beside None.
+    # Columns have dtype object, because pandas would turn integers beside None into floats.
     frame = pd.DataFrame.from_records(list(table.rows)).astype(object)
     frame = frame.where(frame.notna(), None)
     asset = context.data_sources.add_pandas(table.name).add_dataframe_asset(table.name)

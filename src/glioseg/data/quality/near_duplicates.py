@@ -1,7 +1,7 @@
 """Near-duplicate images of a cohort: the fingerprint of an image, and pairs with nearly the same one.
 
 Block means of an image hardly change with noise, blur, scale or file format. All brains are alike in their
-block means and outline, but not in how a block differs from its neighbours: the fingerprint holds these
+block means and outline, but the differences between a block and its neighbours vary: the fingerprint holds these
 differences, and the correlation of two fingerprints is the similarity of two images.
 """
 
@@ -21,7 +21,7 @@ BLOCKS = 12
 """Blocks along each axis, each the mean of up to 3 x 3 x 3 voxels."""
 
 MIN_BRAIN_VOX = 14
-"""Brain voxels among the 27 of a block, below which the block counts as background."""
+"""Minimum number of brain voxels among the 27 of a block; with fewer, the block counts as background."""
 
 STEPS_PER_DEVIATION = 24
 """Steps of a fingerprint's values per standard deviation: int8 then covers five deviations."""
@@ -95,8 +95,8 @@ def find_pairs(images: Sequence[Image], *, correlation: float, same_patient: flo
     """Pairs of images of one modality, from two cases, with nearly the same content.
 
     Args:
-        images: of a cohort, in its order.
-        correlation: of the fingerprints, above which images of different patients are similar.
+        images: images of a cohort, in its order.
+        correlation: correlation of the fingerprints above which images of different patients are similar.
         same_patient: the same for two visits of one patient.
     """
     pairs = []
@@ -118,8 +118,8 @@ def find_pairs(images: Sequence[Image], *, correlation: float, same_patient: flo
 def describe_pairs(images: Sequence[Image], pairs: Iterable[Pair]) -> dict[int, str]:
     """The earlier case and the correlation, for the first similar image of each pair of cases.
 
-    Several similar modalities of two cases give one text. If an image has several earlier duplicates, the
-    last one counts. Images with the same bytes are left out, since the rule `own bytes` reports them.
+    Several similar modalities of two cases yield one text. If an image has several earlier duplicates, the
+    last one is named. Images with the same bytes are left out, since the rule `own bytes` reports them.
     """
     last = {
         pair.later: pair for pair in pairs if not (images[pair.later].is_copy or images[pair.earlier].is_copy)

@@ -1,4 +1,4 @@
-"""The contract of raw scans as expectations, over a table of volumes and a table of cases.
+"""The contract of raw scans as expectations for a table of volumes and a table of cases.
 
 The name of an expectation is that of its rule in contract.yaml, which sets the severity.
 """
@@ -21,7 +21,7 @@ from glioseg.data.store.grids import expected_affine
 from glioseg.params.contract import Contract, OutlierRule, SpacingRule
 
 MIN_VOLUMES = 8
-"""Volumes of a modality below which outliers are not searched for: their median is too uncertain."""
+"""Minimum number of volumes of a modality for outlier detection; the median of fewer is too uncertain."""
 
 DEVIATIONS_PER_MAD = 1.4826
 """Standard deviations per median absolute deviation, for a normal distribution."""
@@ -30,7 +30,7 @@ TUPLES = ("shape", "case_shape", "spacing_mm")
 """Fields of the statistics that the table holds as text, for comparisons."""
 
 COMPARED = {"range": "a range", "peak": "a brightest voxel", "detail": "detail"}
-"""The rules that compare a volume with its cohort, and the words for what they compare."""
+"""The rules that compare a volume with its cohort, and the names of the compared quantities."""
 
 
 def check_case(case: Case, scans: Mapping[str, Scan], contract: Contract) -> list[Finding]:
@@ -38,8 +38,8 @@ def check_case(case: Case, scans: Mapping[str, Scan], contract: Contract) -> lis
 
     Args:
         case: the case.
-        scans: of the case by role, as from `open_scans`.
-        contract: its severities for `predict` apply.
+        scans: scans of the case by role, as from `open_scans`.
+        contract: rules, of which the severities for `predict` apply.
     """
     tables = raw_tables([case], measure_scans(case, scans), contract, single=True)
     findings = [finding for table in tables for finding in expect.evaluate_table(table)]
@@ -52,7 +52,7 @@ def raw_tables(
     """The table of volumes and the table of cases, with their expectations.
 
     Args:
-        cases: of a cohort.
+        cases: cases of a cohort.
         volumes: the statistics of all volumes of the cases, as from `measure_cohort`.
         contract: the settings and severities of the rules.
         single: whether `cases` is one case that is to be segmented, instead of a cohort.
@@ -89,7 +89,7 @@ def near_duplicate_cases(
 def _with_severity(
     expectations: Iterator[Expectation], contract: Contract, single: bool
 ) -> list[Expectation]:
-    """The expectations whose rules are not off, with the severities of the contract."""
+    """The expectations of all rules that are not off, with the severities of the contract."""
     severities = [(each, contract.severity(each.name, single=single)) for each in expectations]
     return [replace(each, severity=severity) for each, severity in severities if severity != "off"]
 
@@ -133,7 +133,7 @@ def _grid_expectations(contract: Contract, single: bool) -> Iterator[Expectation
 
 
 def _spacing(rule: SpacingRule, single: bool) -> Expectation:
-    """A case that is to be segmented is resampled, unless it is refused; a case of a cohort is not."""
+    """The expected spacing; only a case that is to be segmented, and is not refused, is resampled."""
     mm = str(round_spacing(rule.mm))
     resampled = single and rule.predict != "critical"
     observed = "{spacing_mm} mm, is resampled" if resampled else "{spacing_mm} mm"
@@ -181,7 +181,7 @@ def _comparisons_with_cohort() -> Iterator[Expectation]:
 
 
 def _label_expectations() -> Iterator[Expectation]:
-    # No label outside the brain is tolerated: real BraTS cases have none, and the crop would lose it.
+    # Labels outside the brain are violations: real BraTS cases have none, and cropping would remove them.
     for scheme in LabelScheme:
         expected = f"{listed(sorted(scheme.values))} ({scheme})"
         yield expect.only_labels(
@@ -249,7 +249,7 @@ def _outliers_by_modality(
 def find_outliers(
     values: Sequence[float | None], rule: OutlierRule, *, only_low: bool = False
 ) -> dict[int, str]:
-    """The positions of values that are far from the median on a log scale, and how far each one is.
+    """The positions of values that are far from the median on a log scale, with the distance as text.
 
     Args:
         values: above 0; None is ignored.

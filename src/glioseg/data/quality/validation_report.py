@@ -38,7 +38,7 @@ class ValidationReport:
 
     @property
     def outcome(self) -> Literal["passed", "failed", "quarantined"]:
-        """Whether the pipeline continues: with all cases, not at all, or without the refused ones."""
+        """Passed: continue with all cases; failed: stop; quarantined: continue without the refused cases."""
         if ACCEPTED not in self.cases.values():
             return "failed"
         if not self.violations:
@@ -46,7 +46,7 @@ class ValidationReport:
         return "quarantined" if self.on_failure == "quarantine" else "failed"
 
     def cases_with(self, status: str) -> list[str]:
-        """The cases of one status."""
+        """The cases with this status."""
         return [case for case, own in self.cases.items() if own == status]
 
     def save(self, path: Path) -> None:
@@ -68,7 +68,7 @@ class ValidationReport:
         """Stop the pipeline if the outcome is "failed".
 
         Args:
-            page: with the findings; the error refers to it.
+            page: page with the findings, which the message names.
 
         Raises:
             ContractError: the outcome is "failed".

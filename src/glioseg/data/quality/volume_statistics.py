@@ -22,22 +22,22 @@ from glioseg.data.quality.near_duplicates import fingerprint, scale_to_unit
 from glioseg.data.store.grids import affine_deviation
 
 MAX_LABELS = 10
-"""Label values listed per volume; no scheme has as many."""
+"""Maximum number of label values listed per volume; every scheme has fewer."""
 
 MAX_FINITE = 1e100
-"""A voxel beyond this counts as infinite: its square, which a standard deviation needs, may overflow."""
+"""Voxels above this count as infinite, because their squares may overflow in the standard deviation."""
 
 SHORT_TAILED = ("t1", "flair")
-"""Modalities with a shorter bright tail than T2, where fluid outshines the brain; T1ce's may be as long."""
+"""Modalities with a shorter bright tail than T2, where fluid is brighter than the brain; T1ce's may be as long."""
 
 SAMPLED_VOX = 100_000
-"""Brain voxels from which percentiles are estimated."""
+"""Number of brain voxels from which percentiles are estimated."""
 
 DARK, BRIGHT = 0.5, 99.5
 """Percentiles between which nearly all intensities of a brain lie."""
 
 LINE_STEP = 8
-"""Every eighth line of voxels is measured for detail."""
+"""`detail` is measured on every eighth row of voxels."""
 
 COARSE_STEP = 3
 """Every third voxel along each axis is used for the bounding box of the brain and the fingerprint."""
@@ -97,7 +97,7 @@ def measure_scans(case: Case, scans: Mapping[str, Scan]) -> list[VolumeStatistic
 
     Args:
         case: the case.
-        scans: of the case by role, as from `open_scans`.
+        scans: scans of the case by role, as from `open_scans`.
     """
     volumes = {role: volume for role in ROLES if role in scans and (volume := scans[role].volume) is not None}
     images = [volumes[modality] for modality in MODALITIES if modality in volumes]
@@ -171,7 +171,7 @@ def _measure_image(image: Volume, finite: Num[NDArray, " voxels"]) -> Fields:
     }
     if finite.size < voxels or not image.grid.has_valid_affine:
         return fields
-    # In LPS, so that the same voxels are sampled in whatever orientation the file is stored.
+    # In LPS, so that the sampled voxels do not depend on the orientation of the file.
     return fields | measure_image_quality(image.grid.to_lps(image.data), brain)
 
 

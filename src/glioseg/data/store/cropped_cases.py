@@ -1,7 +1,7 @@
 """Cropped cases as training and validation read them.
 
 A `StoredCase` reads its voxels from the store, a patch at a time. An `OnTheFlyCase` crops its raw scans each
-time that it is opened; the store then holds only the placements of the crops. Both give the same voxels.
+time that it is opened; the store then contains only the placements of the crops. Both give the same voxels.
 """
 
 import csv
@@ -35,7 +35,7 @@ MANIFEST = "manifest.csv"
 
 
 class StoreError(GliosegError):
-    """A file or case of the store is missing or invalid; the message names it."""
+    """A file or a case of the store is missing or invalid; the message names it."""
 
 
 @runtime_checkable
@@ -83,7 +83,7 @@ class StoredCase:
 
     @property
     def name(self) -> str:
-        """Name of the case, which is that of its folder."""
+        """Name of the case and of its folder."""
         return self.folder.name
 
     @property
@@ -158,7 +158,7 @@ class OnTheFlyCase:
             spacing_mm: resolution.
 
         Raises:
-            CropError: the case has no file of a role, or its placement is invalid.
+            CropError: the case lacks a file, or its placement is invalid.
             VolumeError: a file is not readable.
             GridError: a file lies on another grid than the crop.
         """
@@ -181,11 +181,11 @@ def open_cases(store: Path, names: Sequence[str], *, raw: Path | None) -> list[C
 
     Args:
         store: folder of all cases.
-        names: of the cases.
+        names: names of the cases.
         raw: folder of the raw cohort, if crops are made on the fly; otherwise None.
 
     Raises:
-        StoreError: the manifest is not readable, or a case is missing in manifest, store or raw cohort.
+        StoreError: the manifest is not readable, or a case is missing in the manifest, the store or the raw cohort.
     """
     cases = manifest_cases(store, raw=raw)
     for name in names:
@@ -227,8 +227,8 @@ def read_table(path: Path, dtype: Mapping[str, type]) -> pd.DataFrame:
     """A table of the store, such as its manifest.
 
     Args:
-        path: of the CSV file.
-        dtype: of those columns whose type pandas must not infer.
+        path: path of the CSV file.
+        dtype: dtype of each column whose type pandas must not infer.
 
     Raises:
         StoreError: the file is missing, or not a table.

@@ -53,10 +53,10 @@ def write_case(
     """Write one case, and return it.
 
     Args:
-        folder: of the case.
+        folder: folder of the case.
         image: normalised crop at 1 mm, as from `crop_and_normalise`.
         label: dense labels on the same voxels.
-        placement: of the crop in the scan.
+        placement: position of the crop in the scan.
         spacings_mm: resolutions to store; with none, only the placement is stored.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -78,8 +78,8 @@ def store_case(
     """Read, crop, normalise and store one labelled case.
 
     Args:
-        case: with its four images and its segmentation.
-        folder: of the case in the store.
+        case: case with its four images and its segmentation.
+        folder: folder of the case in the store.
         margin_vox: voxels around the brain.
         spacings_mm: resolutions to store; none if crops are made on the fly.
         affine_tolerance: largest accepted difference from the affine of the first image, as contract.yaml
@@ -102,7 +102,7 @@ def store_case(
     crop = from_scheme(round_labels(crop_labels(values, placement)), case.scheme)
     write_case(folder, image, crop, placement, spacings_mm=spacings_mm)
     shape = dict(zip(("depth_vox", "height_vox", "width_vox"), crop.shape, strict=True))
-    in_scan = from_scheme(round_labels(values[values != 0]), case.scheme)  # labelled voxels, to be counted
+    in_scan = from_scheme(round_labels(values[values != 0]), case.scheme)  # the labelled voxels, for the counts
     return {**shape, **_label_counts(crop, "{}_vox"), **_label_counts(in_scan, "raw_{}_vox")}
 
 
@@ -120,12 +120,12 @@ def store_cohort(
 
     Args:
         store: folder of all cases; its previous content is replaced.
-        cases: labelled, and accepted by their contract.
+        cases: labelled cases that validation accepted.
         margin_vox: voxels around the brain.
         spacings_mm: resolutions to store; none if crops are made on the fly.
         affine_tolerance: as for `store_case`; each placement records it, for crops made on the fly.
         records: folder of the per-case cache; see `glioseg.data.cohort.case_cache`.
-        cluster: on which cases are cropped.
+        cluster: workers that crop the cases.
     """
     digests = digest_cases(cases, records=records, cluster=cluster)
     work = partial(
@@ -158,7 +158,7 @@ def _cohort_columns(case: Case) -> dict[str, object]:
 
 
 def _raw_sha256(digests: Mapping[str, str]) -> str:
-    """One hash of a case's raw files: it changes the manifest if they change and no voxels are stored."""
+    """One hash of a case's raw files: with it, the manifest changes with them even if no voxels are stored."""
     return hashlib.sha256("".join(digests[role] for role in sorted(digests)).encode()).hexdigest()
 
 

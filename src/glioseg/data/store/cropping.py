@@ -1,4 +1,4 @@
-"""Crop a case to the brain, normalise and downsample it, and put a crop back on the scan's own grid."""
+"""Crop a case to the brain, normalise and downsample it, and paste a crop back into the scan's grid."""
 
 import json
 from collections.abc import Mapping
@@ -32,8 +32,8 @@ class Placement:
     """Position of a crop in its scan.
 
     Attributes:
-        grid: of the scan.
-        box: of the crop, in voxels of the scan in LPS orientation.
+        grid: grid of the scan.
+        box: box of the crop, in voxels of the scan in LPS orientation.
         affine_tolerance: largest accepted difference between the affines of the case's volumes and of `grid`.
     """
 
@@ -47,7 +47,7 @@ class Placement:
 
         Raises:
             FileError: placement.json is not readable, or not JSON.
-            CropError: its content is not that of a placement.
+            CropError: its content is not a placement.
         """
         record = read_json(folder / PLACEMENT)
         try:
@@ -69,8 +69,8 @@ def crop_and_normalise(
 ) -> tuple[Float32[NDArray, "d h w 4"], Placement]:
     """The normalised crop of a case to its brain, and the placement of the crop.
 
-    The box contains the voxels that are not 0 in some image. The segmentation does not count, because there
-    is none at prediction time.
+    The box contains the voxels that are not 0 in some image. The segmentation is not used, because there is
+    none at prediction time.
 
     Args:
         images: volumes of all or some of `MODALITIES`, on one grid; a segmentation must lie on that grid too.
@@ -122,12 +122,12 @@ def normalise_images(crops: Mapping[str, Num[NDArray, "d h w"]]) -> Float32[NDAr
 
 
 def crop_brain_mask(images: Mapping[str, Volume], placement: Placement) -> Bool[NDArray, "e i x"]:
-    """Brain mask of a crop: the voxels where some image is not 0."""
+    """Brain mask of a crop: the voxels where any image is not 0."""
     return brain_mask(crop_volumes(images, placement).values())
 
 
 def crop_labels(labels: Num[NDArray, "d h w"], placement: Placement) -> Num[NDArray, "e i x"]:
-    """Crop of a label map, in LPS, from one on the scan's own grid."""
+    """Crop, in LPS, of a label map on the scan's own grid."""
     return np.ascontiguousarray(placement.grid.to_lps(labels)[placement.box.slices])
 
 
@@ -147,7 +147,7 @@ def zscore(image: Num[NDArray, "d h w"], inside: Float32[NDArray, "d h w"]) -> F
         inside: 1 in the brain, 0 outside.
     """
     voxels = int(np.count_nonzero(inside)) or 1
-    # float32 holds scanner integers exactly; wider types keep their precision until values are small.
+    # float32 represents scanner integers exactly; wider types keep their precision until values are small.
     values = image.astype(np.result_type(image.dtype, np.float32))
     values -= float(values.sum(dtype=np.float64)) / voxels
     values *= inside

@@ -27,8 +27,8 @@ def check_grid(name: str, grid: Grid, first: Grid, *, tolerance: float) -> None:
     """Check that a volume lies on the grid of the case's first image.
 
     Args:
-        name: of the volume, for the message.
-        grid: of the volume.
+        name: name of the volume, for the message.
+        grid: grid of the volume.
         first: grid of the first image, in the order of `MODALITIES`.
         tolerance: largest accepted difference of an entry of the affine, as contract.yaml sets it.
 
@@ -48,11 +48,11 @@ def common_grid(volumes: Mapping[str, Volume], *, tolerance: float) -> Grid:
     """The common grid of a case's volumes: that of the first image, in the order of `MODALITIES`.
 
     Args:
-        volumes: by role; at least one is an image.
+        volumes: volumes by role; at least one is an image.
         tolerance: as for `check_grid`.
 
     Raises:
-        GridError: no volume is an image, or as for `check_grid`; the message names the role.
+        GridError: no volume is an image, or a grid differs as in `check_grid`; the message names the role.
     """
     present = [role for role in ROLES if role in volumes]
     if not present or present[0] not in MODALITIES:

@@ -1,4 +1,4 @@
-"""Synthetic cases that are rendered when training reads them, and never stored."""
+"""Synthetic cases that are rendered when training reads them, and are never stored."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class SyntheticCase:
         return []
 
     def render(self, grid: PhantomGrid) -> RenderedPhantom:
-        """The case in voxels of this grid."""
+        """The case, rendered on this grid."""
         return render_case(
             index=self.index, seed=self.seed, sample_plan=PLAN_SAMPLERS[self.preset], grid=grid
         )[1]
@@ -81,7 +81,7 @@ class CachedSyntheticCase:
         """Image and labels, at the rendered resolution; a case rendered at 1 mm is downsampled to others.
 
         Raises:
-            ValueError: the case was rendered at another resolution than 1 mm, and is read at a third.
+            ValueError: the resolution differs from the rendered one, which is not 1 mm.
         """
         if spacing_mm == self.spacing_mm:
             return self.image, self.label

@@ -31,7 +31,7 @@ class NetworkGrid:
     """The grid of a network's input: its axes and its first corner are those of the crop.
 
     Attributes:
-        placement: of the crop in the scan.
+        placement: position of the crop in the scan.
         trained_mm: spacing of the scans that the network was trained on, along the axes of LPS.
         block: edge of a voxel of the network, in voxels of such a scan.
     """
@@ -64,14 +64,14 @@ class NetworkGrid:
         return (d, h, w)
 
     def image(self, images: Mapping[str, Volume]) -> Float32[NDArray, "d h w 4"]:
-        """The network's input for a case, normalised as for its training."""
+        """The network's input for a case, normalised as in training."""
         if self.needs_resampling:
             return self._resample_images(crop_volumes(images, self.placement))
         image = normalise_images(crop_volumes(images, self.placement))
         return downsample(image, self.block) if self.block > 1 else image
 
     def to_crop(self, regions: Float32[NDArray, "d h w 3"]) -> Float32[NDArray, "e i x 3"]:
-        """Probabilities in the voxels of the crop, from those on this grid."""
+        """Probabilities on this grid, resampled to the voxels of the crop."""
         shape = self.placement.box.shape
         if not self.needs_resampling:
             return upsample(regions, self.block, shape) if self.block > 1 else regions
@@ -91,10 +91,10 @@ class NetworkGrid:
 
         Args:
             memory_gb: the memory budget.
-            window_gb: memory that every scan needs. The caller reports a budget below it.
+            window_gb: memory that every scan needs; the caller rejects a smaller budget.
 
         Raises:
-            ResamplingError: resampling needs more than both.
+            ResamplingError: resampling needs more than `memory_gb` and more than `window_gb`.
         """
         need_gb = resampling_peak_gb(self.placement.box.shape, self.shape) if self.needs_resampling else 0.0
         if need_gb > max(memory_gb, window_gb):
@@ -107,7 +107,7 @@ class NetworkGrid:
             )
 
     def _resample_images(self, crops: Mapping[str, Num[NDArray, "e i x"]]) -> Float32[NDArray, "d h w 4"]:
-        """The resampled images; in turn, so that only one is in memory at the resolution of a fine scan."""
+        """The resampled images; one after the other, so that only one is in memory at the scan's resolution."""
         brain = brain_mask(crops.values())
         weight = self._brain_weight(brain)
         inside = brain.astype(np.float32)
