@@ -1,7 +1,7 @@
-"""What all stages share: one-line errors, Ctrl-C, and the tuned settings.
+"""Code that all stages share: one-line errors, Ctrl-C, and the tuned settings.
 
-Stages import this module first, and its functions do the slow imports: so Ctrl-C prints one line during
-imports too.
+Stages import this module first, and slow imports are inside functions, so that Ctrl-C prints one line even
+during imports.
 """
 
 import sys
@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-# A queued experiment runs in a copy of the project, with the code of the copy, which dvc.lock names.
+# DVC runs a queued experiment in a copy of the project: import the code of the copy, which dvc.lock names.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 import glioseg

@@ -1,4 +1,4 @@
-"""Stage initial_weights: record the weights that training starts from, so that other weights re-run it."""
+"""Stage initial_weights: record the hash of the initial weights, so that DVC trains again if they change."""
 
 from _stage import run
 from glioseg.mlops.tracking.initial_weights import record_initial_weights

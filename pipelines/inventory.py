@@ -1,4 +1,4 @@
-"""Stage inventory: list the files of the user's folder, so that a changed folder re-runs acquire."""
+"""Stage inventory: list the files of the user's folder, so that DVC runs acquire again if it changes."""
 
 from pathlib import Path
 

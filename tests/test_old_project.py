@@ -46,9 +46,8 @@ def test_its_models_are_listed(project):
     assert "models 2, studies 2" in report
 
 
-@pytest.mark.parametrize("version", ["1", "2"])
-def test_no_link_of_the_lineage_is_missing(project, version):
-    links = json.loads(succeed(project, "glioseg", "lineage", f"models:/glioseg/{version}", "--json"))
+def test_the_lineage_of_its_champion_is_complete(project):
+    links = json.loads(succeed(project, "glioseg", "lineage", "models:/glioseg@champion", "--json"))
     assert [link for link in links["links"] if link["missing"]] == []
 
 

@@ -37,7 +37,7 @@ class CaseJob:
 
 @dataclass(frozen=True)
 class JobSettings:
-    """What all cases of a command share.
+    """The settings that all cases of a command share.
 
     `model`: the model's address; `facts`: everything besides the scans that a prediction depends on.
     """
@@ -165,7 +165,7 @@ def _write(prediction: Prediction, job: CaseJob, grid: Grid) -> None:
 
 
 def _one_line(prediction: Prediction) -> str:
-    """Volumes, grade and survival where predicted, missing modalities, reasons for low confidence."""
+    """Volumes, grade and survival if predicted, missing modalities, and reasons for low confidence."""
     parts = [_in_ml(name, volume) for name, volume in prediction.volumes.items()]
     if prediction.grade_lgg is not None:
         parts.append(f"low grade {prediction.grade_lgg:.0%}")

@@ -1,4 +1,4 @@
-"""What `glioseg predict` needs before the first case: models, the files to write, and unfinished cases."""
+"""Preparation of `glioseg predict`: find models, choose the files to write, and find unfinished cases."""
 
 import csv
 import io
@@ -110,7 +110,7 @@ def find_models(models: Sequence[str], *, mirror: bool | None, memory_gb: float 
 
     Args:
         models: addresses or folders, as for `model_folder`; if empty, the champion, or the built-in model
-            where no model is registered.
+            if no model is registered.
         mirror: whether to average over mirror images; None: the model's own setting.
         memory_gb: memory budget; None: the model's own.
     """
@@ -199,7 +199,7 @@ class JobPlan:
             self.summary.put(rows)
 
     def drop(self, jobs: Sequence[CaseJob]) -> None:
-        """Remove the rows of cases before their files are replaced: after a kill, none counts as finished."""
+        """Remove the rows of cases before their files are replaced: a kill then leaves no outdated row."""
         if self.summary:
             self.summary.drop([job.case.case for job in jobs])
 

@@ -73,7 +73,7 @@ def code_version() -> str:
 
 @contextmanager
 def working_directory(folder: Path) -> Iterator[None]:
-    """Run a block in a folder. Blocks in one folder run concurrently; blocks in different folders run in turn.
+    """Run a block in a folder. Blocks in one folder run concurrently, blocks in different folders in turn.
 
     All threads of a process share one working directory.
     """

@@ -260,7 +260,7 @@ def _read_header(content: bytes) -> nib.Nifti1Header:
 
 
 def _voxels(header: nib.Nifti1Header, content: bytes) -> Shaped[NDArray, "..."]:
-    """The voxels, scaled if the header has a scaling; otherwise a view of the file's bytes, to save memory."""
+    """The voxels, scaled if the header has a scaling; if not, a view of the file's bytes, to save memory."""
     shape, dtype, offset = header.get_data_shape(), header.get_data_dtype(), header.get_data_offset()
     need = _declared_bytes(header)
     if need > len(content):  # nibabel would allocate any number of bytes

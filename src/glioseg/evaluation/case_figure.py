@@ -51,7 +51,7 @@ WINDOW_PERCENT = (1.0, 99.7)
 
 @cache
 def font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own typeface, which needs no installed font."""
+    """The typeface that Pillow includes; no font need be installed."""
     return ImageFont.load_default(size_px)
 
 

@@ -24,10 +24,10 @@ def draw_case(folder: Path, case: str, scan: Scan, row: Mapping[str, float], *, 
     """Draw a case and write its pictures.
 
     Args:
-        folder: for the files; created if missing.
-        case: its name, for the file names.
+        folder: folder for the files; created if missing.
+        case: name of the case, for the file names.
         scan: the case.
-        row: its metrics, as from `metrics.case_metrics`.
+        row: metrics of the case, as from `metrics.case_metrics`.
         imagej: whether to write `imagej_tiff` too.
     """
     text = "   ".join(
@@ -46,7 +46,7 @@ def draw_case(folder: Path, case: str, scan: Scan, row: Mapping[str, float], *, 
 
 FRAME_MS = 110
 COMMON, RARE = 40, 72
-"""Numbers of palette colours: for large dim areas, and for small bright areas, which would lose their hue."""
+"""Numbers of palette colours for large dim areas, and for small bright ones, which would lose their hue."""
 
 
 def encode_gif(frames: Sequence[Image.Image]) -> bytes:
@@ -88,10 +88,10 @@ def imagej_tiff(scan: Scan) -> bytes:
 
     The axes are Z, channel, Y and X, where X runs to the patient's left, Y to the back and Z to the
     head. FLAIR is windowed to 0..255 as in the figure; a region's voxels are 255. The metadata contain the
-    spacing in mm. Deflate compresses some sixty megabytes to a few.
+    spacing in mm. Deflate compresses about sixty megabytes to a few.
 
     Args:
-        scan: with `IMAGE` among its images.
+        scan: case whose images include `IMAGE`.
     """
     import tifffile  # loaded only for this optional file
 

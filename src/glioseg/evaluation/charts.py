@@ -20,7 +20,7 @@ ORDERS = {
     "ideal": ("by true Dice (ideal)", {"color": "#5b6675", "linestyle": "--", "linewidth": 1.4}),
     "random": ("in random order", {"color": "#c2410c", "linestyle": ":", "linewidth": 1.8}),
 }
-"""Legend and line style of each risk–coverage curve; they differ also without colours."""
+"""Legend and line style of each risk–coverage curve; the styles are distinguishable without colours."""
 
 DOT, BOX, MEAN = "#2f6fb7", "#5b6675", "#c2410c"
 
@@ -89,7 +89,7 @@ def risk_coverage_chart(table: pd.DataFrame) -> bytes:
 
 
 def _style() -> AbstractContextManager[None]:
-    """Matplotlib settings for one figure: text stays text, and ids are the same in every run."""
+    """Matplotlib settings for one figure: text is not converted to paths; ids are the same in every run."""
     return matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "glioseg", "font.size": 11})
 
 

@@ -1,4 +1,4 @@
-"""Names of structures, metrics and table columns; it imports nothing heavy, so that any module may use it."""
+"""Names of structures, metrics and table columns; its import is fast, so that any module may use it."""
 
 from glioseg.core.labels import LABEL_NAMES, REGIONS, Label
 

@@ -1,4 +1,4 @@
-"""Seconds and memory of a prediction. They vary from run to run, so they are kept apart from the metrics."""
+"""Seconds and memory of a prediction. They vary from run to run, so they are separate from the metrics."""
 
 import resource
 from collections.abc import Mapping, Sequence
@@ -42,7 +42,7 @@ def summarise_costs(costs: Sequence[Cost]) -> dict[str, float]:
 
 
 def reset_peak_memory() -> None:
-    """Reset `peak_memory_gb`, where the system supports it: a worker may have done other work before."""
+    """Reset `peak_memory_gb`, if the system supports it: a worker may have run other tasks before."""
     with suppress(OSError):
         PROC_CLEAR_REFS.write_text("5")
 

@@ -29,7 +29,7 @@ def case_metrics(
     Args:
         truth: dense labels on the scan's own grid.
         prediction: dense labels on the same grid.
-        spacing_mm: of that grid.
+        spacing_mm: spacing of that grid.
 
     Returns:
         A value for each column of `METRICS` and each structure, of `REGION_METRICS` and each region,
@@ -83,7 +83,7 @@ def _distances_mm(
     spacing_mm: Spacing3,
     missing_mm: float,
 ) -> dict[tuple[Label, ...], float]:
-    """HD95 by the labels of a structure; ET is a region and a label, and is computed once."""
+    """HD95 by the labels of a structure. ET, both a region and a label, is computed once."""
     distances_mm = {}
     for members in set(STRUCTURES.values()):
         true, predicted = mask_of(truth, members), mask_of(prediction, members)

@@ -32,7 +32,7 @@ def subset_dice(
 
     Args:
         model: as for `per_case.predict_cases`.
-        cases: with their four images and their segmentation.
+        cases: cases with their four images and their segmentation.
         cluster: as for `per_case.predict_cases`.
 
     Returns:

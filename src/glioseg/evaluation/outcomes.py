@@ -53,7 +53,7 @@ def grade_scores(lgg: NDArray[np.bool_], probability: Float[NDArray, "cases"]) -
 
     Args:
         lgg: whether a case is of low grade; the scores are defined only if both grades occur.
-        probability: of low grade.
+        probability: probability of low grade.
 
     Returns:
         `cases`, `auc`, `balanced_accuracy`, `baseline` → the same two, and `undefined` → why a value is None.
@@ -113,7 +113,7 @@ def survival_scores(
 
 
 def survival_class(days: Float[NDArray, "cases"]) -> Int64[NDArray, "cases"]:
-    """0 for short, 1 for mid, 2 for long survival; both bounds are mid.
+    """The class of a survival: 0 short, 1 mid, 2 long; both bounds are mid.
 
     >>> survival_class(np.array([299.9, 300, 450, 450.1])).tolist()
     [0, 1, 1, 2]

@@ -110,8 +110,8 @@ def seed_dice(confusion: Int64[NDArray, "4 4"]) -> float:
     """Dice of the 2018 system: over the three exclusive label channels and all voxels at once, smooth 1.
 
     (2·Σ T·P + 1) / (Σ T + Σ P + 1), where the sums run over channels and voxels together, so that a
-    large label outweighs a small one. The 2018 system computed it from sigmoid outputs, here it is from
-    labels.
+    large label outweighs a small one. The 2018 system computed it from sigmoid outputs; this function
+    computes it from labels.
     """
     hit, total = _channel_sums(confusion)
     return float(dice_from_counts(hit.sum(), total.sum(), smooth_vox=SEED_SMOOTH))

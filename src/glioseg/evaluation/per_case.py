@@ -52,13 +52,13 @@ def evaluate_cases(
 def predict_cases(
     model: CaseModel, cases: Sequence[Case], folder: Path, *, cluster: Cluster | None = None
 ) -> tuple[pd.DataFrame, list[Cost]]:
-    """Write a case's predicted labels to `<folder>/<case>.nii.gz`, in its own grid and scheme.
+    """Write the predicted labels of each case to `<folder>/<case>.nii.gz`, in its own grid and scheme.
 
     Args:
         model: loaded; for a cluster a `CachedModel`, which each worker loads.
         cases: with their four images and their segmentation.
-        folder: for the labels.
-        cluster: its workers predict; None: this process, in which a network uses all cores.
+        folder: folder for the labels.
+        cluster: workers that predict; with None, this process predicts, and a network uses all cores.
 
     Returns:
         A table with one row for each case, and the cost of each prediction. Columns: `case`;
@@ -68,7 +68,7 @@ def predict_cases(
         `survival_days_predicted`, if the model has these outputs.
 
     Raises:
-        EvaluationError: a case without one of its four images or its segmentation, or no case.
+        EvaluationError: there is no case, or a case lacks one of its four images or its segmentation.
     """
     _check(cases)
     task = partial(predict_case, model=model, folder=folder)
@@ -118,7 +118,7 @@ def measure_cases(
     """Score predicted cases in parallel, and draw them if a folder for the pictures is given.
 
     Args:
-        cases: with their segmentation.
+        cases: cases with their segmentation.
         predicted: the table of `predict_cases`.
         predictions: the folder of `predict_cases`.
         pictures: folder for each case's pictures, or None for no pictures.

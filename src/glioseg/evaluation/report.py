@@ -75,7 +75,7 @@ def write_report(
         summary: as from `all_metrics`; with `modality_subsets` (see `modality_subsets.subset_dice`) if
             computed.
         pictures: the folder of the cases' pictures.
-        origin: of data and model, as text by name, e.g. the data's hash.
+        origin: origin of data and model, as text by name, e.g. the data's hash.
         params: settings by dotted name.
     """
     loader = jinja2.PackageLoader("glioseg.evaluation")
@@ -158,7 +158,7 @@ def all_metrics(table: pd.DataFrame, options: Evaluate, *, training: Sequence[Ca
 
     Args:
         table: one row for each case, as from `per_case.measure_cases`.
-        options: of the bootstrap.
+        options: options of the bootstrap.
         training: the training cases of the model, for the baselines of outcomes.
     """
     summary = summarise(table, samples=options.bootstrap_samples, seed=options.seed)

@@ -1,7 +1,7 @@
-"""Risk–coverage analysis: the quality of the most confident predictions, as a test of the confidence.
+"""Risk–coverage analysis: whether predictions of higher confidence have a higher quality.
 
-The risk–coverage curve of selective prediction (Geifman & El-Yaniv 2017) with risk 1 − Dice. The area under
-it (AURC) is compared with that of the ideal order and of a random order (Geifman, Uziel & El-Yaniv 2019,
+The curve is that of selective prediction (Geifman & El-Yaniv 2017), with risk 1 − Dice. The area under it
+(AURC) is compared with that of the ideal order and of a random order (Geifman, Uziel & El-Yaniv 2019,
 "Bias-Reduced Uncertainty Estimation for Deep Neural Classifiers").
 """
 
@@ -21,7 +21,7 @@ PerCase = Float64[NDArray, "cases"]
 def risk_coverage(confidence: PerCase, dice: PerCase) -> PerCase:
     """Mean risk of the 1, 2, … n most confident cases.
 
-    Cases of equal confidence have no order, so each gets their mean risk.
+    Cases of equal confidence have no order, so each has their mean risk.
 
     >>> risk_coverage(np.array([0.9, 0.2, 0.5]), np.array([1.0, 0.0, 0.5])).tolist()
     [0.0, 0.25, 0.5]

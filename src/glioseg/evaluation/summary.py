@@ -29,13 +29,13 @@ class Summary:
 def bootstrap(values: Float[NDArray, "cases columns"], *, samples: int, seed: int) -> list[Summary]:
     """Summarise each column by the percentile bootstrap of its mean (Efron 1979).
 
-    Whole cases are resampled with replacement, the same for all columns. With few cases the interval is too
-    narrow, since the sample contains little of the variation between cases.
+    Whole cases are resampled with replacement, and all columns share the samples. With few cases the interval
+    is too narrow, since the sample contains little of the variation between cases.
 
     Args:
         values: one row for each case; finite.
         samples: number of bootstrap samples.
-        seed: of the resampling; the same seed gives the same interval.
+        seed: seed of the resampling; the same seed gives the same interval.
 
     Raises:
         ValueError: no case, or a value that is not finite.
@@ -69,7 +69,7 @@ def summarise(table: pd.DataFrame, *, samples: int, seed: int) -> dict[str, Any]
     Args:
         table: one row for each case, with the columns of `per_case.measure_cases`.
         samples: number of bootstrap samples.
-        seed: of the bootstrap.
+        seed: seed of the bootstrap.
 
     Returns:
         `cases`, their number; `<metric>` → `<structure>` → the fields of a `Summary`; each of

@@ -1,4 +1,4 @@
-"""The results of a test as text. The module imports no pandas, so that `register` starts in a second."""
+"""The results of a test as text. It does not import pandas, so that `register` starts in a second."""
 
 from typing import Any
 

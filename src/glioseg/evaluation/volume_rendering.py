@@ -1,6 +1,6 @@
 """Rotating 3D views of a label map: smooth surfaces, drawn as shaded points into a depth buffer.
 
-This small renderer needs no display, and draws a frame in some ten milliseconds.
+This small renderer needs no display, and draws a frame in about ten milliseconds.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ FRAMES = 24
 SIZE_PX = 280
 TILT_RAD = np.radians(18)
 BRAIN_MM, WT_MM, RIM_MM = 3.0, 2.0, 1.0
-"""Grid spacing of each surface; an enhancing rim is thin."""
+"""Grid spacing of each surface; that of the thin enhancing rim is finer."""
 LETTERS = {"R": (-1, 0), "L": (1, 0), "A": (0, -1), "P": (0, 1)}
 """Directions of the letters around the head, in LPS."""
 AMBIENT = 0.45
@@ -66,7 +66,7 @@ def extract_surface(
     Args:
         mask: voxels; may be empty.
         spacing_mm: distance of neighbouring voxels along each axis.
-        colour: of the surface.
+        colour: colour of the surface.
         alpha: see `Surface`.
         rim: see `Surface`.
         grid_mm: spacing of the surface's grid, at least the spacing of the mask.
@@ -126,7 +126,7 @@ def rotating_frames(
     Args:
         maps: dense labels in LPS, e.g. truth and prediction.
         brain: mask on the same grid; if it is empty, the whole grid sets the scale.
-        spacing_mm: of the grid.
+        spacing_mm: spacing of the grid.
 
     Returns:
         `FRAMES` frames for each map, `SIZE_PX` wide and high.

@@ -36,18 +36,18 @@ WRITTEN_BY_HAND = (builtin.CARD, "LICENSE")
 
 @dataclass(frozen=True)
 class TrainedPhase:
-    """The weights of a phase; the files beside them hold its history and the code state that trained it."""
+    """The weights of a phase, with files for its history and for the state of the code that trained it."""
 
     weights: Path
 
     @property
     def history(self) -> Path:
-        """One row per epoch."""
+        """The file with one row per epoch."""
         return self.weights.with_suffix(".csv")
 
     @property
     def origin(self) -> Path:
-        """As from `current_origin`."""
+        """The file with the result of `current_origin`."""
         return self.weights.with_suffix(".json")
 
 
@@ -60,7 +60,7 @@ def current_origin() -> dict[str, object]:
 
 
 def train_phases(plan: Pretraining, storage: ProjectStorage) -> list[TrainedPhase]:
-    """Train the phases that are not done yet, each from the weights of the phase before."""
+    """Train the phases that have not been trained yet; each starts from the weights of the previous phase."""
     done: list[TrainedPhase] = []
     for phase in plan.phases:
         done.append(_train(plan, phase, storage, init=done[-1].weights if done else None))
@@ -68,7 +68,7 @@ def train_phases(plan: Pretraining, storage: ProjectStorage) -> list[TrainedPhas
 
 
 def render_validation(plan: Pretraining, *, spacing_mm: int | None = None) -> list[CachedSyntheticCase]:
-    """The validation cases, rendered at this resolution, by default at that of the network."""
+    """The validation cases, rendered at `spacing_mm`, by default at the resolution of the network."""
     cases = [case for part in plan.validation for case in stream(part)]
     render = partial(CachedSyntheticCase.render, spacing_mm=spacing_mm or plan.network.spacing_mm)
     return Cluster().map(render, cases, title="render validation cases")

@@ -1,1 +1,1 @@
-"""The registered model, as callers meet it."""
+"""Serving: the HTTP service and the MLflow model, and the check of a case before its prediction."""

@@ -1,4 +1,4 @@
-"""The one path from the scans of a case to a prediction: the contract is checked before the network runs.
+"""Checks the scans of a case against the contract before the network segments them.
 
 The command line, the HTTP service and the MLflow model all use it.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CheckedCase:
-    """The scans of a case by role, and what the contract found in them, the most severe findings first."""
+    """The scans of a case by role, and the findings of the contract check, the most severe first."""
 
     scans: Mapping[str, Scan]
     findings: Sequence[Finding]

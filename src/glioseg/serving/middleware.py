@@ -1,4 +1,4 @@
-"""What every request gets: an id, a line in the log, security headers, and no stack trace in any response."""
+"""Middleware for every request: an id, a log line, security headers, and responses without stack traces."""
 
 import hmac
 import logging

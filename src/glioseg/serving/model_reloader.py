@@ -71,7 +71,7 @@ def _tiny_scan() -> Volume:
 
 
 def _target_address(model: str | None) -> str:
-    """The address of the version that the alias names now; SQLite is read since MLflow is much slower."""
+    """The address of the version that the alias names now; it is read from SQLite: MLflow is much slower."""
     if model is None:
         model = default_model(ProjectStorage.current())
     name, _, alias = model.removeprefix(REGISTERED).partition("@")

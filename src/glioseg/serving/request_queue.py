@@ -19,7 +19,7 @@ CLIENT_CLOSED = 499
 
 @dataclass(eq=False)
 class Slot:
-    """The place of one request in the queue, from before its files arrive until its work has ended.
+    """The position of one request in the queue, reserved from before its files arrive until its work ends.
 
     `request_id` comes from the client, so several slots may have the same one.
     """
@@ -57,7 +57,7 @@ class RequestQueue:
 
     @asynccontextmanager
     async def slot(self, request_id: str) -> AsyncIterator[Slot]:
-        """Take a slot until the block ends, or its work if that takes longer.
+        """Take a slot until the block ends, or until the work ends if that is later.
 
         Args:
             request_id: for `ahead`; requests with the same id take one slot each.

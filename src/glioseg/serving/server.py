@@ -16,7 +16,7 @@ M_ARENA_MAX = -8
 
 
 class _Server(uvicorn.Server):
-    """At a first signal it rejects requests and stops when the queue is empty; a second stops it at once."""
+    """On a first signal it rejects requests and stops when the queue is empty; a second stops it at once."""
 
     def __init__(self, config: uvicorn.Config, queue: RequestQueue) -> None:
         super().__init__(config)

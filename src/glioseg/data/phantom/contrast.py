@@ -60,8 +60,8 @@ class Contrast:
         oedema_margin_mm: standard deviation of the oedema's margin, in addition to the scanner's blur.
         heterogeneity: strength of the texture of tumour tissue; 1 is typical.
         enhancement_variation: log standard deviation of the enhancement's signal within a tumour.
-        core_variation: the same for the non-enhancing core. If two modalities have opposite signs, one is dark
-            where the other is bright.
+        core_variation: the same for the non-enhancing core. If two modalities have opposite signs, one is
+            dark where the other is bright.
         gamma: exponent on the scan; white matter keeps its intensity.
         clip_quantile: quantile of the brain's intensities at which the scan is clipped.
         shift_mm: misregistration along each axis.

@@ -1,8 +1,8 @@
 """Near-duplicate images of a cohort: the fingerprint of an image, and pairs with nearly the same one.
 
 Block means of an image hardly change with noise, blur, scale or file format. All brains are alike in their
-block means and outline, but the differences between a block and its neighbours vary: the fingerprint holds these
-differences, and the correlation of two fingerprints is the similarity of two images.
+block means and outline, but not in the differences between a block and its neighbours. The fingerprint holds
+these differences, and the correlation of two fingerprints is the similarity of two images.
 """
 
 import base64

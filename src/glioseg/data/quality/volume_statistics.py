@@ -28,7 +28,7 @@ MAX_FINITE = 1e100
 """Voxels above this count as infinite, because their squares may overflow in the standard deviation."""
 
 SHORT_TAILED = ("t1", "flair")
-"""Modalities with a shorter bright tail than T2, where fluid is brighter than the brain; T1ce's may be as long."""
+"""Modalities with a shorter bright tail than T2, where fluid is brightest; T1ce's may be as long."""
 
 SAMPLED_VOX = 100_000
 """Number of brain voxels from which percentiles are estimated."""

@@ -185,7 +185,8 @@ def open_cases(store: Path, names: Sequence[str], *, raw: Path | None) -> list[C
         raw: folder of the raw cohort, if crops are made on the fly; otherwise None.
 
     Raises:
-        StoreError: the manifest is not readable, or a case is missing in the manifest, the store or the raw cohort.
+        StoreError: the manifest is not readable; or a case is missing in the manifest, the store or the raw
+            cohort.
     """
     cases = manifest_cases(store, raw=raw)
     for name in names:

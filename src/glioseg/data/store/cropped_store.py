@@ -102,7 +102,7 @@ def store_case(
     crop = from_scheme(round_labels(crop_labels(values, placement)), case.scheme)
     write_case(folder, image, crop, placement, spacings_mm=spacings_mm)
     shape = dict(zip(("depth_vox", "height_vox", "width_vox"), crop.shape, strict=True))
-    in_scan = from_scheme(round_labels(values[values != 0]), case.scheme)  # the labelled voxels, for the counts
+    in_scan = from_scheme(round_labels(values[values != 0]), case.scheme)  # labelled voxels, for the counts
     return {**shape, **_label_counts(crop, "{}_vox"), **_label_counts(in_scan, "raw_{}_vox")}
 
 
@@ -158,7 +158,7 @@ def _cohort_columns(case: Case) -> dict[str, object]:
 
 
 def _raw_sha256(digests: Mapping[str, str]) -> str:
-    """One hash of a case's raw files: with it, the manifest changes with them even if no voxels are stored."""
+    """Hash of a case's raw files, so that the manifest changes with them even if no voxels are stored."""
     return hashlib.sha256("".join(digests[role] for role in sorted(digests)).encode()).hexdigest()
 
 

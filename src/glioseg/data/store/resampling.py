@@ -107,7 +107,7 @@ class NetworkGrid:
             )
 
     def _resample_images(self, crops: Mapping[str, Num[NDArray, "e i x"]]) -> Float32[NDArray, "d h w 4"]:
-        """The resampled images; one after the other, so that only one is in memory at the scan's resolution."""
+        """The resampled images, computed in turn: only one is in memory at the scan's resolution."""
         brain = brain_mask(crops.values())
         weight = self._brain_weight(brain)
         inside = brain.astype(np.float32)

@@ -20,9 +20,9 @@ MEASURES = {
     "lesion_dice": {"name": "Lesion-wise Dice", "decimals": 3, "better": 1},
     "hd95_mm": {"name": "HD95, mm", "decimals": 1, "better": -1},
 }
-"""The metrics that the page compares; `better` is 1 where larger is better, −1 where smaller is."""
+"""The metrics that the page compares; `better` is 1 where larger is better, −1 where smaller is better."""
 MODELS_PER_BLOCK = 5
-"""Number of the newest models whose pictures come before those of older models."""
+"""Block size: pictures of the newest models are embedded first, in blocks of this many models."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Gallery:
 
 
 def comparable_models(test_sets: Sequence[Sequence[EvaluatedModel]]) -> list[list[EvaluatedModel]]:
-    """For each test set the models that still have their table, if these are at least two."""
+    """The models that still have their table, for each test set with at least two of them."""
     with_table = [[model for model in models if not model.table.empty] for models in test_sets]
     return [models for models in with_table if len(models) > 1]
 
@@ -44,7 +44,7 @@ def comparison_data(test_sets: Sequence[Sequence[EvaluatedModel]], gallery: Gall
     """All data for the page's script as JSON values.
 
     Args:
-        test_sets: as from `comparable_models`.
+        test_sets: from `comparable_models`.
         gallery: their pictures.
     """
     return {
@@ -57,7 +57,7 @@ def comparison_data(test_sets: Sequence[Sequence[EvaluatedModel]], gallery: Gall
 
 
 def label(model: EvaluatedModel) -> str:
-    """A model in one line that distinguishes it from others with the same network."""
+    """One line that distinguishes a model from other models with the same network."""
     version = f"{model.versions[0]}, " if model.versions else ""
     return f"{version}{model.when:%Y-%m-%d %H:%M}, {model.name}"
 
@@ -83,14 +83,14 @@ def _set(models: Sequence[EvaluatedModel], gallery: Gallery) -> dict[str, Any]:
 
 
 def values(table: pd.DataFrame, measure: str, cases: list[str]) -> list[list[float | None]]:
-    """A metric of each case for WT, TC and ET; None where the table lacks it."""
+    """A metric of each case for WT, TC and ET; None if the table lacks it."""
     names = [column(measure, region) for region in REGIONS]
     rows = table.set_index("case").reindex(index=cases, columns=names).to_numpy(np.float64)
     return [[None if np.isnan(value) else float(value) for value in row] for row in rows]
 
 
 def _first_pair(models: Sequence[EvaluatedModel]) -> list[str]:
-    """The initial selection: the newest model, and the champion or else the model before it."""
+    """The initial selection: the champion, or else the second newest model; and the newest model."""
     newest, *others = models
     champions = [model for model in others if any(CHAMPION in version.aliases for version in model.versions)]
     return [(champions or others)[0].run_id, newest.run_id]

@@ -50,10 +50,10 @@ class Version:
 
 @dataclass(frozen=True)
 class EvaluatedModel:
-    """A model with the results of one evaluation run; nothing replaces a deleted file or run.
+    """A model with the results of one evaluation run, of which files may have been deleted.
 
-    `table` has no rows where the run's file was deleted, and `pictures` (the three planes of each case) lacks
-    deleted pictures. `training` is "" if the training run exists, and otherwise its state.
+    `table` is empty if its file was deleted; `pictures` (the three planes of each case) contains the pictures
+    that still exist; `training` is "" if the training run exists, and otherwise the reason why it is missing.
     """
 
     run_id: str
@@ -69,7 +69,7 @@ class EvaluatedModel:
 
     @property
     def model(self) -> str:
-        """The `model_id` of the logged model; where it is unknown, the evaluation's `run_id`."""
+        """The `model_id` of the logged model; if it is unknown, the evaluation's `run_id`."""
         return self.tags.get("model_id") or self.run_id
 
     @property
@@ -113,7 +113,7 @@ def find_evaluations(client: MlflowClient) -> Evaluations:
     """Read all evaluations of a project.
 
     Args:
-        client: as from `tracking.connect`.
+        client: from `tracking.connect`.
     """
     runs, versions = _runs(client, ViewType.ACTIVE_ONLY), registered_versions(client)
     finished = [run for run in runs if run.info.status == "FINISHED"]
@@ -183,7 +183,7 @@ def _content(client: MlflowClient, run_id: str) -> bytes:
 
 
 def _table(content: bytes) -> pd.DataFrame:
-    """The table of test cases; empty where the file is not such a table."""
+    """The table of test cases; empty if the file is not such a table."""
     try:
         table = pd.read_csv(BytesIO(content), dtype={"case": str})
     except ValueError:

@@ -23,8 +23,8 @@ def experiments_page(evaluations: Evaluations, studies: Sequence[StudyRecord]) -
     """The page's HTML with all pictures and scripts, so that it loads nothing from the network.
 
     Args:
-        evaluations: as from `find_evaluations`.
-        studies: as from `find_studies`.
+        evaluations: from `find_evaluations`.
+        studies: from `find_studies`.
     """
     compared = comparable_models(evaluations.test_sets)
     newest_first = sorted((model for models in compared for model in models), key=lambda model: model.when)[
@@ -75,7 +75,7 @@ FACTS = ("registered", "preset", "training run", "data", "commit", "tested")
 
 @dataclass(frozen=True)
 class Cell:
-    """A number: the page shows `text` and sorts by `value`, which is None where it was not logged."""
+    """A number: the page shows `text` and sorts by `value`, which is None if it was not logged."""
 
     value: float | None
     text: str

@@ -32,8 +32,8 @@ def find_studies(client: MlflowClient, storage: ProjectStorage) -> list[StudyRec
     """All studies of a project, the newest first.
 
     Args:
-        client: as from `mlflow_runs.connect`.
-        storage: holds the studies.
+        client: from `mlflow_runs.connect`.
+        storage: its database holds the studies.
     """
     return [
         StudyRecord(

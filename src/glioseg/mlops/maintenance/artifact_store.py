@@ -20,7 +20,7 @@ class ArtifactStore:
     address: str
 
     def files(self) -> Mapping[str, Mapping[str, Any]]:
-        """The details of each file, among them its `size` in bytes, by relative path."""
+        """The details of each file, including its `size` in bytes, by relative path."""
         found = self._system.find(self._root, detail=True)
         return {name.removeprefix(f"{self._root}/"): details for name, details in found.items()}
 
@@ -38,12 +38,12 @@ class ArtifactStore:
         return content
 
     def remove(self) -> None:
-        """Delete all files permanently; a store that does not exist is no error."""
+        """Delete all files permanently; if the store does not exist, do nothing."""
         if self._system.exists(self._root):
             self._system.rm(self._root, recursive=True)
 
     def contains(self, other: "ArtifactStore") -> bool:
-        """Whether the other store equals this one or lies below it."""
+        """Whether the other store equals this one or is below it."""
         return f"{other._root}/".startswith(f"{self._root}/")
 
     def _sha256(self, name: str) -> str:

@@ -1,7 +1,8 @@
 """Finds and removes what no registered version references: database rows, and folders of `mlruns`.
 
-`mlflow gc` cannot do this: with some runs and no model as arguments, it removes every model that is marked as
-deleted, even a registered one. So this module calls what `gc` itself calls, for one run or model at a time.
+`mlflow gc` is not suitable: if its arguments name runs but no model, it also removes every model that is
+marked as deleted, even a registered one. This module calls the functions that `gc` uses, for one run or model
+at a time.
 """
 
 import re
@@ -30,14 +31,14 @@ REPORTS = (
     "reports/calibrate/model.json",
     old_name("reports/calibrate/model.json", PATHS),
 )
-"""Reports with the names of a study, a run and a model that the next `dvc repro` may register."""
+"""Reports that name a study, a run and a model which the next `dvc repro` may register."""
 
 FOLDERS = ("artifacts/*/*", "artifacts/*/models/*", "[0-9]*/*", "[0-9]*/models/*")
-"""MLflow's folders of runs and logged models, in glioseg's experiments and in others."""
+"""Patterns of MLflow's folders for runs and logged models, in glioseg's experiments and in others."""
 
 KINDS = ("run", "model", "study", "files")
-"""The order of removal: an evaluation goes before its model, since without the model it would count as
-referenced by the training run."""
+"""The order of removal. Evaluations are removed before their models: an evaluation without its model would
+count as referenced by the training run."""
 
 IDENTIFIER = re.compile(r"(m-)?[0-9a-f]{32}")
 PATH_START = re.compile(rf"(models/)?(?P<identifier>{IDENTIFIER.pattern})(?=/)")
@@ -50,7 +51,7 @@ class PruneError(GliosegError):
 
 @dataclass(frozen=True)
 class Unreferenced:
-    """Something that can be removed: `category` is its line in a table, `files` are its files, if any."""
+    """An item that can be removed: `category` is its row in a table, `files` are its files, if any."""
 
     kind: Literal["run", "model", "study", "files"]
     category: str
@@ -66,9 +67,9 @@ def find_unreferenced(
 
     Args:
         storage: the project's storage.
-        client: as from `mlflow_runs.connect`.
-        exclusive: whether no other process uses the storage. Otherwise runs with the status RUNNING and all
-            that they reference are kept, and so is the saved state of interrupted trainings.
+        client: from `mlflow_runs.connect`.
+        exclusive: whether no other process uses the storage. If False, the result excludes runs with the
+            status RUNNING, everything that they reference, and the saved state of interrupted trainings.
     """
     contents = read_mlflow(client)
     kept = find_reachable(contents, [*_present_work(storage), *_running(contents, exclusive=exclusive)])
@@ -86,7 +87,7 @@ def find_unreferenced(
         ),
         *(Unreferenced("study", "Optuna studies", name) for name in study_names(storage)),
     ]
-    if not (storage.shared or storage.artifacts_url):  # there, such files may belong to another database
+    if not (storage.shared or storage.artifacts_url):  # otherwise they may belong to another database
         unknown = stores.keys() - contents.runs.keys() - contents.models.keys()
         found += [_files("files of no run", *stores[name]) for name in unknown]
     if exclusive:
@@ -97,7 +98,7 @@ def find_unreferenced(
 
 
 def _experiments(storage: ProjectStorage, contents: MlflowContents) -> dict[str, str]:
-    """The experiments to search; a shared database may hold experiments of other people."""
+    """The experiments to search; a shared database may contain experiments of other people."""
     return {
         identifier: name
         for identifier, name in contents.experiments.items()
@@ -106,7 +107,7 @@ def _experiments(storage: ProjectStorage, contents: MlflowContents) -> dict[str,
 
 
 def _present_work(storage: ProjectStorage) -> Iterator[str]:
-    """The names in the project's reports, and in those of the copies in which DVC runs experiments."""
+    """The names in the reports of the project, and of the copies in which DVC runs experiments."""
     for root in (storage.root, *storage.root.glob(".dvc/tmp/exps/*")):
         for report in REPORTS:
             with suppress(OSError, FileError):
@@ -114,7 +115,7 @@ def _present_work(storage: ProjectStorage) -> Iterator[str]:
 
 
 def _running(contents: MlflowContents, *, exclusive: bool) -> Iterator[str]:
-    """Runs that a process may still write to; a killed run of glioseg keeps the status RUNNING for ever."""
+    """Runs that a process may still write to; a killed run of glioseg stays RUNNING permanently."""
     for name, run in contents.runs.items():
         if run.info.status == "RUNNING" and not (exclusive and "stage" in run.data.tags):
             yield name
@@ -175,20 +176,20 @@ def _files(category: str, files: ArtifactStore, size_bytes: int) -> Unreferenced
 def prune(
     storage: ProjectStorage, client: MlflowClient, agreed: Collection[Unreferenced]
 ) -> list[Unreferenced]:
-    """Remove what the user agreed to and what is still unreferenced; an interrupted call can be repeated.
+    """Remove the confirmed items that are still unreferenced; an interrupted call can be repeated.
 
-    Files are removed before rows: a row without files, left by a kill, is removed by the next call.
+    Files are removed before database rows. After a kill in between, the next call removes the row.
 
     Args:
         storage: the project's storage.
-        client: as from `mlflow_runs.connect`.
-        agreed: what the user saw, as from `find_unreferenced`.
+        client: from `mlflow_runs.connect`.
+        agreed: the items that the user confirmed, from `find_unreferenced`.
 
     Returns:
-        What was removed.
+        The removed items.
 
     Raises:
-        PruneError: the files of a registered version changed meanwhile.
+        PruneError: the files of a registered version changed during the call.
     """
     with storage.exclusive() as exclusive:
         before = version_fingerprints(client)
@@ -205,7 +206,7 @@ def prune(
 def _remove(storage: ProjectStorage, client: MlflowClient, unreferenced: Unreferenced) -> None:
     if unreferenced.files:
         unreferenced.files.remove()
-    store = client._tracking_client.store  # the client can only mark as deleted
+    store = client._tracking_client.store  # the client can only mark items as deleted
     match unreferenced.kind:
         case "run":
             client.delete_run(unreferenced.name)
@@ -217,7 +218,7 @@ def _remove(storage: ProjectStorage, client: MlflowClient, unreferenced: Unrefer
 
 
 def version_fingerprints(client: MlflowClient) -> dict[str, str]:
-    """A hash of each file of each registered version, by `name/version: file`."""
+    """A hash of each file of each registered version; the keys are `name/version: file`."""
     return {
         f"{version}: {name}": content_hash
         for version, store in read_mlflow(client).stores.items()

@@ -1,4 +1,4 @@
-"""The runs, models and studies that registered versions reference, directly or through each other."""
+"""The runs, models and studies that registered versions reference, directly or indirectly."""
 
 import fnmatch
 import json
@@ -20,7 +20,7 @@ LINEAGE = "lineage/*/lineage.json"
 """The lineage records among a model's files; a model that is registered under two names has two."""
 
 OWN_SETTINGS = {"train.epochs", "train.steps_per_epoch"}
-"""Settings of the trials alone: the training does not take them from the best trial."""
+"""Settings that differ between trials and training: the training does not take them from the best trial."""
 
 References = Mapping[str, set[str]]
 """The names that each run, model or study references; names of another database match nothing."""
@@ -28,7 +28,7 @@ References = Mapping[str, set[str]]
 
 @dataclass(frozen=True)
 class MlflowContents:
-    """The content of MLflow's database, with runs and models that were deleted in MLflow's page.
+    """The content of MLflow's database, including runs and models that were deleted on MLflow's page.
 
     `runs`, `models` and the names of `experiments` are keyed by identifier; `stores` holds the files of each
     version by `name/version`.
@@ -82,12 +82,12 @@ def _all_pages(search: Callable[..., Any], *args: object, **kwargs: object) -> I
 def find_reachable(contents: MlflowContents, others: Iterable[str] = ()) -> set[str]:
     """The names that registered versions and `others` reference, directly or through other names.
 
-    A version references its logged model, its training and the names in its lineage; a model its evaluations;
-    a training its folds and the study that chose its settings; a study its trials. Each of them also
-    references the names in its tags.
+    A version references its logged model, its training and the names in its lineage. A model references its
+    evaluations, a training its folds and the study that chose its settings, and a study its trials. Each of
+    them also references the names in its tags.
 
     Args:
-        contents: as from `read_mlflow`.
+        contents: from `read_mlflow`.
         others: runs and models to keep for another reason.
 
     Returns:

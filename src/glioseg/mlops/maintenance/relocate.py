@@ -1,6 +1,6 @@
 """Repairs a moved `mlruns`: rewrites the addresses in MLflow's database.
 
-Files stay unchanged. An `MLmodel` file names the folder in which it was written, but nothing reads that.
+Files stay unchanged. An `MLmodel` file names the folder in which it was written, but no code reads this name.
 """
 
 import os
@@ -37,16 +37,16 @@ class Relocation:
 
 
 def relocate(storage: ProjectStorage, old: Path | None = None) -> Relocation | None:
-    """Rewrite the addresses in MLflow's database to the folder in which the database lies.
+    """Rewrite the addresses in MLflow's database to the folder that contains the database.
 
-    The change is one transaction, and a copy of the database from before remains.
+    All changes are one transaction. A copy of the former database is kept.
 
     Args:
-        storage: the project's storage at its present place.
-        old: the project's former folder; needed only where the database names several.
+        storage: the project's storage in its present folder.
+        old: the project's former folder; needed only if the database names several.
 
     Returns:
-        The result; None where the database names the present folder already.
+        The result; None if the database already names the present folder.
 
     Raises:
         RelocateError: there is no database, SQLite cannot read or change it, or the former folder is
@@ -80,7 +80,7 @@ def _source(elsewhere: set[Path], old: Path | None) -> Path | None:
 
 
 def _back_up(database: Path) -> Path:
-    """Copy a database between two transactions; the copy gets its name only when it is complete."""
+    """Copy a database in a consistent state; the copy gets its final name when it is complete."""
     backup = database.with_name(f"{database.name}.before-relocate")
     aside = backup.with_name(f".{backup.name}")
     aside.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Collectors, each of which reads one fact about how a model came to be, or fails with the reason."""
+"""Collectors: each reads one fact about the origin of a model, or raises an error with the reason."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -54,7 +54,7 @@ def collect(
         collectors: by the name of the fact; each reads a project's files.
 
     Returns:
-        The facts, and the reasons of those that are missing.
+        The facts, and the reason for each missing fact.
     """
     facts, missing = {}, {}
     for name, read in collectors.items():
@@ -82,7 +82,7 @@ def study(root: Path) -> dict[str, Any] | None:
 
 
 def parameters(root: Path) -> dict[str, Any]:
-    """All settings with the study's best values in place, those values, and the hash of params.yaml."""
+    """All settings including the study's best values, these values alone, and the hash of params.yaml."""
     text, best = (root / "params.yaml").read_bytes(), read_json(root / RECORDED_FILES["best_params.json"])
     used = _settings(root)
     for name, value in best.items():

@@ -23,7 +23,7 @@ REGISTRY = "MLflow's registry"
 
 @dataclass(frozen=True)
 class LineageEntry:
-    """One entry of a lineage; a missing entry has no `value`, and its reason in `missing`.
+    """One entry of a lineage; if it is missing, `value` is empty and `missing` is the reason.
 
     `source` names the place where the value was read or looked up.
     """
@@ -41,7 +41,7 @@ def trace_lineage(client: MlflowClient, recorded: RecordedVersion, *, root: Path
     clone may lack the commit.
 
     Args:
-        client: as from `mlflow_runs.connect`.
+        client: from `mlflow_runs.connect`.
         recorded: the version.
         root: the project.
     """
@@ -67,7 +67,7 @@ def trace_lineage(client: MlflowClient, recorded: RecordedVersion, *, root: Path
 
 
 def _of_builtin(recorded: RecordedVersion, root: Path) -> list[LineageEntry]:
-    """The lineage of the built-in model, which no project's stages made."""
+    """The lineage of the built-in model, which was not made by the stages of a project."""
     source = f"the package's {builtin.RECORD}"
     return [
         _version(recorded),

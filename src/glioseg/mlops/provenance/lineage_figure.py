@@ -1,4 +1,4 @@
-"""The lineage as a figure: settings, data and code lead to the training, and the training to the version."""
+"""The lineage as a figure: arrows lead from settings, data and code to the training, and to the version."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -68,7 +68,7 @@ def draw_lineage(entries: Sequence[LineageEntry], path: Path, *, title: str) -> 
     """Draw the lineage; a missing entry is a dashed red box with the reason.
 
     Args:
-        entries: as from `trace_lineage`.
+        entries: from `trace_lineage`.
         path: the file to write; its ending, .svg or .png, chooses the format.
         title: the title of the figure.
     """
@@ -83,7 +83,7 @@ def draw_lineage(entries: Sequence[LineageEntry], path: Path, *, title: str) -> 
         _arrow(axes, start, end)
     for entry in entries:
         _box(axes, entry)
-    # The same lineage gives the same file: without a date, and with fixed instead of random identifiers.
+    # Without a date, and with fixed instead of random identifiers, the same lineage gives the same file.
     date, drawn = {"Date": None} if path.suffix == ".svg" else {}, BytesIO()
     with mpl.rc_context({"svg.hashsalt": "glioseg"}):
         figure.savefig(drawn, format=path.suffix[1:], dpi=130, facecolor="white", metadata=date)

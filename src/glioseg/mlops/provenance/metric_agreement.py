@@ -12,12 +12,12 @@ from glioseg.core.labels import REGIONS
 from glioseg.evaluation.columns import column
 
 CASE_TOLERANCE = 0.01
-"""Difference in Dice that a case may have on another machine. Another processor rounds differently, which
-flips voxels with a probability close to the threshold, a thin part of the tumour's surface."""
+"""Accepted difference in the Dice of a case on another machine. Another processor rounds differently, so that
+some voxels with a probability close to the threshold change their label; they lie on the tumour's surface."""
 
 MEAN_TOLERANCE = 0.05
-"""Difference in mean Dice that is accepted after a new training on another machine. Rounding differences grow
-from step to step until the weights differ, so that only the means over the cohort are comparable."""
+"""Accepted difference in mean Dice after a new training on another machine. Rounding differences grow with
+each training step until the weights differ, so that only means over the cohort are comparable."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class EvaluationNumbers:
 
 @dataclass(frozen=True)
 class Agreement:
-    """The result of a comparison: `agrees`, and in one line `message`."""
+    """The result of a comparison: `agrees`, and `message`, which is one line."""
 
     agrees: bool
     message: str
@@ -72,7 +72,7 @@ def compare(
 
 
 def difference(then: EvaluationNumbers, now: EvaluationNumbers) -> str:
-    """The first difference in one phrase; empty where all numbers are equal."""
+    """The first difference in one phrase; empty if all numbers are equal."""
     if unmatched := _unmatched(then, now):
         return f"only one table has {', '.join(unmatched)}"
     for name in then.table:
@@ -85,7 +85,7 @@ def difference(then: EvaluationNumbers, now: EvaluationNumbers) -> str:
 
 
 def _unmatched(then: EvaluationNumbers, now: EvaluationNumbers) -> list[str]:
-    """Cases and columns of only one table."""
+    """Cases and columns that only one of the two tables has."""
     cases = set(then.table.index) ^ set(now.table.index)
     return sorted(map(str, cases | (set(then.table) ^ set(now.table))))
 

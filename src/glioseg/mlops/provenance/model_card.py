@@ -2,7 +2,7 @@
 
 Mitchell M, Wu S, Zaldivar A, et al.: Model Cards for Model Reporting. FAT* 2019.
 
-The card contains only facts from the version's recorded files, and gives the reason where a fact is unknown.
+The card contains only facts from the version's recorded files, and gives the reason if a fact is unknown.
 """
 
 import json
@@ -183,7 +183,7 @@ def _calibration(record: Record, metrics: Mapping[str, Any] | None) -> tuple[lis
 
 
 def _level(metrics: Mapping[str, Any]) -> str:
-    """The prefix of the word "interval": its level, which older versions did not measure."""
+    """The text before the word "interval": its level; empty for older versions, which did not measure it."""
     level = metrics.get("volume_interval_level")
     return "" if level is None else f"{percent(level)} prediction "
 

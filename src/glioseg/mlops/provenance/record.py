@@ -25,12 +25,12 @@ RECORD_HASH = "lineage_sha256"
 ADDRESS = re.compile(r"models:/(?P<name>[^/@]+)(/(?P<version>\d+)|@(?P<alias>[^/]+))")
 CHANGED = f"{RECORD} was changed after the version was registered"
 OLDER_PYFUNC_FILE = "serving/model.py"
-"""The file of the package that MLflow ran in versions that were registered before all code counted."""
+"""The only code file that the content hash of older versions covers: MLflow ran it to predict."""
 OLDER = "nothing was recorded with this version: it was registered before glioseg recorded lineages"
 
 
 class LineageError(GliosegError):
-    """A version that does not exist, or whose files cannot be trusted; the message names it."""
+    """A version that does not exist, or whose files are missing or changed; the message names it."""
 
 
 def lineage_folder(name: str, version: str) -> str:
@@ -68,10 +68,10 @@ class Record:
 
 @dataclass(frozen=True)
 class RecordedVersion:
-    """A registered version with its lineage record; `folder` is None where nothing was recorded.
+    """A registered version with its lineage record; `folder` is None if nothing was recorded.
 
     `changed` names the recorded files whose content changed after the version was registered. If lineage.json
-    is one of them, `record` holds only what the version's tags say.
+    is one of them, `record` contains only the facts in the version's tags.
     """
 
     version: ModelVersion
@@ -94,7 +94,7 @@ def open_version(client: MlflowClient, address: str) -> RecordedVersion:
     """Find a registered version and its lineage record.
 
     Args:
-        client: as from `mlflow_runs.connect`.
+        client: from `mlflow_runs.connect`.
         address: `models:/NAME/VERSION` or `models:/NAME@ALIAS`.
 
     Raises:
@@ -123,7 +123,7 @@ def open_version(client: MlflowClient, address: str) -> RecordedVersion:
 
 
 def _download(version: ModelVersion) -> Path | None:
-    """The local folder of the version's lineage files, or None where there are none."""
+    """The local folder of the version's lineage files, or None if there are none."""
     address = f"models:/{version.name}/{version.version}"
     inside = lineage_folder(version.name, version.version)
     try:
@@ -156,7 +156,7 @@ def model_files(recorded: RecordedVersion) -> Path:
     """The folder of a version's network and settings, after a check of their hash.
 
     Raises:
-        LineageError: the files are gone, or are not those that were registered.
+        LineageError: the files are missing, or differ from the registered files.
     """
     try:
         top = Path(mlflow.artifacts.download_artifacts(recorded.address, dst_path=download_folder()))

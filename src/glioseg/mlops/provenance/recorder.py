@@ -36,7 +36,7 @@ def record_lineage(client: MlflowClient, name: str, version: str, *, root: Path 
     """Record the lineage of a version; a repeated call replaces the record.
 
     Args:
-        client: as from `mlflow_runs.connect`.
+        client: from `mlflow_runs.connect`.
         name: the registered model.
         version: its number.
         root: the project, in the state that made the model.
@@ -83,7 +83,7 @@ def _log(client: MlflowClient, name: str, version: str, folder: Path) -> None:
 
 
 def _copy(root: Path, folder: Path, *, changed: bool) -> dict[str, str]:
-    """Copy the recorded files, and write the patch where files differ from the commit; their hashes."""
+    """Copy the recorded files, write a patch if files differ from the commit, and return all hashes."""
     for name, path in RECORDED_FILES.items():
         if (root / path).is_file():
             shutil.copyfile(root / path, folder / name)

@@ -36,7 +36,7 @@ def reproduce(client: MlflowClient, address: str, *, root: Path, retrain: bool) 
     The work tree has its own storage, so the project gets no new run. It is removed afterwards in any case.
 
     Args:
-        client: as from `mlflow_runs.connect`.
+        client: from `mlflow_runs.connect`.
         address: `models:/NAME/VERSION` or `models:/NAME@ALIAS`.
         root: the project.
         retrain: train and calibrate again first.
@@ -68,7 +68,7 @@ def reproduce(client: MlflowClient, address: str, *, root: Path, retrain: bool) 
 
 
 def _require_complete(recorded: RecordedVersion, *, retrain: bool) -> tuple[Path, dict[str, Any]]:
-    """The folder of recorded files and the state of the code; an error if the record does not suffice."""
+    """The folder of recorded files and the state of the code; an error if the record is incomplete."""
     address = recorded.address
     if recorded.folder is None:
         raise LineageError(f"{address}: {OLDER}")
@@ -89,7 +89,7 @@ def _require_complete(recorded: RecordedVersion, *, retrain: bool) -> tuple[Path
 
 def _restore_files(tree: Path, folder: Path, own_model: Path) -> None:
     """Copy the recorded files and the version's network to the paths at which the stages read them."""
-    # First dvc.lock, since it tells which names the version has.
+    # dvc.lock comes first: `_own_name` reads it.
     shutil.copyfile(folder / "dvc.lock", tree / RECORDED_FILES["dvc.lock"])
     for name, path in RECORDED_FILES.items():
         if (folder / name).is_file() and name not in RESULTS:
@@ -100,13 +100,13 @@ def _restore_files(tree: Path, folder: Path, own_model: Path) -> None:
 
 
 def _own_name(tree: Path, name: str) -> str:
-    """The name of a stage, or of an output, in the version's own dvc.yaml: an earlier glioseg used others."""
+    """The name of a stage or output in the version's own dvc.yaml: older versions of glioseg used others."""
     renamed_since = not old_names.STAGES.keys().isdisjoint(dvc_lock_stages(tree))
     return old_names.old_name(name, old_names.STAGES | old_names.PATHS) if renamed_since else name
 
 
 def _inputs(tree: Path, stages: Sequence[str]) -> dict[str, str]:
-    """The deps of these stages that none of them makes, with DVC's hash."""
+    """The deps of these stages that are not outs of these stages, with DVC's hashes."""
     locked = dvc_lock_stages(tree)
     if missing := sorted(set(stages) - locked.keys()):
         raise LineageError(
@@ -155,7 +155,7 @@ def _run_stage(tree: Path, stage: str) -> None:
 
 
 def reasons_to_differ(recorded: RecordedVersion, root: Path) -> list[str]:
-    """The reasons why the numbers may differ in their last digits; empty where they must be equal."""
+    """The reasons why the numbers may differ in their last digits; empty if they must be equal."""
     evaluation, here, lock = recorded.record.facts.get("evaluation"), describe_machine(), root / LOCK_FILE
     if not evaluation or not evaluation["machine"]:
         return [f"the machine of the first evaluation is unknown: {recorded.why_missing('evaluation')}"]
@@ -174,7 +174,7 @@ def compare_weights(then: Path, now: Path) -> str:
     names = sorted({file.name for folder in (then, now) for file in folder.glob("*.keras")})
     if all(_bytes(then / name) == _bytes(now / name) for name in names):
         return "the weights are the same bytes"
-    import numpy as np  # TensorFlow loads for 12 s, and equal bytes do not need it
+    import numpy as np  # imported here: TensorFlow takes 12 s, and equal bytes do not need it
 
     from glioseg.models.networks.keras_file import load_networks
 

@@ -1,4 +1,4 @@
-"""A commit with its data in a temporary git work tree, in which stages run without touching the project."""
+"""A commit with its data in a temporary git work tree, in which stages run without changing the project."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ PATCH = "source.patch"
 WORK_TREES = Path(".dvc/tmp/reproduce")
 """The folder of work trees: git and DVC ignore it, and DVC can link data into it instead of copying."""
 PROJECT_VARIABLES = ("DVC_", "MLFLOW_", "GLIOSEG_", "PYTHONPATH")
-"""Prefixes of environment variables that would lead a process to the project's own storage, code or data."""
+"""Prefixes of environment variables that could make a process use the project's storage, code or data."""
 
 
 class CheckoutError(GliosegError):
@@ -51,7 +51,7 @@ def work_tree(root: Path, commit: str, *, patch: Path | None) -> Iterator[Path]:
     Args:
         root: the project.
         commit: the full hash.
-        patch: as from `source_patch`; None where no file differed from the commit.
+        patch: from `source_patch`; None if no file differed from the commit.
 
     Raises:
         CheckoutError: the repository has no such commit, or the patch does not apply to it.
@@ -80,16 +80,17 @@ def _check_out(root: Path, folder: Path, commit: str, patch: Path | None) -> Non
 
 
 def _remove(root: Path, folder: Path) -> None:
-    """Remove a work tree and git's entry for it; twice, since a dying process may still write there."""
+    """Remove a work tree and git's entry for it; try twice: a process that ends may still write files."""
     for _ in range(2):
         shutil.rmtree(folder, ignore_errors=True)
     git_output(root, "worktree", "prune")
 
 
 def isolated_environment(tree: Path) -> dict[str, str]:
-    """Environment variables for a process in the work tree: its own code and storage, and local processes.
+    """Environment variables for a process in the work tree, which uses the tree's own code and storage.
 
-    A Dask cluster is excluded because its machines may not see this machine's temporary folders.
+    It uses local processes instead of a Dask cluster, whose machines may lack access to this machine's
+    temporary folders.
     """
     general = {name: value for name, value in os.environ.items() if not name.startswith(PROJECT_VARIABLES)}
     return general | {"PYTHONPATH": str(tree / "src"), CLUSTER_VARIABLE: PROCESSES}
@@ -104,7 +105,7 @@ def share_cache(root: Path, tree: Path) -> None:
     """
     settings = dict(line.partition("=")[::2] for line in _dvc(root, "config", "--list").stdout.splitlines())
     settings.setdefault("cache.dir", str((root / ".dvc" / "cache").resolve()))
-    # DVC writes an index of each tree here; inside the tree it is removed with it.
+    # DVC writes an index of the work tree to this folder, which is removed together with the work tree.
     settings |= {"core.no_scm": "true", "core.site_cache_dir": str(tree / ".dvc" / "tmp")}
     (tree / ".dvc" / "config.local").write_text(_ini(settings))
 
@@ -131,7 +132,7 @@ def fetch_data(tree: Path, targets: Sequence[str]) -> None:
     """Check out data in a work tree that `share_cache` configured.
 
     Args:
-        tree: holds the dvc.lock that names the data.
+        tree: contains the dvc.lock that names the data.
         targets: outs of its stages.
 
     Raises:

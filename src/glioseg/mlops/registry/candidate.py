@@ -1,6 +1,6 @@
 """A candidate for the registry: its test results, and the tags by which a registered version is recognised.
 
-Importing this module does not import MLflow, so that the stage finds out within a second that nothing is new.
+Importing this module does not import MLflow, so the stage detects a registered model within a second.
 """
 
 import json
@@ -55,7 +55,7 @@ def gate_measures(metrics: Mapping[str, Any], resources: Mapping[str, float]) ->
 
 
 def identifying_tags(model_files: ModelFiles, evaluation: Evaluation, rules: Register) -> dict[str, str]:
-    """The tags of a version that is registered and decided upon already, by the same rules of the gate."""
+    """The tags of a registered version for which the gate has made a decision by the same rules."""
     return {
         CONTENT_HASH: model_files.content_hash,
         "gate_sha256": sha256_bytes(rules.model_dump_json(exclude={"name"}).encode()),

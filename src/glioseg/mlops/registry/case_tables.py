@@ -20,12 +20,12 @@ PER_CASE = "per_case.csv"
 REMEASURED = "measured"
 """The artifact folder of the tables that were measured again for a comparison."""
 UNREADABLE = (MlflowException, OSError, ModelError)
-"""Errors where a version's files are gone, or where this glioseg cannot load them."""
+"""Errors if a version's files are missing, or if this version of glioseg cannot load them."""
 HASH_DIGITS = 16
 """Digits of a hash in a file name."""
 
 Score = Callable[[Path], pd.DataFrame]
-"""Evaluates a model folder on the present test cases: a table as `gate.decide` takes it."""
+"""Evaluates a model folder on the present test cases: returns a table for `gate.decide`."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class CaseTables:
     """Dice per case of registered versions on the present test cases.
 
     `test_set` is the hash of these cases, `code` the hash of the present metric code. `score` evaluates a
-    version that has no table of both.
+    version that has no table of these cases by this code.
     """
 
     versions: Versions
@@ -42,7 +42,7 @@ class CaseTables:
     score: Score
 
     def current(self, version: str) -> pd.DataFrame:
-        """A version's table by the present metric code; a new measurement is stored with the version's model.
+        """A version's table by the present metric code; a new table is stored with the version's model.
 
         Raises:
             MlflowException, OSError, ModelError: the version cannot be loaded.
@@ -51,7 +51,7 @@ class CaseTables:
         return table if table is not None else self._measure(version)
 
     def stored(self, version: str) -> pd.DataFrame | None:
-        """A version's stored table of these cases, by the present code or else by earlier code, or None."""
+        """A version's stored table of these cases: by the present code, else by earlier code, else None."""
         for table in (
             self._by_present_code(version),
             self._of_evaluation(version),
@@ -121,6 +121,6 @@ def worst_calibration_error(table: pd.DataFrame) -> float:
     """The largest of the three regions' calibration errors, each a mean over test cases.
 
     Args:
-        table: a row per case, as from `evaluation.per_case.evaluate_cases`.
+        table: a row per case, from `evaluation.per_case.evaluate_cases`.
     """
     return max(float(table[column("calibration_error", region)].mean()) for region in REGIONS)

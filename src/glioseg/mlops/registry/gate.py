@@ -1,4 +1,4 @@
-"""The promotion gate: a candidate must be non-inferior case by case, and within hard limits."""
+"""The promotion gate: a candidate must be non-inferior on paired test cases, and within hard limits."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ MEAN = "mean"
 COMPARED = (*REGIONS, MEAN)
 """What is compared: the Dice of each region, and the mean of the three."""
 ROUNDING = 1e-9
-"""Rounding errors up to this size do not decide."""
+"""Tolerance for rounding errors when a bound is compared with the margin."""
 
 CHAMPION_ROLE, BEST_ROLE = "the champion", "the best champion so far"
 """The roles of a baseline."""
@@ -32,8 +32,7 @@ class GateError(GliosegError):
 class RegionComparison:
     """The paired comparison of one region: both mean Dice values, their mean difference, and its bounds.
 
-    Each bound holds with the confidence that the rules set. `passed` says whether the lower bound is within
-    the margin.
+    Each bound has the confidence of the rules. `passed` is True if the lower bound is within the margin.
     """
 
     region: str
@@ -110,7 +109,7 @@ class LimitCheck:
 class GateDecision:
     """The gate's decision with its evidence.
 
-    `comparisons` starts with the champion and is empty where there was no champion; `measured` holds the
+    `comparisons` starts with the champion and is empty if there was no champion; `measured` holds the
     values that the limits were checked against; `remarks` names what could not be compared, and why.
     """
 
@@ -134,8 +133,8 @@ def decide(
 
     Args:
         candidate: a row per case: `case`, `dice_wt`, `dice_tc`, `dice_et`.
-        baselines: the champion on the same cases, and the best champion so far where that is another
-            version; empty where there is no champion.
+        baselines: the champion on the same cases, and the best champion so far if that is another
+            version; empty if there is no champion.
         rules: margins, confidence and limits.
         measured: the candidate's value for each name of `PromotionLimits`.
         remarks: what could not be compared, and why.
@@ -195,7 +194,7 @@ def compare_regions(cases: pd.DataFrame, *, rules: Register) -> tuple[RegionComp
     """Bound the mean difference of each region by a bootstrap over whole cases.
 
     Args:
-        cases: as from `pair_cases`.
+        cases: from `pair_cases`.
         rules: margins, confidence, and the bootstrap's sample count and seed.
     """
     by_region = [cases[cases["region"] == region] for region in COMPARED]
@@ -219,12 +218,12 @@ def _compare_region(
 
 
 def tail_probability(confidence: float, cases: int) -> float:
-    """The share of bootstrap means below the lower bound: smaller than 1 − confidence where cases are few.
+    """The share of bootstrap means below the lower bound: smaller than 1 − confidence if cases are few.
 
-    The plain percentile interval is too narrow for few cases: its variance has n where Student's t has n − 1,
-    and its tails are normal. The expanded percentile interval corrects both (Hesterberg, What Teachers Should
-    Know about the Bootstrap, The American Statistician 2015). With two or three cases the share is so small
-    that the bound is the worst case.
+    The plain percentile interval is too narrow for few cases: its variance divides by n instead of
+    n − 1, and its tails are normal instead of Student's t. The expanded percentile interval corrects both
+    (Hesterberg, What Teachers Should Know about the Bootstrap, The American Statistician 2015). With two or
+    three cases the share is so small that the bound is the difference of the worst case.
 
     >>> [round(tail_probability(0.95, cases), 4) for cases in (1, 11, 250)]
     [0.0, 0.0287, 0.049]

@@ -38,10 +38,10 @@ NAMES = {"mean": "mean of\nthe three"}
 
 
 def decision_table(decision: GateDecision) -> str:
-    """A line per region and a line per limit; empty where nothing was compared.
+    """A line per region and a line per limit; empty if nothing was compared.
 
     Args:
-        decision: as from `gate.decide`.
+        decision: from `gate.decide`.
     """
     lines = []
     for each in decision.comparisons:
@@ -68,9 +68,9 @@ def log_gate_files(
 
     Args:
         versions: of the registered model.
-        decision: as from `gate.decide`.
+        decision: from `gate.decide`.
         rules: the rules that the decision followed.
-        names: `version`, `compared_with` and `decision`, in one line.
+        names: `version`, `compared_with` and `decision`, the decision in one line.
     """
     model_id = versions.model_id(names["version"])
     with TemporaryDirectory() as folder:
@@ -91,13 +91,13 @@ def _run_of_model(versions: Versions, version: str, model_id: str) -> str | None
 def write_gate_files(
     folder: Path, decision: GateDecision, *, rules: Register, names: Mapping[str, str]
 ) -> None:
-    """Write `decision.json` and, where a baseline was compared, `cases.csv` and `differences.png`.
+    """Write `decision.json` and, if a baseline was compared, `cases.csv` and `differences.png`.
 
     Args:
         folder: an empty folder.
-        decision: as from `gate.decide`.
+        decision: from `gate.decide`.
         rules: the rules that the decision followed.
-        names: `version`, `compared_with` and `decision`, in one line.
+        names: `version`, `compared_with` and `decision`, the decision in one line.
     """
     record = {
         **names,
@@ -172,7 +172,7 @@ def _draw_cases(axes: Axes, row: int, cases: pd.DataFrame) -> None:
 
 
 def _draw_interval(axes: Axes, row: int, region: RegionComparison) -> None:
-    """Draw the mean difference, its bounds, and the margin as a red line left of which the bound fails."""
+    """Draw the mean difference, its bounds, and the margin as a red line; a lower bound left of it fails."""
     colour = GOOD if region.passed else BAD
     axes.plot([-region.margin] * 2, [row - 0.14, row + 0.42], color=BAD, linewidth=1.6)
     axes.plot([region.low, region.high], [row + 0.14] * 2, color=colour, linewidth=5, solid_capstyle="butt")

@@ -24,17 +24,17 @@ from glioseg.mlops.tracking.run_tags import metric_code_fingerprint
 from glioseg.params.sections import Register
 
 GATE_DECISION = "gate_decision"
-"""The tag that is written last: a version without it was interrupted."""
+"""The tag that is written last: the registration of a version without it was interrupted."""
 COMPARED_WITH = "compared_with"
-"""The tag with the champion of that time; it is written before any alias moves."""
+"""The tag with the champion at the time of the decision; it is written before any alias moves."""
 BEST_CHAMPION = "best_champion"
-"""The tag of a decided version with the best champion so far, which may be this version."""
+"""The tag with the best champion at the time of the decision, which may be the version itself."""
 NO_CHAMPION = "no champion"
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A version that may become champion, with all that the decision depends on; see `register`."""
+    """A version that may become champion, with everything that the decision depends on; see `register`."""
 
     versions: Versions
     version: str
@@ -47,7 +47,7 @@ def decide_promotion(candidate: Candidate) -> str:
     """Compare a version with the champions, log the decision, move the aliases, and tag the version last.
 
     Returns:
-        The decision in one line; below it the gate's table, where there is one.
+        The decision in one line; below it the gate's table, if there is one.
     """
     versions, version = candidate.versions, candidate.version
     against = _champion_to_compare(candidate)
@@ -65,9 +65,9 @@ def decide_promotion(candidate: Candidate) -> str:
 
 
 def _champion_to_compare(candidate: Candidate) -> str:
-    """The champion, `NO_CHAMPION`, or the version itself where it is the champion.
+    """The champion, `NO_CHAMPION`, or the version itself if it is the champion.
 
-    A version that replaced the champion and was then interrupted is compared with that champion again.
+    After an interruption, a version that became champion is compared with the former champion again.
     """
     versions, version = candidate.versions, candidate.version
     champion = versions.version_under(CHAMPION)
@@ -79,13 +79,13 @@ def _champion_to_compare(candidate: Candidate) -> str:
 
 
 def _former_champion(version: str) -> GateDecision:
-    """The gate promotes a version only once: what a person rolled back must not return by itself."""
+    """The decision on a former champion: the gate never reverses a rollback by a person."""
     reason = f"it was champion before; `glioseg rollback --to {version}` brings it back"
     return GateDecision(promoted=False, reason=reason, limits=())
 
 
 def _decide(candidate: Candidate, against: str) -> GateDecision:
-    """Compare tables of the present metric code; tables of earlier code are measured again first."""
+    """Compare tables by the present metric code; tables by earlier code are first computed again."""
     evaluation, alone = candidate.evaluation, against in (NO_CHAMPION, candidate.version)
     tables = CaseTables(
         candidate.versions,
@@ -117,7 +117,7 @@ def _summary(candidate: Candidate, decision: GateDecision) -> str:
 
 
 def _result_tags(version: str, decision: GateDecision) -> dict[str, str]:
-    """The numbers of the decision, and the best champion from now on where there is one."""
+    """Tags with the numbers of the decision, and with the best champion after it, if there is one."""
     tags = {name: f"{value:.6g}" for name, value in decision.measured.items()}
     for region in decision.comparisons[0].regions if decision.comparisons else ():
         tags[f"dice_difference_{region.region.lower()}"] = f"{region.difference:.6f}"
@@ -142,7 +142,7 @@ def _move_aliases(candidate: Candidate, decision: GateDecision, *, against: str,
 
 
 def find_baselines(tables: CaseTables, *, champion: str, candidate: str) -> tuple[list[Baseline], list[str]]:
-    """The champion and, where that is another version, the best champion so far.
+    """The champion and, if that is another version, the best champion so far.
 
     Args:
         tables: of the present test cases.
@@ -163,7 +163,7 @@ def find_baselines(tables: CaseTables, *, champion: str, candidate: str) -> tupl
 def _best_champion(
     tables: CaseTables, champion: str, champion_table: pd.DataFrame, candidate: str
 ) -> tuple[str, pd.DataFrame, list[str]]:
-    """The best of all champions; a former one is measured again only if its stored table beats the best."""
+    """The best of all champions; a former one is evaluated again only if its stored table is better."""
     former = [v for v in tables.versions.champions() if v not in (champion, candidate)]
     stored = {v: table for v in former if (table := _stored_if_readable(tables, v)) is not None}
     best, best_table, remarks = champion, champion_table, []

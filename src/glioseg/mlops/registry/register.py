@@ -28,18 +28,18 @@ from glioseg.params.contract import Contract
 from glioseg.params.sections import Register
 
 NO_RUN = "none: trained before it came with glioseg"
-"""Stands for the training run of the built-in model."""
+"""Placeholder for the training run of the built-in model."""
 
 Recorder = Callable[[MlflowClient, str, str], None]
-"""Records the lineage of the version of a name and number; a repeated call replaces the record."""
+"""Records the lineage of a version, given its name and number; a repeated call replaces the record."""
 
 Evaluate = Callable[[Path], tuple[pd.DataFrame, dict[str, float]]]
-"""Evaluates a model folder on the test cases: a table as from `evaluate_cases`, seconds and memory."""
+"""Evaluates a model folder on the test cases: returns a table of `evaluate_cases`, seconds and memory."""
 
 
 @dataclass(frozen=True)
 class HeldOutCases:
-    """The test cases: their names, the table of their cohort, and the contract that accepted them."""
+    """The test cases: their names, the table of their cohort, and the contract that validated them."""
 
     cohort: Path
     cases: list[str]
@@ -70,7 +70,7 @@ def register_candidate(
     """Register and promote under a lock, since two candidates could otherwise both replace one champion.
 
     Args:
-        storage: holds the registry.
+        storage: its database holds the registry.
         rules: the registered model's name, and the gate's rules.
         model_files: the files that the version is made from.
         evaluation: of this model on the test cases.
@@ -78,7 +78,7 @@ def register_candidate(
         tests: the test cases, for baselines that have no table of them.
 
     Returns:
-        As `register`.
+        The result of `register`.
     """
     with storage.locked("registry", waiting="register: another process is registering a version"):
         client = connect(storage)
@@ -104,14 +104,14 @@ def register_builtin(
     """Register the built-in model, which becomes champion if it is within the gate's limits.
 
     Args:
-        client: as from `mlflow_runs.connect`.
+        client: from `mlflow_runs.connect`.
         rules: the registered model's name, and the gate's rules.
         package: glioseg's own folder.
         cases: names of the test cases.
         evaluate: evaluates the built-in model on them.
 
     Returns:
-        As `register`.
+        The result of `register`.
     """
     folder = builtin_model()
     table, resources = evaluate(folder)
@@ -142,11 +142,11 @@ def register(
 ) -> str:
     """Register a model once, and make it champion if the gate decides so.
 
-    An interrupted call can be repeated at any point and continues, since the tag with the decision is
-    written last.
+    A call that was interrupted at any point can be repeated and continues, since the tag with the decision
+    is written last.
 
     Args:
-        client: as from `mlflow_runs.connect`.
+        client: from `mlflow_runs.connect`.
         rules: the registered model's name, and the gate's rules.
         model_files: the files that the version is made from.
         run_id: the run that trained it; it may belong to another database.
@@ -155,7 +155,7 @@ def register(
         score: evaluates a version whose stored table is of other test cases or of other metric code.
 
     Returns:
-        One line with the result; below it the gate's table, where there is one.
+        One line with the result; below it the gate's table, if there is one.
     """
     versions = Versions(client, rules.name)
     version = _version_of(versions, model_files.content_hash) or _create(versions, model_files, run_id)

@@ -1,6 +1,6 @@
 """The versions of a registered model: their tags, and the aliases of three of them.
 
-`champion` serves; `previous` was champion before it; `challenger` is the newest version that did not pass
+`champion` is served; `previous` was champion before it; `challenger` is the newest version that did not pass
 the gate.
 """
 
@@ -18,7 +18,7 @@ CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 SINCE, UNTIL = "champion_since", "champion_until"
 """Tags with the time at which a version became champion or stopped being it, and the cause."""
 BY_HAND = "by hand"
-"""The cause where a person decided."""
+"""The cause if a person decided."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Versions:
     def champions(self) -> list[str]:
         """Present and former champions, the oldest first, without those that a person rolled back.
 
-        A person may have had a reason that the test cases do not show.
+        A person may have rolled a version back for a reason that the test cases do not show.
         """
         found = {int(version.version): dict(version.tags) for version in self._all()}
         return [
@@ -71,7 +71,7 @@ class Versions:
             self.client.set_model_version_tag(self.name, version, key, value)
 
     def delete_tags(self, version: str, *keys: str) -> None:
-        """Delete tags of a version; tags that it does not have are no error."""
+        """Delete tags of a version; tags that it does not have are ignored."""
         for key in {*keys, *(old_name(key, TAGS) for key in keys)}:
             self.client.delete_model_version_tag(self.name, version, key)
 

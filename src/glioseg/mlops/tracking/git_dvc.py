@@ -1,6 +1,6 @@
 """What git and dvc.lock record about the project: the commit, and DVC's hashes of all outs.
 
-What cannot be found out is `UNKNOWN`: a wrong link in a model's lineage would be worse than a missing one.
+A value that cannot be determined is `UNKNOWN`: a wrong entry in a lineage would be worse than a missing one.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
-"""The weights that training starts from: a stage records their hash, so that DVC sees when they change.
+"""The weights that training starts from: a stage records their hash, so that DVC detects a change.
 
-DVC does not track what `train.init_from` names: a model of the registry, where an alias moves, the model in
-the package, or a file of the user.
+DVC does not track the weights that `train.init_from` names: they may belong to a model of the registry, whose
+alias can move, to the built-in model, or be a file of the user.
 """
 
 import json
@@ -18,10 +18,10 @@ RECORD_FILE = Path("models/initial_weights.json")
 def record_initial_weights(init_from: str | None) -> str:
     """Record the hash of the weights that `train.init_from` names.
 
-    If they are not on this machine, an earlier record of them is kept: results may have been pulled.
+    If they are not on this machine, an earlier record of them is kept: results may come from `dvc pull`.
 
     Returns:
-        A line that says what was recorded.
+        One line that describes the record.
 
     Raises:
         RegistryError: the weights do not exist, and there is no record of them.

@@ -29,7 +29,7 @@ REQUIREMENTS = (
     "scipy",
     "tensorflow",
 )
-"""Packages that a registered model imports to predict; its requirements name the versions that made it."""
+"""Packages that a registered model imports to predict; its requirements pin the versions that made it."""
 
 
 def signature() -> ModelSignature:
@@ -65,7 +65,7 @@ def log_model(
     """Log a model once: a second call, after a kill, continues with the same logged model.
 
     Args:
-        client: as from `mlflow_runs.connect`.
+        client: from `mlflow_runs.connect`.
         model_files: what it is made from.
         run_id: the run that trained it; if another database has that run, the model is not linked to it.
         params: all settings, nested as in params.yaml.
@@ -91,7 +91,7 @@ def log_model(
 
 
 def _find(client: MlflowClient, model_files: ModelFiles, run: str | None) -> LoggedModel | None:
-    """The newest logged model of this run with these files, whether they are written yet or not."""
+    """The newest logged model of this run with these files, whether the files are already written or not."""
     mine = f"tags.{CONTENT_HASH} = '{model_files.content_hash}'" + (
         f" AND source_run_id = '{run}'" if run else ""
     )

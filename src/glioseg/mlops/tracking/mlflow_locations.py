@@ -16,11 +16,11 @@ DATABASE = "mlflow.db"
 
 
 class MovedError(GliosegError):
-    """A project storage in another place than its database names; the message has that place."""
+    """A project storage that is not in the folder that its database names; the message names this folder."""
 
 
 def recorded_roots(database: Path) -> set[Path]:
-    """The project folders that a database names: one as a rule, none if it is new.
+    """The project folders that a database names: usually one, none if it is new.
 
     Args:
         database: MLflow's SQLite file; it is only read.
@@ -62,7 +62,7 @@ def require_same_location(storage: ProjectStorage, experiment: str, location: st
     Args:
         storage: with or without a bucket.
         experiment: its name.
-        location: of its files, as the database has it.
+        location: of its files, as stored in the database.
 
     Raises:
         MovedError: one of the two places is a bucket, and they differ.

@@ -114,12 +114,12 @@ def log_metrics(
     """Log numbers in one request, to a run and, if `model_id` is given, to that model.
 
     Args:
-        client: as from `connect`.
+        client: from `connect`.
         run_id: the run.
         metrics: numbers by name.
         step: the point on the curve.
         model_id: the logged model that has these numbers.
-        dataset: that the numbers were computed on, as from `log_dataset`.
+        dataset: on which the numbers were computed, from `log_dataset`.
     """
     now = mlflow.utils.time.get_current_time_millis()
     linked: dict[str, str] = {"model_id": model_id, "run_id": run_id} if model_id else {}
@@ -133,10 +133,10 @@ def log_dataset(client: MlflowClient, run_id: str, *, cases: Mapping[str, int]) 
     """Record the cohort as a run's input; its digest is DVC's hash.
 
     The numbers of cases are a tag of the run, since MLflow stores one dataset per digest, with the
-    description that the first run gave.
+    description from the first run that logged it.
 
     Args:
-        client: as from `connect`.
+        client: from `connect`.
         run_id: the run that reads the cohort.
         cases: the number of cases for each use, e.g. {"train": 40}; MLflow calls the use the context.
     """

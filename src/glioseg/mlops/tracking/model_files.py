@@ -8,9 +8,9 @@ from pathlib import Path
 from glioseg.core.fingerprint import SourceCode, sha256_bytes, sha256_file
 
 CONTENT_HASH = "content_sha256"
-"""Tag with the hash of all that determines a version's predictions; versions of a model never share it."""
+"""Tag with the hash of everything that affects a version's predictions, unique among a model's versions."""
 FILES_HASH = "files_sha256"
-"""Tag with the hash of a version's files alone, by which they can be checked later, with other libraries."""
+"""Tag with the hash of a version's files alone, by which they can be checked with any libraries."""
 
 PYFUNC_FILE, PYFUNC_MODULE = "serving/pyfunc.py", "glioseg.serving.pyfunc"
 """The file in the package that MLflow runs to predict, and its module."""
@@ -33,7 +33,7 @@ class ModelFiles:
 
     @property
     def content_hash(self) -> str:
-        """The hash of all that determines the predictions: the files, and the versions of libraries."""
+        """The hash of everything that affects the predictions: the files, and the versions of libraries."""
         libraries = SourceCode.read(self.package).reachable_from(PYFUNC_MODULE).libraries
         return sha256_bytes(json.dumps([self.files_hash, libraries]).encode())
 

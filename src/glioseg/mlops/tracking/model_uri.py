@@ -1,6 +1,6 @@
 """Model addresses: the version of the champion, and the folder with the files of a model.
 
-Importing MLflow takes four seconds, so the lookups of versions read MLflow's SQLite tables themselves. They
+Importing MLflow takes four seconds, so the lookups of versions read MLflow's SQLite tables directly. They
 return None if a table is missing or the database is not a file; their callers then use MLflow.
 """
 
@@ -76,7 +76,7 @@ def model_folder(model: str) -> Path:
 
 
 def resolve_alias(model: str) -> str:
-    """The address of the version that an alias names now: `models:/glioseg/3`; other addresses unchanged.
+    """The address of the version that an alias names now: `models:/glioseg/3`; other addresses are unchanged.
 
     Raises:
         RegistryError: the registry has no such alias.

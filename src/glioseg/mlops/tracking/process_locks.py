@@ -1,6 +1,6 @@
 """File locks between processes of one machine.
 
-The kernel releases the locks of a process that ends, even by `kill -9`, so no lock is ever left over.
+The kernel releases the locks of a process that ends, even by `kill -9`, so no stale lock remains.
 
 Exclusive locks come from filelock. The shared lock uses `fcntl.lockf` itself: filelock's shared lock cannot
 become exclusive, and `flock` releases a shared lock before it tries to make it exclusive, so that a refused
@@ -23,7 +23,7 @@ def exclusive_lock(lock_file: Path, *, waiting: str = "") -> Iterator[None]:
     """Hold an exclusive lock until the block ends; wait while another process holds it.
 
     Args:
-        lock_file: created where it does not exist, and left in place.
+        lock_file: created if it does not exist, and left in place.
         waiting: a line that is printed once if another process holds the lock.
     """
     lock_file.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def exclusive_lock(lock_file: Path, *, waiting: str = "") -> Iterator[None]:
 
 
 def is_locked(lock_file: Path) -> bool:
-    """Whether a process holds an exclusive lock; False where the file does not exist."""
+    """Whether a process holds an exclusive lock; False if the file does not exist."""
     if not lock_file.exists():
         return False
     try:
@@ -52,7 +52,7 @@ def is_locked(lock_file: Path) -> bool:
 
 
 def _lock(lock_file: Path) -> FileLock:
-    # The fallback for file systems without locks leaves a lock behind when its process is killed.
+    # filelock's fallback for file systems without locks leaves a stale lock when its process is killed.
     return FileLock(lock_file, fallback_to_soft=False)
 
 
@@ -73,7 +73,7 @@ def _shared(lock_file: Path) -> IO[str]:
 def try_exclusive(lock_file: Path) -> Iterator[bool]:
     """Try to make the shared lock exclusive until the block ends.
 
-    The process holds the shared lock before and after the block, and in it where the attempt fails.
+    The process holds the shared lock before and after the block, and also in the block if the attempt fails.
 
     Yields:
         Whether the lock is exclusive: no other process holds it, and none gets it before the block ends.

@@ -89,7 +89,7 @@ def describe_machine() -> str:
 
 
 def has_gpu(described: str) -> bool:
-    """Whether a line of `describe_machine` names a GPU, which sums in no fixed order."""
+    """Whether a line of `describe_machine` names a GPU, which sums in varying order."""
     return "GPU " in described
 
 

@@ -31,7 +31,7 @@ def open_s3() -> "S3FileSystem":
 
 
 def require_bucket(url: str) -> None:
-    """Require that a bucket can be used, before a run would lose its files.
+    """Require that a bucket can be used, so that no run starts whose files cannot be stored.
 
     Raises:
         BucketError: the address is not that of a bucket, or no server responds there.

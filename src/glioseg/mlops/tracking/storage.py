@@ -144,7 +144,7 @@ class ProjectStorage:
         return (self.folder / "artifacts" / experiment).as_uri()
 
     def state(self, key: str) -> Path:
-        """The folder for the state from which an interrupted training continues; DVC would delete outs."""
+        """The folder for the state of an interrupted training; not an out, since DVC would delete it."""
         return self.folder / "state" / key
 
     def tensorboard(self, key: str) -> Path:
@@ -160,7 +160,7 @@ def download_folder() -> str | None:
     """A new folder for files that MLflow downloads from a bucket; it is deleted when this process ends.
 
     Returns:
-        None if the files are in a folder of this machine, where MLflow reads them.
+        None if the files are in a folder of this machine, which MLflow reads directly.
     """
     return mkdtemp(dir=_downloads().name) if ProjectStorage.current().artifacts_url else None
 

@@ -1,4 +1,4 @@
-"""The MLflow run of a training, which a training continues after an interruption; its learning curves."""
+"""The MLflow run of a training, which is continued after an interruption, and its learning curves."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -52,7 +52,7 @@ class TrainingRun:
 
         Args:
             number: of the fold, from 0.
-            folds: how many folds there are.
+            folds: number of folds.
 
         Yields:
             A function that `fit` calls after each epoch.
@@ -66,7 +66,7 @@ class TrainingRun:
         self.client.set_terminated(run_id, "FINISHED")
 
     def _fold_run(self, number: int) -> str:
-        """The fold's run; a training that continues finds the run that the fold had before."""
+        """The fold's run; a continued training uses the earlier run of the fold."""
         experiment = experiment_id(self.client, "train")
         own = f"tags.`{PARENT_TAG}` = '{self.run_id}' AND tags.fold = '{number}'"
         found: list[Run] = self.client.search_runs([experiment], own)
@@ -105,11 +105,11 @@ def training_run(
     """Open the run of a training, or its earlier run after an interruption, and close it after the block.
 
     Args:
-        client: as from `mlflow_runs.connect`.
+        client: from `mlflow_runs.connect`.
         state: the folder from which an interrupted training continues; it stores the run's ID.
         name: of the run, as MLflow lists it.
         params: all settings, nested as in params.yaml.
-        cases: of each fold, as `mlflow_runs.log_dataset` takes them.
+        cases: of each fold, for `mlflow_runs.log_dataset`.
     """
     interrupted = _interrupted_run(client, state)
     options = {"run_id": interrupted} if interrupted else {"run_name": name, "tags": run_tags("train")}

@@ -16,7 +16,7 @@ from glioseg.mlops.tracking.storage import ProjectStorage
 from glioseg.mlops.tuning.study import open_optuna_storage
 
 HOST = "127.0.0.1"
-"""The dashboard needs no password, so only this machine can reach it."""
+"""The dashboard has no password, so it is reachable from this machine only."""
 
 
 class _Server(ThreadingMixIn, WSGIServer):

@@ -26,7 +26,7 @@ RUN_STATUS = {
     "interrupted": ("KILLED", " (interrupted)"),
     "failed": ("FAILED", " (failed)"),
 }
-"""MLflow's status of a trial's run, and the end of its name, by outcome; a list of runs shows both."""
+"""MLflow's status and the name suffix of a trial's run, by outcome; MLflow's list of runs shows both."""
 
 
 class StudyLog:
@@ -105,14 +105,14 @@ def study_log(
     """Open a study's parent run, or its earlier one if the study continues, and close it after the block.
 
     Args:
-        client: as from `mlflow_runs.connect`.
-        storage: that the client is connected to.
+        client: from `mlflow_runs.connect`.
+        storage: to which the client is connected.
         name: of the study.
         settings: of the study; logged as the parent's parameters.
-        cases: as `mlflow_runs.log_dataset` takes them.
+        cases: for `mlflow_runs.log_dataset`.
         describe: returns all settings of a trial with some values, nested as in params.yaml.
     """
-    with storage.locked(name):  # two workers that start at the same time share one parent run
+    with storage.locked(name):  # two workers that start at the same time must share one parent run
         parent_id = _parent(client, name, settings, cases)
     try:
         yield StudyLog(client, parent_id, describe)

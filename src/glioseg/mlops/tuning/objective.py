@@ -38,12 +38,12 @@ class ShortTraining:
     def __call__(self, values: ParamValues, report: Report) -> Measures:
         """The best validation Dice of a short training with these values, and the seconds per case."""
         from glioseg.models.training.fit import (
-            free_networks,  # importing TensorFlow takes 12 s, and perhaps no trial is left
+            free_networks,  # importing TensorFlow takes 12 s, and there may be no trial left
         )
 
         try:
             return self._train(self._trial_params(values), report)
-        finally:  # a pruned trial leaves a network too
+        finally:  # a pruned trial also leaves a network in memory
             free_networks()
 
     def _train(self, chosen: Params, report: Report) -> Measures:
@@ -102,7 +102,7 @@ class ShortTraining:
 
     @property
     def _limits(self) -> Mapping[str, object] | None:
-        """The limits, and the settings that measures depend on; None if nothing needs measures."""
+        """The limits, and the settings that measures depend on; None if the study needs no measures."""
         tune = self.params.tune
         if not tune.needs_case_time and tune.limits.memory_gb is None:
             return None

@@ -12,7 +12,7 @@ from glioseg.params.study import REDUCTION_FACTOR, Tune
 
 
 def make_sampler(tune: Tune, *, trial: int) -> BaseSampler:
-    """The sampler of one trial, the `trial`-th to be sampled, with a seed of its own.
+    """The sampler of one trial, the `trial`-th to be sampled, with its own seed.
 
     So an interrupted study samples the same values as an uninterrupted one, and all workers differ.
     """
@@ -32,13 +32,13 @@ def _tpe(seed: int, tune: Tune) -> TPESampler:
     """Tree-structured Parzen estimator; with two objectives, it learns from Pareto fronts."""
     return TPESampler(
         seed=seed,
-        # Half of a short study is random, or ten trials of a long one: a density needs some points.
+        # A density needs some points: the first half of the trials is random, at most ten trials.
         n_startup_trials=max(1, min(10, tune.trials // 2)),
         n_ei_candidates=24,
         # One joint density of all parameters finds good combinations (BOHB, Falkner et al. 2018). Trials near
         # a Pareto front have little in common: with two objectives, each parameter has its own density.
         multivariate=len(tune.objectives) == 1,
-        # Joint densities of conditional parameters are experimental in Optuna: they are sampled singly.
+        # Joint densities of conditional parameters are experimental in Optuna: sample them independently.
         group=False,
         # Running trials count as poor ones, so that several workers try different values.
         constant_liar=True,
@@ -87,7 +87,7 @@ def make_pruner(tune: Tune) -> BasePruner:
         case "none":
             return NopPruner()
         case "median":
-            # No pruning in the first third of the epochs, nor of the trials (of these, five at most).
+            # No pruning in the first third of the epochs, nor in the first third of the trials (at most 5).
             return MedianPruner(
                 n_startup_trials=max(1, min(5, tune.trials // 3)),
                 n_warmup_steps=tune.epochs // 3,

@@ -33,7 +33,7 @@ from glioseg.mlops.tuning.trial_queue import TrialQueue, register_worker
 from glioseg.params.study import Tune
 
 MONITORED = "val_dice"
-"""The number of each epoch that decides on pruning, and whose best is the trial's result."""
+"""The metric of each epoch by which trials are pruned; its best value is the result of the trial."""
 
 Report = Callable[[int, Mapping[str, float]], None]
 Objective = Callable[[ParamValues, Report], Measures]
@@ -41,7 +41,7 @@ EstimateMeasures = Callable[[ParamValues], Measures]
 
 
 class Observer(Protocol):
-    """Follows a study: the search calls it as trials start, train and end."""
+    """Observes a study: the search calls it as trials start, train and end."""
 
     def started(self, number: int, values: ParamValues) -> None:
         """A trial starts."""
@@ -84,19 +84,19 @@ def search(
 
     Finished means complete or pruned. Several processes may search at the same time, on all machines that
     reach the database; together they start no more trials than that. The trial of a worker that died is
-    retried with its own values: at once on the same machine, elsewhere after `study.GRACE_S`. A trial that
+    retried with its own values: at once on the same machine, on others after `study.GRACE_S`. A trial that
     raised an error is retried in the same way.
 
     Args:
         storage: its database holds the study.
-        name: as from `study_name`.
+        name: from `study_name`.
         tune: how many trials, the space, objectives, limits, the seed.
-        default_values: the values of the first trial, which is never pruned for others being better; values
-            outside the space are clipped into it.
+        default_values: the values of the first trial, which is never pruned in comparison with other trials;
+            values outside the space are clipped into it.
         objective: trains with some values and returns at least `tune.objectives`; it calls the reporter
-            after each epoch, counted from 0, and passes on what that raises.
+            after each epoch, counted from 0, and does not catch the reporter's exceptions.
         observer: is called as trials start, train and end.
-        estimate_measures: measures that follow from the values alone: a trial that exceeds a limit by them is
+        estimate_measures: computes measures from the values alone; if one exceeds a limit, the trial is
             pruned before it trains.
 
     Raises:
@@ -124,7 +124,7 @@ def search(
 
 
 def _report_open_trials(study: Study, observer: Observer) -> None:
-    """Report the ends of trials whose own workers died before they could."""
+    """Report the ends of trials whose workers died before they reported them."""
     numbers = sorted(observer.open_trials())
     trials = study.get_trials(deepcopy=False) if numbers else []
     for number in numbers:
@@ -134,7 +134,7 @@ def _report_open_trials(study: Study, observer: Observer) -> None:
 
 @dataclass(frozen=True)
 class RunningTrial:
-    """A trial that this worker runs; the default is not pruned, so that no study ends below it."""
+    """A trial that this worker runs; the default is not pruned: no study must end with a worse result."""
 
     study: Study
     trial: Trial
@@ -158,14 +158,14 @@ class RunningTrial:
             self.trial.set_constraint(name, excess)
 
     def tell(self, state: TrialState, values: list[float] | None = None) -> None:
-        """Tell Optuna how the trial ended, unless another worker has failed it for missing heartbeats."""
+        """Report to Optuna how the trial ended, unless another worker failed it for missing heartbeats."""
         self.study.tell(self.trial, values, state=state, skip_if_finished=True)
 
 
 def run_trial(
     running: RunningTrial, values: ParamValues, objective: Objective, estimate_measures: EstimateMeasures
 ) -> None:
-    """Run a trial to its end, and tell Optuna and the observer how it ended.
+    """Run a trial to its end, and report to Optuna and the observer how it ended.
 
     Args:
         running: the trial.

@@ -19,7 +19,7 @@ def suggest(trial: Trial, space: Space) -> ParamValues:
 
 
 def clip_to_space(space: Space, values: ParamValues) -> ParamValues:
-    """Given values of the whole space, clipped into it, without parameters whose condition is not met.
+    """Given values, clipped into the space, without parameters whose condition is not met.
 
     >>> from glioseg.params.study import Range
     >>> weight = Range(low=0.5, high=2.0, when={"loss": ("dice_ce",)})

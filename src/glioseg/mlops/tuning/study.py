@@ -41,7 +41,7 @@ class StudyError(GliosegError):
 
 @dataclass(frozen=True)
 class TrialResult:
-    """How a trial ended; its `dice` is the best that it reached."""
+    """How a trial ended; its `dice` is the best over its epochs."""
 
     outcome: Literal["complete", "pruned", "failed", "interrupted"]
     measures: Measures = field(default_factory=dict)
@@ -74,7 +74,7 @@ def open_optuna_storage(storage: ProjectStorage) -> RDBStorage:
 
 
 def study_names(storage: ProjectStorage) -> list[str]:
-    """The names of all studies; none where the database does not exist yet.
+    """The names of all studies; none if the database does not exist yet.
 
     Raises:
         StudyError: the database is damaged.
@@ -106,7 +106,7 @@ def delete_study(storage: ProjectStorage, name: str) -> None:
 def database_errors(name: str) -> Iterator[None]:
     """Turn errors of the database into a `StudyError` with the database's own message.
 
-    Optuna's message only suggests possible causes.
+    Optuna's own message only lists possible causes.
 
     Raises:
         StudyError: the database failed in this block.
@@ -126,7 +126,7 @@ def count_finished(study: optuna.Study) -> int:
 def best_trial(study: optuna.Study) -> FrozenTrial:
     """The trial of highest Dice within the limits; of trials with equal Dice, the fastest.
 
-    It lies on the Pareto front: no other trial is better in all objectives.
+    It is on the Pareto front: no other trial is better in all objectives.
 
     Raises:
         StudyError: no trial is complete and within the limits.
@@ -155,7 +155,7 @@ def trial_result(trial: FrozenTrial) -> TrialResult:
 
 @contextmanager
 def heartbeats(trial: Trial) -> Iterator[None]:
-    """Record heartbeats of a trial until the block ends, where the database has an interval for them.
+    """Record heartbeats of a trial until the block ends, if the database has an interval for them.
 
     `Study.optimize` does so by itself; `Study.ask` does not.
     """
@@ -174,9 +174,9 @@ def heartbeats(trial: Trial) -> Iterator[None]:
 
 
 def record_heartbeat(trial: Trial) -> None:
-    """Record one heartbeat of a trial, where the database has an interval for them.
+    """Record one heartbeat of a trial, if the database has an interval for them.
 
-    Optuna fails trials whose last heartbeat is old, but never a trial without any.
+    Optuna fails trials whose last heartbeat is old, but never a trial without heartbeats.
     """
     if _heartbeat_interval_s(trial) is not None:
         optuna_storage = cast(RDBStorage, trial.storage)

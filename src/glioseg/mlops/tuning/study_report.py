@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 POLL_S = 1
-"""How often a worker without a trial checks whether it can take one."""
+"""Interval at which a worker without a trial checks whether it can take one."""
 OBJECTIVE_NAMES = ("Dice", "seconds per case")
 """In the order of the objectives."""
 
 
 @dataclass
 class StudyProgress:
-    """Prints how far the study is, with the trials of all workers."""
+    """Prints the progress of the study, including the trials of all workers."""
 
     study: Study
     tune: Tune
@@ -47,7 +47,7 @@ class StudyProgress:
             print(f"tune: no trial is pruned with two objectives: {self.tune.pruner} is ignored", flush=True)
 
     def wait(self) -> None:
-        """Wait a moment for other workers; print so once."""
+        """Wait for `POLL_S`; the first call prints that the worker waits for others."""
         if not self.waiting:
             print("tune: waiting for trials that other workers run", flush=True)
         self.waiting = True

@@ -1,4 +1,4 @@
-"""The queue of a study's trials: workers take one after the other, and trials of dead workers are retried."""
+"""The queue of a study's trials: workers take one trial at a time, and retry the trials of dead workers."""
 
 import warnings
 from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ RETRY_OF = "retry_of"
 
 @contextmanager
 def register_worker(storage: ProjectStorage) -> Iterator[Mapping[str, str]]:
-    """Register a worker until the block ends: it holds a lock, by which others see that it runs.
+    """Register a worker until the block ends: it holds a lock, by which others detect that it runs.
 
     Yields:
         Its host and name, which mark its trials.
@@ -49,7 +49,7 @@ class TrialQueue:
     worker: Mapping[str, str]
 
     def enqueue_default(self, values: ParamValues) -> None:
-        """Enqueue the default values, unless a trial has had them or is about to."""
+        """Enqueue the default values, unless a trial has them or is enqueued with them."""
         default = clip_to_space(self.tune.space, values)
         with self._locked():
             self._requeue_lost_trials()
@@ -87,7 +87,7 @@ class TrialQueue:
         optuna.storages.fail_stale_trials(self.study)
         for trial in self.study.get_trials(states=(TrialState.RUNNING,)):
             if self._is_worker_dead(trial):
-                # Since the trials were read, a worker may have finished its trial and left.
+                # Since the trials were read, a worker may have finished its trial and ended.
                 self.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
         trials = self.study.get_trials(deepcopy=False)
         retried = {number for trial in trials for number in trial.user_attrs.get(RETRY_OF, ())}
@@ -98,7 +98,7 @@ class TrialQueue:
                 self.study.enqueue_trial(values, user_attrs={RETRY_OF: history})
 
     def _is_worker_dead(self, trial: FrozenTrial) -> bool:
-        """Whether a running trial's worker is known to be dead; on other machines only heartbeats show it."""
+        """Whether a running trial's worker is known to be dead; elsewhere only heartbeats show this."""
         worker = trial.user_attrs.get(WORKER)
         if worker is None:  # it died while it held the lock of the queue, which this worker holds now
             return True

@@ -1,4 +1,4 @@
-"""The model that comes with the package, trained on synthetic cases alone, so that no data licence binds it.
+"""The model in the package, trained on synthetic cases alone, so that no data licence restricts it.
 
 `model/` is an ordinary model folder, with a model card, a licence, and the record of the training.
 """
@@ -13,7 +13,7 @@ ADDRESS = "builtin"
 FOLDER = Path(__file__).parent / "model"
 CHECKSUM_FILE = "SHA256SUMS"
 RECORD, HISTORY, CARD = "pretraining.json", "history.csv", "card.md"
-"""Files of the folder: the record of the training, its epochs, and the model card."""
+"""Files of the folder: the record of the training, the logs of its epochs, and the model card."""
 
 
 def builtin_model() -> Path:

@@ -2,8 +2,8 @@
 
 Guo C, Pleiss G, Sun Y, Weinberger KQ: On Calibration of Modern Neural Networks. ICML 2017.
 
-The temperature is fitted on voxel counts by logit, so that every brain voxel of the validation cases takes
-part, while the probabilities of no case stay in memory.
+The temperature is fitted on a histogram of logits. It includes every brain voxel of the validation cases,
+without keeping the probabilities of any case in memory.
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ HALF_BINS = 1620
 BIN_LOGITS = (np.arange(-HALF_BINS, HALF_BINS) + 0.5) * LOGIT_STEP
 """The middle of each bin."""
 TEMPERATURE_RANGE = (0.1, 10.0)
-"""Bounds of the search: without a single wrong voxel the best temperature would be 0."""
+"""Bounds of the search: if no voxel is wrong, the best temperature would be 0."""
 
 Counts = Int64[NDArray, "3 2 logits"]
 RegionCounts = Int64[NDArray, "2 logits"]
@@ -46,7 +46,7 @@ def count_logits(
 def fit_temperature(counts: RegionCounts) -> float:
     """The temperature T for which σ(logit / T) has the smallest negative log-likelihood.
 
-    1 where a region contains no voxel or all voxels, since these counts do not determine it.
+    The result is 1 if a region contains no voxel or all voxels, since these counts do not determine T.
     """
     if not counts.any(axis=1).all():
         return 1.0
@@ -67,13 +67,13 @@ def expected_calibration_error(
 ) -> float:
     """Expected calibration error: Σ n_b / n · |share truly inside − mean probability| over `BINS` bins.
 
-    The bins are equal parts of 0 to 1. A voxel's probability is that of the region, not of the likelier
+    The bins divide 0 to 1 equally. A voxel's probability is that of the region, not of the more probable
     class.
 
     Args:
-        probability: of each group of voxels; a group may be a single voxel.
-        inside: number of its voxels that are truly inside the region.
-        voxels: number of its voxels.
+        probability: probability of each group of voxels; a group may be a single voxel.
+        inside: number of voxels of each group that are truly inside the region.
+        voxels: number of voxels of each group.
 
     >>> p = np.array([0.9, 0.2])  # four voxels at 0.9, two of them inside, and one at 0.2, which is outside
     >>> round(expected_calibration_error(p, np.array([2, 0]), np.array([4, 1])), 3)  # (4 · 0.4 + 0.2) / 5
@@ -102,7 +102,7 @@ def apply_temperature(
 
 
 def voxels_at_or_above(counts: RegionCounts, probability: float, temperature: float) -> int:
-    """The number of voxels whose calibrated probability is at least this one."""
+    """The number of voxels whose calibrated probability is at or above the given one."""
     return int(counts[:, temperature * logit(probability) <= BIN_LOGITS].sum())
 
 

@@ -1,4 +1,4 @@
-"""Forward passes of networks over a crop: whole or in sliding windows, with test-time mirroring, averaged."""
+"""Forward passes over a crop, whole or in sliding windows, averaged over networks and mirror images."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -46,10 +46,10 @@ def run_networks(models: Sequence["keras.Model"], image: Image, settings: Settin
     Args:
         models: the members of an ensemble, or one network.
         image: the normalised crop.
-        settings: choose between one pass and sliding windows, and test-time mirroring.
+        settings: settings for one pass or sliding windows, and for test-time mirroring.
 
     Raises:
-        SettingError: the memory budget is too small even for one window.
+        SettingError: the memory budget is too small for one window.
     """
     return average_outputs(_forward_pass(model, image, settings, len(models))(image) for model in models)
 
@@ -73,7 +73,7 @@ def one_pass_fits(crop: Shape3, settings: Settings, networks: int = 1) -> bool:
 
 
 def window_gb(settings: Settings, networks: int = 1) -> float:
-    """The memory that one window takes, which is the least that any scan needs."""
+    """Memory for one window: the minimum for every scan."""
     return _required_gb(settings.window_shape, settings, networks)
 
 
@@ -85,7 +85,7 @@ def single_pass(model: "keras.Model", settings: Settings) -> ForwardPass:
     """One pass over a grid whose edges are multiples of `settings.multiple`.
 
     `predict_on_batch` compiles the network into a graph, which frees each feature map after its last
-    use; calling the model would keep them all, which takes three times the memory.
+    use. A call of the model keeps them all, which takes three times the memory.
     """
 
     def forward(image: Image) -> NetworkOutput:
@@ -142,8 +142,8 @@ def sliding_window(forward: ForwardPass, *, window: Shape3, overlap: float) -> F
 
     Args:
         forward: a pass over one window.
-        window: its shape in voxels.
-        overlap: of neighbouring windows, 0 to below 1.
+        window: shape of a window in voxels.
+        overlap: overlap of neighbouring windows, 0 to below 1.
     """
     weight = gaussian_weights(window)[..., np.newaxis]
 

@@ -1,4 +1,4 @@
-"""Save and load model folders and ensembles of them, and models that each worker loads once."""
+"""Save and load model folders and ensembles, and share models with workers that load them once."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,7 +29,7 @@ def load_model(folder: Path) -> Predictor:
 
     Raises:
         ModelError: the folder contains no model that can be loaded.
-        ParamsError: its contract is not valid.
+        ParamsError: the contract is not valid.
     """
     settings, contract = Settings.load(folder), load_contract(folder / CONTRACT)
     return Predictor(load_networks(folder), settings, contract)
@@ -39,7 +39,7 @@ def load_ensemble(folders: Sequence[Path]) -> Predictor:
     """Load the members of all model folders as one ensemble, with the contract of the first folder.
 
     Raises:
-        ModelError: as for `ensemble_settings`, or a folder that cannot be loaded.
+        ModelError: as for `ensemble_settings`, or a folder cannot be loaded.
         ParamsError: as for `load_model`.
     """
     settings, contract = ensemble_settings(folders), load_contract(folders[0] / CONTRACT)
@@ -51,11 +51,11 @@ def ensemble_settings(folders: Sequence[Path]) -> Settings:
     """The settings of an ensemble, without loading its networks.
 
     The results of calibration, and the margin of the brain box, are those of the first folder; grid multiple,
-    windows and memory suit the most demanding folder. An ensemble of several folders has no volume intervals:
-    those of each folder were calibrated on its own predictions, not on the mean.
+    windows and memory satisfy the requirements of every folder. An ensemble of several folders has no volume
+    intervals: those of each folder were calibrated on its own predictions, not on the mean.
 
     Raises:
-        ModelError: a folder without settings, or networks whose input or output differs.
+        ModelError: a folder has no settings, or the inputs or outputs of the networks differ.
     """
     all_settings = [Settings.load(folder) for folder in folders]
     same = [
@@ -94,8 +94,8 @@ def _most_demanding(all_settings: Sequence[Settings]) -> Settings:
 class CachedModel:
     """An ensemble given by its folders, which is cheap to pickle: a process loads it at its first prediction.
 
-    `digest` identifies the models, wherever their folders are; `mirror` and `memory_gb` override the settings
-    of the models (None: no override).
+    `digest` identifies the models, independently of their folders; `mirror` and `memory_gb` override the
+    settings of the models (None: no override).
     """
 
     folders: tuple[Path, ...] = field(compare=False)

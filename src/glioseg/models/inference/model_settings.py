@@ -20,8 +20,8 @@ Regions3 = tuple[float, float, float]
 """A number for each of WT, TC and ET."""
 
 OBSOLETE_SETTINGS = {"value_bytes", "volume_reach"}
-"""Settings of earlier versions, which are ignored: feature maps are always float32, and the level of
-intervals of that half-width is not known."""
+"""Settings of earlier versions, which are ignored: feature maps are always float32, and the level of the old
+intervals is not known."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ class VolumeIntervals:
 
 @dataclass(frozen=True)
 class Settings:
-    """How a network was built and trained, how it is run, and the results of its calibration.
+    """Settings of a network: architecture, training, inference, and the results of calibration.
 
     `spacing_mm`: resolution of its training; `multiple`: grids must be multiples of this many
     voxels; `margin_vox`: margin of the brain box at 1 mm; `target`: the meaning of its channels;
-    `base_filters`: determines the memory that it needs;
-    `modality_dropout`: chance that a training patch lacked modalities.
+    `base_filters`: filters at full resolution, which determine the required memory;
+    `modality_dropout`: probability that a training patch lacked modalities.
 
     `window_shape` (voxels at `spacing_mm`), `overlap`, `memory_gb`, `mirror`: as in `Inference`.
 
@@ -110,7 +110,7 @@ class Settings:
 
     @property
     def summary(self) -> dict[str, object]:
-        """The settings for reports: all but the many numbers of `confidence`."""
+        """The settings for reports: all except `confidence`, which has many numbers."""
         return {name: value for name, value in asdict(self).items() if name != "confidence"}
 
     def save(self, folder: Path) -> None:
@@ -134,7 +134,7 @@ class Settings:
         if not required <= given <= known:
             wrong = ", ".join(sorted((required - given) | (given - known)))
             raise ModelError(f"{path}: not a model's settings: missing or unknown: {wrong}")
-        # JSON has no tuples, and settings with lists would not compare equal.
+        # JSON has no tuples, and settings with lists would not equal settings with tuples.
         listed = {name: record[name] for name in given}
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in listed.items()}
         for name, read in NESTED_SETTINGS.items():

@@ -2,7 +2,7 @@
 
 The features are a few numbers of a brain: for each modality the shape of its histogram and its sharpness,
 the correlation of each pair of modalities, and the volume of the brain. Each is compared with its
-distribution over the training cases; the feature that deviates most names what is unusual about a scan.
+distribution over the training cases; the feature that deviates most is the reason given for an unusual scan.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ from glioseg.core.modalities import MODALITIES
 from glioseg.core.old_names import FIELDS, with_current_names
 
 FEATURE_SPACING_MM = 2
-"""Finer scans are downsampled to it first: this is faster, and averages the noise of single voxels."""
+"""Spacing to which finer scans are first downsampled: this is faster and averages the noise of voxels."""
 MODALITY_FEATURES = ("dark end", "middle", "bright end", "skewness", "tails", "extremes", "sharpness")
 FEATURE_NAMES = (
     *(f"{name} ({what})" for name in MODALITIES for what in MODALITY_FEATURES),
@@ -39,14 +39,14 @@ MIN_CASES = 8
 MIN_DEVIATION = 0.02
 """Lower bound of a standard deviation, for features that hardly vary in training."""
 LIMIT_PERCENTILE, LIMIT_MARGIN = 95, 1.25
-"""A scan is out of distribution beyond this percentile of the known cases' largest deviations, times this
-margin. The largest of all would not do: among phantoms that vary widely one deviated so far that no scan
-would have exceeded it."""
+"""A scan is out of distribution if its largest deviation exceeds this percentile of those of the known cases,
+times this margin. Their maximum is unsuitable: among domain-randomised phantoms, one deviated more than any
+scan."""
 
 Features = Float64[NDArray, "features"]
 FeatureTable = Float64[NDArray, "cases features"]
 INDISPENSABLE_MODALITY = "t1ce"
-"""Modality dropout does not replace it: only contrast agent separates enhancing tumour from other tissue."""
+"""Required even after modality dropout: only contrast agent separates enhancing tumour from other tissue."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class OutOfDistribution:
         return cls(**values | lists)
 
     def unusual_features(self, features: Features) -> list[str]:
-        """What differs from the training data: missing modalities, and the feature that deviates most."""
+        """Differences from the training data: missing modalities, and the feature that deviates most."""
         z = _z_scores(features, np.array(self.mean), np.array(self.deviation))
         missing = [
             f"{name} (missing)"
@@ -149,8 +149,8 @@ def fit_out_of_distribution(
     Args:
         training: features of training cases; each case is compared with the rest of them.
         others: features of cases of the same kind, each compared with all training cases.
-        modality_dropout: chance that training hid modalities. If positive, networks do not need any
-            modality but `INDISPENSABLE_MODALITY`.
+        modality_dropout: probability that a training patch lacked modalities. If it is positive, the networks
+            need no modality except `INDISPENSABLE_MODALITY`.
 
     Returns:
         None for fewer than `MIN_CASES` training cases.

@@ -1,4 +1,4 @@
-"""Post-processing, from probabilities to labels: threshold, filled tumour core, small components removed."""
+"""Post-processing from probabilities to labels: threshold, fill the tumour core, remove small components."""
 
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ def final_labels(regions: Float32[NDArray, "d h w 3"], settings: "Settings", *, 
 
     Args:
         regions: probabilities of WT, TC and ET, 0 outside the brain.
-        settings: with the threshold and sizes that calibration chose.
+        settings: settings with the threshold and the sizes that calibration chose.
         voxel_ml: volume of a voxel.
     """
     return remove_small_parts(
@@ -43,8 +43,8 @@ def labels_and_expected_dice(
 
     Args:
         image: the input of the network.
-        regions: its output, not calibrated yet.
-        settings: with the post-processing and the temperatures.
+        regions: output of the network, before temperature scaling.
+        settings: settings of the post-processing, and the temperatures.
     """
     brain = brain_mask_of_channels(image)
     inside = np.where(brain[..., np.newaxis], regions, np.float32(0))
@@ -60,8 +60,8 @@ def threshold_regions(regions: Float32[NDArray, "d h w 3"], threshold: float) ->
 def fill_core(labels: LabelMap) -> LabelMap:
     """Relabel as necrotic core the oedema that tumour core encloses in a slice, along any axis.
 
-    Raters count all that the enhancing rim encloses as core (Baid et al. 2021). A network may mistake the
-    inside of a tumour of unfamiliar texture for oedema.
+    Raters count everything that the enhancing rim encloses as core (Baid et al. 2021). A network may mistake
+    the inside of a tumour of unfamiliar texture for oedema.
 
     Args:
         labels: dense labels of a whole case.
@@ -93,7 +93,7 @@ def _enclosed(mask: Bool[NDArray, "d h w"]) -> Bool[NDArray, "d h w"]:
 def remove_small_parts(
     labels: LabelMap, *, min_component_ml: float, min_et_ml: float, voxel_ml: float
 ) -> LabelMap:
-    """Remove small components of tumour first, then enhancing tumour if what remains of it is small."""
+    """Remove small components of tumour, and then enhancing tumour if its remaining volume is small."""
     large = drop_small_components(labels, min_component_ml=min_component_ml, voxel_ml=voxel_ml)
     return drop_small_et(large, min_et_ml=min_et_ml, voxel_ml=voxel_ml)
 

@@ -60,7 +60,7 @@ class BrainProbabilities:
         """The labels of the brain's voxels, in the order of `values`.
 
         Args:
-            labels: on the scan's own grid.
+            labels: labels on the scan's own grid.
         """
         same: NDArray[np.uint8] = crop_labels(labels, self.placement)[self.brain]
         return same
@@ -119,12 +119,12 @@ def percent(level: float) -> str:
 
 
 Predict = Callable[[Mapping[str, Volume]], Prediction]
-"""Predicts on the scan's own grid from a volume for each of some modalities."""
+"""Predicts on the scan's own grid, from a volume of each available modality."""
 
 
-@runtime_checkable  # tests check annotations while they run
+@runtime_checkable  # tests check annotations at run time
 class CaseModel(Protocol):
-    """Anything that predicts a case: a loaded model, or one that loads itself at the first prediction."""
+    """Interface of a model that predicts a case, already loaded or to be loaded at the first prediction."""
 
     @property
     def predict(self) -> Predict:

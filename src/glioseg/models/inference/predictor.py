@@ -1,4 +1,4 @@
-"""From raw volumes to a prediction on the scan's own grid: the one path of predict, evaluate and serving.
+"""From raw volumes to a prediction on the scan's own grid: shared by predict, evaluate and serving.
 
 Crop (`data/store`) → forward passes (`forward`) → label map (`postprocess`) → uncertainty, quality.
 """
@@ -51,8 +51,8 @@ class Predictor:
                 orientation and of any spacing.
 
         Raises:
-            GliosegError: no modality, grids that differ, or too small a memory budget.
-            ResamplingError: the scan needs resampling and is too large for the memory budget.
+            GliosegError: no modality is given, grids differ, or the memory budget is too small.
+            ResamplingError: the scan must be resampled, and is too large for the memory budget.
         """
         image, grid, output = self._run_networks(images)
         placement = grid.placement
@@ -129,9 +129,9 @@ def probabilities_at_1_mm(
     """A network's probabilities on the 1 mm grid of the crop, 0 outside the brain.
 
     Args:
-        regions: at the network's spacing; may be overwritten.
-        brain: of the crop at 1 mm.
-        spacing_mm: the network's.
+        regions: probabilities at the network's spacing; may be overwritten.
+        brain: brain mask of the crop at 1 mm.
+        spacing_mm: spacing of the network.
     """
     d, h, w = brain.shape
     fine = upsample(regions, spacing_mm, (d, h, w)) if spacing_mm > 1 else regions

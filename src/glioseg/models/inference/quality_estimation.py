@@ -1,7 +1,7 @@
 """Estimation of a prediction's quality: the expected Dice of each region, and reasons for low confidence.
 
 The Dice that follows from a network's own probabilities is too high where the network fails. A regression on
-predictions for sound and for corrupted validation cases corrects it (`selection/corruption_study`).
+predictions for uncorrupted and for corrupted validation cases corrects it (`selection/corruption_study`).
 """
 
 from collections.abc import Mapping
@@ -33,8 +33,8 @@ RegionCoefficients = tuple[Coefficients, Coefficients, Coefficients]
 class ExpectedDice:
     """The Dice of one prediction that its probabilities imply, for each of WT, TC and ET.
 
-    `dice`: the implied Dice, for an empty region that of the region around it; `empty`: whether the predicted
-    region is empty.
+    `dice`: the implied Dice; an empty region has the value of the enclosing region; `empty`: whether the
+    predicted region is empty.
     """
 
     dice: Float64[NDArray, "3"]
@@ -58,7 +58,7 @@ def expected_dice(labels: UInt8[NDArray, "voxels"], regions: Float32[NDArray, "v
     total = regions.sum(axis=0, dtype=np.float64) + predicted.sum(axis=0)
     dice = 2 * shared / np.maximum(total, 1e-9)
     empty: NDArray[np.bool_] = predicted.sum(axis=0) == 0
-    around = 0.5  # for an empty whole tumour there is no region around it
+    around = 0.5  # an empty whole tumour has no enclosing region
     for region in range(len(REGIONS)):
         around = dice[region] = around if empty[region] else dice[region]
     return ExpectedDice(dice, empty)
@@ -100,7 +100,7 @@ class QualityEstimator:
 
         Args:
             estimates: as from `estimate_dice`.
-            features: of the scan.
+            features: features of the scan.
         """
         low = [f"{name}: expected Dice {dice:.2f}" for name, dice in estimates.items() if dice < LOW_DICE]
         unusual = self.out_of_distribution.unusual_features(features) if self.out_of_distribution else []
@@ -115,14 +115,14 @@ def fit_dice_regression(
 ) -> tuple[RegionCoefficients, RegionCoefficients]:
     """Regress the true Dice on the expected Dice: `found` and `empty` of a `QualityEstimator`.
 
-    A fractional logistic regression for each region (Papke & Wooldridge 1996), monotonic: a higher expected
-    Dice never lowers the estimate.
+    Each region has a fractional logistic regression (Papke & Wooldridge 1996). It is monotonic: a higher
+    expected Dice never lowers the estimate.
 
     Args:
         expected: `ExpectedDice.dice` of each prediction.
         empty: `ExpectedDice.empty` of each prediction.
         dice: the true Dice.
-        weights: of each prediction; a weight of 2 counts as two predictions.
+        weights: weight of each prediction; a weight of 2 counts as two predictions.
     """
     (wt, e_wt), (tc, e_tc), (et, e_et) = (
         [

@@ -24,7 +24,7 @@ from glioseg.models.inference.prediction import BRAIN, RegionVolume
 from glioseg.models.networks.outputs import label_probabilities
 
 OFFSET_ML = 1.0
-"""Added to volumes before their ratio is taken, so that it exists for empty regions."""
+"""Added to volumes before division, so that the ratio is defined for empty regions."""
 CERTAIN_FROM, POSSIBLE_FROM = 0.9, 0.1
 """Probabilities from which a voxel certainly, or possibly, belongs to a region."""
 MIN_UNCERTAINTY = 0.1
@@ -32,7 +32,7 @@ MIN_UNCERTAINTY = 0.1
 TARGET_PERCENT = 90
 """The level of an interval with at least nine calibration cases."""
 MIN_LEVEL = 0.8
-"""Below this level there is no interval: more than every fifth new case would lie outside."""
+"""Minimum level; at a lower one, more than every fifth new case could lie outside its interval."""
 
 
 def entropy_bits(regions: Float32[NDArray, "*grid 3"]) -> Float32[NDArray, "*grid"]:
@@ -72,7 +72,7 @@ def region_volumes(
     Args:
         labels: the final dense labels.
         regions: calibrated probabilities of the brain's voxels, which may be tumour.
-        intervals: their half-widths; None for volumes alone.
+        intervals: half-widths of the intervals; None for volumes alone.
         voxel_ml: volume of a voxel.
     """
     voxels = regions_from_labels(labels).sum(axis=(0, 1, 2))
@@ -100,7 +100,7 @@ def volume_uncertainty(certain_ml: float, possible_ml: float) -> float:
 
 
 def volume_interval(ml: float, uncertainty: float, half_width: float) -> tuple[float, float]:
-    """The ends, in ml, of an interval that reaches `half_width` times the uncertainty to either side.
+    """The ends, in ml, of an interval that extends by `half_width` times the uncertainty to either side.
 
     It is symmetric on the scale of ratios, and its lower end is at least 0.
 
@@ -126,7 +126,7 @@ def conformity_score(truth_ml: float, predicted_ml: float, uncertainty: float) -
 
 
 def supported_level(cases: int) -> float | None:
-    """The level of an interval from this many calibration cases, or None where it is too low.
+    """The level of an interval from this number of calibration cases; None if it would be too low.
 
     Args:
         cases: number of calibration cases.
@@ -144,7 +144,7 @@ def conformal_quantile(scores: Sequence[float]) -> float:
     It is the ⌈0.9 · (n + 1)⌉-th smallest of the n scores, and the largest of fewer than nine.
 
     Args:
-        scores: one for each calibration case, at least one.
+        scores: score of each calibration case, at least one.
 
     >>> conformal_quantile(range(1, 20))  # ⌈0.9 · 20⌉ = 18
     18

@@ -17,7 +17,7 @@ in a LeakyReLU needs the larger slope, because its logits must be able to fall b
 class LayerFactory:
     """Creates the layers that the architectures share, with one dtype policy and named by level.
 
-    Model files store the layer names, and transfer of weights matches them: a new name breaks both.
+    Model files store the layer names, and weight transfer matches layers by name: do not change the names.
 
     `dtype`: Keras dtype policy; `dropout`: share of feature maps that an encoder level drops in training;
     `negative_slope`: of every LeakyReLU.

@@ -1,4 +1,4 @@
-"""How networks use this machine: the precision that it computes fast, its threads, one network at a time."""
+"""Use of the hardware by networks: a fast precision, limits of threads, and one network at a time."""
 
 import os
 import platform
@@ -18,7 +18,7 @@ ONEDNN, ONEDNN_ISA = "TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA"
 BFLOAT16_ISAS = ("AVX512_CORE_BF16", "AVX512_CORE_FP16", "AVX512_CORE_AMX", "AVX10")
 """Prefixes of the values of ONEDNN_MAX_CPU_ISA that permit bfloat16."""
 NETWORK_LOCK = Lock()
-"""Held while a network runs or trains: two at once in the threads of a worker would need the memory twice."""
+"""Lock for running or training a network: two at once in a worker would take twice the memory."""
 
 
 def dtype_policy(precision: Precision = "auto") -> str:
@@ -34,8 +34,8 @@ def dtype_policy(precision: Precision = "auto") -> str:
 def has_bfloat16() -> bool:
     """Whether Keras' device, a GPU if there is one, computes bfloat16 natively.
 
-    Otherwise, also where oneDNN may not use it, bfloat16 is emulated: a forward pass takes about twenty times
-    as long as in float32.
+    Otherwise, or if oneDNN may not use it, bfloat16 is emulated: a forward pass takes about twenty times as
+    long as in float32.
     """
     gpu = gpu_capability()
     return (
@@ -95,9 +95,9 @@ def _jax_gpu_capability() -> tuple[int, int] | None:
 def thread_variables() -> dict[str, str]:
     """Environment variables that limit a training process to the threads of the Dask worker that starts it.
 
-    Empty outside a worker: TensorFlow then uses the threads that `configure_tensorflow` sets.
+    Outside a worker the result is empty, and TensorFlow uses the threads that `configure_tensorflow` sets.
     """
-    from glioseg.compute.dask_worker import worker_threads  # a served model does without `compute`
+    from glioseg.compute.dask_worker import worker_threads  # a served model must not import `compute`
 
     count = worker_threads()
     return dict.fromkeys(THREAD_VARIABLES, str(count)) if count else {}

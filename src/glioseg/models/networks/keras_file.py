@@ -22,7 +22,7 @@ MODEL_FILE = "model.keras"
 MEMBER_FILE = re.compile(r"model_(\d+)\.keras")
 
 KERAS_LOAD_ERRORS = (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile)
-"""What Keras raises for a file that is not a network, is truncated, or lacks a member."""
+"""Errors of Keras for a file that is not a network, is truncated, or lacks a member."""
 
 FULL_RESOLUTION = ("enc0", "dec0")
 """Prefixes of the names of layers at full resolution, see `unet.build_unet`."""
@@ -46,8 +46,8 @@ def load_network(file: Path, precision: Precision = "auto") -> "keras.Model":
     differ in up to 0.2 % of the tumour's voxels; with bfloat16 throughout they differ in up to 0.8 %.
 
     Args:
-        file: a `.keras` file. Code in it is not run.
-        precision: of these convolutions; "auto": bfloat16 where this machine computes it fast.
+        file: a `.keras` file. Code in the file is not run.
+        precision: precision of these convolutions; "auto": bfloat16 where this machine computes it fast.
 
     Returns:
         The network, not compiled.
@@ -70,7 +70,7 @@ def _load(file: Path, policy: str) -> "keras.Model":
         for layer in config["config"]["layers"]:
             layer["config"]["dtype"] = policy if _is_costly_conv(layer) else "float32"
         model = keras.saving.deserialize_keras_object(config, safe_mode=True)
-        # HDF5 seeks: inside a compressed archive every seek would inflate the weights again.
+        # HDF5 seeks, and every seek in a compressed archive would decompress the weights again.
         model.load_weights(archive.extract(WEIGHTS_MEMBER, folder))
     return model
 

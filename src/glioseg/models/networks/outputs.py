@@ -1,4 +1,4 @@
-"""What a network's outputs stand for: training targets from labels, region probabilities from channels."""
+"""The meaning of a network's outputs: training targets from labels, region probabilities from channels."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from glioseg.params.sections import Output, Target
 from glioseg.params.settings_file import ParamsError
 
 if TYPE_CHECKING:
-    from glioseg.data.store.cropped_cases import CroppedCase  # it imports blosc2, which a served model lacks
+    from glioseg.data.store.cropped_cases import CroppedCase  # it imports blosc2, which serving lacks
 
 DAYS_PER_YEAR = 365.25
 OUTCOMES = ("grade", "survival")
@@ -58,7 +58,7 @@ def training_targets(
         labels: dense labels of the patches.
         cases: the case of each patch.
         outputs: names of the network's outputs.
-        target: what the segmentation's channels stand for, `network.target`.
+        target: meaning of the segmentation's channels, `network.target`.
     """
     # uint8, because TensorFlow cannot gather booleans from several devices.
     channels = target_channels(labels, target).view(np.uint8)
@@ -107,7 +107,7 @@ def region_probabilities(
 def label_probabilities(regions: Float32[NDArray, "*grid 3"]) -> Float32[NDArray, "*grid 4"]:
     """Probabilities of background, NCR, ED and ET from those of the nested regions.
 
-    Where an inner region is more probable than the region around it, its probability is lowered to that.
+    If an inner region is more probable than the enclosing region, its probability is lowered to that one.
 
     >>> label_probabilities(np.array([0.75, 0.5, 0.25], np.float32)).tolist()
     [0.25, 0.25, 0.25, 0.25]

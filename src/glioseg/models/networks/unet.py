@@ -42,7 +42,7 @@ def build_unet(
         dropout: share of feature maps that each encoder level drops in training.
         heads: `plain` 1³ convolutions, or `normalised` ones (instance norm and LeakyReLU follow); they
             also set the slope of every LeakyReLU, see `blocks.LEAKY_RELU_SLOPES`.
-        deep_supervision: `sum`: the heads' logits are upsampled and summed; `loss`: each head is an
+        deep_supervision: `sum`: the heads' logits are upsampled and summed; `loss`: each head is a
             separate output; `none`: one head, at full resolution.
         outputs: "segmentation", and optionally "grade" and "survival", from the deepest level.
         channels: input channels.

@@ -20,7 +20,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Transfer:
-    """Layer names: those with stored weights, the widened ones among them, skipped ones with the reason."""
+    """Names of the layers with stored weights and of the widened ones among them; skipped layer → reason."""
 
     transferred: list[str]
     widened: list[str]
@@ -37,9 +37,9 @@ def transfer_weights(model: keras.Model, file: Path) -> Transfer:
     """Copy the weights of every layer that a stored network has under the same name.
 
     A layer fits if its shapes are equal, or if its numbers of feature maps are multiples of the stored ones.
-    Then each stored feature map is copied as often, and weights are divided by the number of copies of their
-    input: the wider network begins with about the same predictions (Chen et al. 2016, Net2Net,
-    arXiv:1511.05641).
+    Then each stored feature map is repeated to fill the layer, and weights are divided by the number of
+    copies of their input: the wider network begins with about the same predictions (Chen et al. 2016,
+    Net2Net, arXiv:1511.05641).
 
     Args:
         model: the network to initialise; changed in place.

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     Models = Sequence["keras.Model"]
 
 MAX_ONE_PASS_LOSS = 0.005
-"""Mean Dice that one pass, several times as fast as windows, may lose against them."""
+"""Maximum loss of mean Dice by one pass, which is several times as fast as sliding windows."""
 VOXEL_ML = 0.001
 """Volume of a voxel of the 1 mm grid, on which predictions are scored."""
 
@@ -71,12 +71,12 @@ def calibrate_model(
 ) -> Settings:
     """The settings that validation cases choose.
 
-    A network that was trained on patches normalises by other means and deviations in a whole crop, so crops
-    are run in one pass only if that loses no more than `MAX_ONE_PASS_LOSS`. The threshold and the minimum
-    sizes are those with the best mean Dice over cases and regions (`choose_postprocessing`). Then follow the
-    temperature of each region, the volume intervals, and the quality estimator. Predictions are scored at 1
-    mm; only the quality estimator works at the network's spacing. All settings are chosen for the mean of
-    the networks' probabilities, which is what predicts.
+    Instance norm of a network that was trained on patches has other means and deviations in a whole crop, so
+    crops are run in one pass only if Dice decreases by no more than `MAX_ONE_PASS_LOSS`. The threshold and
+    the minimum sizes are those with the best mean Dice over cases and regions (`choose_postprocessing`). The
+    temperature of each region, the volume intervals and the quality estimator are fitted afterwards.
+    Predictions are scored at 1 mm; only the quality estimator works at the network's spacing. All settings
+    are chosen for the mean of the networks' probabilities, as in prediction.
 
     Args:
         models: the network, or the members of an ensemble.
@@ -114,8 +114,8 @@ def choose_postprocessing(
 ) -> tuple[float, float, float]:
     """The threshold, `min_component_ml` and `min_et_ml` with the best Dice.
 
-    On a tie the larger `min_et_ml` wins, since a speck that helps no case is likelier false than true; then
-    the smaller `min_component_ml`, which removes less of the prediction; then the threshold nearest to 0.5.
+    Ties are resolved by the larger `min_et_ml`, since small components that improve no case are probably
+    false; then by the smaller `min_component_ml`, which removes less; then by the threshold nearest to 0.5.
 
     Args:
         dice: mean over cases and regions, for each choice of the three.
@@ -156,10 +156,10 @@ def _temperatures(counts: Counts) -> Regions3:
 
 
 def _volume_intervals(scored: Sequence[_CaseScores], inference: "Inference") -> VolumeIntervals | None:
-    """Conformal intervals, from the score of each case under the settings that the other cases choose.
+    """Conformal intervals, from the score of each case with the settings chosen on the other cases.
 
-    A case that took part in choosing the threshold, the sizes and the temperatures would get a better score
-    than a new case. None for too few cases.
+    A case on which the threshold, the sizes and the temperatures were chosen would have a better score than a
+    new case. The result is None if there are too few cases.
     """
     level = supported_level(len(scored))
     if level is None:
@@ -180,8 +180,8 @@ def _conformity_scores(case: _CaseScores, chosen: tuple[int, int, int], counts: 
 
     Args:
         case: the case.
-        chosen: its post-processing, as from `_best_postprocessing`.
-        counts: of the cases that choose the temperatures.
+        chosen: indices of the post-processing, as from `_best_postprocessing`.
+        counts: counts of the cases on which the temperatures are fitted.
     """
     temperature, predicted_ml = _temperatures(counts), case.voxels[chosen] * VOXEL_ML
     scores = []
@@ -196,7 +196,7 @@ def _conformity_scores(case: _CaseScores, chosen: tuple[int, int, int], counts: 
 
 
 def _one_pass_is_good_enough(models: "Models", cases: "Sequence[CroppedCase]", settings: Settings) -> bool:
-    """Whether one pass keeps the Dice of windows, on crops that fit in memory and exceed a window."""
+    """Whether one pass has about the Dice of windows, on crops that fit in memory and exceed a window."""
     one_pass = replace(settings, one_pass=True, mirror=False)
     windows = replace(one_pass, one_pass=False)
     losses = [

@@ -1,4 +1,4 @@
-"""Fits a model's quality estimator on validation cases, as they are and deliberately corrupted."""
+"""Fits a model's quality estimator on uncorrupted and on corrupted validation cases."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Models = Sequence["keras.Model"]
 
 MAX_CASES = 64
-"""Most training cases whose features are computed, and most validation cases that are used as they are."""
+"""Maximum number of training cases for features, and of validation cases that are used uncorrupted."""
 CORRUPTED_COPIES = 42
 """Corrupted copies of all validation cases together, the same number of each kind."""
 SEED = 9
@@ -45,13 +45,13 @@ def fit_quality_estimator(
 ) -> QualityEstimator:
     """Fit the quality estimator of a network, or of an ensemble.
 
-    All sound scans together have the same weight as all corrupted scans. Predictions are made without
+    All uncorrupted scans together have the same weight as all corrupted scans. Predictions are made without
     test-time mirroring, which would take eight times as long.
 
     Args:
         models: the network, or the members of the ensemble.
         cases: validation cases, which no network was trained on.
-        settings: with all other results of calibration.
+        settings: settings with all other results of calibration.
         training_cases: the cases that the networks were trained on.
     """
     sound = take_evenly(cases, MAX_CASES)
@@ -92,7 +92,7 @@ def _features_of(cases: "Sequence[CroppedCase]", spacing_mm: int) -> FeatureTabl
 def _scans(
     cases: "Sequence[CroppedCase]", spacing_mm: int
 ) -> Iterator[tuple[Float32[NDArray, "d h w 4"], UInt8[NDArray, "d h w"]]]:
-    """Every case as it is, then corrupted copies of randomly chosen cases."""
+    """Every case uncorrupted, then corrupted copies of randomly chosen cases."""
     for case in cases:
         yield _read(case, spacing_mm)
     kinds = list(KINDS)

@@ -1,4 +1,4 @@
-"""Corruptions of scans, stronger than those of training, on which networks make bad predictions.
+"""Corruptions of scans that are stronger than augmentation, so that networks fail on them.
 
 Each kind occurs in real scans. A corrupted image is normalised again, as a real scan of that quality would
 be.
@@ -29,7 +29,7 @@ BLUR_MM = (4.0, 8.0)
 BIAS = (0.6, 1.2)
 """Range of the bias field's slope: the change of log intensity from the middle of the brain to its end."""
 MAX_MISSING = 3
-"""Most of the four modalities that are removed."""
+"""Maximum number of modalities to remove."""
 
 
 def corrupt(
@@ -39,10 +39,10 @@ def corrupt(
 
     Args:
         image: modalities; not changed in place.
-        label: dense labels, which move with the image.
-        kind: of `KINDS`.
+        label: dense labels, which are transformed with the image.
+        kind: one of `KINDS`.
         spacing_mm: edge of a voxel.
-        rng: chooses the strength, and the modality.
+        rng: random generator for the strength and the modality.
 
     Returns:
         The image, each modality with mean 0 and standard deviation 1 in its brain, and its labels.

@@ -1,4 +1,4 @@
-"""Keras callbacks at the end of an epoch: validation on whole cases, and lines of progress."""
+"""Keras callbacks: validation on whole cases after each epoch, and progress messages."""
 
 import math
 import time
@@ -31,10 +31,10 @@ class Validation(keras.callbacks.Callback):  # type: ignore[misc]
         cases: the validation cases.
         spacing_mm: resolution of the cases.
         multiple: the padded grid is a multiple of this many voxels along each axis.
-        target: what the segmentation's channels stand for, `network.target`.
+        target: meaning of the segmentation's channels, `network.target`.
         losses: the training loss of each output, without the coarser scales. A case with an unknown outcome
             adds 0 to val_loss, and is left out of the mean of that output's loss.
-        weights: of the losses in val_loss.
+        weights: weights of the losses in val_loss.
         metrics: further metrics of the segmentation, logged as `val_<name>`, or as `val_segmentation_<name>`
             if the network has several outputs.
     """
@@ -66,7 +66,7 @@ class Validation(keras.callbacks.Callback):  # type: ignore[misc]
         d, h, w = (-((s - n) // 2) for s, n in zip(self.shape, label.shape, strict=True))
         labels = read_window(label, (d, h, w), self.shape)
         window = read_window(image, (d, h, w), self.shape).astype(np.float32)
-        # On several devices each returns the same prediction: the first is enough.
+        # All devices return the same prediction, so the first is used.
         prediction = {k: v[:1] for k, v in self.model.predict_on_batch(window[np.newaxis]).items()}
         targets = training_targets(labels[np.newaxis], [case], outputs=self.losses, target=self.target)
         regions = region_probabilities(prediction["segmentation"][0], self.target) >= 0.5
@@ -127,9 +127,9 @@ class ProgressLines(keras.callbacks.Callback):  # type: ignore[misc]
         self._epoch, self._last = epoch, time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
-        """Print a line if the last one is `LOG_EVERY_S` old."""
+        """Print a line if the last line was printed at least `LOG_EVERY_S` seconds ago."""
         now, done = time.monotonic(), self._epoch * self.steps + batch + 1
-        if self._first is None:  # the first step compiles, so its time predicts nothing
+        if self._first is None:  # the first step compiles, so its duration is not representative
             self._first, self._last = (now, done), now
         if now - self._last >= LOG_EVERY_S:
             self._last = now

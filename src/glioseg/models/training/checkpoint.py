@@ -45,7 +45,7 @@ class TrainingProgress:
         return len(self.history)
 
     def out_of_patience(self, patience: int) -> bool:
-        """Whether the last `patience` epochs brought no improvement."""
+        """Whether none of the last `patience` epochs was an improvement."""
         return self.epoch - 1 - self.best_epoch >= patience
 
     def add_epoch(self, logs: dict[str, float], weights: Arrays) -> None:
@@ -76,7 +76,7 @@ def assign_values(variables: Sequence[keras.Variable], arrays: Arrays) -> None:
 
 
 def mutable_variables(model: keras.Model) -> list[keras.Variable]:
-    """All that a training step changes: weights, random state of dropout, optimizer state."""
+    """All variables that a training step changes: weights, random state of dropout, optimizer state."""
     model.optimizer.build(model.trainable_variables)
     return [*model.variables, *model.optimizer.variables]
 
@@ -99,7 +99,7 @@ def restore(folder: Path, model: keras.Model, start: TrainingProgress) -> Traini
     """Load the state of an interrupted training into a compiled model.
 
     Args:
-        folder: of the state.
+        folder: folder of the state.
         model: compiled; changed only if there is a state with the fingerprint of `start`.
         start: the progress of a new training.
 
@@ -130,7 +130,7 @@ class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
     files without a fingerprint of the set-up; `EarlyStopping` loses its best weights and patience count.
 
     Args:
-        progress: of the training; updated.
+        progress: progress of the training; updated in place.
         state: folder of the state.
         patience: number of epochs without improvement after which training stops.
         on_epoch: called with each epoch and its logs before the state is saved; may raise.

@@ -57,9 +57,10 @@ def fit_ensemble(
     Args:
         splits: one, or the folds of cross-validation.
         network: architecture of each network.
-        train: how to train each network.
+        train: settings of the training of each network.
         state: folder of the state, for this training only.
-        epoch_callback: from the number of a split, a context manager that yields `on_epoch` of `fit`.
+        epoch_callback: function from the number of a split to a context manager that yields `on_epoch` of
+            `fit`.
         init: as in `fit`.
         tensorboard: folder for TensorBoard's logs; None writes none.
         cluster: its workers train the splits in parallel, and `on_epoch` is called after each training has
@@ -113,9 +114,9 @@ def _fit_split(
 def _fit_isolated(
     numbered_split: tuple[int, TrainingSplit], *, train_split: Callable[..., FitResult]
 ) -> None:
-    """Train in a process of its own; the state folder then holds the network.
+    """Train in a separate process; the state folder then contains the network.
 
-    In the process of the worker, other threads would draw from the random generators that Keras seeds.
+    In the worker's own process, other threads would use the global random generators that Keras seeds.
     """
     with NETWORK_LOCK:
         run_isolated(

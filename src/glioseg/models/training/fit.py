@@ -70,7 +70,7 @@ def fit(
 
     Args:
         network: the network's shape and resolution.
-        train: how to train.
+        train: settings of the training.
         cases: the training cases.
         validation: the cases that choose the best epoch.
         state: folder of the state, for this training only; the caller removes it after saving the model.
@@ -86,7 +86,7 @@ def fit(
     Raises:
         GliosegError: no case, an outcome that is unknown for all cases, a patch shape that the network's
             depth does not divide, fewer GPUs than `train.devices`, hosts with different set-ups, initial
-            weights that do not fit, or no epoch with a finite monitored number.
+            weights that do not fit, or no epoch in which the monitored number is finite.
     """
     check_patch_shape(train.patch_shape, network.depth)
     if not cases or not validation:
@@ -185,7 +185,7 @@ class Trainer:
             self._create_variables()
         batches = partial(training_batches, self.network, self.train, self.cases, outputs=self.outputs)
         workers = patch_worker_count()
-        # The block ends all workers: none may draw random numbers after another training has seeded them.
+        # The block ends all workers, so that none uses random generators that another training has seeded.
         with patch_workers(self.cases, workers=workers) as executor:
             begin = partial(batches, start=epoch * self.steps, executor=executor, ahead=workers)
             failures: list[Exception] = []
@@ -207,8 +207,8 @@ class Trainer:
     def _create_variables(self) -> None:
         """Create the variables of the optimizer, the losses and the metrics before the first step.
 
-        Otherwise the first trace of a step creates them, and TensorFlow traces the step again, which takes
-        seconds.
+        Otherwise the first trace of a step would create them, and TensorFlow would trace the step again for
+        several seconds.
         """
         self.model.optimizer.build(self.model.trainable_variables)
         shapes = self.model.compute_output_shape((1, *self.train.patch_shape, 4))
@@ -248,7 +248,7 @@ def training_batches(
 def _record_failure(
     failures: list[Exception], begin: Callable[[], Iterator[TrainingBatch]]
 ) -> Iterator[TrainingBatch]:
-    """The batches of `begin`; records its exception, which TensorFlow would wrap in a long one of its own."""
+    """The batches of `begin`; its exception is recorded, because TensorFlow wraps it in a longer one."""
     try:
         yield from begin()
     except Exception as error:

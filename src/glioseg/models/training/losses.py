@@ -23,7 +23,7 @@ def compile_losses(outputs: Iterable[str], train: Train) -> tuple[dict[str, Loss
 
     Args:
         outputs: the network's outputs, as `unet.build_unet` names them.
-        train: which loss, and how it is summed.
+        train: settings with the loss and the sums of its voxels.
 
     Returns:
         A loss and a weight for each output. The losses of "segmentation_2" and "segmentation_4" take the
@@ -104,14 +104,14 @@ def survival_loss(target: KerasTensor, years: KerasTensor) -> KerasTensor:
 
 
 def _by_case(target: KerasTensor, prediction: KerasTensor) -> tuple[KerasTensor, KerasTensor, KerasTensor]:
-    """Which targets are known, the targets with 0 for unknown ones, and the prediction; each (batch,).
+    """The mask of known targets, the targets with 0 for unknown ones, and the prediction; each (batch,).
 
-    Losses average over all cases, known or not: the weight of a known case then does not depend on the other
-    cases of its batch, and a batch can be divided among devices.
+    Losses are averaged over all cases, known or not. Thus the weight of a known case does not depend on the
+    other cases of its batch, and a batch can be divided among devices.
     """
     target, prediction = (ops.reshape(ops.cast(x, "float32"), (-1,)) for x in (target, prediction))
     known = ops.logical_not(ops.isnan(target))
-    # Masking only the result would not do: NaN × 0 is NaN, and would reach the gradient.
+    # Masking only the result is not enough: NaN × 0 is NaN, and would reach the gradient.
     return known, ops.where(known, target, 0.0), prediction
 
 

@@ -1,6 +1,6 @@
 """Training on several devices at once, each with an equal share of every batch.
 
-On TensorFlow the GPUs of this machine; on JAX the devices of all hosts (`multi_host.join_hosts`).
+These are the GPUs of this machine on TensorFlow, the devices of all hosts on JAX (`multi_host.join_hosts`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -44,7 +44,7 @@ def available_devices() -> list[str]:
 
 
 def require_devices(devices: Devices) -> None:
-    """Check that there are as many GPUs as `train.devices` requests; 1 may be a CPU.
+    """Check that there are as many GPUs as `train.devices` requests; a single device may be a CPU.
 
     Raises:
         ParamsError: there are fewer.
@@ -116,7 +116,7 @@ def distribution_scope(train: Train) -> AbstractContextManager[object]:
 
 @cache
 def _strategy(devices: tuple[str, ...]) -> Any:
-    """The process's only strategy: each numbers its collective operations from 0, and two would clash."""
+    """The process's only strategy: each numbers its collective operations from 0, so two would conflict."""
     import tensorflow as tf
 
     return tf.distribute.MirroredStrategy(list(devices))
@@ -126,7 +126,7 @@ def fit_input(batches: Callable[[], Iterator[Any]], *, train: Train) -> Any:
     """The input of `keras.Model.fit`: batches, this host's share of them, or a dataset for several devices.
 
     With several devices, Keras on TensorFlow reads a batch to find its structure, and then iterates again
-    from the start: that needs a dataset, because a generator has lost the batch by then.
+    from the start. A generator cannot repeat that batch, so a dataset is required.
     """
     if len(training_devices(train)) < 2:
         return batches()
@@ -144,7 +144,7 @@ def fit_input(batches: Callable[[], Iterator[Any]], *, train: Train) -> Any:
 def sum_over_devices(sums: Sequence["KerasTensor"]) -> Sequence["KerasTensor"]:
     """Sums over the whole batch, from sums over a device's share of it; gradients pass through.
 
-    Outside a step on several devices, and on JAX, the given sums cover the whole batch: they are returned.
+    Outside a step on several devices, and on JAX, the given sums cover the whole batch and are returned.
     """
     if backend() != "tensorflow":
         return sums

@@ -19,7 +19,7 @@ LEADER_VARIABLE, HOST_COUNT_VARIABLE, HOST_NUMBER_VARIABLE = (
 """Variables with address and port of the first host, the number of hosts, and this host's number (from 0)."""
 
 HEARTBEAT_TIMEOUT_S = 10
-"""Time without a heartbeat after which a host counts as dead, and the others end."""
+"""Timeout of the heartbeat of a host; the other hosts then end."""
 
 
 def is_main_host() -> bool:
@@ -92,7 +92,7 @@ def host_share(batch: Any) -> Any:
 
 
 def require_same_on_all_hosts(*values: object) -> None:
-    """Check that all hosts have equal values; with different set-ups they would wait for each other for ever.
+    """Check that all hosts have equal values; with different set-ups they would deadlock.
 
     Raises:
         ParamsError: the values differ from those of other hosts.

@@ -24,7 +24,7 @@ from glioseg.models.training.augmentation import Augmentation
 from glioseg.params.sections import Train
 
 NICENESS = 10
-"""Of the workers that make patches: a training step that waits for its own threads costs more time."""
+"""Niceness of the workers that sample patches, so that the threads of a training step have priority."""
 
 T = TypeVar("T")
 Patch = tuple[Float32[NDArray, "d h w 4"], UInt8[NDArray, "d h w"]]
@@ -57,7 +57,7 @@ def sample_patch(
         rng: random generator.
         volume: image of a cropped case, (D, H, W, 4).
         labels: its dense labels, (D, H, W).
-        shape: of the patch, in voxels.
+        shape: shape of the patch, in voxels.
         tumour_fraction: probability of a patch centred on tumour, if the case has tumour.
 
     Returns:
@@ -65,7 +65,7 @@ def sample_patch(
     """
     centre = None
     if rng.random() < tumour_fraction:
-        labels = voxels = labels[:]  # read once: the patch lies in it
+        labels = voxels = labels[:]  # read once; the patch is a part of it
         centre = _tumour_voxel(rng, voxels)
     d, h, w = (
         _start(rng, n, size, None if centre is None else int(centre[axis]))
@@ -104,7 +104,7 @@ def read_window(array: Voxels, start: Shape3, shape: Shape3) -> NDArray[np.gener
 def sample_batch(step: int, cases: Sequence[CroppedCase], *, train: Train, spacing_mm: int) -> Batch:
     """The batch of a training step, which depends on `train.seed` and `step` alone.
 
-    Cases come in rounds: every round uses each case once, in a new random order. A case is opened once for
+    Cases are sampled in rounds. A round uses each case once, in a new random order. A case is opened once for
     all its patches in a batch. A step does not depend on the steps before it, so that an interrupted training
     resumes with the same batches.
 
@@ -166,7 +166,7 @@ def patch_workers(cases: Sequence[CroppedCase], *, workers: int) -> Iterator[Exe
 def prefetch(make: Callable[[int], T], *, start: int, executor: Executor, ahead: int) -> Iterator[T]:
     """Yield make(start), make(start + 1), … computed `ahead` steps in advance, until the executor shuts down.
 
-    Meanwhile matrix products use one core: more threads would wait for those of the training.
+    Meanwhile matrix products use one core, because more threads would compete with those of the training.
 
     Raises:
         ClusterError: a worker process was killed.

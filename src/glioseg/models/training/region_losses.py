@@ -24,7 +24,7 @@ def soft_dice(
     """Soft Dice of each region: (2 Σ p·g + s) / (Σ p + Σ g + s).
 
     Milletari et al. 2016 (V-Net), with plain sums in the denominator as in Drozdzal et al. 2016. For an empty
-    region, s lets the score approach 1 as the prediction approaches 0.
+    region, the score approaches 1 as the prediction approaches 0, because of s.
 
     Args:
         target: as above.
@@ -82,7 +82,7 @@ def focal_tversky_loss(target: KerasTensor, probabilities: KerasTensor, *, batch
     """(1 - Tversky index)^(1/γ), averaged over regions, and over cases if `batch` is False.
 
     Abraham & Khan 2019, A novel focal Tversky loss function with improved attention U-Net for lesion
-    segmentation, arXiv:1810.07842; they sum over the regions. γ is `FOCAL_GAMMA`.
+    segmentation, arXiv:1810.07842; the paper sums over the regions. γ is `FOCAL_GAMMA`.
     """
     distance = 1 - tversky(target, probabilities, batch=batch)
     # The derivative of the power is infinite at 0: a perfect region would make the gradient NaN.
@@ -106,7 +106,7 @@ def seed_dice(target: KerasTensor, probabilities: KerasTensor, *, batch: bool = 
     Args:
         target: as above.
         probabilities: as above.
-        batch: also over all cases at once, as in the 2018 system; False: averaged over cases.
+        batch: True sums also over all cases, as in the 2018 system; False averages over cases.
     """
     target, probabilities = (_one_channel(x) for x in (target, probabilities))
     return ops.mean(soft_dice(target, probabilities, batch=batch, smooth_vox=SEED_SMOOTH_VOX))

@@ -43,7 +43,7 @@ class Augmentation:
         Args:
             rng: random generator.
             strength: 0 changes nothing, 1 changes most patches.
-            modality_dropout: probability that the patch lacks modalities.
+            modality_dropout: probability that modalities are dropped.
         """
         return cls(
             SpatialTransform.sample(rng, strength=strength),
@@ -76,11 +76,12 @@ class Augmentation:
 def sample_modality_mask(rng: np.random.Generator, *, probability: float) -> ModalityMask:
     """Which modalities a patch keeps: modality dropout.
 
-    It trains one network for every subset of the modalities, as Havaei et al. 2016 (HeMIS) showed.
+    One network then learns to segment every subset of the modalities (HeMIS: Havaei et al. 2016).
 
     Args:
         rng: random generator.
-        probability: that modalities are dropped; then all non-empty proper subsets are equally likely.
+        probability: probability that modalities are dropped; all non-empty proper subsets are then equally
+            likely.
     """
     drops = rng.random() < probability
     subset = int(rng.integers(1, 2 ** len(MODALITIES) - 1))  # a bit for each modality; neither none nor all

@@ -1,4 +1,4 @@
-"""Flips, rotation, scaling and elastic deformation; the last three take one resampling."""
+"""Flips, rotation, scaling and elastic deformation; the last three share one resampling."""
 
 from dataclasses import dataclass
 
@@ -105,7 +105,7 @@ class SpatialTransform:
 
     @property
     def _matrix(self) -> Float64[NDArray, "3 3"]:
-        """From offsets about the centre in the transformed patch to offsets in the given patch."""
+        """Matrix from offsets about the centre of the transformed patch to offsets in the given patch."""
         rotation: NDArray[np.float64] = Rotation.from_euler("xyz", self.rotation_rad).inv().as_matrix()
         return rotation / self.scale
 
@@ -131,9 +131,9 @@ def elastic_displacement(seed: int, elastic_cells: float, shape: Shape3) -> list
     distributed displacements.
 
     Args:
-        seed: of the displacements of the control points.
+        seed: seed of the displacements of the control points.
         elastic_cells: largest displacement of a control point, in cells of the control grid.
-        shape: of the patch, in voxels.
+        shape: shape of the patch, in voxels.
     """
     d, h, w = (spline_weights(n) for n in shape)
     rng = np.random.default_rng(seed)
