@@ -5,26 +5,26 @@ READY := .venv/.ready
 PEERS := bench/.venv/.ready
 UI := http://127.0.0.1:5000
 
-# Stages run `python`: this one. No tool phones home.
+# DVC stages call `python`, so .venv comes first. Telemetry of all tools is off.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := true
 
 .PHONY: repro test drill check ui studies report serve relocate bench pretrain lock help here
 
-# The programs in .venv name the folder that they were made in: after a move, or in a copy, make them anew.
+# Programs in .venv contain the path of the folder, so .venv is made again after a move or copy.
 .PHONY: $(if $(filter-out $(CURDIR),$(shell cat $(READY) 2>/dev/null)),$(READY))
 
 help:  ## list what make can do
 	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
 
-repro: $(READY)  ## from scans to a registered model
+repro: $(READY)  ## run the pipeline: from scans to a registered model
 	dvc repro
 
-test: $(READY)  ## all tests, in a process more than there are cores
+test: $(READY)  ## all tests, in one process more than there are cores
 	pytest --numprocesses=auto --no-loadscope-reorder
 
-drill: $(READY)  ## feed the data stages a hundred kinds of broken input, and see what they say
+drill: $(READY)  ## give the data stages a hundred kinds of broken input and check their messages
 	PYTHONPATH=pipelines python -m tests.drills
 
 check: $(READY)  ## format, lint, types, import layers, doctests
@@ -34,7 +34,7 @@ check: $(READY)  ## format, lint, types, import layers, doctests
 	lint-imports
 	pytest --quiet --doctest-modules src/glioseg
 
-ui: here  ## MLflow on the runs, http://127.0.0.1:5000
+ui: here  ## MLflow's page of runs and models, http://127.0.0.1:5000
 	@echo "MLflow opens in its GenAI view: choose 'Model training' at the top left, or go straight to"
 	@echo "  trials     $(UI)/#/experiments/1/runs?workflowType=machine_learning"
 	@echo "  trainings  $(UI)/#/experiments/2/runs?workflowType=machine_learning"
@@ -43,34 +43,34 @@ ui: here  ## MLflow on the runs, http://127.0.0.1:5000
 	@uri="$$(python -m glioseg.mlops.tracking.storage tracking)" && \
 	  MLFLOW_BACKEND_STORE_URI="$$uri" mlflow ui --host 127.0.0.1 --port 5000 --workers 1
 
-studies: $(READY)  ## Optuna's dashboard on the studies, http://127.0.0.1:8080
+studies: $(READY)  ## Optuna's dashboard of the studies, http://127.0.0.1:8080
 	@python -m glioseg.mlops.tuning.dashboard 8080
 
 report: here  ## all models and studies in one offline page, reports/experiments.html
 	glioseg report
 
-serve: here  ## the champion over HTTP and on a page, http://127.0.0.1:8000
+serve: here  ## the champion as HTTP service with a viewer, http://127.0.0.1:8000
 	glioseg serve
 
-relocate: $(READY)  ## after this folder was moved, renamed or restored: make the runs in mlruns work again
+relocate: $(READY)  ## after this folder was moved, renamed or restored: repair the paths in mlruns
 	glioseg relocate
 
 here: $(READY)
 	@python -m glioseg.mlops.tracking.mlflow_locations
 
-bench: $(READY) $(PEERS)  ## beside PyTorch, MONAI and nnU-Net, hours; ONLY=train_step for one
+bench: $(READY) $(PEERS)  ## benchmarks against PyTorch, MONAI and nnU-Net, hours; ONLY=train_step for one
 	python -m bench $(if $(ONLY),--only $(ONLY)) $(BENCH)
 
-pretrain: $(READY)  ## train the model that comes with the package, hours; pipelines/pretrain.yaml says how
+pretrain: $(READY)  ## train the built-in model as pipelines/pretrain.yaml describes, hours
 	python pipelines/pretrain.py
 
-lock: $(READY)  ## resolve requirements.lock anew from pyproject.toml
+lock: $(READY)  ## resolve requirements.lock again from pyproject.toml
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
 	  --upgrade --no-emit-index-url --no-annotate --no-header --quiet --output-file requirements.lock
 	uv pip compile bench/requirements.in --universal --python-version 3.11 --generate-hashes \
 	  --upgrade --no-emit-index-url --no-annotate --no-header --quiet --output-file bench/requirements.lock
 
-# uv itself comes from the lock too; pip only has to fetch that one wheel.
+# uv itself comes from the lock too; pip fetches that one wheel.
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 13) else "glioseg needs Python 3.11 to 3.13; try make PYTHON=python3.12")'
 	$(PYTHON) -m venv --clear .venv
@@ -80,7 +80,7 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	pwd -P > $@
 
-# The peers' own environment: six gigabytes, which nothing but the benchmarks needs.
+# The environment of the libraries compared with: six gigabytes, needed by the benchmarks alone.
 $(PEERS): bench/requirements.lock | $(READY)
 	$(PYTHON) -m venv --clear --without-pip bench/.venv
 	UV_SYSTEM_CERTS=1 $(BIN)/uv pip install --quiet --python bench/.venv/bin/python --require-hashes -r bench/requirements.lock

@@ -12,7 +12,7 @@ PRETRAIN = ROOT / "pipelines/pretrain.yaml"
 
 def test_a_phase_overrides_the_shared_settings():
     pretraining = load_pretraining(PRETRAIN)
-    phase = pretraining.pieces[0].model_copy(update={"seed": 7, "epochs": 3, "base_filters": 5})
+    phase = pretraining.phases[0].model_copy(update={"seed": 7, "epochs": 3, "base_filters": 5})
     stream, network, train = pretraining.of_phase(phase)
     assert stream == pretraining.stream.model_copy(update={"seed": pretraining.stream.seed + 7})
     assert (network.base_filters, network.depth) == (5, pretraining.network.depth)

@@ -113,6 +113,7 @@ def test_confidence_is_computed_from_calibrated_probabilities():
         pytest.approx(6 / 7),
         (),
     )
+    stricter = replace(out_of_distribution, limit=0.1)
     strict = replace(settings, confidence=replace(estimator, out_of_distribution=stricter))
     (reason,) = make_predictor(constant(0.9, 0.75, 0.0), strict).predict(images).low_confidence_reasons
     assert reason.startswith("out of distribution: ")

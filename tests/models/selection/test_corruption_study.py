@@ -41,8 +41,8 @@ def test_the_detector_is_fitted_on_evenly_spaced_cases(toys):
 
     detector = fit_quality_estimator(
         [IDENTITY], [Case()], make_settings(), training_cases=[Watched(number) for number in range(200)]
-    ).likeness
+    ).out_of_distribution
     assert len(opened) == MAX_CASES
     assert (opened[0], opened[-1]) == (0, 199)
-    assert detector.always == MODALITIES
+    assert detector.required_modalities == MODALITIES
     assert detector.limit > 0
