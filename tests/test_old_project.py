@@ -72,9 +72,8 @@ def test_the_service_serves_its_champion(project, monkeypatch):
 
 def test_its_first_version_is_trained_calibrated_and_evaluated_again(project):
     done = command(project, "glioseg", "reproduce", "models:/glioseg/1", "--retrain")
-    assert "reproduce: settle\n" in done.stdout, (
-        done.stdout + done.stderr
-    )  # the name of the stage in that version
+    # That version calls the stage `settle`.
+    assert "reproduce: settle\n" in done.stdout, done.stdout + done.stderr
     if "another machine" not in done.stdout:  # than the one that made the archive: it rounds differently
         assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "the metrics agree exactly")
     else:
