@@ -81,7 +81,7 @@ export class Viewer {
   }
 
   async attach(canvas) {
-    // Heard before NiiVue, which has hot keys of its own that nobody would expect.
+    // Handled before NiiVue, whose own hot keys would surprise the user.
     canvas.addEventListener("keyup", (event) => event.stopImmediatePropagation());
     canvas.addEventListener("keydown", (event) => {
       event.stopImmediatePropagation();
