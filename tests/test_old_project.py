@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from glioseg.core.nifti import read_volume
+from glioseg.models.networks.hardware import has_bfloat16
 from tests.helpers.projects import ROOT, command, commit, configure_repository, environment, succeed
 from tests.helpers.servers import free_port, server
 
@@ -56,7 +57,9 @@ def test_its_champion_segments_a_test_case_as_before(project):
     words = ["-o", "seg.nii.gz", "--model", "models:/glioseg@champion"]
     succeed(project, "glioseg", "predict", str(scan), *words)
     expected = read_volume(project / "reports" / "predictions" / "Patient 0.nii.gz")
-    assert np.array_equal(read_volume(project / "seg.nii.gz").data, expected.data)
+    differing = np.count_nonzero(read_volume(project / "seg.nii.gz").data != expected.data)
+    # The archive was made with bfloat16; in float32 up to .2 % of tumour voxels change label (decision 18).
+    assert differing <= (0 if has_bfloat16() else 0.002 * np.count_nonzero(expected.data))
 
 
 def test_the_service_serves_its_champion(project, monkeypatch):

@@ -14,13 +14,6 @@ GRID = Grid((6, 5, 7), np.diag([-1.0, -1, 1, 1]))
 BOX = Box((1, 0, 2), (5, 4, 6))
 
 
-@pytest.fixture
-def arrays():
-    rng = np.random.default_rng(0)
-    image = rng.normal(size=(4, 4, 4, 4)).astype(np.float32)
-    return image, rng.integers(0, 4, (4, 4, 4), dtype=np.uint8)
-
-
 def write_manifest(store: Path, *rows: str) -> None:
     (store / "manifest.csv").write_text("\n".join(["case,grade,survival_days", *rows]) + "\n")
 

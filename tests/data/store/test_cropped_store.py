@@ -14,13 +14,6 @@ GRID = Grid((6, 5, 7), np.diag([-1.0, -1, 1, 1]))
 BOX = Box((1, 0, 2), (5, 4, 6))
 
 
-@pytest.fixture
-def arrays():
-    rng = np.random.default_rng(0)
-    image = rng.normal(size=(4, 4, 4, 4)).astype(np.float32)
-    return image, rng.integers(0, 4, (4, 4, 4), dtype=np.uint8)
-
-
 def test_a_written_case_is_read_back(tmp_path, arrays):
     image, label = arrays
     write_case(tmp_path / "a", image, label, Placement(GRID, BOX), spacings_mm=(1, 2))
