@@ -202,3 +202,18 @@ def test_an_unavailable_service_is_reported(browser, segmenting, scan, status, b
     page.get_by_text(words).wait_for(timeout=30_000)
     assert button.is_enabled()
     page.close()
+
+
+def test_a_late_state_does_not_replace_the_outcome(browser, segmenting, scan):
+    page = open_page(browser, segmenting)
+    states = []
+    page.route("**/requests/*", lambda route: states.append(route))  # held until the end
+    given = {"name": "x_t1.nii.gz", "mimeType": "application/gzip", "buffer": encode_volume(scan)}
+    page.locator("#files").set_input_files([given])
+    segment(page, token=TOKEN)
+    for state in states:
+        state.fulfill(status=200, json={"state": "running"})
+    page.wait_for_timeout(500)
+    assert states
+    assert page.locator("#state").inner_text() == "Done."
+    page.close()

@@ -87,6 +87,11 @@ INTERRUPT = "os.kill(os.getpid(), signal.SIGINT)"
             {INTERRUPT}
     Temporary()  # Python prints and ignores errors in destructors
     time.sleep(600)""",
+        f"""
+    try:
+        {INTERRUPT}
+    finally:
+        import logging; logging.error("a cursor cannot be closed")""",  # libraries log what it breaks off
         f"threading.Thread(target=time.sleep, args=[600]).start(); {INTERRUPT}",
         f"import atexit; atexit.register(print, 'cleaned up'); {INTERRUPT}",
     ],

@@ -4,6 +4,7 @@ This module imports only the standard library, so that both work while the rest 
 """
 
 import atexit
+import logging
 import os
 import signal
 import sys
@@ -40,6 +41,7 @@ def handle_interrupts() -> None:
 def _record_interrupt(number: int, frame: FrameType | None) -> None:
     global _interrupted
     _interrupted = True
+    logging.disable()  # libraries log what the interrupt breaks off, such as a cursor that cannot be closed
     raise KeyboardInterrupt
 
 

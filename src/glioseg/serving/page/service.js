@@ -76,27 +76,29 @@ export class Service {
     const headers = { Accept: "application/json", "X-Request-ID": id, ...this.#headers };
     for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
     request.upload.onprogress = ({ loaded, total }) => tell({ sent: loaded, total });
-    let watch;
-    request.upload.onload = () => { watch = this.#watch(id, tell); };
+    const ended = new AbortController();
+    request.upload.onload = () => this.#watch(id, tell, ended.signal);
     return new Promise((good, bad) => {
       request.onerror = () => bad(new ServiceError(0));
       request.onabort = () => bad(new DOMException("Cancelled.", "AbortError"));
       request.onload = () => (request.status === 200 ? good(request.response) : bad(failure(request)));
       signal.addEventListener("abort", () => request.abort());
       request.send(form);
-    }).finally(() => clearInterval(watch));
+    }).finally(() => ended.abort());
   }
 
-  /** Tell each second where the request is, as far as the service says. */
-  #watch(id, tell) {
+  /** Tell each second where the request is, as far as the service says, until `ended`. */
+  #watch(id, tell, ended) {
     const began = performance.now();
     const look = async () => {
       const seconds = Math.round((performance.now() - began) / 1000);
-      const response = await fetch(`requests/${id}`, { headers: this.#headers }).catch(() => null);
-      tell({ seconds, ...(response?.ok ? await response.json().catch(() => ({})) : {}) });
+      const options = { headers: this.#headers, signal: ended };
+      const state = await fetch(`requests/${id}`, options).then((r) => (r.ok ? r.json() : {})).catch(() => ({}));
+      if (!ended.aborted) tell({ seconds, ...state });
     };
     look();
-    return setInterval(look, 1000);
+    const timer = setInterval(look, 1000);
+    ended.addEventListener("abort", () => clearInterval(timer));
   }
 }
 
