@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from glioseg.core import nifti
+from glioseg.core.gzip_bytes import plausible_voxels
 from glioseg.core.nifti import (
     Grid,
     Volume,
     VolumeError,
     decode_volume,
     encode_volume,
-    plausible_voxels,
     read_volume,
     write_volume,
 )
@@ -170,8 +170,8 @@ def decompressed(monkeypatch):
         counts.append(len(result := original(content, max_bytes)))
         return result
 
-    original = nifti._decompress
-    monkeypatch.setattr(nifti, "_decompress", decompress)
+    original = nifti.decompress
+    monkeypatch.setattr(nifti, "decompress", decompress)
     return counts
 
 

@@ -2,18 +2,15 @@
 
 import logging
 import stat
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
 from math import prod
 from pathlib import Path
-from typing import cast
 
 import nibabel as nib
 import numpy as np
-from isal import igzip, igzip_lib
 from jaxtyping import Float32, Shaped
 from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
 from nibabel.spatialimages import HeaderDataError
@@ -23,27 +20,17 @@ from numpy.typing import NDArray
 from glioseg.core.errors import GliosegError
 from glioseg.core.files import write_atomic
 from glioseg.core.geometry import Shape3, Spacing3
+from glioseg.core.gzip_bytes import DECODE_ERRORS, GZIP_MAGIC, MAX_COMPRESSION, compress_bytes, decompress
+from glioseg.core.header_geometry import GEOMETRY_FIELDS, HeaderGeometry, in_mm, mm_per_unit
 
 ORIENTATION = "LPS"
 """Orientation of BraTS, the store and networks: axes point to the patient's left, back and head."""
 LPS_ORIENTATION = axcodes2ornt(tuple(ORIENTATION))
 
-GZIP_MAGIC = b"\x1f\x8b"
 HEADER_BYTES = 540
 """Bytes of a NIfTI-2 header, the longer of the two kinds."""
-MAX_COMPRESSION = 1032
-"""Maximum bytes that one byte of a gzip file can expand to: 258 for each two bits, as zlib documents."""
-
-MIN_VOXEL_LIMIT, MAX_VOXELS_PER_BYTE = 10_000_000, 12
-"""Limits of the number of voxels of an untrusted file: a limit for files of any size, just above the grid of
-BraTS, and voxels for each compressed byte. Real scans are noisy and have about four for each byte."""
-
 DTYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")
 """Supported voxel types. Colours and complex numbers are not intensities, and JSON has no long doubles."""
-
-ISAL_ERROR = cast(type[Exception], igzip_lib.IsalError)  # its type stub declares an instance
-DECODE_ERRORS = (EOFError, OSError, OverflowError, ValueError, zlib.error, ISAL_ERROR)
-"""Errors of isal and nibabel for truncated or corrupted bytes."""
 
 SILENT_LOGGER = logging.Logger("silent", level=logging.CRITICAL + 1)
 """Discards nibabel's messages about bad headers: unlike the error that follows, they do not name the file."""
@@ -55,10 +42,15 @@ class VolumeError(GliosegError):
 
 @dataclass(frozen=True)
 class Grid:
-    """Geometry of a volume: its shape in voxels, and the affine (4, 4) from voxels to mm in RAS."""
+    """Geometry of a volume: its shape in voxels, and the affine (4, 4) from voxels to mm in RAS.
+
+    `header`: how the volume's file states its geometry, so that outputs can state it in the same way; None
+    for a volume that does not come from a file.
+    """
 
     shape: Shape3
     affine: NDArray[np.float64]
+    header: HeaderGeometry | None = None
 
     @property
     def spacing_mm(self) -> Spacing3:
@@ -142,12 +134,12 @@ def read_channels(path: Path, channels: Mapping[str, int]) -> dict[str, Volume]:
     Raises:
         VolumeError: the file is unreadable, truncated, not NIfTI or not four-dimensional, or lacks a channel.
     """
-    data, affine = _decode(_read_bytes(path), name=str(path))
+    data, affine, geometry = _decode(_read_bytes(path), name=str(path))
     needed = max(channels.values()) + 1
     if data.ndim != 4 or data.shape[3] < needed:
         raise VolumeError(f"{path}: expected 4 axes, the last of at least {needed}, got shape {data.shape}")
     d, h, w = data.shape[:3]
-    grid = Grid((d, h, w), affine)
+    grid = Grid((d, h, w), affine, geometry)
     return {name: Volume(np.asfortranarray(data[..., at]), grid) for name, at in channels.items()}
 
 
@@ -171,60 +163,53 @@ def decode_volume(content: bytes, *, name: str, max_voxels: int | None = None) -
     Raises:
         VolumeError: as `read_volume`.
     """
-    data, affine = _decode(content, name=name, max_voxels=max_voxels)
+    data, affine, geometry = _decode(content, name=name, max_voxels=max_voxels)
     while data.ndim > 3 and data.shape[-1] == 1:
         data = data[..., 0]
     if data.ndim != 3:
         raise VolumeError(f"{name}: expected 3 axes, got shape {data.shape}")
     d, h, w = data.shape
-    return Volume(data, Grid((d, h, w), affine))
-
-
-def plausible_voxels(content: bytes) -> int:
-    """The maximum number of voxels to accept from an untrusted file; a gzip bomb declares more.
-
-    >>> plausible_voxels(bytes(100_000)), plausible_voxels(bytes(2_000_000))
-    (10000000, 24000000)
-    """
-    return max(MIN_VOXEL_LIMIT, MAX_VOXELS_PER_BYTE * len(content))
+    return Volume(data, Grid((d, h, w), affine, geometry))
 
 
 def _decode(
     content: bytes, *, name: str, max_voxels: int | None = None
-) -> tuple[Shaped[NDArray, "..."], NDArray[np.float64]]:
-    """Voxels and affine; the header is read first, and no more bytes than it declares are decompressed."""
+) -> tuple[Shaped[NDArray, "..."], NDArray[np.float64], HeaderGeometry]:
+    """Voxels, affine in mm, and geometry; the header is read first, and limits what is decompressed."""
     try:
         compressed = content[:2] == GZIP_MAGIC
-        header = _read_header(_decompress(content, HEADER_BYTES) if compressed else content)
+        header = _read_header(decompress(content, HEADER_BYTES) if compressed else content)
         _check_size(header, max_voxels)
         if compressed:
             content = _decompress_volume(header, content)
         data = _voxels(header, content)
-        affine = np.asarray(header.get_best_affine(), np.float64)
+        geometry = _geometry(header)
+        affine = in_mm(np.asarray(header.get_best_affine(), np.float64), geometry.mm_per_unit)
     except DECODE_ERRORS as error:
         raise VolumeError(f"{name}: not a complete NIfTI file: {error}") from None
     except (HeaderDataError, WrapStructError) as error:
         raise VolumeError(f"{name}: not a NIfTI file: {error}") from None
-    return data, affine
+    return data, affine, geometry
 
 
-def _decompress(content: bytes, max_bytes: int) -> bytes:
-    """The first `max_bytes` bytes of a gzip file; isal is two to three times faster than zlib."""
-    member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
-    decompressed: bytes = member.decompress(content, max_bytes)
-    if len(decompressed) == max_bytes or (member.eof and not member.unused_data):
-        return decompressed
-    # The file is truncated, or has several members, as those of bgzip have: a slower reader handles both.
-    with igzip.IGzipFile(fileobj=BytesIO(content)) as file:
-        members: bytes = file.read(max_bytes)
-    return members
+def _geometry(header: nib.Nifti1Header) -> HeaderGeometry:
+    fields = {name: header[name].copy() for name in GEOMETRY_FIELDS}
+    unit_mm = mm_per_unit(int(header["xyzt_units"]))
+    forms = []
+    for read in (header.get_qform, header.get_sform):
+        try:
+            affine = read(coded=True)[0]
+        except (HeaderDataError, ValueError):  # e.g. a quaternion that is longer than 1
+            affine = None
+        forms.append(None if affine is None else in_mm(np.asarray(affine, np.float64), unit_mm))
+    return HeaderGeometry(fields, tuple(header["pixdim"][:4].tolist()), *forms)
 
 
 def _decompress_volume(header: nib.Nifti1Header, content: bytes) -> bytes:
     need = _declared_bytes(header)
     if need > MAX_COMPRESSION * len(content):
         raise ValueError(f"expected {need} bytes for shape {header.get_data_shape()}, it cannot hold as many")
-    decompressed = _decompress(content, need + 1)  # one more byte: isal checks the checksum at the end
+    decompressed = decompress(content, need + 1)  # one more byte: isal checks the checksum at the end
     if len(decompressed) > need:
         raise ValueError(f"expected {need} bytes for shape {header.get_data_shape()}, got more")
     return decompressed
@@ -272,12 +257,13 @@ def _voxels(header: nib.Nifti1Header, content: bytes) -> Shaped[NDArray, "..."]:
 
 
 def encode_volume(volume: Volume, *, compress: bool = True) -> bytes:
-    """A volume as the bytes of a NIfTI file; equal volumes give equal bytes."""
-    # The dtype is explicit because nibabel rejects 64-bit integers otherwise.
-    image = nib.Nifti1Image(volume.data, volume.grid.affine, dtype=volume.data.dtype)
-    image.header.set_xyzt_units("mm", "sec")
-    content: bytes = image.to_bytes()
-    return igzip.compress(content, compresslevel=2, mtime=0) if compress else content
+    """A volume as the bytes of a NIfTI file; equal volumes give equal bytes.
+
+    The header states the geometry as the header of the grid's own file does, so that both lie on each other
+    in every program.
+    """
+    content: bytes = _image(volume.data, volume.grid).to_bytes()
+    return compress_bytes(content) if compress else content
 
 
 def encode_fractions(fractions: Float32[NDArray, "d h w"], grid: Grid) -> bytes:
@@ -288,10 +274,22 @@ def encode_fractions(fractions: Float32[NDArray, "d h w"], grid: Grid) -> bytes:
     >>> decode_volume(content, name="").data.round(6).tolist()
     [[[0.0, 0.2, 1.0]]]
     """
-    image = nib.Nifti1Image(np.rint(fractions * 255).astype(np.uint8), grid.affine)
+    image = _image(np.rint(fractions * 255).astype(np.uint8), grid)
     image.header.set_slope_inter(1 / 255, 0)
-    image.header.set_xyzt_units("mm", "sec")
-    return bytes(igzip.compress(image.to_bytes(), compresslevel=2, mtime=0))
+    return compress_bytes(image.to_bytes())
+
+
+def _image(data: Shaped[NDArray, "d h w"], grid: Grid) -> nib.Nifti1Image:
+    # The dtype is explicit because nibabel rejects 64-bit integers otherwise.
+    if grid.header is None:
+        image = nib.Nifti1Image(data, grid.affine, dtype=data.dtype)
+        image.header.set_xyzt_units("mm", "sec")
+        return image
+    image = nib.Nifti1Image(data, None, dtype=data.dtype)
+    image.header["pixdim"][:4] = grid.header.pixdim
+    for name, value in grid.header.fields.items():
+        image.header[name] = value
+    return image
 
 
 def write_volume(path: Path, volume: Volume) -> None:

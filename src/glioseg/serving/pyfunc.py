@@ -19,9 +19,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE
 
 from glioseg.core.errors import GliosegError
+from glioseg.core.gzip_bytes import plausible_voxels
 from glioseg.core.labels import REGIONS, LabelScheme
 from glioseg.core.modalities import MODALITIES
-from glioseg.core.nifti import plausible_voxels
 from glioseg.data.cohort.cases import Case, Scan, decode_scan
 from glioseg.data.quality.validation_report import ACCEPTED, REFUSED
 from glioseg.models.inference.loading import load_model

@@ -9,9 +9,10 @@ from jaxtyping import UInt8
 from numpy.typing import NDArray
 
 from glioseg.core.errors import GliosegError
+from glioseg.core.gzip_bytes import plausible_voxels
 from glioseg.core.labels import LabelError, detect_scheme, from_scheme, round_labels
 from glioseg.core.modalities import SEGMENTATION
-from glioseg.core.nifti import Volume, encode_volume, plausible_voxels
+from glioseg.core.nifti import Volume, encode_volume
 from glioseg.data.cohort.cases import Case, decode_scan
 from glioseg.data.quality.expectations import Finding
 from glioseg.evaluation.metrics import region_dice
