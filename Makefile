@@ -3,14 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 PEERS := bench/.venv/.ready
-UI := http://127.0.0.1:5000
 
 # DVC stages call `python`, so .venv comes first. Telemetry of all tools is off.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := true
 
-.PHONY: repro test drill check ui studies report serve relocate bench pretrain lock help here
+.PHONY: repro test drill check ui studies report serve relocate bench pretrain lock help here repository
 
 # Programs in .venv contain the path of the folder, so .venv is made again after a move or copy.
 .PHONY: $(if $(filter-out $(CURDIR),$(shell cat $(READY) 2>/dev/null)),$(READY))
@@ -18,7 +17,7 @@ export DVC_NO_ANALYTICS := true
 help:  ## list what make can do
 	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
 
-repro: $(READY)  ## run the pipeline: from scans to a registered model
+repro: repository $(READY)  ## run the pipeline: from scans to a registered model
 	dvc repro
 
 test: $(READY)  ## all tests, in one process more than there are cores
@@ -34,26 +33,29 @@ check: $(READY)  ## format, lint, types, import layers, doctests
 	lint-imports
 	pytest --quiet --doctest-modules src/glioseg
 
-ui: here  ## MLflow's page of runs and models, http://127.0.0.1:5000
-	@echo "MLflow opens in its GenAI view: choose 'Model training' at the top left, or go straight to"
-	@echo "  trials     $(UI)/#/experiments/1/runs?workflowType=machine_learning"
-	@echo "  trainings  $(UI)/#/experiments/2/runs?workflowType=machine_learning"
-	@echo "  test Dice  $(UI)/#/experiments/3/runs?workflowType=machine_learning"
-	@echo "  models     $(UI)/#/models?workflowType=machine_learning"
-	@uri="$$(python -m glioseg.mlops.tracking.storage tracking)" && \
-	  MLFLOW_BACKEND_STORE_URI="$$uri" mlflow ui --host 127.0.0.1 --port 5000 --workers 1
+ui: here  ## MLflow's page of runs and models, http://127.0.0.1:5000; PORT=5001 for another port
+	@python -m glioseg.mlops.tracking.mlflow_page $(or $(PORT),5000)
 
-studies: $(READY)  ## Optuna's dashboard of the studies, http://127.0.0.1:8080
-	@python -m glioseg.mlops.tuning.dashboard 8080
+studies: $(READY)  ## Optuna's dashboard of the studies, http://127.0.0.1:8080; PORT=8081 for another port
+	@python -m glioseg.mlops.tuning.dashboard $(or $(PORT),8080)
 
 report: here  ## all models and studies in one offline page, reports/experiments.html
 	glioseg report
 
-serve: here  ## the champion as HTTP service with a viewer, http://127.0.0.1:8000
-	glioseg serve
+serve: here  ## the champion as HTTP service with a viewer, http://127.0.0.1:8000; PORT=8001 for another port
+	glioseg serve $(if $(PORT),--port $(PORT))
 
 relocate: $(READY)  ## after this folder was moved, renamed or restored: repair the paths in mlruns
 	glioseg relocate
+
+# DVC needs a repository that git can read. Checked before gigabytes of packages are installed.
+repository:
+	@found=$$(LC_ALL=C git rev-parse --verify HEAD 2>&1) && exit 0; \
+	case "$$found" in \
+	  *"dubious ownership"*) advice="another user owns this folder, so git does not read it; run: git config --global --add safe.directory '$(CURDIR)'" ;; \
+	  *"not found"*) advice="git is not installed" ;; \
+	  *) advice="DVC needs a git repository with a commit; clone glioseg, or run: git init && git add --all && git commit -m glioseg" ;; \
+	esac; echo "make repro: $$advice" >&2; exit 1
 
 here: $(READY)
 	@python -m glioseg.mlops.tracking.mlflow_locations

@@ -65,6 +65,21 @@ def configured_cluster() -> "Cluster":
     return choose_cluster(load_params().compute)
 
 
+def warn_of_small_cohort(patients: int) -> None:
+    """Say that stage split will fail, before hours of validation and cropping; no result depends on it.
+
+    Args:
+        patients: the number of patients with labelled cases.
+    """
+    from glioseg.data.cohort.splits import SplitError, part_sizes
+    from glioseg.params import load_params
+
+    try:
+        part_sizes(patients, **load_params().split.model_dump(exclude={"seed"}))
+    except SplitError as error:
+        print(f"{sys.argv[0]}: warning: with this cohort stage split will stop: {error}", flush=True)
+
+
 def tuned_params() -> "Params":
     """params.yaml, with the best settings of the study."""
     from pydantic import ValidationError

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from _stage import RECORDS, configured_cluster, run
+from _stage import RECORDS, configured_cluster, run, warn_of_small_cohort
 from glioseg.data.cohort.ingest import acquire_folder, acquire_phantoms
 from glioseg.params import load_params
 
@@ -26,6 +26,7 @@ def main() -> None:
     labelled = sum(case.labelled for case in cases)
     schemes = " and ".join(sorted({case.scheme for case in cases}))
     print(f"acquire: {len(cases)} cases in {RAW}, {labelled} with a segmentation ({schemes})")
+    warn_of_small_cohort(len({case.patient for case in cases if case.labelled}))
 
 
 if __name__ == "__main__":

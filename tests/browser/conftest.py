@@ -58,14 +58,11 @@ def browser():
 @pytest.fixture(scope="session")
 def mlflow(project):
     """The address of MLflow's page on the project, as `make ui` serves it."""
+    from glioseg.mlops.tracking import mlflow_page
     from tests.helpers.servers import free_port, server
 
-    port = free_port()
-    words = ["mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    store = {"MLFLOW_BACKEND_STORE_URI": ProjectStorage(project.root).tracking_uri}
-    with server(
-        words, port=port, ready="health", MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false", **store
-    ) as address:
+    port, variables = free_port(), mlflow_page.variables(ProjectStorage(project.root))
+    with server(mlflow_page.command(port), port=port, ready="health", **variables) as address:
         yield address
 
 

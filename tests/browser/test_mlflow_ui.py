@@ -3,6 +3,7 @@
 import pytest
 
 from tests.helpers import studies, trainings
+from tests.helpers.servers import command_lines
 
 RUNS = "/#/experiments/{}/runs?workflowType=machine_learning"
 CURVES = "() => document.querySelector('.js-plotly-plot').data.map(line => [line.name, [...line.y]])"
@@ -64,6 +65,12 @@ def chart(page, title):
     card = page.get_by_test_id(CARD).filter(has=page.get_by_text(title, exact=True))
     card.locator(".js-plotly-plot .trace").first.wait_for()
     return card.evaluate(CHART)
+
+
+def test_the_server_starts_no_workers_for_jobs(mlflow):
+    running = [command for command in command_lines() if "mlflow" in command]
+    assert running
+    assert not [command for command in running if "job" in command]
 
 
 def test_two_trials_compare_side_by_side(page, project, shoot):

@@ -49,6 +49,18 @@ def test_without_git_the_commit_is_unknown(repository, monkeypatch):
     assert git_dvc.current_commit(repository[0]).sha == "unknown"
 
 
+def test_the_reason_for_an_unknown_commit_is_one_line(repository, tmp_path, monkeypatch):
+    root, _ = repository
+    assert git_dvc.why_no_commit(root) == ""
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # as if another user owned the repository
+    why = git_dvc.why_no_commit(root)
+    assert "dubious ownership" in why
+    assert why.endswith(f"; run: git config --global --add safe.directory '{root}'")
+    assert "\n" not in why
+    monkeypatch.setenv("PATH", "")
+    assert git_dvc.why_no_commit(root) == "git is not installed"
+
+
 def test_hashes_of_dvc_lock(tmp_path):
     (tmp_path / "dvc.lock").write_text(LOCK)
     assert git_dvc.dvc_lock_hashes(tmp_path) == {

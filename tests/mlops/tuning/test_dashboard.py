@@ -93,7 +93,11 @@ def test_a_port_in_use_is_reported_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(SystemExit, match=f"^studies: 127.0.0.1, port {port}: Address already in use$"):
+        line = (
+            f"^studies: 127.0.0.1, port {port}: Address already in use;"
+            f" choose another: make studies PORT={port + 1}$"
+        )
+        with pytest.raises(SystemExit, match=line):
             main([str(port)])
 
 

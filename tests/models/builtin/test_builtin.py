@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import keras
@@ -20,6 +21,7 @@ from glioseg.models.networks.weight_transfer import transfer_weights
 from glioseg.params.pretraining import load_pretraining
 
 ROOT = Path(__file__).parents[3]
+IDENTITY = ["-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "core.autocrlf=false"]
 
 
 def test_every_file_has_its_published_checksum():
@@ -41,6 +43,33 @@ def test_an_error_names_a_damaged_file(tmp_path, monkeypatch):
         GliosegError, match=r"settings\.json: differs from the file that glioseg was published"
     ):
         model_folder("builtin")
+
+
+def test_a_clone_with_windows_line_endings_has_the_published_files(tmp_path):
+    """`.gitattributes` holds against `core.autocrlf`."""
+    source, clone = tmp_path / "source", tmp_path / "clone"
+    inside = builtin.FOLDER.relative_to(ROOT)
+    shutil.copytree(builtin.FOLDER, source / inside, ignore=shutil.ignore_patterns("model.keras"))
+    for name in (".gitattributes", "params.yaml", "Makefile"):
+        shutil.copy(ROOT / name, source)
+    for words in (["init", "-q"], ["add", "--all"], ["commit", "-q", "-m", "all"]):
+        subprocess.run(["git", "-C", source, *IDENTITY, *words], check=True)
+    subprocess.run(["git", "clone", "-q", "-c", "core.autocrlf=true", source, clone], check=True)
+    files = [
+        file.relative_to(source) for file in source.rglob("*") if file.is_file() and ".git" not in file.parts
+    ]
+    assert {(clone / file).read_bytes() == (source / file).read_bytes() for file in files} == {True}
+
+
+def test_a_file_with_windows_line_endings_is_named(tmp_path, monkeypatch):
+    copy = shutil.copytree(builtin.FOLDER, tmp_path / "model")
+    monkeypatch.setattr(builtin, "FOLDER", copy)
+    card = (copy / "card.md").read_bytes()
+    (copy / "card.md").write_bytes(card.replace(b"\n", b"\r\n"))
+    with pytest.raises(
+        GliosegError, match=r"card\.md: expected line endings LF, got CRLF, .*; clone glioseg again$"
+    ):
+        builtin.builtin_model()
 
 
 def test_its_record_has_the_settings_of_the_repository():

@@ -67,12 +67,18 @@ def split_cases(
     group_of = _groups(patient_of, near_duplicates)
     manifest = manifest.assign(patient=[group_of[patient] for patient in manifest["patient"]])
     counted = ", counting those with nearly the same scan as one" if near_duplicates else ""
-    tests, validations = _sizes(manifest["patient"].nunique(), test_fraction, validation_fraction, counted)
+    patient_count = manifest["patient"].nunique()
+    tests, validations = part_sizes(
+        patient_count,
+        test_fraction=test_fraction,
+        validation_fraction=validation_fraction,
+        folds=folds,
+        counted=counted,
+    )
     strata = _strata(manifest)
     cases_of = manifest.groupby("patient", sort=True)["case"].apply(list)
     stratum_of = dict(zip(manifest["patient"], strata, strict=True))
     order = _interleave([stratum_of[patient] for patient in cases_of.index], seed)
-    _check_folds(folds, len(order) - tests - validations, counted)
     parts = {
         "test": order[:tests],
         "validation": order[tests : tests + validations],
@@ -90,8 +96,24 @@ def split_cases(
     return result
 
 
-def _sizes(patients: int, test_fraction: float, validation_fraction: float, counted: str) -> tuple[int, int]:
-    """The numbers of test and validation patients."""
+def part_sizes(
+    patients: int, *, test_fraction: float, validation_fraction: float, folds: int, counted: str = ""
+) -> tuple[int, int]:
+    """The numbers of test and validation patients; all others are for training.
+
+    Args:
+        patients: the number of patients with labelled cases.
+        test_fraction: share of the patients for testing; at least one patient.
+        validation_fraction: share of the patients for validation; at least one patient.
+        folds: number of folds of the training patients.
+        counted: for the message: how patients are counted.
+
+    Raises:
+        SplitError: there are too few patients for the parts or the folds.
+
+    >>> part_sizes(11, test_fraction=0.2, validation_fraction=0.1, folds=5)
+    (2, 1)
+    """
     tests, validations = (max(1, round(share * patients)) for share in (test_fraction, validation_fraction))
     if (left := patients - tests - validations) < 1:
         raise SplitError(
@@ -99,15 +121,11 @@ def _sizes(patients: int, test_fraction: float, validation_fraction: float, coun
             f" {validations} for validation_fraction {validation_fraction:g} and {max(left, 0)} to train on,"
             f" of {patients} labelled patients{counted}"
         )
-    return tests, validations
-
-
-def _check_folds(folds: int, patients: int, counted: str) -> None:
-    if folds > patients:
+    if folds > left:
         raise SplitError(
-            f"split.folds: expected at most {patients}, the labelled patients of training{counted},"
-            f" got {folds}"
+            f"split.folds: expected at most {left}, the labelled patients of training{counted}, got {folds}"
         )
+    return tests, validations
 
 
 def training_parts(splits: Splits, *, folds: int) -> list[Fold]:

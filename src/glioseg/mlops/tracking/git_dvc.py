@@ -36,6 +36,20 @@ def current_commit(root: Path = Path()) -> Commit:
         return Commit(UNKNOWN, dirty=False)
 
 
+def why_no_commit(root: Path = Path()) -> str:
+    """The reason why `current_commit` is `UNKNOWN`, with advice, in one line; empty if it is known."""
+    try:
+        git_output(root, "rev-parse", "--verify", "HEAD")
+    except OSError:
+        return "git is not installed"
+    except subprocess.CalledProcessError as error:
+        why: str = error.stderr.decode(errors="replace").partition("\n")[0]
+        if "dubious ownership" not in why:
+            return why
+        return f"{why}; run: git config --global --add safe.directory '{root.resolve()}'"
+    return ""
+
+
 def git_output(root: Path, *words: str) -> str:
     """What a git command prints in a work tree.
 

@@ -45,7 +45,8 @@ def serve_studies(storage: ProjectStorage, port: int) -> None:
     try:
         server = make_server(HOST, port, app, server_class=_Server, handler_class=_Handler)
     except OSError as error:
-        raise GliosegError(f"{HOST}, port {port}: {error.strerror}") from None
+        advice = f"choose another: make studies PORT={port + 1}"
+        raise GliosegError(f"{HOST}, port {port}: {error.strerror}; {advice}") from None
     print(f"studies: http://{HOST}:{port}, until Ctrl-C", flush=True)
     with server, suppress(KeyboardInterrupt):
         server.serve_forever()

@@ -24,10 +24,17 @@ def builtin_model() -> Path:
     """
     for line in (FOLDER / CHECKSUM_FILE).read_text().splitlines():
         published, name = line.split()
-        if hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() != published:
+        content = (FOLDER / name).read_bytes()
+        if hashlib.sha256(content).hexdigest() == published:
+            continue
+        if hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest() == published:
             raise GliosegError(
-                f"{FOLDER / name}: differs from the file that glioseg was published with; reinstall glioseg"
+                f"{FOLDER / name}: expected line endings LF, got CRLF, to which git converts them where"
+                " core.autocrlf is set; clone glioseg again"
             )
+        raise GliosegError(
+            f"{FOLDER / name}: differs from the file that glioseg was published with; reinstall glioseg"
+        )
     return FOLDER
 
 
