@@ -48,7 +48,7 @@ def colours(data: np.ndarray) -> np.ndarray:
 
 def outside(data: np.ndarray) -> np.ndarray:
     changed = data.copy()
-    changed[0, 0, 0] = 2
+    changed[0] = 2
     return changed
 
 
@@ -102,7 +102,7 @@ VOXELS: tuple[Kind, ...] = (
     works("no tumour", labels(np.zeros_like)),
     stopped("two label schemes", lambda home: write_case(home, ODD, seed=3, et=3), "acquire", MIXED),
     refused(
-        "label outside the brain", labels(outside), "labels outside brain: expected no label", role="seg"
+        "labels of another scan", labels(outside), "labels misplaced: expected labels of these", role="seg"
     ),
     refused("image on another grid", voxels(shorter), GRID),
     refused("labels on another grid", labels(shorter), GRID, role="seg"),

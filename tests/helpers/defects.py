@@ -119,8 +119,9 @@ VALUES_2021, VALUES_2023 = "0, 1, 2, 4 (brats2021)", "0, 1, 2, 3 (brats2023)"
 FRACTION = "0.05 to 0.6 of the voxels not 0"
 WHOLE = "a whole 3D NIfTI file"
 FIRST = "that of the case's first image to 0.001"
-TWIN = "bytes that no earlier image has"
+TWIN = "an image that no earlier file has"
 CORNER = (0, 0, 0)
+BELONG = "labels of these images, at most 10 % of them outside the brain"
 VARIES = "brightness that varies in the brain"
 
 SAMPLES = {
@@ -150,14 +151,16 @@ SAMPLES = {
     "label-7": Sample(
         {("seg", "labels", VALUES_2021, "0, 1, 2, 4, 7")}, edit("seg", put((9, 8, 6), 7), np.uint8)
     ),
+    # The first plane has 20 * 16 = 320 voxels outside the brain; the tumour in it has 5 * 4 * 4 = 80.
+    "misplaced": Sample(
+        {("seg", "labels misplaced", BELONG, "320 voxels (80 %), up to 9.85 mm from the brain")},
+        edit("seg", put((0,), 1), np.uint8),
+    ),
     "missing": Sample({("t1ce", "modality", "a file for t1ce", "none")}, damage=("t1ce", Path.unlink)),
     "nan": Sample(
         {("t1", "NaN", "0 voxels", "3 voxels")}, edit("t1", put((12, 10, slice(6, 9)), np.nan), np.float32)
     ),
-    "outside": Sample(
-        {("seg", "labels outside brain", "no label where every image is 0", "1 voxels")},
-        edit("seg", put(CORNER, 1), np.uint8),
-    ),
+    "outside": Sample(set(), edit("seg", put(CORNER, 1), np.uint8)),
     "shape": Sample(
         {
             ("t2", "shape", "(24, 20, 16)", "(24, 20, 15)"),
@@ -175,7 +178,7 @@ SAMPLES = {
     ),
     "swapped": Sample(set(), edit("t1", stretch)),
     "truncated": Sample({("flair", "readable", WHOLE, "")}, damage=("flair", truncate)),
-    "twin": Sample({(m, "own bytes", TWIN, f"those of a-good/{m}") for m in MODALITIES}),
+    "twin": Sample({(m, "own bytes", TWIN, f"that of a-good/{m}") for m in MODALITIES}),
     "unlabelled": Sample(set(), damage=("seg", Path.unlink)),
 }
 

@@ -94,6 +94,19 @@ class NearDuplicateRule(RuleSettings):
     same_patient: Fraction
 
 
+class LabelsOutsideBrainRule(RuleSettings):
+    """Tolerance of labels outside the brain: their `share` of all labels, and `mm` from the brain."""
+
+    share: Fraction
+    mm: Annotated[float, Field(ge=0)]
+
+
+class LabelsMisplacedRule(RuleSettings):
+    """`share` of the labels outside the brain above which the labels do not belong to the images."""
+
+    share: Fraction
+
+
 def _same_severity(severity: Severity) -> RuleSettings:
     return RuleSettings(severity=severity, predict=severity)
 
@@ -130,7 +143,10 @@ class Contract(BaseModel):
         severity="warning", predict="off", correlation=0.7, same_patient=0.98
     )
     labels: RuleSettings = _cohort_only("critical")
-    labels_outside_brain: RuleSettings = _cohort_only("critical")
+    labels_outside_brain: LabelsOutsideBrainRule = LabelsOutsideBrainRule(
+        severity="warning", predict="off", share=0.001, mm=3
+    )
+    labels_misplaced: LabelsMisplacedRule = LabelsMisplacedRule(severity="critical", predict="off", share=0.1)
     modality: RuleSettings = RuleSettings(severity="critical", predict="info")
     segmentation: RuleSettings = _cohort_only("info")
     unique_id: RuleSettings = _cohort_only("critical")

@@ -23,12 +23,13 @@ SHAPE = (24, 20, 16)
 
 
 def healthy(folder: Path, name: str) -> Case:
-    """A box of brain with a tumour of all three labels in it."""
+    """A box of brain with a tumour of all three labels in it; "stray" also has a label far from the brain."""
     rng = np.random.default_rng(3)
     brain = np.zeros(SHAPE, bool)
     brain[4:19, 4:16, 3:13] = True
     seg = np.zeros(SHAPE, np.uint8)
     seg[9:14, 8:12, 6:10], seg[10:13, 9:11, 7:9], seg[10, 9, 7] = 2, 4, 1
+    seg[0, 0, 0] = 2 if name == "stray" else 0
     volumes = {m: (rng.integers(50, 900, SHAPE) * brain).astype(np.int16) for m in MODALITIES} | {"seg": seg}
     files = {role: folder / name / f"{name}_{role}.nii.gz" for role in volumes}
     for role, data in volumes.items():
@@ -108,7 +109,7 @@ DEFECTS: dict[str, tuple[Callable[[Path], object], set[tuple[str, str, str]]]] =
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("store") / "cropped"
     linked, raw = tmp_path_factory.mktemp("linked"), tmp_path_factory.mktemp("to-crop")
-    cases = [healthy(raw, name) for name in ("kept", *DEFECTS)]
+    cases = [healthy(raw, name) for name in ("kept", "stray", *DEFECTS)]
     store_cohort(linked, cases, margin_vox=1, spacings_mm=(1, 2), records=raw / "records")
     shutil.copytree(linked, folder)  # equal cases share their files, but a defect must change only one
     for name, (defect, _) in DEFECTS.items():
@@ -135,7 +136,7 @@ def test_a_bad_crop_is_refused_with_its_findings(name: str, report: ValidationRe
 
 
 def test_a_good_crop_is_accepted_and_a_bad_one_stops_the_pipeline(report: ValidationReport) -> None:
-    assert report.cases_with("accepted") == ["kept"]
+    assert report.cases_with("accepted") == ["kept", "stray"]  # only a label outside the brain is lost
     assert report.outcome == "failed"
 
 

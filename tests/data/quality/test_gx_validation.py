@@ -75,6 +75,14 @@ def test_a_t1_that_looks_like_a_t2_is_a_warning(report: ValidationReport) -> Non
     assert warned == [("full", "t1"), ("swapped", "t1")]  # a background that is not 0 lowers the median
 
 
+def test_a_label_outside_the_brain_is_a_warning(report: ValidationReport) -> None:
+    # One of 81 labels; the corner of the grid is sqrt(97) mm from the brain.
+    assert {(w.case, w.observed) for w in report.warnings if w.expectation == "labels outside brain"} == {
+        ("outside", "1 voxels (1.23 %), up to 9.85 mm from the brain"),
+        ("misplaced", "320 voxels (80 %), up to 9.85 mm from the brain"),
+    }
+
+
 def test_a_case_without_segmentation_is_for_prediction_only(report: ValidationReport) -> None:
     assert report.cases_with("prediction_only") == ["unlabelled"]
     assert [(note.case, note.expectation) for note in report.notes] == [("unlabelled", "segmentation")]

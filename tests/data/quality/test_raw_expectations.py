@@ -74,6 +74,16 @@ def test_an_image_with_a_longer_bright_tail_than_t2_may_be_swapped_with_it(role:
     assert check(**{role: fluid})[(role, "swapped")] == "warning"
 
 
+def test_a_copy_of_another_modality_is_a_warning_also_in_another_dtype_file_or_orientation() -> None:
+    t1 = image(seed=0)
+    flipped = Scan("t1ce.nii", Volume(t1[::-1], Grid(SHAPE, np.diag([1.0, -1, 1, 1]))))
+    for copy in (scan(t1.astype(np.float32)), scan(t1.astype(">i4")), flipped):
+        assert check(t1ce=copy)[("t1ce", "own bytes")] == "warning"
+    assert ("t1ce", "own bytes") not in check(t1ce=scan(image(seed=9)))
+    unread = {m: Scan(f"{m}.nii", problem="bad", sha256="same") for m in ("t1", "t1ce")}
+    assert check(**unread)[("t1ce", "own bytes")] == "warning"
+
+
 def test_a_missing_modality_and_another_orientation_are_infos() -> None:
     scans = {"t1": Scan("t1.nii", Volume(image(), Grid(SHAPE, np.diag([1.0, 1, 1, 1]))))}
     findings = check_case(Case("one", {"t1": Path("t1.nii")}, LabelScheme.BRATS2021), scans, Contract())

@@ -57,7 +57,7 @@ def test_a_segmentation(tmp_path: Path) -> None:
     seg = measure(tmp_path, volumes)["seg"]
     assert seg.labels == (0, 1, 2, 4)
     # Labels are at voxels 0, 2 and 3; t1 covers 0 and 1, t2 covers 2: one label is outside.
-    assert (seg.tumour_vox, seg.outside_vox) == (3, 1)
+    assert (seg.tumour_vox, seg.outside_vox, seg.outside_mm) == (3, 1, 2)  # the spacing is 2 mm
     assert seg.brain_fraction is None
 
 
@@ -137,4 +137,5 @@ def test_an_empty_image_has_no_quality(shape: tuple[int, ...]) -> None:
 
 def test_a_constant_image_has_no_range_and_no_detail() -> None:
     found = quality(np.full((30, 30, 30), 5, np.int16))
-    assert found == {"range": None, "peak": 1, "tail": None, "detail": None, "fingerprint": None}
+    nothing = dict.fromkeys(("range", "tail", "detail", "fingerprint", "voxels_sha256"))
+    assert found == {**nothing, "peak": 1}

@@ -38,5 +38,6 @@ def test_store_case_counts_labels_in_the_crop_and_in_the_scan(tmp_path):
     row = store_case(case, tmp_path / "store" / "a", margin_vox=1, spacings_mm=(1,))
     assert [row[f"{kind}_vox"] for kind in ("ncr", "ed", "et")] == [1, 1, 1]
     assert [row[f"raw_{kind}_vox"] for kind in ("ncr", "ed", "et")] == [1, 1, 1]
+    assert row["outside_brain_vox"] == 0
     assert (row["depth_vox"], row["height_vox"], row["width_vox"]) == (6, 5, 6)
     assert StoredCase(tmp_path / "store" / "a").label(1)[:].sum() == 1 + 2 + 3

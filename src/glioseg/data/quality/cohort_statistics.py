@@ -1,13 +1,14 @@
 """Statistics of every volume of a cohort, cached by case."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from glioseg.compute import LOCAL, Cluster
-from glioseg.core.modalities import ROLES, SEGMENTATION
+from glioseg.core.modalities import ROLES
 from glioseg.data.cohort.case_cache import digest_cases, lists_to_tuples, map_cached, readable_files
 from glioseg.data.cohort.cases import Case, open_scans
+from glioseg.data.quality.copies import find_copies
 from glioseg.data.quality.volume_statistics import Fields, VolumeStatistics, measure_scans
 
 
@@ -37,20 +38,8 @@ def measure_cohort(
         title="measure volumes",
         cluster=cluster,
     )
-    return _find_copies([VolumeStatistics(**lists_to_tuples(row)) for each in entries for row in each.result])
+    return find_copies([VolumeStatistics(**lists_to_tuples(row)) for each in entries for row in each.result])
 
 
 def _measure_to_json(case: Case, _: Path) -> list[Fields]:
     return [asdict(volume) for volume in measure_scans(case, open_scans(case, ROLES))]
-
-
-def _find_copies(volumes: list[VolumeStatistics]) -> list[VolumeStatistics]:
-    """Set `same_bytes_as` of images. Segmentations may be equal, e.g. without a tumour."""
-    first: dict[str, str] = {}
-    found = []
-    for volume in volumes:
-        name = f"{volume.case}/{volume.role}"
-        is_image = volume.sha256 is not None and volume.role != SEGMENTATION
-        original = first.setdefault(str(volume.sha256), name) if is_image else name
-        found.append(volume if original == name else replace(volume, same_bytes_as=original))
-    return found

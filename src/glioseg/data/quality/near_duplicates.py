@@ -6,6 +6,7 @@ these differences, and the correlation of two fingerprints is the similarity of 
 """
 
 import base64
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ STEPS_PER_DEVIATION = 24
 
 @dataclass(frozen=True)
 class Image:
-    """One image of a cohort. `is_copy`: an earlier image has the same bytes."""
+    """One image of a cohort. `is_copy`: an earlier image has the same bytes or voxels."""
 
     case: str
     patient: str
@@ -63,6 +64,20 @@ def fingerprint(coarse: Num[NDArray, "d h w"]) -> str | None:
         return None
     steps = np.round((differences - differences.mean()) / deviation * STEPS_PER_DEVIATION)
     return base64.b64encode(np.clip(steps, -127, 127).astype(np.int8).tobytes()).decode()
+
+
+def hash_voxels(coarse: Num[NDArray, "d h w"]) -> str:
+    """Hash of the voxels of an image, equal for the same image in another dtype, file or orientation.
+
+    Args:
+        coarse: the image in LPS, subsampled.
+
+    >>> image = np.arange(8).reshape(2, 2, 2)
+    >>> hash_voxels(image) == hash_voxels(image.astype(np.float32)), hash_voxels(image) == hash_voxels(-image)
+    (True, False)
+    """
+    content = np.ascontiguousarray(coarse, np.float64) + 0.0  # -0.0 equals 0.0, but in other bytes
+    return hashlib.sha256(repr(content.shape).encode() + content.tobytes()).hexdigest()
 
 
 def scale_to_unit(values: Num[NDArray, "d h w"]) -> Float32[NDArray, "d h w"]:
@@ -119,7 +134,7 @@ def describe_pairs(images: Sequence[Image], pairs: Iterable[Pair]) -> dict[int, 
     """The earlier case and the correlation, for the first similar image of each pair of cases.
 
     Several similar modalities of two cases yield one text. If an image has several earlier duplicates, the
-    last one is named. Images with the same bytes are left out, since the rule `own bytes` reports them.
+    last one is named. Images with the same voxels are left out, since the rule `own bytes` reports them.
     """
     last = {
         pair.later: pair for pair in pairs if not (images[pair.later].is_copy or images[pair.earlier].is_copy)

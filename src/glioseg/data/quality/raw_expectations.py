@@ -14,7 +14,9 @@ from glioseg.core.modalities import MODALITIES, ROLES, SEGMENTATION
 from glioseg.core.nifti import DTYPES, ORIENTATION
 from glioseg.data.cohort.cases import Case, Scan
 from glioseg.data.quality import expectations as expect
+from glioseg.data.quality.copies import find_copies
 from glioseg.data.quality.expectations import Expectation, Finding, Row, Table, listed
+from glioseg.data.quality.label_position import position_expectations, position_row
 from glioseg.data.quality.near_duplicates import Image, describe_pairs, find_pairs
 from glioseg.data.quality.volume_statistics import VolumeStatistics, measure_scans
 from glioseg.data.store.grids import expected_affine
@@ -41,7 +43,8 @@ def check_case(case: Case, scans: Mapping[str, Scan], contract: Contract) -> lis
         scans: scans of the case by role, as from `open_scans`.
         contract: rules, of which the severities for `predict` apply.
     """
-    tables = raw_tables([case], measure_scans(case, scans), contract, single=True)
+    volumes = find_copies(measure_scans(case, scans))
+    tables = raw_tables([case], volumes, contract, single=True)
     findings = [finding for table in tables for finding in expect.evaluate_table(table)]
     return sorted(findings, key=lambda finding: ("critical", "warning", "info").index(finding.severity))
 
@@ -99,13 +102,14 @@ def _volume_expectations(contract: Contract, single: bool) -> Iterator[Expectati
     yield expect.absent(
         "own bytes",
         "same_bytes_as",
-        expected="bytes that no earlier image has",
-        observed="those of {same_bytes_as}",
+        expected="an image that no earlier file has",
+        observed="that of {same_bytes_as}",
     )
     yield from _grid_expectations(contract, single)
     yield from _intensity_expectations(contract)
     yield from _comparisons_with_cohort()
     yield from _label_expectations()
+    yield from position_expectations(contract)
 
 
 def _grid_expectations(contract: Contract, single: bool) -> Iterator[Expectation]:
@@ -181,19 +185,11 @@ def _comparisons_with_cohort() -> Iterator[Expectation]:
 
 
 def _label_expectations() -> Iterator[Expectation]:
-    # Labels outside the brain are violations: real BraTS cases have none, and cropping would remove them.
     for scheme in LabelScheme:
         expected = f"{listed(sorted(scheme.values))} ({scheme})"
         yield expect.only_labels(
             "labels", "labels", scheme.values, expected=expected, where=("scheme", scheme.value)
         )
-    yield expect.between(
-        "labels outside brain",
-        "outside_vox",
-        expected="no label where every image is 0",
-        observed="{outside_vox} voxels",
-        max_value=0,
-    )
 
 
 def _case_expectations() -> Iterator[Expectation]:
@@ -218,6 +214,7 @@ def _volume_rows(cases: Sequence[Case], volumes: Sequence[VolumeStatistics], con
             **{name: (value := getattr(volume, name)) and str(value) for name in TUPLES},
             "readable": volume.problem is None,
             "labels": listed(volume.labels),
+            **position_row(volume.tumour_vox, volume.outside_vox, volume.outside_mm, contract),
             **{f"{name}_away": outliers[name].get(number) for name in COMPARED},
             "alike": near_duplicates.get(number),
         }

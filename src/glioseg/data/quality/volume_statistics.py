@@ -18,7 +18,8 @@ from glioseg.core.geometry import Shape3, round_spacing
 from glioseg.core.modalities import MODALITIES, ROLES, SEGMENTATION
 from glioseg.core.nifti import Grid, Volume
 from glioseg.data.cohort.cases import Case, Scan
-from glioseg.data.quality.near_duplicates import fingerprint, scale_to_unit
+from glioseg.data.quality.label_position import measure_outside
+from glioseg.data.quality.near_duplicates import fingerprint, hash_voxels, scale_to_unit
 from glioseg.data.store.grids import affine_deviation
 
 MAX_LABELS = 10
@@ -58,8 +59,9 @@ class VolumeStatistics:
     `tail`: that percentile over the median, unless some values are negative or all are equal; `tail_over_t2`:
     of T1 and FLAIR, over the tail of the case's T2; `detail`: see `detail`; `fingerprint`: see
     `near_duplicates.fingerprint`; `labels`: the values of a segmentation, at most `MAX_LABELS`; `tumour_vox`:
-    its voxels above 0; `outside_vox`: those of them where every image of the case is 0; `same_bytes_as`: an
-    earlier image with the same bytes, as `<case>/<role>`.
+    its voxels above 0; `outside_vox`: those of them where every image of the case is 0; `outside_mm`: largest
+    distance of those from the brain; `voxels_sha256`: see `near_duplicates.hash_voxels`; `same_bytes_as`: an
+    earlier image with the same bytes or the same voxels, as `<case>/<role>`.
     """
 
     case: str
@@ -68,6 +70,7 @@ class VolumeStatistics:
     scheme: str
     problem: str | None = None
     sha256: str | None = None
+    voxels_sha256: str | None = None
     same_bytes_as: str | None = None
     shape: Shape3 | None = None
     case_shape: Shape3 | None = None
@@ -90,6 +93,7 @@ class VolumeStatistics:
     labels: tuple[int | float, ...] | None = None
     tumour_vox: int | None = None
     outside_vox: int | None = None
+    outside_mm: float | None = None
 
 
 def measure_scans(case: Case, scans: Mapping[str, Scan]) -> list[VolumeStatistics]:
@@ -144,22 +148,22 @@ def _measure(
     if finite.size:
         fields |= {"minimum": finite.min().item(), "maximum": finite.max().item()}
     return fields | (
-        _measure_labels(data, finite, brain) if role == SEGMENTATION else _measure_image(volume, finite)
+        _measure_labels(volume, finite, brain) if role == SEGMENTATION else _measure_image(volume, finite)
     )
 
 
 def _measure_labels(
-    data: Num[NDArray, "d h w"], finite: Num[NDArray, " voxels"], brain: Bool[NDArray, "_ _ _"] | None
+    volume: Volume, finite: Num[NDArray, " voxels"], brain: Bool[NDArray, "_ _ _"] | None
 ) -> Fields:
     # Background fills most of the grid: sorting only the other voxels is many times faster.
     labelled = finite[finite != 0]
     values = np.unique(labelled).tolist() + [0] * (labelled.size < finite.size)
-    tumour = data > 0
-    comparable = brain if brain is not None and brain.shape == data.shape else None
+    tumour = volume.data > 0
+    comparable = brain if brain is not None and brain.shape == tumour.shape else None
     return {
         "labels": tuple(sorted(values)[:MAX_LABELS]),
         "tumour_vox": int(np.count_nonzero(tumour)),
-        "outside_vox": None if comparable is None else int(np.count_nonzero(tumour & ~comparable)),
+        **({} if comparable is None else measure_outside(tumour, comparable, volume.grid)),
     }
 
 
@@ -188,12 +192,14 @@ def measure_image_quality(data: Num[NDArray, "d h w"], brain: Num[NDArray, " vox
     sample = brain[:: -(-brain.size // SAMPLED_VOX)]
     low, middle, high = np.percentile(sample, (DARK, 50, BRIGHT)).tolist()
     fine = tuple(slice(side.start * COARSE_STEP, side.stop * COARSE_STEP) for side in box)
+    coarse = data[::COARSE_STEP, ::COARSE_STEP, ::COARSE_STEP]
     return {
+        "voxels_sha256": hash_voxels(coarse) if high > low else None,
         "range": high - low if high > low else None,
         "peak": float(brain.max()) / high if high > 0 else None,
         "tail": high / middle if high > low >= 0 and middle > 0 else None,
         "detail": detail(data[fine]),
-        "fingerprint": fingerprint(data[::COARSE_STEP, ::COARSE_STEP, ::COARSE_STEP][box]),
+        "fingerprint": fingerprint(coarse[box]),
     }
 
 

@@ -18,10 +18,11 @@ from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
 from glioseg.compute import LOCAL, Cluster
+from glioseg.core.brain import brain_mask
 from glioseg.core.files import replace_folder_atomic
 from glioseg.core.geometry import AFFINE_TOLERANCE_MM
 from glioseg.core.labels import LABEL_NAMES, Label, from_scheme, round_labels
-from glioseg.core.modalities import SEGMENTATION
+from glioseg.core.modalities import MODALITIES, SEGMENTATION
 from glioseg.core.nifti import read_volume
 from glioseg.data.cohort.case_cache import digest_cases, map_cached, readable_files
 from glioseg.data.cohort.cases import Case
@@ -86,7 +87,8 @@ def store_case(
             sets it.
 
     Returns:
-        Columns of the manifest: shape of the crop, and voxels of each label in the crop and in the scan.
+        Columns of the manifest: shape of the crop, voxels of each label in the crop and in the scan, and
+        labelled voxels of the scan where every image is 0.
 
     Raises:
         GridError: images and segmentation do not lie on one grid; the message names the case.
@@ -103,7 +105,13 @@ def store_case(
     write_case(folder, image, crop, placement, spacings_mm=spacings_mm)
     shape = dict(zip(("depth_vox", "height_vox", "width_vox"), crop.shape, strict=True))
     in_scan = from_scheme(round_labels(values[values != 0]), case.scheme)  # labelled voxels, for the counts
-    return {**shape, **_label_counts(crop, "{}_vox"), **_label_counts(in_scan, "raw_{}_vox")}
+    outside = np.count_nonzero((values != 0) & ~brain_mask(volumes[name].data for name in MODALITIES))
+    return {
+        **shape,
+        **_label_counts(crop, "{}_vox"),
+        **_label_counts(in_scan, "raw_{}_vox"),
+        "outside_brain_vox": int(outside),
+    }
 
 
 def store_cohort(
