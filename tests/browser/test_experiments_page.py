@@ -82,7 +82,7 @@ def test_the_interval_is_that_of_a_bootstrap(open_page):
 
 def test_hd95_is_better_where_it_is_smaller(open_page):
     page = open_page()
-    page.locator("#measure").select_option("hd95_mm")
+    page.locator("#measure").select_option("hd95_area_mm")
     assert sorted(row[:2] for row in rows(page, "#cases")) == [
         ["case 1", "▼ +0.7\n2.0 → 2.7"],
         ["case 2", "▲ −1.0\n2.0 → 1.0"],

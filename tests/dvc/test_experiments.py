@@ -12,7 +12,7 @@ from tests.helpers.projects import succeed
 from tests.helpers.waiting import until
 
 RATES = {"slow": 0.001, "fast": 0.01}
-SCORES = {"mean_dice", "dice", "lesion_dice", "hd95_mm"}
+SCORES = {"mean_dice", "dice", "lesion_dice", "hd95_area_mm"}
 
 
 @pytest.fixture(scope="module")

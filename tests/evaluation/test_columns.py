@@ -12,7 +12,7 @@ def test_every_metric_of_every_structure_has_its_own_column():
 
 def test_stored_column_names():
     """Tables of earlier versions have these columns."""
-    assert column("hd95_mm", "WT") == "hd95_wt_mm"
+    assert column("hd95_area_mm", "WT") == "hd95_area_wt_mm"
     assert column("dice", "label_NCR") == "dice_label_ncr"
     assert column("truth_ml", "ET") == "truth_et_ml"
     assert column("confidence", "TC") == "confidence_tc"

@@ -41,7 +41,7 @@ def test_lesions_and_surfaces_of_regions():
     stray = nested()
     stray[18, 18, 18] = Label.ED
     row = case_metrics(nested(), stray, spacing_mm=MM)
-    assert (row["lesion_dice_wt"], row["lesion_hd95_wt_mm"], row["lesion_dice_tc"]) == (0.5, 187, 1)
+    assert (row["lesion_dice_wt"], row["lesion_hd95_area_wt_mm"], row["lesion_dice_tc"]) == (0.5, 187, 1)
     assert (row["lesions_wt"], row["missed_lesions_wt"], row["false_lesions_wt"]) == (1, 0, 1)
     assert (row["false_lesions_tc"], row["surface_dice_tc"]) == (0, 1)
     assert 0.9 < row["surface_dice_wt"] < 1
@@ -58,13 +58,13 @@ def test_a_prediction_one_voxel_off():
     assert row["dice_et"] == row["dice_label_et"] == pytest.approx(shared / 152)
     assert row["sensitivity_wt"] == pytest.approx(7 / 8)
     assert row["specificity_wt"] == pytest.approx(1 - 64 / (8000 - 512))
-    assert row["hd95_wt_mm"] == 1
+    assert row["hd95_area_wt_mm"] == 1
     assert row["mean_dice"] == pytest.approx((7 / 8 + 5 / 6 + shared / 152) / 3)
 
 
 def test_distances_are_in_mm():
     row = case_metrics(nested(), np.roll(nested(), 1, axis=2), spacing_mm=MM)
-    assert row["hd95_wt_mm"] == 2
+    assert row["hd95_area_wt_mm"] == 2
 
 
 @pytest.mark.parametrize(
@@ -81,11 +81,11 @@ def test_empty_masks_have_their_rule_and_no_nan(truth, prediction, dice, hd95_mm
     assert np.isfinite(list(row.values())).all()
     for structure in STRUCTURES:
         assert row[column("dice", structure)] == dice
-        assert row[column("hd95_mm", structure)] == pytest.approx(hd95_mm)
+        assert row[column("hd95_area_mm", structure)] == pytest.approx(hd95_mm)
         assert row[column("sensitivity", structure)] == sensitivity
     for region in REGIONS:
         assert row[column("lesion_dice", region)] == row[column("surface_dice", region)] == dice
-        assert row[column("lesion_hd95_mm", region)] == 374 * (1 - dice)
+        assert row[column("lesion_hd95_area_mm", region)] == 374 * (1 - dice)
 
 
 def test_moving_a_case_within_its_grid_changes_nothing():

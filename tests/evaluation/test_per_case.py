@@ -27,7 +27,7 @@ def test_a_perfect_prediction_scores_1_in_both_schemes(write_case, scan, model_o
     table, _ = evaluate_cases(model_of(scan.truth), cases, cluster=LOCAL_THREADS)
     assert sorted(table["case"]) == ["new", "old"]
     assert (table["mean_dice"] == 1).all()
-    assert (table["hd95_wt_mm"] == 0).all()
+    assert (table["hd95_area_wt_mm"] == 0).all()
 
 
 @pytest.mark.parametrize(("scheme", "et"), [(LabelScheme.BRATS2021, 4), (LabelScheme.BRATS2023, 3)])

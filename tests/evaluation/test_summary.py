@@ -74,7 +74,7 @@ def test_a_table_becomes_nested_numbers():
     assert summary["cases"] == 2
     leaf = {"mean": pytest.approx(0.4), "median": pytest.approx(0.4), "low": 0.2, "high": 0.6}
     assert summary["dice"]["WT"] == leaf
-    assert summary["hd95_mm"]["label_NCR"] == leaf
+    assert summary["hd95_area_mm"]["label_NCR"] == leaf
     assert summary["lesion_dice"] == dict.fromkeys(REGIONS, leaf)
     assert summary["seed_weighted_dice"] == leaf
     assert summary["volume_interval_coverage"] == dict.fromkeys(REGIONS, 1)
@@ -99,11 +99,11 @@ def test_the_headline_contains_the_means_that_compare_models():
     regions = {
         region: {"mean": mean, "low": 0.0} for region, mean in zip(REGIONS, (0.5, 0.25, 1), strict=True)
     }
-    metrics = {"mean_dice": {"mean": 0.5}, "dice": regions, "lesion_dice": regions, "hd95_mm": regions}
+    metrics = {"mean_dice": {"mean": 0.5}, "dice": regions, "lesion_dice": regions, "hd95_area_mm": regions}
     means = {"WT": 0.5, "TC": 0.25, "ET": 1}
     assert headline(metrics | {"seed_dice": {"mean": 0.1}}) == {
         "mean_dice": 0.5,
         "dice": means,
         "lesion_dice": means,
-        "hd95_mm": means,
+        "hd95_area_mm": means,
     }

@@ -5,7 +5,7 @@ def test_the_table_has_one_line_for_each_region():
     dice = {"mean": 0.9, "low": 0.85, "high": 0.95, "median": 0.91}
     metrics = {
         "dice": dict.fromkeys(("WT", "TC", "ET"), dice),
-        "hd95_mm": {region: {"mean": 4.5} for region in ("WT", "TC", "ET")},
+        "hd95_area_mm": {region: {"mean": 4.5} for region in ("WT", "TC", "ET")},
     }
     header, *lines = dice_table(metrics).splitlines()
     assert header.split() == ["test", "Dice", "95", "%", "interval", "median", "HD95,", "mm"]

@@ -47,7 +47,7 @@ def write_evaluation(dice):
     summary = {"mean": mean, "low": mean, "high": mean, "median": mean}
     write_json(
         Path("reports/metrics.json"),
-        dict.fromkeys(("dice", "hd95_mm"), dict.fromkeys(REGIONS, summary))
+        dict.fromkeys(("dice", "hd95_area_mm"), dict.fromkeys(REGIONS, summary))
         | {"calibration_error": {"WT": {"mean": 0.02}, "TC": {"mean": 0.03}, "ET": {"mean": 0.01}}},
     )
     write_json(Path("reports/resources.json"), {"case_s": 3.5, "memory_gb": 2.5})

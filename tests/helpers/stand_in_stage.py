@@ -70,7 +70,7 @@ def evaluate():
     names = [f"dice_{region.lower()}" for region in REGIONS]
     write("reports/per_case.csv", f"case,{','.join(names)}\n{case}," + ",".join([repr(dice)] * 3) + "\n")
     numbers = {region: dict.fromkeys(("mean", "median", "low", "high"), dice) for region in REGIONS}
-    measures = dict.fromkeys(("dice", "hd95_mm", "lesion_dice"), numbers)
+    measures = dict.fromkeys(("dice", "hd95_area_mm", "lesion_dice"), numbers)
     write("reports/metrics.json", {"cases": 1, **measures})
 
 

@@ -114,7 +114,7 @@ def row(case: str, dice: Sequence[float]) -> dict[str, object]:
         values |= {
             column("dice", region): value,
             column("lesion_dice", region): value / 2,
-            column("hd95_mm", region): 10 * (1 - value),
+            column("hd95_area_mm", region): 10 * (1 - value),
         }
     return values
 

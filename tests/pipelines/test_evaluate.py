@@ -125,10 +125,10 @@ def test_all_outputs_are_written(project, capsys):
     table = pd.read_csv("reports/per_case.csv")
     assert table["case"].tolist() == ["missed", "fits"]
     assert table["dice_wt"].tolist() == [0, 1]
-    assert table["lesion_hd95_wt_mm"].tolist() == [374, 0]
+    assert table["lesion_hd95_area_wt_mm"].tolist() == [374, 0]
     assert table["high_et_ml"].tolist() == [1, 1]
     assert table["grade"].tolist() == ["LGG", "HGG"]
-    assert table["hd95_wt_mm"].tolist() == [pytest.approx(np.linalg.norm(SHAPE)), 0]
+    assert table["hd95_area_wt_mm"].tolist() == [pytest.approx(np.linalg.norm(SHAPE)), 0]
     assert {path.name for path in Path("reports/pictures").iterdir()} == {
         f"{case}{end}" for case in ("fits", "missed") for end in (".png", "_truth.gif", "_prediction.gif")
     }

@@ -24,11 +24,11 @@ def test_truth_against_itself_is_perfect_and_can_be_drawn(labelled, tmp_path):
         row = measure_case(case, predictions=tmp_path, pictures=tmp_path / "pictures")
         for metric in METRICS:
             assert {row[column(metric, structure)] for structure in STRUCTURES} == {
-                0 if metric == "hd95_mm" else 1
+                0 if metric == "hd95_area_mm" else 1
             }
         for region in REGIONS:
             assert row[column("lesion_dice", region)] == row[column("surface_dice", region)] == 1
-            assert row[column("lesion_hd95_mm", region)] == row[column("false_lesions", region)] == 0
+            assert row[column("lesion_hd95_area_mm", region)] == row[column("false_lesions", region)] == 0
             assert row[column("truth_ml", region)] == row[column("predicted_ml", region)] > 0
         with Image.open(tmp_path / "pictures" / f"{case.case}.png") as picture:
             assert picture.width > 1000

@@ -31,7 +31,7 @@ def draw_case(folder: Path, case: str, scan: Scan, row: Mapping[str, float], *, 
         imagej: whether to write `imagej_tiff` too.
     """
     text = "   ".join(
-        f"{region} Dice {row[column('dice', region)]:.3f}, HD95 {row[column('hd95_mm', region)]:.1f} mm"
+        f"{region} Dice {row[column('dice', region)]:.3f}, HD95 {row[column('hd95_area_mm', region)]:.1f} mm"
         for region in REGIONS
     )
     file = BytesIO()

@@ -10,7 +10,7 @@ STRUCTURES: dict[str, tuple[Label, ...]] = {
 
 METRICS = {
     "dice": "dice_{}",
-    "hd95_mm": "hd95_{}_mm",
+    "hd95_area_mm": "hd95_area_{}_mm",
     "sensitivity": "sensitivity_{}",
     "specificity": "specificity_{}",
 }
@@ -18,7 +18,7 @@ METRICS = {
 
 REGION_METRICS = {
     "lesion_dice": "lesion_dice_{}",
-    "lesion_hd95_mm": "lesion_hd95_{}_mm",
+    "lesion_hd95_area_mm": "lesion_hd95_area_{}_mm",
     "lesions": "lesions_{}",
     "missed_lesions": "missed_lesions_{}",
     "false_lesions": "false_lesions_{}",
@@ -45,7 +45,7 @@ NAMES = METRICS | REGION_METRICS | PREDICTION_METRICS
 def column(metric: str, structure: str) -> str:
     """The name of a metric's column for a structure.
 
-    >>> column("hd95_mm", "WT"), column("dice", "label_NCR")
-    ('hd95_wt_mm', 'dice_label_ncr')
+    >>> column("hd95_area_mm", "WT"), column("dice", "label_NCR")
+    ('hd95_area_wt_mm', 'dice_label_ncr')
     """
     return NAMES[metric].format(structure.lower())

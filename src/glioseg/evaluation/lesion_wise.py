@@ -43,8 +43,7 @@ def lesion_scores(
     false: both score Dice 0 and HD95 374 mm. Lesions up to 50 mm³ are not scored, but a component that
     matches one is not false. The means divide by the scored lesions plus the false components.
 
-    Dice and HD95 of a pair are defined as in `overlap` and `surface`; the challenge's own code uses the
-    HD95 of surface-distance, which differs by at most a voxel's diagonal.
+    Dice and HD95 of a pair are those of `overlap` and `surface`, as in the challenge's own code.
 
     Args:
         truth: mask of the region, voxels.

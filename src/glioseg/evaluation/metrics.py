@@ -71,7 +71,7 @@ def _structures(
     for structure, members in STRUCTURES.items():
         counts = overlap(confusion, members)
         row[column("dice", structure)] = counts.dice
-        row[column("hd95_mm", structure)] = distances_mm[members]
+        row[column("hd95_area_mm", structure)] = distances_mm[members]
         row[column("sensitivity", structure)] = counts.sensitivity
         row[column("specificity", structure)] = counts.specificity
     return row
@@ -100,7 +100,7 @@ def _region(
     voxel_ml = float(np.prod(spacing_mm)) / 1000
     values = {
         "lesion_dice": scores.dice,
-        "lesion_hd95_mm": scores.hd95_mm,
+        "lesion_hd95_area_mm": scores.hd95_mm,
         "lesions": scores.lesions,
         "missed_lesions": scores.missed,
         "false_lesions": scores.false,

@@ -37,13 +37,13 @@ REPORT_FILE, EVALUATION_FILE = "report.html", "evaluation.json"
 WEBP_QUALITY = 86
 METRIC_NAMES = {
     "dice": "Dice",
-    "hd95_mm": "HD95, mm",
+    "hd95_area_mm": "HD95, mm",
     "sensitivity": "Sensitivity",
     "specificity": "Specificity",
 }
 REGION_NAMES = {
     "lesion_dice": "Dice",
-    "lesion_hd95_mm": "HD95, mm",
+    "lesion_hd95_area_mm": "HD95, mm",
     "surface_dice": f"Dice at {TOLERANCE_MM:g} mm",
     "truth_ml": "true",
     "predicted_ml": "predicted",

@@ -13,7 +13,7 @@ from glioseg.core.labels import REGIONS
 from glioseg.evaluation.columns import CASE_METRICS, METRICS, REGION_METRICS, STRUCTURES, column
 
 COVERAGE_PERCENT = 95.0
-HEADLINE = ("dice", "lesion_dice", "hd95_mm")
+HEADLINE = ("dice", "lesion_dice", "hd95_area_mm")
 
 
 @dataclass(frozen=True)

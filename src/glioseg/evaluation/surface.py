@@ -1,9 +1,9 @@
-"""Agreement of two masks' surfaces: Hausdorff distance, its 95th percentile, and surface Dice."""
+"""HD95 and surface Dice of two masks, as surface-distance defines them (Nikolov et al. 2021)."""
 
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int64
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
@@ -22,14 +22,13 @@ def hausdorff_mm(
     spacing_mm: Spacing3,
     percentile: float = PERCENTILE,
 ) -> float:
-    """The symmetric Hausdorff distance at a percentile: BraTS's robust distance at 95.
+    """The robust Hausdorff distance of surface-distance: BraTS 2023's HD95 at the percentile 95.
 
-    It is the larger of the two directed percentiles (from each surface to the other), linearly
-    interpolated, as BraTS (Menze et al. 2015), MONAI and surface-distance define it, and not the
-    percentile of both directions pooled. A surface is the mask's voxels with a face neighbour
-    outside the mask; voxels outside the grid are outside the mask.
+    A directed percentile is the smallest distance within which that share of one surface's area lies from
+    the other surface; the result is the larger of the two. Surfaces are those of `surface_dice`
+    (docs/decisions/0025-which-hd95.md).
 
-    A k-d tree finds the nearest surface voxels. A distance transform would fill the box around both masks;
+    A k-d tree finds the nearest corners. A distance transform would fill the box around both masks;
     with one stray voxel it was thirty times slower.
 
     Args:
@@ -51,29 +50,27 @@ def hausdorff_mm(
     if not truth.any() or not prediction.any():
         d, h, w = truth.shape
         return grid_diagonal_mm((d, h, w), spacing_mm)
-    one, other = surface_points_mm(truth, spacing_mm), surface_points_mm(prediction, spacing_mm)
-    return max(directed_distance_mm(one, other, percentile), directed_distance_mm(other, one, percentile))
+    (one, one_area), (other, other_area) = (_surface(m, spacing_mm) for m in (truth, prediction))
+    directed = (one, one_area, other), (other, other_area, one)
+    return max(_directed_mm(*surfaces, spacing_mm, percentile) for surfaces in directed)
 
 
-def directed_distance_mm(
-    points_mm: Float64[NDArray, "n 3"], others_mm: Float64[NDArray, "m 3"], percentile: float = PERCENTILE
+def _directed_mm(
+    corners: Int64[NDArray, "n 3"],
+    areas: Float64[NDArray, "n"],
+    others: Int64[NDArray, "m 3"],
+    spacing_mm: Spacing3,
+    percentile: float,
 ) -> float:
-    """A percentile of the distances from each point to the nearest other point; see `surface_points_mm`."""
-    return float(np.percentile(cKDTree(others_mm).query(points_mm)[0], percentile))
-
-
-def surface_points_mm(mask: Bool[NDArray, "d h w"], spacing_mm: Spacing3) -> Float64[NDArray, "points 3"]:
-    """The positions of a mask's surface voxels, in mm along the grid's axes.
-
-    Raises:
-        ValueError: the mask is empty.
-    """
-    box = bounding_box(mask)
-    inner = np.pad(mask[box.slices], 1)
-    core = inner.copy()
-    for axis in range(3):
-        core &= np.roll(inner, 1, axis) & np.roll(inner, -1, axis)
-    return (np.argwhere(inner & ~core) - 1 + box.start) * np.asarray(spacing_mm, np.float64)
+    """The percentile of the distances of one surface's area to the corners of the other."""
+    step_mm = np.asarray(spacing_mm, np.float64)
+    _, nearest = cKDTree(others * step_mm).query(corners * step_mm)
+    # Computed from steps of the grid, equal distances are equal in every digit and are sorted together.
+    distances_mm = np.linalg.norm((corners - others[nearest]) * step_mm, axis=1)
+    order = np.lexsort((areas, distances_mm))
+    shares = np.cumsum(areas[order]) / areas.sum()
+    last = len(order) - 1  # rounding may leave its share below 1
+    return float(distances_mm[order[min(int(np.searchsorted(shares, percentile / 100)), last)]])
 
 
 def grid_diagonal_mm(shape: Shape3, spacing_mm: Spacing3) -> float:
@@ -116,7 +113,8 @@ def surface_dice(
         return 1.0
     if not truth.any() or not prediction.any():
         return 0.0
-    (one_mm, one_area), (other_mm, other_area) = (_surface(m, spacing_mm) for m in (truth, prediction))
+    (one, one_area), (other, other_area) = (_surface(m, spacing_mm) for m in (truth, prediction))
+    one_mm, other_mm = one * np.asarray(spacing_mm), other * np.asarray(spacing_mm)
     near = _within(one_mm, other_mm, tolerance_mm), _within(other_mm, one_mm, tolerance_mm)
     agreeing = one_area[near[0]].sum() + other_area[near[1]].sum()
     return float(agreeing / (one_area.sum() + other_area.sum()))
@@ -124,8 +122,8 @@ def surface_dice(
 
 def _surface(
     mask: Bool[NDArray, "d h w"], spacing_mm: Spacing3
-) -> tuple[Float64[NDArray, "points 3"], Float64[NDArray, "points"]]:
-    """The corners of the grid on a mask's surface, in mm, and the surface area at each, in mm²."""
+) -> tuple[Int64[NDArray, "points 3"], Float64[NDArray, "points"]]:
+    """The corners of the grid on a mask's surface, and the surface area at each, in mm²."""
     box = bounding_box(mask)
     inner = np.pad(mask[box.slices], 1).astype(np.uint8)
     around = np.zeros([n - 1 for n in inner.shape], np.uint8)
@@ -133,25 +131,21 @@ def _surface(
         window = tuple(slice(o, o + n) for o, n in zip(offset, around.shape, strict=True))
         around |= inner[window] << np.uint8(bit)
     places = np.nonzero((around != 0) & (around != 255))
-    points_mm = (np.stack(places, axis=1) + box.start) * np.asarray(spacing_mm, np.float64)
-    return points_mm, _areas_mm2(spacing_mm)[around[places]]
+    return np.stack(places, axis=1) + box.start, _areas_mm2(spacing_mm)[around[places]]
 
 
 @lru_cache(maxsize=16)
 def _areas_mm2(spacing_mm: Spacing3) -> Float64[NDArray, "256"]:
     """The area of marching cubes' triangles (Lorensen & Cline 1987) for each pattern of eight voxels."""
-    from skimage.measure import (  # takes half a second; HD95 does not need it
-        marching_cubes,
-        mesh_surface_area,
-    )
+    from skimage.measure import marching_cubes, mesh_surface_area  # takes half a second
 
     areas = np.zeros(256)
     for pattern in range(1, 255):
         # A mask and its complement have the same surface, but not the same triangles in ambiguous patterns.
         smaller = min(pattern, 255 - pattern, key=int.bit_count)
         inside = np.array([smaller >> bit & 1 for bit in range(8)], np.float32).reshape(2, 2, 2)
-        triangles = marching_cubes(inside, 0.5, spacing=spacing_mm, method="lorensen")
-        areas[pattern] = mesh_surface_area(*triangles[:2])
+        halves, triangles, *_ = marching_cubes(inside, 0.5, method="lorensen")
+        areas[pattern] = mesh_surface_area(halves * np.asarray(spacing_mm, np.float64), triangles)
     return areas
 
 

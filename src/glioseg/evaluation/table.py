@@ -14,7 +14,7 @@ def dice_table(metrics: dict[str, Any]) -> str:
     """
     lines = [f"{'test':6}{'Dice':>7}{'95 % interval':>18}{'median':>9}{'HD95, mm':>11}"]
     for region in REGIONS:
-        dice, distance_mm = metrics["dice"][region], metrics["hd95_mm"][region]
+        dice, distance_mm = metrics["dice"][region], metrics["hd95_area_mm"][region]
         interval = f"{dice['low']:.3f} to {dice['high']:.3f}"
         lines.append(
             f"{region:6}{dice['mean']:7.3f}{interval:>18}{dice['median']:9.3f}{distance_mm['mean']:11.1f}"

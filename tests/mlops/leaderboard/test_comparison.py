@@ -18,7 +18,7 @@ def test_the_script_gets_every_metric_of_every_case(project, sets):
     assert test_set["cases"] == list(trainings.A)
     newest, champion = test_set["models"]
     assert newest["values"]["dice"] == [list(dice) for dice in trainings.B.values()]
-    assert champion["values"]["hd95_mm"][0] == pytest.approx([1, 2, 3])
+    assert champion["values"]["hd95_area_mm"][0] == pytest.approx([1, 2, 3])
     assert champion["params"] == {
         "network.depth": "3", "network.base_filters": "8", "train.learning_rate": str(0.01 / 3),
     }  # fmt: skip

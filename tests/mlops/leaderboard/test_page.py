@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from glioseg import cli
-from glioseg.mlops.leaderboard.comparison import comparable_models
+from glioseg.mlops.leaderboard.comparison import comparable_models, values
 from glioseg.mlops.leaderboard.evaluations import find_evaluations
 from glioseg.mlops.leaderboard.page import leaderboard
 from glioseg.mlops.leaderboard.studies import find_studies
@@ -48,6 +48,17 @@ def test_rows_hold_means_over_the_cases_and_the_best_model_is_first(sets):
     assert [cell.best for cell in second.cells] == [
         text in ("0.800", "0.400", "2.0") for text in cells(second)
     ]
+
+
+def test_an_earlier_evaluation_has_no_hd95_that_could_be_compared(sets):
+    new, old = sets[1]
+    # What glioseg wrote until HD95 became that of BraTS 2023.
+    metrics = {name.replace("_area", ""): value for name, value in old.metrics.items()}
+    table = old.table.rename(columns=lambda name: name.replace("_area", ""))
+    first, second = leaderboard([new, replace(old, metrics=metrics, table=table)])
+    assert (cells(first)[-3:], cells(second)[-3:]) == (["2.0", "2.0", "2.7"], ["–"] * 3)
+    assert values(table, "hd95_area_mm", ["case 1"]) == [[None, None, None]]
+    assert values(table, "dice", ["case 1"]) == values(old.table, "dice", ["case 1"])
 
 
 def test_rows_hold_the_origin_of_the_model(project, sets):

@@ -13,7 +13,7 @@ NUMBERS = {"mean": 0.8125, "median": 0.9, "low": 0.5, "high": 0.9375}
 REGIONS = dict.fromkeys(("WT", "TC", "ET"), NUMBERS)
 METRICS = {
     "cases": 4,
-    **dict.fromkeys(("dice", "hd95_mm", "lesion_dice"), REGIONS),
+    **dict.fromkeys(("dice", "hd95_area_mm", "lesion_dice"), REGIONS),
     "calibration_error": {key: {"mean": 0.125, "low": 0, "high": 1} for key in REGIONS},
     "volume_interval_coverage": dict.fromkeys(REGIONS, 0.75),
     "volume_interval_level": 0.875,

@@ -18,7 +18,7 @@ from glioseg.mlops.registry.versions import CHAMPION
 MEASURES = {
     "dice": {"name": "Dice", "decimals": 3, "better": 1},
     "lesion_dice": {"name": "Lesion-wise Dice", "decimals": 3, "better": 1},
-    "hd95_mm": {"name": "HD95, mm", "decimals": 1, "better": -1},
+    "hd95_area_mm": {"name": "HD95, mm", "decimals": 1, "better": -1},
 }
 """The metrics that the page compares; `better` is 1 where larger is better, −1 where smaller is better."""
 MODELS_PER_BLOCK = 5

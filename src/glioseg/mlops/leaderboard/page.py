@@ -64,7 +64,8 @@ COLUMN_GROUPS: dict[str, tuple[MetricColumn, ...]] = {
     ),
     "Lesion-wise Dice": tuple(MetricColumn(region, f"lesion_dice/{region}/mean") for region in REGIONS),
     "HD95, mm": tuple(
-        MetricColumn(region, f"hd95_mm/{region}/mean", decimals=1, lower_is_better=True) for region in REGIONS
+        MetricColumn(region, f"hd95_area_mm/{region}/mean", decimals=1, lower_is_better=True)
+        for region in REGIONS
     ),
 }
 """Groups of columns; each number is a mean over the test cases."""

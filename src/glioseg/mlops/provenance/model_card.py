@@ -21,7 +21,7 @@ from glioseg.mlops.provenance.record import Record
 from glioseg.models.inference.prediction import percent
 
 PAGES = ("model_card.md", "model_card.html")
-MEASURES = {"dice": "Dice", "hd95_mm": "HD95, mm", "lesion_dice": "Lesion-wise Dice"}
+MEASURES = {"dice": "Dice", "hd95_area_mm": "HD95, mm", "lesion_dice": "Lesion-wise Dice"}
 SETTINGS = ("network", "train", "inference", "crop", "split", "evaluate")
 UNKNOWN = "unknown"
 NOT_IN_LINEAGE = ("parameters", "model")  # other sections show these facts
