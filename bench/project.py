@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.options import HERE
 from bench.worker import WorkerError
 from glioseg.data.cohort.cases import COHORT, Case, write_cohort
-from glioseg.data.cohort.layouts import NIFTI_SUFFIX
+from glioseg.data.cohort.file_names import NIFTI_SUFFIX
 from tests.helpers.projects import environment
 
 MADE = ("data/.records", "data/cropped", "reports")

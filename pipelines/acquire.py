@@ -18,6 +18,7 @@ def main() -> None:
             source=data.scans,
             scheme=data.scheme,
             patients=data.patients,
+            pattern=data.pattern,
             records=RECORDS,
             cluster=cluster,
         )

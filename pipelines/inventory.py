@@ -7,7 +7,7 @@ from pathlib import Path
 
 from _stage import run
 from glioseg.core.files import write_atomic
-from glioseg.data.cohort.layouts import take_inventory
+from glioseg.data.cohort.inventory import take_inventory
 from glioseg.mlops.tracking.git_dvc import why_no_commit
 from glioseg.params import load_params
 

@@ -28,7 +28,7 @@ CONTROL_FLOW: tuple[type[BaseException], ...] = (InterruptedExit, _InterruptedEr
 
 COMMANDS = {
     "preset": (["demo"], "glioseg.cli.project", "apply_preset"),
-    "predict": ([".", "-o", "out"], "glioseg.cli.predict", "find_cases"),
+    "predict": ([".", "-o", "out"], "glioseg.cli.predict", "search_folder"),
     "rollback": ([], "glioseg.cli.registry", "load_params"),
     "tune-worker": ([], "glioseg.cli.tune_worker", "load_params"),
     "relocate": ([], "glioseg.cli.project", "relocate_storage"),

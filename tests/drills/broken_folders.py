@@ -10,7 +10,18 @@ from pathlib import Path
 import numpy as np
 
 from tests.drills.cohort import IMAGES, ODD, read, scan, write, write_case
-from tests.drills.kinds import Defect, Kind, full_disk, no_superuser, prediction, refused, stopped, works
+from tests.drills.kinds import (
+    Defect,
+    Kind,
+    full_disk,
+    no_superuser,
+    prediction,
+    refused,
+    reported,
+    skipped,
+    stopped,
+    works,
+)
 
 
 def in_place(make: Callable[[Path], object], role: str = "t2") -> Defect:
@@ -41,6 +52,21 @@ def without(*roles: str) -> Defect:
 
 def twice(home: Path) -> None:
     shutil.copytree(home / ODD, home / "again" / ODD)
+    for file in (home / "again" / ODD).iterdir():
+        write(file, read(file)[::-1])
+
+
+def snapshot(home: Path) -> None:
+    shutil.copytree(home / ODD, home / ".snapshot" / "hourly" / ODD)
+
+
+def masked(home: Path) -> None:
+    shutil.copy(home / ODD / f"{ODD}_seg.nii.gz", home / ODD / f"{ODD}_brain_mask_seg.nii.gz")
+
+
+def bare(home: Path) -> None:
+    for file in (home / ODD).iterdir():
+        file.rename(file.with_name(file.name.removeprefix(f"{ODD}_").upper()))
 
 
 def both_suffixes(home: Path) -> None:
@@ -147,11 +173,14 @@ FOLDERS: tuple[Kind, ...] = (
     refused("failing disk", in_place(lambda path: path.symlink_to("/proc/self/mem")), NO_FILE),
     refused("unreadable file", locked, NO_FILE, stage="acquire", during=no_superuser),
     refused("Decathlon case cut in half", half_a_decathlon, NO_FILE),
-    stopped("unreadable folder", locked_folder, "inventory", "scans/Odd", during=no_superuser),
+    skipped("unreadable folder", locked_folder, "scans/Odd: skipped: not readable", during=no_superuser),
+    reported("snapshot", snapshot, "scans/.snapshot: skipped: a folder of the file system"),
+    reported("brain mask beside a case", masked, "Odd_brain_mask_seg.nii.gz: not read: no role; known: "),
+    works("bare names in upper case", bare),
     works("link to a file", linked),
     works("link to a folder above", lambda home: (home / ODD / "up").symlink_to(home)),
     works("leftovers of macOS", leftovers),
-    stopped("one name in two folders", twice, "acquire", "Odd: two cases have this name: "),
+    reported("one name in two folders", twice, "Odd: in 2 folders: the cases are called "),
     stopped("two files of one role", both_suffixes, "acquire", "Odd/t2: "),
     refused("one scan in two cases", copied(("t2", "Ada"), ("t2", ODD)), TWIN + "Ada/t2"),
     refused("one scan in two modalities", copied(("t1", ODD), ("t2", ODD)), TWIN + "Odd/t1"),

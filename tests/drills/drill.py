@@ -144,7 +144,7 @@ def differences(kind: Kind, outcome: Outcome) -> list[str]:
         "exit code": (int(not goes_on), outcome.code),
         "last stage": ("crop" if goes_on else kind.stage, outcome.stage),
         "good cases processed": (len(GOOD) if goes_on else 0, len(outcome.processed & set(GOOD))),
-        "another processed": (kind.end is End.WORKS, bool(outcome.processed - set(GOOD))),
+        "another processed": (kind.end in (End.WORKS, End.REPORTED), bool(outcome.processed - set(GOOD))),
         "message": (True, any(kind.message in line for line in outcome.output + outcome.errors)),
         "useless lines": ([], [line for line in outcome.errors if not is_useful(kind, line)]),
         "left half-written": ([], outcome.left),
@@ -161,7 +161,8 @@ def is_useful(kind: Kind, line: str) -> bool:
     """Whether a line of the error output is useful to a user."""
     if kind.end is End.REFUSED:
         return line.startswith("Odd/") and line.isprintable()
-    return kind.end is End.STOPPED and kind.message in line and line.isprintable()
+    told = (End.STOPPED, End.REPORTED, End.SKIPPED)
+    return kind.end in told and kind.message in line and line.isprintable()
 
 
 def main() -> int:

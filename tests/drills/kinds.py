@@ -21,6 +21,8 @@ class End(StrEnum):
     """How a pipeline ends with `on_failure: quarantine`."""
 
     WORKS = "works"
+    REPORTED = "works, with a line"
+    SKIPPED = "skipped"
     REFUSED = "quarantined"
     PREDICTION = "prediction only"
     STOPPED = "stopped"
@@ -44,6 +46,16 @@ class Kind:
 def works(name: str, defect: Defect) -> Kind:
     """Unusual but valid input: all cases are processed, and the error output stays empty."""
     return Kind(name, defect, End.WORKS, "crop", "cases stored at 1 mm")
+
+
+def reported(name: str, defect: Defect, message: str) -> Kind:
+    """Input of which acquire says something: all cases are processed."""
+    return Kind(name, defect, End.REPORTED, "acquire", message)
+
+
+def skipped(name: str, defect: Defect, message: str, *, during: MachineFault = nullcontext) -> Kind:
+    """Odd is left out with a line of acquire; the good cases are processed."""
+    return Kind(name, defect, End.SKIPPED, "acquire", message, during)
 
 
 def prediction(name: str, defect: Defect) -> Kind:

@@ -12,6 +12,12 @@ from glioseg.params.settings_file import ParamsError
         ({"train__epoch": 3}, "params.yaml: train.epoch: Extra inputs are not permitted"),
         ({"train__epochs": 0}, "params.yaml: train.epochs: Input should be greater than or equal to 1"),
         ({"data__source": "folder"}, "params.yaml: data: source: folder needs data.folder"),
+        ({"data__pattern": {"t1": "P_*_T1.nii"}}, "params.yaml: data.pattern.t1: String should match"),
+        (
+            {"data__pattern": {"adc": "{case}_ADC.nii"}},
+            "data: pattern: expected roles among t1, t1ce, t2, flair, seg",
+        ),
+        ({"data__pattern": {"seg": "{case}.nii"}}, "at least one of them a modality, got seg"),
         (
             {"train__outputs": ["grade"]},
             "train: outputs: expected segmentation, and each once, got",
@@ -60,3 +66,11 @@ def test_an_invalid_setting_is_one_line_that_names_the_field(write, changes, mes
         load_params(write(**changes))
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_the_home_folder_stands_for_a_tilde(write, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ada")
+    given = {"data__folder": "~/scans", "data__patients": "~/p.csv", "train__init_from": "~/w.keras"}
+    params = load_params(write(**given))
+    assert [str(params.data.folder), str(params.data.patients)] == ["/home/ada/scans", "/home/ada/p.csv"]
+    assert params.train.init_from == "/home/ada/w.keras"

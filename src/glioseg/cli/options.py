@@ -1,4 +1,4 @@
-"""The options --cluster and --workers of `glioseg predict` and `glioseg tune-worker`."""
+"""Options that several commands share: the cluster and its workers, and paths of the user."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +7,7 @@ import typer
 from pydantic import ValidationError
 
 from glioseg.compute import CLUSTER_VARIABLE, Cluster
+from glioseg.core.files import expand_user
 from glioseg.params import load_params
 from glioseg.params.sections import PROCESSES, SLURM, Compute
 from glioseg.params.settings_file import params_error
@@ -20,6 +21,11 @@ Address = Annotated[
     ),
 ]
 Workers = Annotated[int | None, typer.Option(min=1, help="Number of worker processes.")]
+
+
+def user_path(path: Path | None) -> Path | None:
+    """Callback of an option that is a path: `~`, which a shell leaves in `--option=~/x`, is the home."""
+    return path and expand_user(path)
 
 
 def cluster_from_options(address: str | None, workers: int | None) -> Cluster | None:

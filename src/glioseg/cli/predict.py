@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -10,19 +10,31 @@ from typing import Annotated
 
 import typer
 
-from glioseg.cli.options import Address, Workers, cluster_from_options
+from glioseg.cli.options import Address, Workers, cluster_from_options, user_path
 from glioseg.cli.predict_case import CaseJob, JobSettings, Outcome, Row, refused_row, segment_case
 from glioseg.cli.predict_job import JobPlan, ModelSource, find_models, plan_job
 from glioseg.compute import Cluster
 from glioseg.core.entry import was_interrupted
-from glioseg.core.errors import one_line_errors
+from glioseg.core.errors import GliosegError, one_line_errors
 from glioseg.core.modalities import MODALITIES
 from glioseg.core.progress import track
 from glioseg.data.cohort.cases import Case
-from glioseg.data.cohort.layouts import find_cases
+from glioseg.data.cohort.layouts import named_case, search_folder
 
-ScanFolder = Annotated[Path, typer.Argument(help="Folder with the files of one case, or of several cases.")]
-Output = Annotated[Path, typer.Option("-o", "--output", help="File to write; for several cases, a folder.")]
+ScanFolder = Annotated[
+    Path | None,
+    typer.Argument(callback=user_path, help="Folder with the files of one case, or of several cases."),
+]
+Output = Annotated[
+    Path,
+    typer.Option("-o", "--output", callback=user_path, help="File to write; for several cases, a folder."),
+]
+T1 = Annotated[
+    Path | None, typer.Option("--t1", callback=user_path, help="T1 of one case, in place of a folder.")
+]
+T1CE = Annotated[Path | None, typer.Option("--t1ce", callback=user_path, help="T1 with contrast agent.")]
+T2 = Annotated[Path | None, typer.Option("--t2", callback=user_path, help="T2.")]
+FLAIR = Annotated[Path | None, typer.Option("--flair", callback=user_path, help="FLAIR.")]
 Models = Annotated[
     list[str] | None,
     typer.Option(
@@ -52,8 +64,12 @@ SUMMARY_INTERVAL = 10
 
 
 def predict(
-    scans: ScanFolder,
     output: Output,
+    scans: ScanFolder = None,
+    t1: T1 = None,
+    t1ce: T1CE = None,
+    t2: T2 = None,
+    flair: FLAIR = None,
     model: Models = None,
     entropy: Entropy = False,
     mirror: Mirror = None,
@@ -63,7 +79,9 @@ def predict(
 ) -> None:
     """Segment one case or a folder of cases, with or without true segmentations.
 
-    At least one of the four modalities must be present. Labels follow the scheme of the case's own
+    At least one of the four modalities must be present. The names of the files tell them apart, as in
+    BraTS, UCSF-PDGM, UPENN-GBM, TCGA, BIDS, nnU-Net and the Decathlon; for other names, give the files of one
+    case with --t1, --t1ce, --t2 and --flair. Labels follow the scheme of the case's own
     file names: enhancing tumour is 4 for `_t1ce` files (BraTS 2017 to 2021) and 3 for `-t1c` files (2023
     on); for Decathlon cases, oedema is 1, non-enhancing core 2 and enhancing tumour 3.
 
@@ -81,11 +99,25 @@ def predict(
     """
     with one_line_errors("glioseg predict"):
         where = cluster_from_options(cluster, workers)
-        cases = find_cases(scans)
+        cases = _find_cases(scans, {"t1": t1, "t1ce": t1ce, "t2": t2, "flair": flair})
         plan = plan_job(cases, output, entropy=entropy)
         refused = _predict(cases, plan, model or [], where, mirror=mirror, memory_gb=memory_gb)
     if refused:
         sys.exit(1)
+
+
+def _find_cases(scans: Path | None, files: Mapping[str, Path | None]) -> Sequence[Case]:
+    """The cases of a folder, or the one whose files are named."""
+    named = {role: file for role, file in files.items() if file is not None}
+    if (scans is None) != bool(named):
+        got = "both" if named else "neither"
+        raise GliosegError(f"expected a folder, or the files of one case with --t1 … --flair, got {got}")
+    if scans is None:
+        return [named_case(named)]
+    search = search_folder(scans)
+    for line in search.lines:
+        _print_error(line)
+    return search.cases
 
 
 def _predict(

@@ -18,6 +18,7 @@ from glioseg.core.files import write_atomic
 from glioseg.core.fingerprint import code_fingerprint, folder_fingerprint
 from glioseg.core.old_names import with_current_names
 from glioseg.data.cohort.cases import Case
+from glioseg.data.cohort.file_names import NIFTI_SUFFIX
 from glioseg.mlops.tracking.storage import ProjectStorage
 from glioseg.models import builtin
 from glioseg.models.inference.prediction import NUMERIC_COLUMNS
@@ -26,7 +27,6 @@ from glioseg.params.contract import CONTRACT, Contract, load_contract
 if TYPE_CHECKING:
     from glioseg.models.inference.loading import CachedModel
 
-NIFTI = (".nii", ".nii.gz")
 SUMMARY = "summary.csv"
 COLUMNS = (
     "case",
@@ -189,8 +189,9 @@ class JobPlan:
     def files(self, case: Case) -> list[Path]:
         """The files of a case: the label map and, if requested, the entropy map."""
         target = self.targets[case.case]
-        suffix = next(suffix for suffix in reversed(NIFTI) if target.name.endswith(suffix))
-        entropy = target.with_name(f"{target.name.removesuffix(suffix)}_entropy{suffix}")
+        suffix = NIFTI_SUFFIX.search(target.name)
+        assert suffix  # `plan_job` names a NIfTI file
+        entropy = target.with_name(f"{target.name[: suffix.start()]}_entropy{suffix.group()}")
         return [target, entropy] if self.entropy else [target]
 
     def put(self, rows: Sequence[Row]) -> None:
@@ -241,7 +242,7 @@ def plan_job(cases: Sequence[Case], output: Path, *, entropy: bool) -> JobPlan:
     Raises:
         GliosegError: a single file for several cases.
     """
-    if not output.name.endswith(NIFTI):
+    if not NIFTI_SUFFIX.search(output.name):
         targets = {case.case: output / f"{case.case}.nii.gz" for case in cases}
         return JobPlan(targets, output, Summary(output / SUMMARY), entropy)
     if len(cases) > 1:

@@ -16,6 +16,11 @@ class FileError(GliosegError):
     """A file with unexpected content; the message names it."""
 
 
+def expand_user(path: Path) -> Path:
+    """A path with the home folder in place of `~`; the path itself if there is no such home."""
+    return Path(os.path.expanduser(path))
+
+
 def read_json(path: Path) -> Any:
     """The content of a JSON file.
 

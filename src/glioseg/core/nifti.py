@@ -294,4 +294,4 @@ def _image(data: Shaped[NDArray, "d h w"], grid: Grid) -> nib.Nifti1Image:
 
 def write_volume(path: Path, volume: Volume) -> None:
     """Write a .nii or .nii.gz file atomically."""
-    write_atomic(path, encode_volume(volume, compress=path.name.endswith(".gz")))
+    write_atomic(path, encode_volume(volume, compress=path.name.lower().endswith(".gz")))

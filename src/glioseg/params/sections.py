@@ -1,12 +1,15 @@
 """The sections of params.yaml as frozen, validated objects; `study` holds section `tune`."""
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from glioseg.core.files import expand_user
 from glioseg.core.labels import LabelScheme
+from glioseg.core.modalities import MODALITIES, ROLES
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -26,6 +29,9 @@ Monitor = Literal["val_dice", "val_loss"]
 Devices = Count | Literal["auto"]
 DiceLossLimit = Annotated[float, Field(ge=0, le=1)]
 PROCESSES, THREADS, SLURM = "processes", "threads", "slurm"
+UserPath = Annotated[Path, AfterValidator(expand_user)]
+"""A path of the user: `~` is the home folder."""
+FilePattern = Annotated[str, Field(pattern=r"\{case\}")]
 ADDRESS = re.compile(r"(tcp|tls|ws|wss)://[^/\s]+:\d+")
 
 
@@ -39,9 +45,10 @@ class Data(Section):
     """The source of the scans, and what the user declares about them."""
 
     source: Literal["phantom", "folder"]
-    folder: Path | None = None
+    folder: UserPath | None = None
     scheme: LabelScheme | None = None
-    patients: Path | None = None
+    patients: UserPath | None = None
+    pattern: dict[str, FilePattern] | None = None
 
     @property
     def scans(self) -> Path | None:
@@ -52,6 +59,13 @@ class Data(Section):
     def _check_folder(self) -> "Data":
         if self.source == "folder" and self.folder is None:
             raise ValueError("source: folder needs data.folder, the folder of your cases")
+        if self.pattern is not None:
+            roles = self.pattern.keys()
+            if not roles & set(MODALITIES) or not roles <= set(ROLES):
+                raise ValueError(
+                    f"pattern: expected roles among {', '.join(ROLES)}, at least one of them a modality,"
+                    f" got {', '.join(roles) or 'none'}"
+                )
         return self
 
 
@@ -133,7 +147,7 @@ class Train(Section):
     monitor: Monitor
     patience: Count
     folds: Count
-    init_from: str | None
+    init_from: Annotated[str, AfterValidator(os.path.expanduser)] | None
     tensorboard: bool
     precision: Literal["auto", "float32", "bfloat16"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from glioseg.data.cohort.cases import CohortError
-from glioseg.data.cohort.layouts import take_inventory
+from glioseg.data.cohort.inventory import take_inventory, walk_files
 
 COHORT = Path("data/raw")
 
@@ -58,3 +58,32 @@ def test_without_a_folder_there_is_only_a_header():
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(CohortError, match="nowhere: expected a folder of cases, found none"):
         take_inventory(tmp_path / "nowhere", cohort=COHORT)
+
+
+def test_folders_of_the_file_system_are_skipped_with_a_line(folder):
+    for name in ("lost+found", ".snapshot/hourly", ".Trash-1000/files", "a/@eaDir"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "x_t1.nii.gz").write_bytes(b"")
+    lines = []
+    found = [str(here.relative_to(folder)) for here, _ in walk_files(folder, skipped=lines.append)]
+    assert found == [".", "a", "b"]
+    skipped = [".Trash-1000", ".snapshot", "lost+found", "a/@eaDir"]
+    assert lines == [f"{folder / name}: skipped: a folder of the file system" for name in skipped]
+    assert len(take_inventory(folder, cohort=COHORT).splitlines()) == 3
+
+
+def test_an_unreadable_folder_is_skipped_with_a_line(folder, monkeypatch):
+    scandir = os.scandir
+
+    def refuse(path):
+        if Path(path) == refused:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    refused, lines = folder / "a", []
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert [here for here, _ in walk_files(folder, skipped=lines.append)] == [folder, folder / "b"]
+    assert lines == [f"{refused}: skipped: not readable: Permission denied"]
+    refused = folder
+    with pytest.raises(CohortError, match="x: not readable: Permission denied"):
+        list(walk_files(folder))

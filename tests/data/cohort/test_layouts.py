@@ -10,8 +10,9 @@ import pytest
 from glioseg.core.labels import LabelScheme
 from glioseg.core.nifti import Volume, VolumeError, read_volume, write_volume
 from glioseg.data.cohort.cases import Case, CohortError, read_images
+from glioseg.data.cohort.datasets import LayoutError
 from glioseg.data.cohort.ingest import acquire_folder
-from glioseg.data.cohort.layouts import LayoutError, find_cases, parse_file_name
+from glioseg.data.cohort.layouts import find_cases, named_case, search_folder
 from tests.helpers.brats_folders import GRID, SINCE_2023, UNTIL_2021, write_case
 
 UNTIL_2021_IMAGES = {role: ending for role, ending in UNTIL_2021.items() if role != "seg"}
@@ -237,21 +238,289 @@ def test_one_case_folder_is_a_cohort_of_one(tmp_path):
     assert case.case == "x"
 
 
-@pytest.mark.parametrize("name", ["x_t1.txt", "_t1.nii.gz", "x_adc.nii.gz", ".x_t1.nii.gz", "seg.nii.gz"])
-def test_other_files_are_no_case(name):
-    assert parse_file_name(name) is None
-
-
 def test_bad_folders_are_named(tmp_path):
     with pytest.raises(CohortError, match="nowhere: expected a folder"):
         find_cases(tmp_path / "nowhere")
     (tmp_path / "scan.dcm").write_bytes(b"")
-    known = r"BraTS 2017 to 2021 \(CASE.*; BraTS 2023 and 2024 .*; MSD Task01_BrainTumour"
-    with pytest.raises(
-        CohortError, match=rf"no case found among 1 files \(scan\.dcm\); known layouts: {known}"
-    ):
+    expected = (
+        r"no case found among 1 files \(scan\.dcm\); \S+scan\.dcm: not read: not a NIfTI file;"
+        r" known names: t1: t1, t1n, .*; MSD Task01_BrainTumour .*--t1 … --flair"
+    )
+    with pytest.raises(CohortError, match=expected):
         find_cases(tmp_path)
+
+
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"")
+    return root
+
+
+def roles(root: Path, case: Case) -> dict[str, str]:
+    return {role: str(file.relative_to(root)) for role, file in case.files.items()}
+
+
+def test_one_name_in_two_folders_makes_two_cases_named_after_them(tmp_path):
     touch_case(tmp_path / "a" / "x", "x", UNTIL_2021)
     touch_case(tmp_path / "b" / "x", "x", UNTIL_2021)
-    with pytest.raises(CohortError, match="x: two cases have this name"):
+    touch_case(tmp_path / "b" / "y", "y", UNTIL_2021)
+    search = search_folder(tmp_path)
+    assert [case.case for case in search.cases] == ["a_x", "b_x", "y"]
+    assert roles(tmp_path, search.cases[1])["t1"] == "b/x/x_t1.nii.gz"
+    assert search.lines == ["x: in 2 folders: the cases are called a_x, b_x"]
+
+
+def test_copies_of_a_public_case_keep_its_patient_grade_and_table(tmp_path):
+    for folder in ("HGG/a", "HGG/b"):
+        touch_case(tmp_path / folder, "Brats18_A", UNTIL_2021)
+    write_table(tmp_path / "survival_data.csv", "BraTS18ID,Age,Survival", "Brats18_A,60,300")
+    for case in find_cases(tmp_path):
+        assert (case.patient, case.grade, case.age) == ("Brats18_A", "HGG", 60)
+
+
+def test_a_clash_of_the_new_name_is_an_error(tmp_path):
+    for folder, name in (("a", "x"), ("b", "x"), ("c", "a_x")):
+        touch_case(tmp_path / folder, name, UNTIL_2021)
+    with pytest.raises(CohortError, match="a_x: two cases have this name"):
         find_cases(tmp_path)
+
+
+UCSF = (
+    "ADC",
+    "ASL",
+    "DTI_eddy_FA",
+    "DWI",
+    "FLAIR",
+    "FLAIR_bias",
+    "SWI",
+    "T1",
+    "T1_bias",
+    "T1c",
+    "T1c_bias",
+    "T2",
+)
+UCSF_MASKS = ("brain_segmentation", "brain_parenchyma_segmentation", "tumor_segmentation")
+
+
+def test_ucsf_pdgm_is_read_and_its_other_series_are_one_line(tmp_path):
+    for number in ("0004", "0005"):
+        folder = f"UCSF-PDGM-{number}_nifti/UCSF-PDGM-{number}"
+        touch(tmp_path, *(f"{folder}_{ending}.nii.gz" for ending in (*UCSF, *UCSF_MASKS)))
+    search = search_folder(tmp_path)
+    first, _ = search.cases
+    place = "UCSF-PDGM-0004_nifti/UCSF-PDGM-0004"
+    assert first.case == first.patient == "UCSF-PDGM-0004"
+    assert roles(tmp_path, first) == {
+        "t1": f"{place}_T1.nii.gz",
+        "t1ce": f"{place}_T1c.nii.gz",
+        "t2": f"{place}_T2.nii.gz",
+        "flair": f"{place}_FLAIR.nii.gz",
+        "seg": f"{place}_tumor_segmentation.nii.gz",
+    }
+    (line,) = search.lines
+    # 15 endings of each case, of which 5 are read.
+    assert line.startswith("20 files not read: no role: *_ADC.nii.gz (2), ")
+    assert "*_brain_segmentation.nii.gz (2)" in line
+
+
+def test_upenn_gbm_keeps_segmentations_in_a_folder_of_their_own(tmp_path):
+    case = "UPENN-GBM-00001_11"
+    images = [f"images_structural/{case}/{case}_{end}.nii.gz" for end in ("T1", "T1GD", "T2", "FLAIR")]
+    truth, machine = f"images_segm/{case}_segm.nii.gz", f"automated_segm/{case}_automated_approx_segm.nii.gz"
+    other = "images_segm/UPENN-GBM-00002_11_segm.nii.gz"
+    touch(tmp_path, *images, truth, machine, other)
+    search = search_folder(tmp_path)
+    (found,) = search.cases
+    assert roles(tmp_path, found) == dict(zip(("t1", "t1ce", "t2", "flair"), images, strict=True)) | {
+        "seg": truth
+    }
+    assert found.patient == "UPENN-GBM-00001"
+    assert {str(item.file.relative_to(tmp_path)): item.reason for item in search.unread} == {
+        machine: "no role",
+        other: "a segmentation without images of its case",
+    }
+
+
+def test_bids(tmp_path):
+    anat = "sub-01/ses-1/anat/sub-01_ses-1"
+    truth = f"derivatives/truth/{anat}_space-T1w_label-tumor_dseg.nii.gz"
+    brain = f"derivatives/truth/{anat}_desc-brain_mask.nii.gz"
+    names = {"t1": "T1w", "t1ce": "ce-gadolinium_T1w", "t2": "T2w", "flair": "FLAIR"}
+    images = {role: f"{anat}_{name}.nii.gz" for role, name in names.items()}
+    touch(tmp_path, *images.values(), truth, brain, "sub-02/anat/sub-02_ce-GD_T1w.nii.gz")
+    search = search_folder(tmp_path)
+    first, second = search.cases
+    assert (first.case, first.patient) == ("sub-01_ses-1", "sub-01")
+    assert roles(tmp_path, first) == images | {"seg": truth}
+    assert (second.case, set(second.files)) == ("sub-02", {"t1ce"})
+    assert [item.file.name for item in search.unread] == ["sub-01_ses-1_desc-brain_mask.nii.gz"]
+
+
+def test_a_folder_a_modality(tmp_path):
+    folders = {"t1": "T1", "t1ce": "t1ce", "t2": "T2", "flair": "FLAIR", "seg": "seg"}
+    files = {role: f"{folder}/P01.nii.gz" for role, folder in folders.items()}
+    touch(tmp_path, *files.values(), "T1/P01_mask.nii.gz", "T1/P02.NII.GZ", "flair2/P02.nii.gz")
+    search = search_folder(tmp_path)
+    first, second = search.cases
+    assert (first.case, roles(tmp_path, first)) == ("P01", files)
+    assert roles(tmp_path, second) == {"t1": "T1/P02.NII.GZ"}
+    assert [item.file.name for item in search.unread] == ["P01_mask.nii.gz", "P02.nii.gz"]
+
+
+def test_a_folder_a_modality_in_each_patient(tmp_path):
+    touch(
+        tmp_path,
+        *(f"{p}/{role}/scan.nii.gz" for p in ("P01", "P02") for role in ("t1", "T1c", "t2", "flair")),
+    )
+    assert [case.case for case in find_cases(tmp_path)] == ["P01_scan", "P02_scan"]
+
+
+def test_folders_t1_and_t2_of_two_visits_are_two_cases(tmp_path):
+    for visit in ("T1", "T2"):
+        touch(tmp_path, *(f"P01/{visit}/{role}.nii.gz" for role in ("t1", "t1ce", "t2", "flair")))
+    one, two = find_cases(tmp_path)
+    assert (one.case, two.case) == ("T1", "T2")
+    assert roles(tmp_path, two)["t1"] == "P01/T2/t1.nii.gz"
+
+
+def test_predictions_of_glioseg_are_no_truth(tmp_path):
+    touch_case(tmp_path, "x", UNTIL_2021_IMAGES)
+    touch(tmp_path, "seg/x.nii.gz", "seg/summary.csv")
+    (case,) = find_cases(tmp_path)
+    assert not case.labelled
+
+
+def write_nnunet(root: Path, **record: object) -> Path:
+    touch(root, *(f"imagesTr/x_000{number}.nii.gz" for number in range(4)), "labelsTr/x.nii.gz")
+    if record:
+        (root / "dataset.json").write_text(json.dumps(record))
+    return root
+
+
+BRATS_REGIONS = {"background": 0, "whole tumor": [1, 2, 3], "tumor core": [2, 3], "enhancing tumor": [3]}
+
+
+def test_nnunet_with_its_dataset_json(tmp_path):
+    channels = {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"}
+    write_nnunet(tmp_path, channel_names=channels, labels=BRATS_REGIONS)
+    for folder in (tmp_path, tmp_path / "imagesTr"):
+        search = search_folder(folder)
+        (case,) = search.cases
+        assert case.files["flair"].name == "x_0000.nii.gz"
+        assert case.files["t1ce"].name == "x_0002.nii.gz"
+        assert (case.case, case.scheme, search.lines) == ("x", LabelScheme.MSD, [])
+        assert case.labelled is (folder == tmp_path)
+    write_nnunet(tmp_path, channel_names={"0": "CT"}, labels=BRATS_REGIONS)
+    with pytest.raises(LayoutError, match=r"dataset\.json: channel_names: expected T1, .*, got CT"):
+        find_cases(tmp_path)
+
+
+def test_nnunet_without_dataset_json_says_what_is_assumed(tmp_path):
+    touch(write_nnunet(tmp_path), "imagesTr/y_0000.nii.gz")
+    search = search_folder(tmp_path)
+    (case,) = search.cases
+    assert [case.files[role].name[-8] for role in ("t1", "t1ce", "t2", "flair")] == ["0", "1", "2", "3"]
+    assert "assumed nnU-Net's order for BraTS, 0000 T1, 0001 T1ce, 0002 T2, 0003 FLAIR" in search.lines[0]
+    assert [item.file.name for item in search.unread] == ["y_0000.nii.gz"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "scheme"),
+    [
+        (BRATS_REGIONS, LabelScheme.MSD),
+        ({"background": 0, "necrosis": 1, "edema": 2, "enhancing": 3}, LabelScheme.BRATS2023),
+        ({"0": "background", "1": "NCR", "2": "ED", "4": "ET"}, LabelScheme.BRATS2021),
+        ({"background": 0, "NETC": 1, "edema": 2, "ET": 3, "RC": 4}, None),
+        ({"background": 0, "ncr": 1, "edema": 2, "ET": 3, "cavity": 4}, LabelScheme.BRATS2024),
+    ],
+)
+def test_the_label_scheme_of_nnunets_dataset_json(tmp_path, labels, scheme):
+    write_nnunet(tmp_path, modality={"0": "T1", "1": "T1ce", "2": "T2", "3": "FLAIR"}, labels=labels)
+    search = search_folder(tmp_path)
+    assert search.cases[0].scheme is (scheme or LabelScheme.MSD)
+    assert any("assumed msd" in line for line in search.lines) is (scheme is None)
+
+
+def test_the_misnamed_segmentation_of_brats_2020_is_read(tmp_path):
+    touch_case(tmp_path / "BraTS20_Training_355", "BraTS20_Training_355", UNTIL_2021_IMAGES, suffix=".nii")
+    touch(tmp_path, "BraTS20_Training_355/W39_1998.09.19_Segm.nii")
+    (case,) = find_cases(tmp_path)
+    assert (case.case, case.files["seg"].name) == ("BraTS20_Training_355", "W39_1998.09.19_Segm.nii")
+
+
+def test_a_segmentation_of_another_name_is_named_as_unread(tmp_path):
+    touch_case(tmp_path / "P01", "P01", UNTIL_2021_IMAGES)
+    touch(tmp_path, "P01/p1_Seg.nii.gz")
+    search = search_folder(tmp_path)
+    assert [case.case for case in search.cases] == ["P01"]
+    assert search.lines == [
+        f"{tmp_path}/P01/p1_Seg.nii.gz: not read: a segmentation without images of its case"
+    ]
+
+
+def test_masks_and_predictions_beside_a_case_are_no_cases(tmp_path):
+    touch_case(tmp_path, "x", UNTIL_2021)
+    others = ("brain_mask_seg", "mask", "x_Prediction", "x_prediction_seg", "x_entropy", "._x_t1")
+    touch(tmp_path, *(f"{name}.nii.gz" for name in others), "x_t1.mha")
+    search = search_folder(tmp_path)
+    assert [case.case for case in search.cases] == ["x"]
+    assert {item.file.name for item in search.unread} == {*(f"{n}.nii.gz" for n in others[:-1]), "x_t1.mha"}
+
+
+def test_the_segmentation_of_images_called_brain_is_read(tmp_path):
+    touch_case(tmp_path, "P01_brain", UNTIL_2021)
+    (case,) = find_cases(tmp_path)
+    assert (case.case, case.labelled) == ("P01_brain", True)
+
+
+def test_bare_names_belong_to_the_folder_or_to_its_only_case(tmp_path):
+    touch(tmp_path, *(f"P01/{name}.nii.gz" for name in ("T1", "t1c", "T2", "FLAIR", "seg")))
+    touch(tmp_path, "P02_nifti/P02_T1.nii.gz", "P02_nifti/seg.nii.gz")
+    one, two = find_cases(tmp_path)
+    assert (one.case, set(one.files)) == ("P01", {"t1", "t1ce", "t2", "flair", "seg"})
+    assert (two.case, set(two.files)) == ("P02", {"t1", "seg"})
+
+
+def test_t2_flair_is_the_flair_of_a_case_or_of_its_second_visit(tmp_path):
+    touch(
+        tmp_path,
+        "a/P01_T1.nii",
+        "a/P01_T2.nii",
+        "a/P01_T2_FLAIR.nii",
+        "b/P02_T2_flair.nii",
+        "b/P02_T2_t1.nii",
+    )
+    one, two = find_cases(tmp_path)
+    assert (one.case, set(one.files)) == ("P01", {"t1", "t2", "flair"})
+    assert (two.case, set(two.files)) == ("P02_T2", {"t1", "flair"})
+
+
+@pytest.mark.parametrize(("one", "other"), [("x_T1c", "x_T1GD"), ("x_t1", "x-t1n"), ("x_seg", "x_segm")])
+def test_two_files_for_a_role_are_both_named(tmp_path, one, other):
+    touch(tmp_path, "x_t2.nii", f"{one}.nii.gz", f"{other}.nii.gz")
+    expected = rf"x/\w+: expected one file, got (?=.*{one}\.nii)(?=.*{other}\.nii)"
+    with pytest.raises(CohortError, match=expected):
+        find_cases(tmp_path)
+
+
+def test_a_segmentation_that_two_folders_could_own_is_an_error(tmp_path):
+    touch(tmp_path, "a/x_t1.nii", "b/x_t1.nii", "truth/x_seg.nii")
+    with pytest.raises(
+        CohortError, match=r"x: expected one case for the segmentation in .*truth, got .*a and .*b"
+    ):
+        find_cases(tmp_path)
+    touch(tmp_path, "c/1/x_t1.nii", "c/2/x_seg.nii")
+    (tmp_path / "truth" / "x_seg.nii").unlink()
+    assert [case.labelled for case in find_cases(tmp_path)] == [False, False, True]
+
+
+def test_named_files_are_a_case(tmp_path):
+    touch(tmp_path, "003 ax.nii.gz", "y-t2f.nii.gz")
+    files = {"t1": tmp_path / "003 ax.nii.gz", "flair": tmp_path / "y-t2f.nii.gz"}
+    case = named_case(files)
+    assert (case.case, case.files, case.scheme) == ("y", files, LabelScheme.BRATS2023)
+    with pytest.raises(CohortError, match=r"ax\.nii\.gz: expected one modality, got --t1 and --t2"):
+        named_case(files | {"t2": files["t1"]})
+    with pytest.raises(CohortError, match=r"none\.nii: --t1: expected a file, found none"):
+        named_case({"t1": tmp_path / "none.nii"})

@@ -18,6 +18,19 @@ COHORT = "cohort.csv"
 
 COLUMNS = ("case", "patient", "scheme", "grade", "age", "survival_days", "source")
 
+PATIENTS = tuple(
+    re.compile(rf"(?:.*_)?({patient}){visit}")
+    for patient, visit in (
+        (r"BraTS-\w+-\d+", r"-\d+"),  # BraTS 2023 on
+        (r"Bra[Tt][Ss]\d+_\w+", ""),  # BraTS 2017 to 2021
+        (r"UPENN-GBM-\d+", r"(?:_\d+)?"),
+        (r"UCSF-PDGM-\d+", r"(?:_FU\w+)?"),
+        (r"TCGA-\w{2}-\w{4}", r"(?:_[\d.]+)?"),
+        (r"sub-[a-zA-Z0-9]+", r"(?:_ses-[a-zA-Z0-9]+)?"),  # BIDS
+    )
+)
+"""Case names of public data sets: the patient, then the visit."""
+
 
 class CohortError(GliosegError):
     """A folder or table of cases that glioseg cannot use; the message names it."""
@@ -52,12 +65,20 @@ class Case:
 
 
 def patient_from_name(case: str) -> str:
-    """The patient of a case, from its name. Since BraTS 2023, names end in the number of the visit.
+    """The patient of a case, from its name; names of public data sets may end in the visit.
 
-    >>> patient_from_name("BraTS-GLI-00005-001"), patient_from_name("BraTS2021_00005")
-    ('BraTS-GLI-00005', 'BraTS2021_00005')
+    Cases of one name in two folders are called after the folder too; identifiers of public data sets stay
+    those of the patient.
+
+    >>> patient_from_name("BraTS-GLI-00005-001"), patient_from_name("UPENN-GBM-00001_21")
+    ('BraTS-GLI-00005', 'UPENN-GBM-00001')
+    >>> patient_from_name("sub-01_ses-2"), patient_from_name("copy_BraTS2021_00005")
+    ('sub-01', 'BraTS2021_00005')
     """
-    return re.sub(r"^(BraTS-\w+-\d+)-\d+$", r"\1", case)
+    for pattern in PATIENTS:
+        if match := pattern.fullmatch(case):
+            return match[1]
+    return case
 
 
 def with_patient_ids(cases: Sequence[Case], table: Path) -> list[Case]:

@@ -28,7 +28,9 @@ from glioseg.data.cohort.cases import (
     write_cohort,
 )
 from glioseg.data.cohort.clinical import first_few
-from glioseg.data.cohort.layouts import NIFTI_SUFFIX, find_cases
+from glioseg.data.cohort.file_names import NIFTI_SUFFIX
+from glioseg.data.cohort.grouping import UNREAD, Unread, write_unread
+from glioseg.data.cohort.layouts import search_folder
 from glioseg.params.sections import PhantomPreset
 
 
@@ -76,10 +78,11 @@ def acquire_folder(
     source: Path,
     scheme: LabelScheme | None = None,
     patients: Path | None = None,
+    pattern: Mapping[str, str] | None = None,
     records: Path,
     cluster: Cluster = LOCAL,
 ) -> list[Case]:
-    """Copy the cases of BraTS or the Decathlon from a user's folder, rename their files, write cohort.csv.
+    """Copy the cases of a user's folder, rename their files, write cohort.csv and unread.csv.
 
     The user's own files are copied, never linked: DVC makes the files that it tracks read-only. Cases with
     unchanged files are not copied again.
@@ -90,6 +93,7 @@ def acquire_folder(
         scheme: label scheme of the cohort; with None, it is detected from all label maps.
         patients: a table with the patient of each case, see `cases.with_patient_ids`; with None, the names
             of the cases determine the patients.
+        pattern: the files of each role, if the table of file names does not know them; see `pattern`.
         records: folder of the per-case cache; see `glioseg.data.cohort.case_cache`.
         cluster: workers that copy the cases.
 
@@ -98,7 +102,10 @@ def acquire_folder(
             label schemes.
         TableError: the table of patients cannot be read, or lists other cases.
     """
-    cases = find_cases(source)
+    search = search_folder(source, pattern=pattern)
+    for line in search.lines:
+        print(line, file=sys.stderr)
+    cases = search.cases
     if patients is not None:
         cases = with_patient_ids(cases, patients)
     entries = map_cached(
@@ -115,14 +122,18 @@ def acquire_folder(
         print(line, file=sys.stderr)
     names = [entry.result["scheme"] for entry in entries]
     cases = resolve_schemes(cases, [name and LabelScheme(name) for name in names], declared=scheme)
-    return _write_folder(folder, cases, entries)
+    return _write_folder(folder, cases, entries, search.unread)
 
 
-def _write_folder(folder: Path, cases: Sequence[Case], entries: Sequence[CacheEntry]) -> list[Case]:
+def _write_folder(
+    folder: Path, cases: Sequence[Case], entries: Sequence[CacheEntry], unread: Sequence[Unread] = ()
+) -> list[Case]:
     with replace_folder_atomic(folder) as new:
         for case, entry in zip(cases, entries, strict=True):
             entry.link_files(new / case.case)
         write_cohort(new / COHORT, cases)
+        if unread:
+            write_unread(new / UNREAD, unread)
     return read_cohort(folder / COHORT)
 
 
@@ -157,7 +168,8 @@ def _copy_case(case: Case, folder: Path) -> dict[str, Any]:
             lost.append(f"{case.case}/{role} ({file}): expected a file to copy, got {reason}")
         else:
             suffix = NIFTI_SUFFIX.search(file.name)
-            shutil.copyfile(file, folder / f"{case.case}_{role}{suffix.group() if suffix else ''}")
+            ending = suffix.group().lower() if suffix else ".nii"
+            shutil.copyfile(file, folder / f"{case.case}_{role}{ending}")
     try:
         for role, volume in read_stacked(case).items():
             write_volume(folder / f"{case.case}_{role}.nii.gz", volume)

@@ -1,227 +1,200 @@
-"""Find the cases in a user's folder, in every layout of BraTS and the Medical Segmentation Decathlon."""
+"""Find the cases in a user's folder: by the table of file names, by dataset.json, or by `data.pattern`."""
 
-import csv
-import io
-import json
-import os
-import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import NoReturn
 
-from glioseg.core.errors import GliosegError
 from glioseg.core.labels import LabelScheme
-from glioseg.core.modalities import MODALITIES, ROLES, SEGMENTATION
-from glioseg.data.cohort.case_cache import file_signature
+from glioseg.core.modalities import ROLES
 from glioseg.data.cohort.cases import Case, CohortError
-from glioseg.data.cohort.clinical import GRADES, ClinicalData, read_clinical_tables
+from glioseg.data.cohort.clinical import GRADES, ClinicalData, first_few, read_clinical_tables
+from glioseg.data.cohort.datasets import (
+    DATASET,
+    DECATHLON,
+    IMAGE_FOLDERS,
+    decathlon_cases,
+    is_nnunet,
+    read_nnunet,
+)
+from glioseg.data.cohort.file_names import KNOWN, NIFTI_SUFFIX, recognise
+from glioseg.data.cohort.grouping import NO_ROLE, Group, Unread, group_files
+from glioseg.data.cohort.inventory import walk_files
+from glioseg.data.cohort.pattern import group_by_pattern
 
-NIFTI_SUFFIX = re.compile(r"\.nii(\.gz)?$")
-
-
-class LayoutError(GliosegError):
-    """A folder in an unknown layout, or with a broken dataset.json; the message names it."""
+LISTED_ENDINGS = 12
+"""The number of kinds of file names that one line lists."""
 
 
 @dataclass(frozen=True)
-class Layout:
-    """File names of some years of BraTS: the name of the case, then a suffix for the role.
+class FolderSearch:
+    """The cases of a folder, the files that belong to none, and notes on what was skipped or assumed."""
 
-    `scheme` is the usual label scheme of these years; label maps can override it (`ingest.resolve_schemes`).
-    """
+    cases: list[Case]
+    unread: list[Unread]
+    notes: list[str]
 
-    title: str
-    scheme: LabelScheme
-    endings: Mapping[str, str]
-
-    def __str__(self) -> str:
-        return f"{self.title} (CASE{{{','.join(self.endings)}}}.nii.gz)"
-
-
-LAYOUTS = (
-    # Grade: an HGG or LGG folder (2017 to 2019) or name_mapping.csv (2019, 2020). Survival: a survival*.csv.
-    Layout("BraTS 2017 to 2021", LabelScheme.BRATS2021, {f"_{role}": role for role in ROLES}),
-    Layout(
-        "BraTS 2023 and 2024",
-        LabelScheme.BRATS2023,
-        {"-t1n": "t1", "-t1c": "t1ce", "-t2w": "t2", "-t2f": "flair", "-seg": "seg"},
-    ),
-)
-
-DECATHLON = "MSD Task01_BrainTumour (dataset.json, imagesTr, labelsTr, imagesTs)"
-DATASET = "dataset.json"
-CHANNELS = {"flair": "flair", "t1w": "t1", "t1gd": "t1ce", "t2w": "t2"}
-"""The modalities by their names in dataset.json, in lower case."""
-TISSUE_NAMES = {"1": "edema", "2": "non-enhancing tumor", "3": "enhancing tumour"}
-"""The tissues by their label values in dataset.json: those of `LabelScheme.MSD`."""
+    @property
+    def lines(self) -> list[str]:
+        """What a user must know: the notes, and a line for each reason why files are not read."""
+        by_reason = defaultdict(list)
+        for item in self.unread:
+            by_reason[item.reason].append(item.file)
+        names = [case.case for case in self.cases]
+        return self.notes + [_unread_line(files, reason, names) for reason, files in by_reason.items()]
 
 
-def describe_layouts() -> str:
-    """All layouts, for an error message."""
-    return "; ".join([*map(str, LAYOUTS), DECATHLON])
+def _unread_line(files: Sequence[Path], reason: str, cases: Sequence[str]) -> str:
+    """One line for all files that are not read for a reason; long lists are shortened to the names' ends."""
+    known = f"; known: {KNOWN}; data.pattern or --t1 … --flair name others" if reason == NO_ROLE else ""
+    if len(files) == 1:
+        return f"{files[0]}: not read: {reason}{known}"
+    ends = Counter(_without_case(file.name, cases) for file in files)
+    shown = [f"{end} ({count})" if count > 1 else end for end, count in ends.most_common(LISTED_ENDINGS)]
+    more = f" and {len(ends) - len(shown)} more names" if len(ends) > len(shown) else ""
+    return f"{len(files)} files not read: {reason}: {', '.join(shown)}{more}{known}"
 
 
-def parse_file_name(name: str) -> tuple[str, Layout, str] | None:
-    """The case, layout and role of a file name, or None if it does not belong to a case.
-
-    >>> case, layout, role = parse_file_name("BraTS-GLI-00000-000-t1c.nii.gz")
-    >>> case, layout.title, role
-    ('BraTS-GLI-00000-000', 'BraTS 2023 and 2024', 't1ce')
-    """
-    stem = NIFTI_SUFFIX.sub("", name)
-    if stem == name or name.startswith("."):
-        return None
-    for layout in LAYOUTS:
-        for ending, role in layout.endings.items():
-            if stem.endswith(ending) and stem != ending:
-                return stem.removesuffix(ending), layout, role
-    return None
+def _without_case(name: str, cases: Sequence[str]) -> str:
+    case = max((case for case in cases if name.startswith(case)), key=len, default="")
+    return f"*{name.removeprefix(case)}" if case else name
 
 
 def find_cases(folder: Path) -> list[Case]:
-    """Every case in a folder of BraTS or of the Decathlon's Task01, at any depth, sorted by name.
+    """The cases of `search_folder`."""
+    return search_folder(folder).cases
+
+
+def search_folder(folder: Path, *, pattern: Mapping[str, str] | None = None) -> FolderSearch:
+    """Every case in a folder, at any depth, sorted by name, and the files that belong to none.
 
     Links to folders are followed. The grade comes from an HGG or LGG folder above a case or from BraTS'
-    `name_mapping.csv`, age and survival from its `survival*.csv`.
+    `name_mapping.csv`, age and survival from its `survival*.csv`. Cases of the same name in several folders
+    are told apart by the folders' names.
+
+    Args:
+        folder: of one case or of many.
+        pattern: `data.pattern`; with None, the table of file names determines the roles.
 
     Raises:
-        CohortError: the folder is missing, holds no case, or holds two cases with the same name.
+        CohortError: the folder is missing or holds no case, or a role of a case has two files.
         LayoutError: a dataset.json belongs to another task.
         TableError: a table cannot be read.
     """
     if not folder.is_dir():
         raise CohortError(f"{folder}: expected a folder of cases, found none")
-    tree = list(walk_files(folder))
+    notes = list[str]()
+    tree = list(walk_files(folder, skipped=notes.append))
     # Folders too, so that a folder with the name of a table is an error and not ignored.
     paths = (path for here, names in tree for path in (here, *map(here.joinpath, names)))
-    cases = sorted(_cases_in(tree, read_clinical_tables(paths)), key=lambda case: case.case)
+    clinical = read_clinical_tables(paths)
+    stacked = list[Case]()
+    if pattern:
+        groups, unread = group_by_pattern(folder, tree, pattern)
+    else:
+        stacked, (groups, unread, assumed) = _from_names(folder, tree)
+        notes += assumed
+    found = [*_named_apart(folder, groups, clinical, notes), *_with_clinical(stacked, clinical)]
+    cases = sorted(found, key=lambda case: case.case)
+    search = FolderSearch(cases, unread, notes)
     if not cases:
-        seen = Counter(name for _, names in tree for name in names)
-        some = ", ".join(name for name, _ in seen.most_common(3)) or "nothing"
-        raise CohortError(
-            f"{folder}: no case found among {seen.total()} files ({some}); "
-            f"known layouts: {describe_layouts()}"
-        )
+        raise CohortError(_no_case(folder, tree, search.lines))
+    _check_names(cases)
+    return search
+
+
+def named_case(files: Mapping[str, Path]) -> Case:
+    """The case whose files a user names one by one, called as its first file.
+
+    Args:
+        files: modality → file.
+
+    Raises:
+        CohortError: a file is missing, or is given for two modalities.
+    """
+    by_path: dict[Path, str] = {}
+    for role, file in files.items():
+        if not file.is_file():
+            raise CohortError(f"{file}: --{role}: expected a file, found none")
+        if other := by_path.get(file.resolve()):
+            raise CohortError(f"{file}: expected one modality, got --{other} and --{role}")
+        by_path[file.resolve()] = role
+    known = [found for file in files.values() if (found := recognise(file.name)) and found.case]
+    first = next(iter(files.values()))
+    name = known[0].case if known else NIFTI_SUFFIX.sub("", first.name)
+    since_2023 = any(one.scheme is LabelScheme.BRATS2023 for one in known)
+    scheme = LabelScheme.BRATS2023 if since_2023 else LabelScheme.BRATS2021
+    return Case(name, dict(files), scheme, source=str(first.parent))
+
+
+def _from_names(
+    root: Path, tree: Sequence[tuple[Path, list[str]]]
+) -> tuple[list[Case], tuple[list[Group], list[Unread], list[str]]]:
+    """The cases of the Decathlon, and those that file names tell."""
+    with_json = [here for here, names in tree if DATASET in names]
+    if root.name in IMAGE_FOLDERS and is_nnunet(root.parent) and (root.parent / DATASET).is_file():
+        with_json.append(root.parent)
+    nnunet = {here: read_nnunet(here) for here in with_json if is_nnunet(here)}
+    decathlon = [here for here in with_json if here not in nnunet]
+    stacked = [case for here in decathlon for case in decathlon_cases(here)]
+    own = {here / part for here in decathlon for part in (*IMAGE_FOLDERS, "labelsTr")}
+    return stacked, group_files([(here, names) for here, names in tree if here not in own], nnunet)
+
+
+def _with_clinical(cases: Iterable[Case], clinical: Mapping[str, ClinicalData]) -> list[Case]:
+    return [_add_clinical(case, clinical.get(case.case, ClinicalData())) for case in cases]
+
+
+def _add_clinical(case: Case, data: ClinicalData) -> Case:
+    grade = _folder_grade(Path(case.source)) or data.grade
+    return replace(case, grade=grade, age=data.age, survival_days=data.survival_days)
+
+
+def _named_apart(
+    root: Path, groups: Sequence[Group], clinical: Mapping[str, ClinicalData], notes: list[str]
+) -> list[Case]:
+    """A case for each group; groups of one name get the differing parts of their folders before it."""
+    by_name = defaultdict(list)
+    for group in groups:
+        by_name[group.case].append(group)
+    cases = []
+    for name, same in by_name.items():
+        parts = [list(group.folder.parts[len(root.parts) :]) for group in same]
+        for end in (0, -1):
+            while all(parts) and len({own[end] for own in parts}) == 1 < len(parts):
+                for own in parts:
+                    del own[end]
+        names = ["_".join(["-".join(own), name] if own and len(same) > 1 else [name]) for own in parts]
+        if len(same) > 1:
+            notes.append(f"{name}: in {len(same)} folders: the cases are called {first_few(names)}")
+        for group, called in zip(same, names, strict=True):
+            files = {role: group.files[role] for role in ROLES if role in group.files}
+            case = Case(called, files, group.scheme, source=str(group.folder))
+            cases.append(_add_clinical(case, clinical.get(name, ClinicalData())))
+    return cases
+
+
+def _check_names(cases: Sequence[Case]) -> None:
     for case in cases:
         if not case.case.isprintable():
             raise CohortError(f"{case.case!a}: expected a name that can be printed, in {case.source!a}")
     for one, other in pairwise(cases):
         if one.case == other.case:
             raise CohortError(f"{one.case}: two cases have this name: {one.source}, {other.source}")
-    return cases
 
 
-def _cases_in(tree: Iterable[tuple[Path, list[str]]], clinical: Mapping[str, ClinicalData]) -> Iterator[Case]:
-    """Every case in a tree of folders, as from `walk_files`."""
-    for here, names in tree:
-        if DATASET in names:
-            yield from _decathlon_cases(here)
-        cases: dict[tuple[str, LabelScheme], dict[str, Path]] = {}
-        for name in names:
-            if parsed := parse_file_name(name):
-                case, layout, role = parsed
-                files = cases.setdefault((case, layout.scheme), {})
-                if role in files:
-                    raise CohortError(
-                        f"{case}/{role}: expected one file, got {files[role]} and {here / name}"
-                    )
-                files[role] = here / name
-        grade = _folder_grade(here)
-        for (case, scheme), files in cases.items():
-            data = clinical.get(case, ClinicalData())
-            yield Case(
-                case, files, scheme, grade or data.grade, data.age, data.survival_days, source=str(here)
-            )
+def _no_case(folder: Path, tree: Sequence[tuple[Path, list[str]]], lines: Sequence[str]) -> str:
+    seen = Counter(name for _, names in tree for name in names)
+    some = ", ".join(name for name, _ in seen.most_common(3)) or "nothing"
+    reasons = "".join(f"; {line.removesuffix(f'; known: {KNOWN}')}" for line in lines)
+    return (
+        f"{folder}: no case found among {seen.total()} files ({some}){reasons};"
+        f" known names: {KNOWN}; {DECATHLON}; for others, set data.pattern, or use predict --t1 … --flair"
+    )
 
 
 def _folder_grade(folder: Path) -> str | None:
     """HGG or LGG, if a folder in the path has that name; links are resolved only if none has."""
     parts = (*folder.resolve().parts, *folder.parts)
     return next((part for part in reversed(parts) if part in GRADES), None)
-
-
-def walk_files(folder: Path) -> Iterator[tuple[Path, list[str]]]:
-    """A folder and each folder below it, with the sorted names of its files.
-
-    Links to folders are followed; each folder is visited once, even if several links point to it.
-    """
-    visited = set()
-    for here, folders, names in os.walk(folder, onerror=_raise_unreadable, followlinks=True):
-        folders.sort()
-        if (real := os.path.realpath(here)) in visited:
-            folders.clear()
-        else:
-            visited.add(real)
-            yield Path(here), sorted(names)
-
-
-def _raise_unreadable(error: OSError) -> NoReturn:
-    raise CohortError(f"{error.filename}: not readable: {error.strerror}") from None
-
-
-def _decathlon_cases(folder: Path) -> Iterator[Case]:
-    """The cases of a folder of the Decathlon's Task01: dataset.json, imagesTr, labelsTr and imagesTs.
-
-    Raises:
-        LayoutError: dataset.json cannot be read, or belongs to another task.
-    """
-    channels = _decathlon_channels(folder / DATASET)
-    for part in ("imagesTr", "imagesTs"):
-        for images in sorted((folder / part).glob("[!.]*.nii*")):
-            if NIFTI_SUFFIX.search(images.name):
-                name, label = NIFTI_SUFFIX.sub("", images.name), folder / "labelsTr" / images.name
-                files = dict.fromkeys(channels, images) | ({SEGMENTATION: label} if label.exists() else {})
-                yield Case(name, files, LabelScheme.MSD, source=str(folder), channels=dict(channels))
-
-
-def _decathlon_channels(path: Path) -> dict[str, int]:
-    """The index of each modality along the last axis of the images."""
-    try:
-        record = json.loads(path.read_text())
-        channels = {CHANNELS.get(str(m).lower(), str(m)): int(i) for i, m in record["modality"].items()}
-        tissues = {value: str(record["labels"].get(value)).lower() for value in TISSUE_NAMES}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise LayoutError(f"{path}: not a dataset.json of the Decathlon: {error!r}") from None
-    if channels.keys() != set(MODALITIES):
-        raise LayoutError(f"{path}: modality: expected FLAIR, T1w, t1gd and T2w, got {', '.join(channels)}")
-    if tissues != TISSUE_NAMES:
-        raise LayoutError(f"{path}: labels: expected {TISSUE_NAMES}, got {tissues}")
-    return channels
-
-
-def take_inventory(folder: Path | None, *, cohort: Path, patients: Path | None = None) -> str:
-    """A CSV table of every file below a folder, with its size in bytes and its time in nanoseconds.
-
-    The table changes whenever a file changes. Without a folder it has only its header.
-
-    Args:
-        folder: the user's folder.
-        cohort: the folder to which stage `acquire` copies the cases; DVC empties it first.
-        patients: the user's table of patients, at any path; it becomes the last row.
-
-    Raises:
-        CohortError: the folder or the table is missing, or the folder overlaps with the cohort.
-    """
-    if folder is not None and not folder.is_dir():
-        raise CohortError(f"{folder}: expected a folder of cases, found none")
-    if folder is not None and _overlap(folder.resolve(), cohort.resolve()):
-        raise CohortError(f"{folder}: expected a folder apart from {cohort}, which acquire replaces")
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["file", "bytes", "mtime_ns"])
-    if folder is not None:
-        for here, names in walk_files(folder):
-            files = [here / name for name in names]
-            writer.writerows([file.relative_to(folder), *file_signature(file)[:2]] for file in files)
-        if patients is not None:
-            if not patients.is_file():
-                raise CohortError(f"{patients}: expected a table of patients, found none")
-            writer.writerow([f"data.patients: {patients.name}", *file_signature(patients)[:2]])
-    return table.getvalue()
-
-
-def _overlap(one: Path, other: Path) -> bool:
-    return one.is_relative_to(other) or other.is_relative_to(one)

@@ -1,0 +1,242 @@
+"""From file names to cases: which files of a folder belong together, and which belong to no case."""
+
+import csv
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from glioseg.core.labels import LabelScheme
+from glioseg.core.modalities import MODALITIES, ROLES, SEGMENTATION
+from glioseg.data.cohort.cases import CohortError
+from glioseg.data.cohort.datasets import ASSUMED, IMAGE_FOLDERS, NnUNetDataset
+from glioseg.data.cohort.file_names import (
+    CHANNEL,
+    NIFTI_SUFFIX,
+    OTHER_IMAGE,
+    OTHER_SEGMENTATION,
+    FileName,
+    folder_role,
+    is_derived,
+    recognise,
+)
+
+NO_ROLE, NOT_NIFTI, NO_IMAGES = "no role", "not a NIfTI file", "a segmentation without images of its case"
+UNREAD = "unread.csv"
+"""The table, beside cohort.csv, of the files of the user's folder that belong to no case."""
+PREDICTIONS = "summary.csv"
+"""A folder with this file holds predictions of `glioseg predict`, not truth."""
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A file that belongs to no case, and why."""
+
+    file: Path
+    reason: str
+
+
+def write_unread(path: Path, unread: Iterable[Unread]) -> None:
+    """Write the table of files that belong to no case."""
+    with path.open("w", newline="", errors="surrogateescape") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([("file", "reason"), *((str(item.file), item.reason) for item in unread)])
+
+
+def read_unread(path: Path) -> list[Unread]:
+    """The files that belong to no case; none if there is no table."""
+    if not path.exists():
+        return []
+    with path.open(newline="", errors="surrogateescape") as file:
+        return [Unread(Path(row["file"]), row["reason"]) for row in csv.DictReader(file)]
+
+
+@dataclass
+class Group:
+    """The files of one case: its folder, its name, the file of each role, and the usual label scheme."""
+
+    folder: Path
+    case: str
+    scheme: LabelScheme = LabelScheme.BRATS2021
+    files: dict[str, Path] = field(default_factory=dict)
+
+    def add(self, role: str, file: Path, scheme: LabelScheme) -> None:
+        """Add a file.
+
+        Raises:
+            CohortError: the role has a file already.
+        """
+        if role in self.files:
+            raise CohortError(f"{self.case}/{role}: expected one file, got {self.files[role]} and {file}")
+        self.files[role] = file
+        if scheme is not LabelScheme.BRATS2021:
+            self.scheme = scheme
+
+    @property
+    def has_images(self) -> bool:
+        """Whether there is at least one modality."""
+        return any(role in self.files for role in MODALITIES)
+
+
+@dataclass(frozen=True)
+class _File:
+    path: Path
+    folder: Path
+    known: FileName
+
+
+def group_files(
+    tree: Iterable[tuple[Path, Sequence[str]]], datasets: Mapping[Path, NnUNetDataset]
+) -> tuple[list[Group], list[Unread], list[str]]:
+    """The cases of a tree of folders, the files that belong to none, and notes on what was assumed.
+
+    Files of one name in one folder are a case. Folders that each hold one modality, and nnU-Net's imagesTr
+    and labelsTr, count as one folder. A segmentation in a folder of its own belongs to the images with its
+    name.
+
+    Args:
+        tree: folders with their file names, as from `walk_files`.
+        datasets: nnU-Net's datasets by folder.
+
+    Raises:
+        CohortError: a role of a case has two files.
+    """
+    unread, notes = list[Unread](), dict[str, None]()
+    groups: dict[tuple[Path, str], Group] = {}
+    for here, names in tree:
+        files = list(_read_folder(here, names, unread))
+        for file in _resolve_channels(files, here, datasets, unread, notes):
+            group = groups.setdefault((file.folder, file.known.case), Group(file.folder, file.known.case))
+            group.add(file.known.role, file.path, file.known.scheme)
+    return _join_segmentations(list(groups.values()), unread), unread, list(notes)
+
+
+def _read_folder(here: Path, names: Sequence[str], unread: list[Unread]) -> Iterator[_File]:
+    """The files of one folder that have a role; the other images become unread."""
+    visible = [name for name in names if not name.startswith(".")]
+    images = {name: recognise(name) for name in visible if NIFTI_SUFFIX.search(name)}
+    unread += [
+        Unread(here / name, NOT_NIFTI) for name in visible if name not in images and OTHER_IMAGE.search(name)
+    ]
+    role = _common_role(here, images) if PREDICTIONS not in names else None
+    folder = here.parent if role or here.name in IMAGE_FOLDERS else here
+    for name, known in _with_own_case(images, role).items():
+        if known is None:
+            unread.append(Unread(here / name, NO_ROLE))
+        else:
+            case = known.case or _case_of_bare_name(folder, images)
+            yield _File(here / name, folder, replace(known, case=case))
+
+
+def _common_role(here: Path, images: Mapping[str, FileName | None]) -> str | None:
+    """The role of all files in a folder named after it, such as T1ce/P01.nii.gz; None in other folders.
+
+    A folder T1 may also be that of a first visit, which holds images of all modalities.
+    """
+    role = folder_role(here.resolve().name)
+    weak = (CHANNEL, OTHER_SEGMENTATION, role)
+    return role if all(known is None or known.role in weak for known in images.values()) else None
+
+
+def _with_own_case(images: Mapping[str, FileName | None], folder: str | None) -> dict[str, FileName | None]:
+    """File names with the case and role that the other names of their folder suggest.
+
+    Args:
+        images: file name → what it tells alone.
+        folder: the role of all files of the folder, if it is named after one.
+    """
+    if folder:
+        return {name: _file_of_role(name, known, folder) for name, known in images.items()}
+    cases = {known.case for known in images.values() if known and known.role in MODALITIES}
+    result = dict(images)
+    for name, known in images.items():
+        if known and known.role == OTHER_SEGMENTATION:
+            result[name] = replace(known, role=SEGMENTATION) if known.case in cases else None
+        elif known and known.role == "flair":  # P01_T2_flair: FLAIR of P01, or of its second visit P01_T2
+            longer = re.sub(r"[-_. ]flair$", "", NIFTI_SUFFIX.sub("", name), flags=re.IGNORECASE)
+            others = {own.case for other, own in images.items() if own and other != name}
+            result[name] = replace(known, case=longer if longer in others else known.case)
+    return result
+
+
+def _file_of_role(name: str, known: FileName | None, role: str) -> FileName | None:
+    """A file in a folder named after a role; the name of the file may repeat the role."""
+    if known and known.role == role:
+        return known
+    return None if is_derived(name) else FileName(NIFTI_SUFFIX.sub("", name), role)
+
+
+def _case_of_bare_name(folder: Path, images: Mapping[str, FileName | None]) -> str:
+    """The case of T1.nii.gz: that of the other files if they agree, else the name of the folder."""
+    cases = {known.case for known in images.values() if known and known.case and known.role in ROLES}
+    return cases.pop() if len(cases) == 1 else folder.resolve().name
+
+
+def _resolve_channels(
+    files: Sequence[_File],
+    here: Path,
+    datasets: Mapping[Path, NnUNetDataset],
+    unread: list[Unread],
+    notes: dict[str, None],
+) -> Iterator[_File]:
+    """Files with the modalities of nnU-Net's channels, and the label scheme of its dataset."""
+    numbers = defaultdict(set)
+    for file in files:
+        if file.known.role == CHANNEL:
+            numbers[file.known.case].add(file.known.channel)
+    for file in files:
+        dataset = datasets.get(file.folder)
+        if file.known.role == CHANNEL:
+            if not dataset and numbers[file.known.case] == set(ASSUMED.modalities):
+                dataset = ASSUMED
+            note = f"{here}: {ASSUMED.note}" if dataset is ASSUMED else dataset.note if dataset else ""
+            if note:
+                notes[note] = None
+            role = dataset.modalities.get(file.known.channel) if dataset else None
+            if not (dataset and role):
+                unread.append(Unread(file.path, NO_ROLE))
+                continue
+            yield replace(file, known=replace(file.known, role=role, scheme=dataset.scheme))
+        else:
+            yield replace(file, known=replace(file.known, scheme=dataset.scheme)) if dataset else file
+
+
+def _join_segmentations(groups: Sequence[Group], unread: list[Unread]) -> list[Group]:
+    """Cases whose segmentation lies in a folder of segmentations get it; other lone ones become unread.
+
+    A folder named after its case that holds only a segmentation remains a case, which is refused for its
+    missing images.
+    """
+    with_images = [group for group in groups if group.has_images]
+    folders = {group.folder for group in with_images}
+    for group in groups:
+        if group.has_images:
+            continue
+        file = group.files[SEGMENTATION]
+        same = [one for one in with_images if one.case == group.case and group.folder not in folders]
+        own = _nearest(file.parent, same)
+        if own and SEGMENTATION not in own.files:
+            own.add(SEGMENTATION, file, group.scheme)
+        elif own:
+            unread.append(Unread(file, f"its case has the segmentation {own.files[SEGMENTATION]}"))
+        elif group.folder.resolve().name == group.case and group.folder not in folders:
+            with_images.append(group)
+        else:
+            unread.append(Unread(file, NO_IMAGES))
+    return with_images
+
+
+def _nearest(folder: Path, groups: Sequence[Group]) -> Group | None:
+    """The group with the longest path in common with a folder.
+
+    Raises:
+        CohortError: several groups have.
+    """
+    shared = [len(os.path.commonpath([folder, group.folder])) for group in groups]
+    nearest = [group for group, length in zip(groups, shared, strict=True) if length == max(shared)]
+    if len(nearest) > 1:
+        got = " and ".join(str(group.folder) for group in nearest)
+        raise CohortError(f"{nearest[0].case}: expected one case for the segmentation in {folder}, got {got}")
+    return nearest[0] if nearest else None
