@@ -8,6 +8,7 @@ from threading import Thread
 from _stage import RECORDS, configured_cluster, run
 from glioseg.core.errors import GliosegError
 from glioseg.data.cohort.cases import COHORT, read_cohort
+from glioseg.data.cohort.grouping import UNREAD, read_unread
 from glioseg.data.quality.cohort_statistics import measure_cohort
 from glioseg.data.quality.crop_validation import measure_store
 from glioseg.data.quality.validation_report import PREDICTION_ONLY, REFUSED, ValidationReport
@@ -30,7 +31,14 @@ def validate_raw() -> ValidationReport:
     rows = measure_cohort(cases, records=RECORDS, cluster=configured_cluster())
     from glioseg.data.quality.gx_validation import check_raw
 
-    return check_raw(cases, rows, contract, on_failure=on_failure, docs=DOCS / "raw")
+    return check_raw(
+        cases,
+        rows,
+        contract,
+        on_failure=on_failure,
+        docs=DOCS / "raw",
+        unread_files=read_unread(RAW / UNREAD),
+    )
 
 
 def validate_cropped() -> ValidationReport:
@@ -62,6 +70,10 @@ def main() -> None:
     for status in (PREDICTION_ONLY, REFUSED):
         if names := report.cases_with(status):
             print(f"validate {report.stage}: {status.replace('_', ' ')}: {', '.join(names)}")
+    if report.unread_files:
+        print(
+            f"validate raw: {len(report.unread_files)} files of your folder belong to no case: {RAW / UNREAD}"
+        )
     print(f"validate {report.stage}: {report.outcome}, {len(report.cases)} cases")
     report.raise_if_failed(DOCS / report.stage / "index.html")
 

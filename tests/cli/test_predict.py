@@ -234,3 +234,54 @@ def test_a_wrong_command_does_not_load_tensorflow(tmp_path):
     words = [sys.executable, "-c", code, "predict", str(tmp_path / "none"), "-o", "x"]
     result = subprocess.run(words, capture_output=True, text=True, check=True)
     assert json.loads(result.stdout) == []
+
+
+def named_scans(folder):
+    """Files of one case whose names no table knows."""
+    write_scans(folder, "x", ["t1ce", "flair"])
+    (folder / "x" / "x_t1ce.nii.gz").rename(folder / "003 axial.nii.gz")
+    (folder / "x" / "x_flair.nii.gz").rename(folder / "dark.NII.GZ")
+    return ["--t1ce", folder / "003 axial.nii.gz", "--flair", folder / "dark.NII.GZ"]
+
+
+def test_the_files_of_a_case_are_named_one_by_one(models, tmp_path):
+    words = named_scans(tmp_path)
+    result = run(*words, "-o", tmp_path / "seg.NII.GZ")
+    assert result.exit_code == 0, result.output
+    assert "003 axial: " in result.stdout
+    assert "missing t1 and t2" in result.stdout
+    assert read_volume(tmp_path / "seg.NII.GZ").data.shape == GRID.shape
+    assert (tmp_path / "seg.NII.GZ").read_bytes()[:2] == b"\x1f\x8b"  # compressed, as its name says
+
+
+def test_a_folder_or_files_and_not_both(models, tmp_path):
+    words = named_scans(tmp_path)
+    expected = "expected a folder, or the files of one case with --t1 … --flair, got "
+    assert f"{expected}both" in error_line(run(tmp_path, *words, "-o", tmp_path / "out"))
+    assert f"{expected}neither" in error_line(run("-o", tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_without_a_role_is_named(models, tmp_path):
+    write_scans(tmp_path / "scans", "one", MODALITIES)
+    (tmp_path / "scans" / "one" / "one_x.nii.gz").write_bytes(b"")
+    result = run(tmp_path / "scans", "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "one/one_x.nii.gz: not read: no role; known: t1: t1, t1n, t1w" in result.stderr
+
+
+@pytest.mark.parametrize("ending", ["t1gd", "t1c", "T1Gd", "T1_post"])
+def test_every_name_of_t1ce_is_read(models, tmp_path, ending):
+    write_scans(tmp_path / "scans", "one", ["t1", "t1ce"])
+    folder = tmp_path / "scans" / "one"
+    (folder / "one_t1ce.nii.gz").rename(folder / f"one_{ending}.nii.gz")
+    result = run(tmp_path / "scans", "-o", tmp_path / "out")
+    assert "missing t2 and flair" in result.stdout
+
+
+def test_the_home_folder_stands_for_a_tilde(models, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_scans(tmp_path / "scans", "one", MODALITIES)
+    result = run("~/scans", "--output=~/out")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "out" / "one.nii.gz").is_file()

@@ -16,6 +16,7 @@ from glioseg.core.labels import LabelScheme
 from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import Grid, Volume, read_volume, write_volume
 from glioseg.data.cohort.cases import Case, read_cohort, write_cohort
+from glioseg.data.cohort.grouping import Unread, write_unread
 from glioseg.data.store.cropped_cases import MANIFEST
 from glioseg.data.store.cropped_store import store_cohort
 
@@ -135,6 +136,18 @@ def test_crops_on_the_fly_are_measured_from_their_scans(
         " got two/t2: expected a raw scan to crop, got none"
         for n in (1, 2)
     ]
+
+
+def test_files_that_belong_to_no_case_are_in_the_report(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_unread(RAW / "unread.csv", [Unread(Path("mine/one_adc.nii.gz"), "no role")])
+    stage(monkeypatch, "raw")
+    assert "1 files of your folder belong to no case: data/raw/unread.csv" in capsys.readouterr().out
+    assert record("raw")["unread_files"] == [{"file": "mine/one_adc.nii.gz", "reason": "no role"}]
+    page = Path("reports/data_docs/raw/index.html").read_text()
+    assert "Files that belong to no case (1)" in page
+    assert "mine/one_adc.nii.gz" in page
 
 
 def test_two_patients_with_the_same_scan_are_reported_and_stay_together(

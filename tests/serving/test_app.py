@@ -26,7 +26,7 @@ def test_the_token_is_accepted_and_states_need_none(make_client, scan):
     client = make_client(token="secret")
     headers = {"Authorization": "Bearer secret"}
     assert client.post("/segment", files=upload_files(scan), headers=headers).status_code == 200
-    for path in ("/healthz", "/readyz", "/docs/", "/openapi.json"):
+    for path in ("/healthz", "/readyz", "/docs/", "/openapi.json", "/file-names"):
         assert client.get(path).status_code == 200
 
 

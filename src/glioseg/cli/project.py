@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from glioseg.cli.options import user_path
 from glioseg.core.errors import one_line_errors
 from glioseg.core.files import write_atomic
 from glioseg.mlops.maintenance.relocate import relocate as relocate_storage
@@ -19,11 +20,13 @@ if TYPE_CHECKING:
     from glioseg.mlops.maintenance.prune import Unreferenced
 
 PAGE = Path("reports/experiments.html")
-Output = Annotated[Path, typer.Option("-o", "--output", help="HTML file to write.")]
+Output = Annotated[Path, typer.Option("-o", "--output", callback=user_path, help="HTML file to write.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Remove without confirmation.")]
 OldFolder = Annotated[
     Path | None,
-    typer.Argument(help="Former folder of the project; needed if the database names several."),
+    typer.Argument(
+        callback=user_path, help="Former folder of the project; needed if the database names several."
+    ),
 ]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from glioseg.cli.options import user_path
 from glioseg.core.errors import one_line_errors
 from glioseg.mlops.tracking.storage import ProjectStorage
 from glioseg.params import load_params
@@ -25,7 +26,8 @@ Model = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Figure = Annotated[
-    Path | None, typer.Option("-o", "--output", help="Also draw the lineage to a .svg or .png file.")
+    Path | None,
+    typer.Option("-o", "--output", callback=user_path, help="Also draw the lineage to a .svg or .png file."),
 ]
 Retrain = Annotated[bool, typer.Option("--retrain", help="Train again first, and compare the weights too.")]
 To = Annotated[

@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 
 from glioseg.core.modalities import SEGMENTATION
 from glioseg.core.nifti import Grid, Volume, encode_volume
+from glioseg.data.cohort.file_names import table
 from glioseg.data.phantom import make_case
 from glioseg.serving.metrics import ServiceMetrics
 from glioseg.serving.middleware import RequestMiddleware, check_token, error_response
@@ -214,11 +215,16 @@ def _sample_files() -> dict[str, bytes]:
 
 
 def _add_static_files(app: FastAPI) -> None:
-    """Files that need no token: the page, and Swagger UI for the documentation."""
+    """What needs no token: the page, its table of file names, and Swagger UI for the documentation."""
 
     @app.get("/", include_in_schema=False)
     async def page() -> Response:
         return FileResponse(FOLDER / "page" / "index.html")
+
+    @app.get("/file-names", include_in_schema=False)
+    async def file_names() -> dict[str, object]:
+        """The table by which the page recognises files: names of files never leave the browser."""
+        return table()
 
     app.mount("/page", StaticFiles(directory=FOLDER / "page", check_dir=False))
     app.mount("/docs", StaticFiles(directory=FOLDER / "swagger", html=True))

@@ -7,13 +7,17 @@ import stat
 import numpy as np
 import pytest
 
+from glioseg.compute import Cluster
 from glioseg.core.labels import LabelScheme
 from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import Volume, read_volume, write_volume
 from glioseg.data.cohort.cases import CohortError, read_cohort
+from glioseg.data.cohort.grouping import Unread, read_unread
 from glioseg.data.cohort.ingest import acquire_folder, acquire_phantoms, detect_case_scheme
 from glioseg.data.cohort.layouts import find_cases
 from tests.helpers.brats_folders import GRID, SINCE_2023, UNTIL_2021, write_case
+
+THREADS = Cluster("threads", 1)
 
 
 def write(folder, name, *, et, naming=None):
@@ -142,3 +146,29 @@ def test_labels_that_are_no_numbers_have_no_scheme(tmp_path, dtype):
     write_volume(tmp_path / "A" / "A_seg.nii.gz", Volume(np.full(GRID.shape, 4).astype(dtype), GRID))
     (case,) = find_cases(tmp_path)
     assert detect_case_scheme(case) is None
+
+
+def test_unread_files_are_listed_beside_the_cohort_and_reported(tmp_path, capsys):
+    write_case(tmp_path / "mine", "A", UNTIL_2021)
+    folder = tmp_path / "mine" / "A"
+    (folder / "A_t2.nii.gz").rename(folder / "A_T2.NII.GZ")
+    (folder / "A_adc.nii.gz").write_bytes(b"")
+    (case,) = acquire_folder(
+        tmp_path / "raw", source=tmp_path / "mine", records=tmp_path / "records", cluster=THREADS
+    )
+    assert case.files["t2"].name == "A_t2.nii.gz"
+    assert read_unread(tmp_path / "raw" / "unread.csv") == [Unread(folder / "A_adc.nii.gz", "no role")]
+    assert f"{folder / 'A_adc.nii.gz'}: not read: no role; known: " in capsys.readouterr().err
+
+
+def test_a_cohort_is_copied_by_a_pattern(tmp_path):
+    write_case(tmp_path / "mine", "A", {"t1": ".one", "seg": ".truth"})
+    pattern = {"t1": "{case}.one.nii.gz", "seg": "{case}.truth.nii.gz"}
+    (case,) = acquire_folder(
+        tmp_path / "raw",
+        source=tmp_path / "mine",
+        pattern=pattern,
+        records=tmp_path / "records",
+        cluster=THREADS,
+    )
+    assert (case.case, sorted(case.files)) == ("A", ["seg", "t1"])

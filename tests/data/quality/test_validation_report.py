@@ -94,5 +94,6 @@ def test_the_json(tmp_path: Path) -> None:
         "warnings": [],
         "notes": [],
         "near_duplicates": [],
+        "unread_files": [],
         "volumes": [],
     }

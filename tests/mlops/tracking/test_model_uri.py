@@ -78,3 +78,8 @@ def test_an_alias_is_resolved_to_the_version_that_it_names_now(registry):
         assert resolve_alias(model) == model
     with pytest.raises(RegistryError, match=f"models:/{registry.name}@other: not in the registry"):
         resolve_alias(f"models:/{registry.name}@other")
+
+
+def test_the_home_folder_stands_for_a_tilde(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ada")
+    assert model_folder("~/models/mine") == Path("/home/ada/models/mine")

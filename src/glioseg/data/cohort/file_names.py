@@ -56,6 +56,9 @@ row that matches counts; its first group is the case, empty for a name such as T
 SINCE_2023 = r".+-(?:t1c|t2w)|(?:.*[-_. ])?(?:t1n|t2f)"
 """Names of BraTS 2023 on, whose usual label scheme differs."""
 
+DERIVED = rf"(?:.*[-_. ])?(?:{_NOT_TUMOUR})(?:[-_. ]?(?:{_ENDINGS[SEGMENTATION]}))?"
+"""Names of masks and of programs' outputs, which are no images of a modality wherever they lie."""
+
 FOLDERS = {
     **_ENDINGS,
     SEGMENTATION: rf"{_ENDINGS[SEGMENTATION]}|labelst[rs]|segmentations",
@@ -83,9 +86,7 @@ class FileName:
 
 _COMPILED = tuple((re.compile(pattern, re.IGNORECASE), role) for pattern, role in PATTERNS)
 _SINCE_2023 = re.compile(SINCE_2023, re.IGNORECASE)
-_DERIVED = re.compile(
-    rf"(?:.*[-_. ])?(?:{_NOT_TUMOUR})(?:[-_. ]?(?:{_ENDINGS[SEGMENTATION]}))?", re.IGNORECASE
-)
+_DERIVED = re.compile(DERIVED, re.IGNORECASE)
 _FOLDERS = {role: re.compile(names, re.IGNORECASE) for role, names in FOLDERS.items()}
 
 
@@ -127,6 +128,9 @@ def table() -> dict[str, object]:
     """The table for the page, as JSON."""
     return {
         "patterns": PATTERNS,
+        "folders": FOLDERS,
+        "derived": DERIVED,
+        "other": OTHER_SEGMENTATION,
         "since_2023": SINCE_2023,
         "nifti": NIFTI_SUFFIX.pattern,
         "channels": MODALITIES,

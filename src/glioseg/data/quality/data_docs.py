@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glioseg.core.nifti import Volume, VolumeError, read_volume
+from glioseg.data.cohort.grouping import Unread
 from glioseg.data.quality.expectations import Finding
 from glioseg.data.quality.validation_report import ValidationReport
 
@@ -124,7 +125,7 @@ def _index(report: ValidationReport, pages: Iterable[Path], pictures: Pictures) 
         links="".join(f'<li><a href="{page.as_posix()}">{_title(page)}</a></li>' for page in pages),
         violations=_findings("Violations", report.violations, pictures),
         warnings=_findings("Warnings", report.warnings, pictures),
-        notes=_findings("Notes", report.notes, {}),
+        notes=_findings("Notes", report.notes, {}) + _unread(report.unread_files),
         cases=_table(("case", "status"), cases),
     )
 
@@ -145,6 +146,14 @@ def _findings(title: str, findings: Sequence[Finding], pictures: Pictures) -> st
         rows.append([*words, _picture(picture, f)] if pictures else words)
     header = ["case", "file", "rule", "expected", "got", *(["picture"] if pictures else [])]
     return f"<h4>{title} ({len(findings)})</h4>{_table(header, rows)}"
+
+
+def _unread(files: Sequence[Unread]) -> str:
+    """A table of the user's files that belong to no case."""
+    if not files:
+        return ""
+    rows = [[html.escape(str(item.file)), html.escape(item.reason)] for item in files]
+    return f"<h4>Files that belong to no case ({len(files)})</h4>{_table(('file', 'reason'), rows)}"
 
 
 def _picture(path: str | None, finding: Finding) -> str:

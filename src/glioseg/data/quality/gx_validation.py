@@ -21,6 +21,7 @@ from great_expectations.expectations.row_conditions import Column
 
 from glioseg.core.files import replace_folder_atomic
 from glioseg.data.cohort.cases import Case
+from glioseg.data.cohort.grouping import Unread
 from glioseg.data.quality.crop_validation import CropStatistics, crop_tables
 from glioseg.data.quality.data_docs import draw_findings, finish_site
 from glioseg.data.quality.expectations import Expectation, Finding, Table
@@ -43,6 +44,7 @@ def check_raw(
     *,
     on_failure: OnFailure,
     docs: Path,
+    unread_files: Sequence[Unread] = (),
 ) -> ValidationReport:
     """Validate a raw cohort and write its Data Docs.
 
@@ -55,6 +57,7 @@ def check_raw(
         contract: the settings and severities of the rules.
         on_failure: whether a violation stops the pipeline.
         docs: folder of the pages; its previous content is replaced.
+        unread_files: files of the user's folder that belong to no case, for the report.
 
     Raises:
         ContractError: the cohort is empty, or an expectation cannot be evaluated.
@@ -72,6 +75,7 @@ def check_raw(
             on_failure=on_failure,
             unlabelled=unlabelled,
             near_duplicates=near_duplicate_cases(cases, volumes, contract),
+            unread_files=unread_files,
         )
         files_of = {case.case: case.files for case in cases}
         finish_site(new, report, draw_findings(files_of, report, new))

@@ -8,6 +8,7 @@ from typing import Literal
 
 from glioseg.core.errors import GliosegError
 from glioseg.core.files import write_atomic
+from glioseg.data.cohort.grouping import Unread
 from glioseg.data.quality.expectations import Finding
 
 ACCEPTED, PREDICTION_ONLY, REFUSED = "accepted", "prediction_only", "refused"
@@ -24,7 +25,8 @@ class ValidationReport:
 
     `cases` maps a case to its status; `violations`, `warnings` and `notes` are the findings of severity
     critical, warning and info; `volumes` is the table of statistics; `near_duplicates` are pairs of
-    cases, which a split must keep in one part.
+    cases, which a split must keep in one part; `unread_files` are the files of the user's folder that belong
+    to no case, each with the reason.
     """
 
     stage: str
@@ -35,6 +37,7 @@ class ValidationReport:
     notes: list[Finding]
     volumes: list[dict[str, object]]
     near_duplicates: Sequence[tuple[str, str]] = ()
+    unread_files: Sequence[Unread] = ()
 
     @property
     def outcome(self) -> Literal["passed", "failed", "quarantined"]:
@@ -60,6 +63,7 @@ class ValidationReport:
             "warnings": [_to_json(finding) for finding in self.warnings],
             "notes": [_to_json(finding) for finding in self.notes],
             "near_duplicates": self.near_duplicates,
+            "unread_files": [{"file": str(item.file), "reason": item.reason} for item in self.unread_files],
             "volumes": self.volumes,
         }
         write_atomic(path, json.dumps(record, indent=1, allow_nan=False).encode() + b"\n")
@@ -93,6 +97,7 @@ def build_report(
     on_failure: OnFailure,
     unlabelled: Collection[str] = (),
     near_duplicates: Sequence[tuple[str, str]] = (),
+    unread_files: Sequence[Unread] = (),
 ) -> ValidationReport:
     """The report of a validation, with a status for every case.
 
@@ -104,6 +109,7 @@ def build_report(
         on_failure: whether the pipeline stops, or continues without the refused cases.
         unlabelled: the cases without a segmentation.
         near_duplicates: pairs of near-duplicate cases.
+        unread_files: files of the user's folder that belong to no case.
     """
     names = list(dict.fromkeys(cases))
     order = {name: index for index, name in enumerate(names)}
@@ -115,7 +121,7 @@ def build_report(
     without_violations = {name: PREDICTION_ONLY if name in unlabelled else ACCEPTED for name in names}
     statuses = without_violations | {violation.case: REFUSED for violation in violations}
     return ValidationReport(
-        stage, on_failure, statuses, violations, warnings, notes, volumes, near_duplicates
+        stage, on_failure, statuses, violations, warnings, notes, volumes, near_duplicates, unread_files
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glioseg.core.errors import GliosegError
+from glioseg.core.files import expand_user
 from glioseg.mlops.tracking.storage import ProjectStorage, download_folder
 from glioseg.models import builtin
 from glioseg.models.networks.keras_file import MODEL_FILE
@@ -62,7 +63,7 @@ def model_folder(model: str) -> Path:
     if model == builtin.ADDRESS:
         return builtin.builtin_model()
     if not model.startswith("models:/"):
-        return Path(model)
+        return expand_user(Path(model))
     _client()
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException

@@ -1,6 +1,6 @@
 // What the user gives: files, which of them is which, and what is wrong with one.
 
-import { Files, MODALITIES, ROLES, dropped, recognise } from "./files.js";
+import { Files, KNOWN, MODALITIES, ROLES, dropped, pathOf } from "./files.js";
 import { at, element } from "./dom.js";
 import { readImage, readLabels } from "./viewer.js";
 
@@ -32,14 +32,21 @@ export class Choice {
     const strange = this.#files.add(given);
     const { cases, names } = this.#files;
     const kept = at("case").value;
-    at("case").replaceChildren(...cases.map((name) => element("option", name || "(no name)", { value: name })));
-    at("case-row").hidden = cases.length < 2;
+    at("case").replaceChildren(...[...cases.keys()].map((name) => element("option", name || "(no name)", { value: name })));
+    at("case-row").hidden = cases.size < 2;
     for (const role in ROLES) {
       at(`of-${role}`).replaceChildren(element("option", "–", { value: "" }), ...names.map(fileOption));
     }
-    const brought = given.map(({ name }) => recognise(name)?.caseName).find((name) => name !== undefined);
-    this.#choose(brought ?? kept);
-    if (strange) say(`${strange} of the files are not .nii or .nii.gz and were ignored.`);
+    const paths = new Set(given.map(pathOf));
+    const brought = [...cases].find(([, { roles }]) => Object.values(roles).flat().some(({ path }) => paths.has(path)));
+    this.#choose(brought?.[0] ?? kept);
+    const used = new Set([...cases.values()].flatMap(({ roles }) => Object.values(roles).flat()).map(({ path }) => path));
+    const unread = names.filter((path) => paths.has(path) && !used.has(path));
+    say([
+      at("error").textContent,
+      strange && `${strange} of the files are not .nii or .nii.gz and were ignored.`,
+      unread.length && `${few(unread)}: no role by name: choose it by hand (known: ${KNOWN}).`,
+    ].filter(Boolean).join(" "));
   }
 
   get caseName() {
@@ -78,13 +85,22 @@ export class Choice {
 
   #choose(caseName) {
     at("case").value = caseName;
-    const { roles, scheme } = this.#files.rolesOf(caseName);
-    for (const role in ROLES) at(`of-${role}`).value = roles[role] ?? "";
+    const { roles, scheme, assumed } = this.#files.cases.get(caseName) ?? { roles: {}, scheme: "brats2021" };
+    for (const role in ROLES) at(`of-${role}`).value = roles[role]?.length === 1 ? roles[role][0].path : "";
     at("scheme").value = scheme;
     this.#images.clear(); // those of another case would fill the memory
-    say("");
+    const twice = Object.entries(roles).filter(([, files]) => files.length > 1);
+    say([
+      ...twice.map(([role, files]) => `${ROLES[role]}: ${few(files.map(({ path }) => path))}: choose one.`),
+      assumed && "nnU-Net's order is assumed: 0000 T1, 0001 T1ce, 0002 T2, 0003 FLAIR.",
+    ].filter(Boolean).join(" "));
     this.#changed();
   }
+}
+
+/** The first three names, and the number of the others. */
+function few(names) {
+  return names.slice(0, 3).join(", ") + (names.length > 3 ? ` and ${names.length - 3} more` : "");
 }
 
 /** Names of one case begin alike: their ends must be seen. */

@@ -1,0 +1,117 @@
+"""The page recognises files as the command line does, by the same table."""
+
+import json
+
+import pytest
+
+from glioseg.data.cohort.file_names import PATTERNS, recognise, table
+from glioseg.data.cohort.layouts import search_folder
+from glioseg.serving.app import FOLDER
+
+PAGE = FOLDER / "page"
+
+FOLDERS = {
+    "BraTS, names in two ways": [
+        "a/x_t1.nii.gz",
+        "a/x_t1ce.nii.gz",
+        "b/y-t1n.nii",
+        "b/y-t2f.nii",
+        "a/x_seg.nii",
+    ],
+    "upper case, bare": ["P01/T1.NII.GZ", "P01/t1c.nii", "P01/seg.nii", "P02/P02_T1.nii", "P02/FLAIR.nii"],
+    "UCSF-PDGM": [
+        f"u/U_{name}.nii.gz" for name in ("T1", "T1c", "T1_bias", "tumor_segmentation", "brain_segmentation")
+    ],
+    "BIDS": ["anat/sub-01_T1w.nii", "anat/sub-01_ce-GD_T1w.nii", "anat/sub-01_ce-GD_FLAIR.nii"],
+    "nnU-Net": [*(f"imagesTr/x_000{number}.nii.gz" for number in range(4)), "imagesTr/y_0000.nii.gz"],
+    "a folder a modality": [
+        "T1/P.nii",
+        "t1ce/P.nii",
+        "T1/P_mask.nii",
+        "seg/P.nii",
+        "T1/Q.nii",
+        "other/Q.nii",
+    ],
+    "two visits": ["P_T1_t1.nii", "P_T2_t1.nii", "P_T2_flair.nii", "Q_T2_FLAIR.nii", "Q_T1.nii"],
+    "no cases": ["x_t1.nii", "x_brain_mask_seg.nii", "y_segm.nii", "mask.nii"],
+    "brain": ["x_brain_t1.nii", "x_brain_seg.nii"],
+}
+
+
+@pytest.fixture
+def page(visit):
+    """The page's modules, as the service sends them; no model is needed."""
+
+    def send(route):
+        path = route.request.url.removeprefix("http://page/")
+        if path == "file-names":
+            route.fulfill(body=json.dumps(table()), content_type="application/json")
+        elif path.endswith(".js"):
+            route.fulfill(body=(PAGE / path).read_text(), content_type="text/javascript")
+        else:
+            route.fulfill(body="<html></html>", content_type="text/html")
+
+    page = visit()
+    page.route("**/*", send)
+    page.goto("http://page/")
+    return page
+
+
+CASES = """async paths => {
+  const {Files} = await import('/files.js');
+  const files = new Files();
+  files.add(paths.map(path => Object.assign(new File([], path.split('/').pop()), {dropped: path})));
+  const pathsOf = roles => Object.entries(roles).map(([role, all]) => [role, all.map(({path}) => path)]);
+  const cases = [...files.cases].map(([name, {roles}]) => [name, Object.fromEntries(pathsOf(roles))]);
+  return Object.fromEntries(cases);
+}"""
+
+
+@pytest.mark.parametrize("paths", FOLDERS.values(), ids=FOLDERS)
+def test_the_page_finds_the_cases_of_the_command_line(page, tmp_path, paths):
+    for path in paths:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(b"")
+    expected = {
+        case.case: {role: [str(file.relative_to(tmp_path))] for role, file in case.files.items()}
+        for case in search_folder(tmp_path).cases
+    }
+    assert page.evaluate(CASES, paths) == expected
+
+
+def test_each_pattern_means_the_same_in_both_languages(page):
+    stems = [
+        "t1",
+        "x_T1GD",
+        "x-t1n",
+        "x_0003",
+        "W39_1998.09.19_Segm",
+        "sub-01_ses-2_acq-post_T1w",
+        "x_prob_seg",
+    ]
+    stems += [
+        "sub-1_desc-tumor_dseg",
+        "x y_t2f",
+        "_t1",
+        "é_T2_FLAIR",
+        "x_GlistrBoost_ManuallyCorrected",
+        "x_mask",
+        "x_T2",
+    ]
+    found = page.evaluate(
+        "async names => { const {recognise} = await import('/files.js'); return names.map(recognise); }",
+        [f"{stem}.nii.gz" for stem in stems],
+    )
+    known = [recognise(f"{stem}.nii.gz") for stem in stems]
+    assert [one and (one["caseName"], one["role"], one["channel"]) for one in found] == [
+        one and (one.case, one.role, one.channel) for one in known
+    ]
+    assert {one.role for one in known if one} == {role for _, role in PATTERNS if role}
+
+
+def test_files_of_one_name_in_two_folders_are_two_cases(page):
+    found = page.evaluate(CASES, ["a/x_t1.nii", "b/x_t1.nii", "b/x_flair.nii", "b/x_T2_flair.nii"])
+    assert found == {
+        "a/x": {"t1": ["a/x_t1.nii"]},
+        "b/x": {"t1": ["b/x_t1.nii"], "flair": ["b/x_T2_flair.nii", "b/x_flair.nii"]},
+    }
