@@ -4,8 +4,10 @@ import errno
 import os
 import pkgutil
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from importlib import import_module
 from pathlib import Path
 
@@ -82,6 +84,59 @@ def test_an_error_that_a_user_can_fix_is_one_line(message):
 )
 def test_all_other_errors_pass(error):
     with pytest.raises(type(error)) as passed, one_line_errors("glioseg", interrupt_message="stopped"):
+        raise error
+    assert passed.value is error
+
+
+def chained(cause):
+    """An error of a library that wraps another one."""
+    try:
+        try:
+            raise cause
+        except Exception as error:
+            raise RuntimeError("the store failed\n(Background on this error at …)") from error
+    except RuntimeError as error:
+        return error
+
+
+def full_database():
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("PRAGMA max_page_count = 1")
+        try:
+            connection.execute("CREATE TABLE a AS SELECT zeroblob(100000)")
+        except sqlite3.OperationalError as error:
+            return error
+
+
+def sql_bug():
+    with closing(sqlite3.connect(":memory:")) as connection:
+        try:
+            connection.execute("SELECT * FROM nothing")
+        except sqlite3.OperationalError as error:
+            return error
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (chained(FULL), "[Errno 28] No space left on device"),
+        (chained(full_database()), "the database in mlruns failed: database or disk is full"),
+        (full_database(), "the database in mlruns failed: database or disk is full"),
+        (
+            RuntimeError("write failed: errno = 28, error message = 'No space left on device'"),
+            "No space left on device",
+        ),
+    ],
+)
+def test_a_full_disk_is_one_line_whatever_library_reports_it(error, line):
+    with pytest.raises(SystemExit) as end, one_line_errors("train"):
+        raise error
+    assert end.value.code == f"train: {line}"
+
+
+@pytest.mark.parametrize("error", [chained(ValueError("bug")), chained(sql_bug()), sql_bug()])
+def test_a_bug_that_a_library_wraps_passes(error):
+    with pytest.raises(type(error)) as passed, one_line_errors("train"):
         raise error
     assert passed.value is error
 

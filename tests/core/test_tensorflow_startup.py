@@ -110,3 +110,34 @@ def test_tensorflow_uses_onednn():
     from tensorflow.python.util import _pywrap_util_port
 
     assert _pywrap_util_port.IsMklEnabled()
+
+
+KERAS = """
+import glioseg.models, keras
+c = keras.config
+print(c.backend(), c.image_data_format(), c.floatx(), c.epsilon(), c.max_epochs(), c.max_steps_per_epoch())
+"""
+DEFAULTS = "tensorflow channels_last float32 1e-07 None None\n"
+
+
+@pytest.mark.parametrize(
+    ("written", "variables", "warning"),
+    [
+        ({"image_data_format": "channels_first", "floatx": "float16", "epsilon": 0.1}, {}, ""),
+        ({"backend": "torch"}, {"KERAS_MAX_EPOCHS": "1", "KERAS_MAX_STEPS_PER_EPOCH": "1"}, ""),
+        (
+            {},
+            {"KERAS_BACKEND": "torch"},
+            "KERAS_BACKEND: expected tensorflow or jax, got torch: tensorflow is used\n",
+        ),
+    ],
+)
+def test_the_user_s_settings_of_keras_have_no_say(tmp_path, written, variables, warning):
+    file = tmp_path / ".keras" / "keras.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps(written))
+    given = {"HOME": str(tmp_path), "KERAS_HOME": str(file.parent), **variables}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("KERAS_")} | given
+    done = subprocess.run([sys.executable, "-c", KERAS], env=environment, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == (DEFAULTS, warning)
+    assert json.loads(file.read_text()) == written

@@ -43,3 +43,25 @@ def test_best_values_override_network_and_train():
     assert best.train.learning_rate == 0.5
     assert best.network.depth == 3
     assert best.train.epochs == params.train.epochs
+
+
+@pytest.fixture
+def write_rate(write):
+    """Write params.yaml with one choice of the learning rate, as the YAML text that is given."""
+
+    def _write(text):
+        path = write(tune__space={"learning_rate": {"choices": ["RATE"]}})
+        path.write_text(path.read_text().replace("- RATE", f"- {text}"))
+        return path
+
+    return _write
+
+
+def test_a_choice_in_scientific_notation_is_a_number(write_rate):
+    assert load_params(write_rate("1e-4")).tune.space["learning_rate"].choices == (0.0001,)
+
+
+def test_a_number_in_quotes_is_no_choice(write_rate):
+    """Pydantic would take it for a number, but the study would store the text."""
+    with pytest.raises(ParamsError, match=r"learning_rate: expected no text, got '1e-4'; remove the quotes$"):
+        load_params(write_rate("'1e-4'"))

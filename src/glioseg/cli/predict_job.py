@@ -118,11 +118,12 @@ def find_models(models: Sequence[str], *, mirror: bool | None, memory_gb: float 
         default_model,
         model_folder,
         resolve_alias,
+        why_builtin,
     )
 
     addresses = [resolve_alias(model) for model in models or [default_model(ProjectStorage.current())]]
     if not models and addresses == [builtin.ADDRESS]:
-        print("no model is registered in this project: the built-in model is used", flush=True)
+        print(why_builtin(ProjectStorage.current()), flush=True)
     folders = tuple(model_folder(address) for address in addresses)
     return ModelSource(" ".join(addresses), folders, mirror, memory_gb)
 

@@ -4,7 +4,9 @@ All other errors are bugs. No code catches them, so that they show their traceba
 """
 
 import errno
+import os
 import shutil
+import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +24,18 @@ DISK_ERRNOS = (
 )
 """Errors of a disk that is full, read-only or broken, or that has no locks. Reading, writing and locking an
 open file raise them without the file's name; bugs do not raise them."""
+DATABASE_CODES = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+)
+"""The same for a SQLite file: primary error codes, the low byte of the extended ones."""
+NO_SPACE = os.strerror(errno.ENOSPC)
 
 
 class GliosegError(Exception):
@@ -47,7 +61,8 @@ class ClusterError(GliosegError):
 def one_line_errors(command: str = "", *, interrupt_message: str | None = None) -> Iterator[None]:
     """Context that turns an error that a user can fix into one line on stderr and exit code 1.
 
-    Such errors are a `GliosegError`, and an `OSError` that names a file or is one of `DISK_ERRNOS`.
+    Such errors are a `GliosegError`, an `OSError` that names a file or is one of `DISK_ERRNOS`, and any error
+    that a disk or a database caused (`storage_failure`).
 
     Args:
         command: the command or stage; the line begins with it.
@@ -65,13 +80,43 @@ def one_line_errors(command: str = "", *, interrupt_message: str | None = None) 
             if interrupt_message:
                 raise KeyboardInterrupt(interrupt_message) from None
             raise
-        if isinstance(error, GliosegError) or (isinstance(error, OSError) and _is_file_error(error)):
+        if isinstance(error, GliosegError) or (isinstance(error, OSError) and names_file(error)):
             sys.exit(f"{command}: {error}" if command else str(error))
+        if failure := storage_failure(error):
+            sys.exit(f"{command}: {failure}" if command else failure)
         raise
 
 
-def _is_file_error(error: OSError) -> bool:
-    return names_file(error) or error.errno in DISK_ERRNOS
+def storage_failure(error: BaseException) -> str | None:
+    """The message of the disk or the database that caused an error, in one line; None if neither did.
+
+    Libraries wrap these errors: SQLAlchemy and MLflow chain them, HDF5 and TensorFlow only repeat the text.
+
+    >>> try:
+    ...     try:
+    ...         raise OSError(errno.ENOSPC, "No space left on device")
+    ...     except OSError as cause:
+    ...         raise RuntimeError("cannot log") from cause
+    ... except RuntimeError as error:
+    ...     print(storage_failure(error))
+    [Errno 28] No space left on device
+    """
+    seen: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in seen:
+        seen.append(cause)
+        if isinstance(cause, OSError) and cause.errno in DISK_ERRNOS:
+            return " ".join(str(cause).split())
+        if isinstance(cause, sqlite3.Error) and _database_code(cause) in DATABASE_CODES:
+            return f"the database in mlruns failed: {cause}"
+        if NO_SPACE in str(cause):
+            return NO_SPACE
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return None
+
+
+def _database_code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def names_file(error: OSError) -> bool:

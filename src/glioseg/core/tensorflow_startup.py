@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
 from types import ModuleType
 
 from glioseg.core.cpus import usable_cores
@@ -25,6 +26,13 @@ TENSORFLOW_VARIABLES = {
     **dict.fromkeys(THREAD_VARIABLES, str(usable_cores())),
 }
 """Environment variables of TensorFlow, with the values that glioseg sets."""
+BACKENDS = ("tensorflow", "jax")
+"""Keras' backends that run glioseg; the first one by default."""
+KERAS_HOME = Path("~/.keras/glioseg")
+"""Keras' folder while glioseg runs. Its file keras.json has Keras' own defaults, whatever the user's file
+says: another data format, precision or epsilon would change results or break the network."""
+SHORTENED = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")
+"""Environment variables with which Keras shortens any training."""
 
 OPTIONAL_JAX_USERS = ("tensorflow.lite.python.util", "keras.src.callbacks.orbax_checkpoint")
 """Modules that import JAX if it is installed, for features that glioseg does not use."""
@@ -36,14 +44,27 @@ that there is no GPU."""
 def configure_tensorflow() -> None:
     """Set the environment variables, hide JAX and start-up messages, and silence warnings, in this process.
 
-    This must run before TensorFlow is imported, which reads the variables. Variables that are set already are
-    unchanged; child processes inherit all of them.
+    This must run before TensorFlow and Keras are imported, which read the variables. Variables of TensorFlow
+    that are set already are unchanged; child processes inherit all of them.
     """
     sys.meta_path[:0] = [JaxHider(), QuietTensorFlowFinder()]
     for name, value in TENSORFLOW_VARIABLES.items():
         os.environ.setdefault(name, value)
+    _configure_keras()
     # TensorFlow warns of each compilation for a new shape, but cases differ in shape.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+def _configure_keras() -> None:
+    """Replace the user's settings of Keras, which serve other programs, except for the backend JAX."""
+    backend = os.environ.get("KERAS_BACKEND") or BACKENDS[0]
+    if backend not in BACKENDS:
+        expected = " or ".join(BACKENDS)
+        print(f"KERAS_BACKEND: expected {expected}, got {backend}: {BACKENDS[0]} is used", file=sys.stderr)
+    os.environ["KERAS_BACKEND"] = backend if backend in BACKENDS else BACKENDS[0]
+    os.environ["KERAS_HOME"] = str(KERAS_HOME.expanduser())
+    for name in SHORTENED:
+        os.environ.pop(name, None)
 
 
 class JaxHider(MetaPathFinder):

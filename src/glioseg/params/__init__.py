@@ -67,10 +67,14 @@ class Params(Section):
             values = domain.choices if isinstance(domain, Choices) else (domain.low, domain.high)
             for value in values:
                 try:
-                    yield with_best_params(self, {name: value})
+                    trial = with_best_params(self, {name: value})
                 except ValidationError as error:
                     message = error.errors()[0]["msg"]
                     raise ValueError(f"tune.space.{name}: {message}, got {value!r}") from None
+                setting = getattr(trial.network if name in Network.model_fields else trial.train, name)
+                if isinstance(value, str) and not isinstance(setting, str):
+                    raise ValueError(f"tune.space.{name}: expected no text, got {value!r}; remove the quotes")
+                yield trial
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:

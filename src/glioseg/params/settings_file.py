@@ -1,5 +1,6 @@
 """Reading of settings in YAML, with one-line errors that name the file and the field."""
 
+import re
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,8 +11,19 @@ from glioseg.core.errors import GliosegError
 
 Model = TypeVar("Model", bound=BaseModel)
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The loader in C, if PyYAML was built with it: it is faster."""
+
+class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """The loader in C, if PyYAML was built with it, which is faster; floats are those of YAML 1.2.
+
+    In YAML 1.1, `1e-4` and `1.5e3` are text: a float has a dot, and its exponent a sign. DVC reads YAML 1.2.
+    """
+
+
+Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$"),
+    list("-+.0123456789"),
+)
 
 
 class ParamsError(GliosegError):
@@ -51,7 +63,7 @@ def parse_yaml(text: str, path: Path) -> Any:
         ParamsError: the text is not YAML.
     """
     try:
-        return yaml.load(text, Loader=LOADER)
+        return yaml.load(text, Loader=Loader)
     except (yaml.YAMLError, ValueError) as error:  # ValueError: an invalid date or number
         raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
 

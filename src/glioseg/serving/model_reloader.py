@@ -12,7 +12,13 @@ from glioseg.core.errors import GliosegError
 from glioseg.core.fingerprint import folder_fingerprint
 from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import Grid, Volume
-from glioseg.mlops.tracking.model_uri import champion_version, default_model, model_folder, resolve_alias
+from glioseg.mlops.tracking.model_uri import (
+    champion_version,
+    default_model,
+    model_folder,
+    resolve_alias,
+    why_builtin,
+)
 from glioseg.mlops.tracking.storage import ProjectStorage
 from glioseg.models import builtin
 from glioseg.models.inference.loading import load_model
@@ -96,6 +102,8 @@ class ModelReloader:
         self._stop = Event()
         self._thread = Thread(target=self._run, name="model-reloader", daemon=True)
         self.current = load_version(_target_address(model))
+        if model is None and self.current.address == builtin.ADDRESS:
+            LOG.info(why_builtin(ProjectStorage.current()))
         self.problem: str | None = None
 
     def start(self) -> None:

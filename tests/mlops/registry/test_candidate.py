@@ -48,4 +48,7 @@ def test_the_worst_region_s_calibration_error_is_measured_beside_time_and_memory
 
 def test_the_line_about_a_registered_model_names_the_champion_if_there_is_one():
     assert already_registered(3, "2") == "version 3 is this model already; the champion is version 2"
-    assert already_registered(3, None) == "version 3 is this model already; there is no champion"
+    assert already_registered(3, None) == (
+        "version 3 is this model already;"
+        " there is no champion; `glioseg rollback --to 3` makes version 3 the champion"
+    )

@@ -111,7 +111,7 @@ def test_a_limit_holds_for_the_first_champion_and_a_looser_one_promotes_it(regis
     assert result == "version 1 is registered, there is no champion: calibration_error 0.06, limit 0.05"
     assert registry.aliases == {"challenger": 1}
     assert registry.register("one", rules=registry.rules(limits=limits), a=0.7).endswith(
-        "already; there is no champion"
+        "already; there is no champion; `glioseg rollback --to 1` makes version 1 the champion"
     )
     result = registry.register("one", rules=registry.rules(), a=0.7)
     assert result == "version 1 is the champion: the first champion"

@@ -1,6 +1,7 @@
 """Aliases that a person moves with `glioseg rollback`."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,8 @@ import yaml
 from typer.testing import CliRunner
 
 from glioseg.cli import app
-from glioseg.mlops.tracking.model_uri import RegistryError
+from glioseg.mlops.registry.candidate import already_registered
+from glioseg.mlops.tracking.model_uri import RegistryError, champion_version
 from glioseg.mlops.tracking.process_locks import exclusive_lock
 
 ROOT = Path(__file__).parents[3]
@@ -106,6 +108,19 @@ def test_the_command_prints_the_result_in_one_line(three_versions):
     assert result.stdout == f"{three_versions.name}: version 1 is the champion, version 3 is previous\n"
     assert command(three_versions, "--to", "2").exit_code == 0
     assert three_versions.aliases == {"champion": 2, "previous": 1}
+
+
+def test_the_command_that_register_names_sets_an_alias_that_was_removed(three_versions):
+    """Register does not set it: a person may have removed it in order to take the version out of service."""
+    three_versions.client.delete_registered_model_alias(three_versions.name, "champion")
+    database = three_versions.storage.database
+    assert champion_version(database, name=three_versions.name) is None
+    (way_out,) = re.findall(r"`glioseg rollback (.*)`", already_registered(3, None))
+    assert (
+        command(three_versions, *way_out.split()).stdout
+        == f"{three_versions.name}: version 3 is the champion\n"
+    )
+    assert three_versions.aliases == {"champion": 3, "previous": 1, "challenger": 2}
 
 
 def test_the_command_prints_errors_in_one_line(registry):

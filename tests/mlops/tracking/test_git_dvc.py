@@ -27,6 +27,20 @@ def test_the_commit_and_whether_files_differ_from_it(repository):
     assert git_dvc.current_commit(root) == git_dvc.Commit(sha, dirty=True)
 
 
+def test_git_s_variables_of_another_job_have_no_say(repository, tmp_path_factory, monkeypatch):
+    """Git sets them in its hooks, where they name the repository of the hook."""
+    root, sha = repository
+    other = tmp_path_factory.mktemp("other")
+    git_dvc.git_output(other, "init", "--quiet")
+    who = ("-c", "user.name=n", "-c", "user.email=e@example.org")
+    git_dvc.git_output(other, *who, "commit", "--quiet", "--allow-empty", "-m", "other")
+    for name, value in {"DIR": ".git", "WORK_TREE": ".", "INDEX_FILE": ".git/index"}.items():
+        monkeypatch.setenv(f"GIT_{name}", str(other / value))
+    assert git_dvc.current_commit(root) == git_dvc.Commit(sha, dirty=False)
+    (root / "a").write_text("2")
+    assert git_dvc.current_commit(root) == git_dvc.Commit(sha, dirty=True)
+
+
 def test_results_of_the_pipeline_make_no_commit_dirty(repository):
     root, _ = repository
     (root / "reports").mkdir()

@@ -3,11 +3,13 @@
 import multiprocessing
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import pytest
 from mlflow.entities import Metric
+from sqlalchemy import Engine, event
 
+from glioseg.core.errors import one_line_errors
 from glioseg.mlops.maintenance.relocate import relocate
 from glioseg.mlops.tracking.mlflow_runs import (
     EXPERIMENTS,
@@ -15,11 +17,14 @@ from glioseg.mlops.tracking.mlflow_runs import (
     connect,
     experiment_id,
     flatten,
+    has_run,
     log_evaluation,
+    log_metrics,
     log_params,
 )
 from glioseg.mlops.tracking.storage import ProjectStorage
-from tests.helpers.trainings import PARAMS, log_epochs
+from glioseg.mlops.tracking.training_run import training_run
+from tests.helpers.trainings import CASES, PARAMS, log_epochs
 
 METRICS = {"cases": 3, "dice": {"WT": {"mean": 0.9, "low": float("nan")}}, "note": "text"}
 
@@ -116,3 +121,77 @@ def test_an_evaluation_of_a_model_trained_elsewhere_is_logged_without_the_link(s
     assert run.data.tags["trained_run"] == "0" * 32
     assert run.data.metrics["dice/WT/mean"] == 0.9
     assert run.info.status == "FINISHED"
+
+
+@pytest.mark.parametrize("name", ["MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_TRACKING_URI"])
+def test_mlflow_s_variables_of_another_job_have_no_say(shared_storage, report, tmp_path, monkeypatch, name):
+    log = log_epochs(shared_storage, [0], key=name)
+    before = log.client.get_run(log.run_id)
+    values = {"MLFLOW_RUN_ID": log.run_id, "MLFLOW_EXPERIMENT_ID": experiment_id(log.client, "train")}
+    monkeypatch.setenv(name, values.get(name, f"sqlite:///{tmp_path}/other.db"))
+    evaluate(log.run_id, "m-" + "0" * 32, report)
+    assert log.client.get_run(log.run_id).to_dictionary() == before.to_dictionary()
+    evaluations = log.client.search_runs([experiment_id(log.client, "evaluate")])
+    assert log.run_id in [run.data.tags["trained_run"] for run in evaluations]
+    assert not (tmp_path / "other.db").exists()
+
+
+def test_an_unknown_run_of_another_job_stops_no_training(shared_storage, monkeypatch):
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
+    log = log_epochs(shared_storage, [0], key="unknown run")
+    assert log.run_id != "0" * 32
+    assert log.client.get_run(log.run_id).info.status == "FINISHED"
+
+
+def test_a_deleted_experiment_is_restored_with_its_runs(storage, capsys):
+    log = log_epochs(storage, [0], key="a")
+    log.client.delete_experiment(experiment_id(log.client, "train"))
+    again = log_epochs(storage, [0], key="b")
+    assert capsys.readouterr().err == "MLflow: experiment train was deleted; it is restored with its runs\n"
+    experiment = log.client.get_experiment_by_name("train")
+    assert experiment.lifecycle_stage == "active"
+    found = log.client.search_runs([experiment.experiment_id])
+    assert {run.info.run_id for run in found} == {log.run_id, again.run_id}
+
+
+def test_a_deleted_run_to_which_a_model_belongs_is_restored(shared_storage, capsys):
+    """The stage calibrate logs to the run of the training."""
+    log = log_epochs(shared_storage, [0], key="deleted")
+    log.client.delete_run(log.run_id)
+    assert has_run(log.client, log.run_id)
+    assert capsys.readouterr().err == f"MLflow: run {log.run_id} was deleted; it is restored\n"
+    log_metrics(log.client, log.run_id, {"calibration_error": 0.25})
+    assert log.client.get_run(log.run_id).data.metrics["calibration_error"] == 0.25
+
+
+def test_a_run_that_is_deleted_while_it_is_running_continues(shared_storage):
+    client = connect(shared_storage)
+    state = shared_storage.state("deleted in between")
+    with training_run(client, state=state, name="unet", params=PARAMS, cases=CASES) as log:
+        log.epoch(0, {"loss": 1.0})
+        client.delete_run(log.run_id)
+        log.epoch(1, {"loss": 0.5})
+    assert [m.value for m in client.get_metric_history(log.run_id, "loss")] == [1.0, 0.5]
+    assert client.get_run(log.run_id).info.status == "FINISHED"
+
+
+def test_a_full_disk_ends_a_training_in_one_line(storage):
+    connect(storage)
+    with limited_size(storage), pytest.raises(SystemExit) as end, one_line_errors("train"):
+        log_epochs(storage, range(10_000), key="full")
+    assert end.value.code == "train: the database in mlruns failed: database or disk is full"
+
+
+@contextmanager
+def limited_size(storage):
+    """Let SQLite report a full disk: no connection from now on may enlarge the database."""
+    pages = storage.database.stat().st_size // 4096
+
+    def limit(connection):
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+    event.listen(Engine, "begin", limit)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "begin", limit)

@@ -1,7 +1,10 @@
 """Model addresses: lookups in MLflow's database, and the folders of registered models."""
 
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,10 +13,16 @@ from glioseg.mlops.registry.candidate import identifying_tags
 from glioseg.mlops.tracking.model_uri import (
     RegistryError,
     champion_version,
+    default_model,
     find_version,
     model_folder,
     resolve_alias,
+    why_builtin,
 )
+from glioseg.mlops.tuning.study import open_study
+from tests.helpers.read_only import UNPRIVILEGED, read_only
+from tests.helpers.registries import ModelRegistry
+from tests.helpers.studies import TUNE
 
 
 def test_lookups_in_the_database_agree_with_the_registry(registry):
@@ -83,3 +92,50 @@ def test_an_alias_is_resolved_to_the_version_that_it_names_now(registry):
 def test_the_home_folder_stands_for_a_tilde(monkeypatch):
     monkeypatch.setenv("HOME", "/home/ada")
     assert model_folder("~/models/mine") == Path("/home/ada/models/mine")
+
+
+def test_why_the_builtin_model_is_used_names_a_registered_version_and_the_way_out(storage):
+    none = "no model is registered in this project: the built-in model is used"
+    assert why_builtin(storage) == none
+    registry = ModelRegistry(storage, "glioseg", storage.root)
+    registry.register("one", a=0.7)
+    registry.client.delete_registered_model_alias("glioseg", "champion")
+    assert default_model(storage) == "builtin"
+    assert why_builtin(storage) == (
+        "the built-in model is used: there is no champion;"
+        " `glioseg rollback --to 1` makes version 1 the champion"
+    )
+    with pytest.raises(
+        RegistryError, match=r"champion not found\.; `glioseg rollback --to VERSION` sets it$"
+    ):
+        resolve_alias("models:/glioseg@champion")
+    registry.client.delete_model_version("glioseg", "1")
+    assert why_builtin(storage) == none
+
+
+READER = """
+from pathlib import Path
+from glioseg.mlops.leaderboard.evaluations import find_evaluations
+from glioseg.mlops.leaderboard.studies import find_studies
+from glioseg.mlops.provenance.record import open_version
+from glioseg.mlops.tracking.mlflow_runs import connect, download
+from glioseg.mlops.tracking.model_uri import default_model, model_folder, resolve_alias
+from glioseg.mlops.tracking.storage import ProjectStorage
+storage = ProjectStorage.current()
+client = connect(storage)
+address = resolve_alias(default_model(storage))
+print(address, (model_folder(address) / "model.keras").read_text())
+print(open_version(client, address).version.version, download(f"{address}/per_case.csv").name)
+print(len(find_evaluations(client).shown), len(find_studies(client, storage)))
+"""
+
+
+def test_a_user_who_may_only_read_a_project_can_use_its_champion(storage):
+    """What predict, serve, lineage and report read."""
+    open_study(storage, "a study", TUNE)
+    ModelRegistry(storage, "glioseg", storage.root).register("one", a=0.7)
+    with read_only(storage.root):
+        done = subprocess.run(
+            [*UNPRIVILEGED, sys.executable, "-c", READER], capture_output=True, text=True, env=os.environ
+        )
+    assert (done.stdout, done.returncode) == ("models:/glioseg/1 one\n1 per_case.csv\n0 1\n", 0), done.stderr

@@ -1,6 +1,9 @@
 """Locks between real processes: exclusive ones, and the one that all users of a project's storage share."""
 
+import errno
+import fcntl
 import multiprocessing
+import os
 import subprocess
 import sys
 import time
@@ -9,8 +12,9 @@ from select import select
 
 import pytest
 
-from glioseg.mlops.tracking.process_locks import exclusive_lock, is_locked
+from glioseg.mlops.tracking.process_locks import LockError, exclusive_lock, is_locked
 from glioseg.mlops.tracking.storage import ProjectStorage
+from tests.helpers.read_only import UNPRIVILEGED, read_only
 from tests.helpers.waiting import TIMEOUT_S
 
 
@@ -147,3 +151,60 @@ def test_of_two_processes_that_ask_for_exclusive_use_neither_gets_it(storage):
 
 def test_use_of_a_postgresql_database_is_never_exclusive(tmp_path):
     assert not gets_exclusive_use(ProjectStorage(tmp_path, "postgresql://me@host/db"))
+
+
+@pytest.fixture
+def no_locks(monkeypatch):
+    """A file system that has no locks, e.g. a network drive without a lock service."""
+
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr(fcntl, "lockf", refuse)
+
+
+@pytest.mark.usefixtures("no_locks")
+def test_a_file_system_without_locks_is_one_line_that_names_the_file_and_the_remedy(storage):
+    line = r"mlruns/locks/\S+: the file system has no locks \(No locks available\).*; move the project to a"
+    with pytest.raises(LockError, match=line), storage.locked("x"):
+        pass
+    with pytest.raises(LockError, match=line):
+        storage.hold_shared_lock()
+
+
+READER = """
+import sys
+from pathlib import Path
+from glioseg.mlops.tracking.storage import ProjectStorage
+storage = ProjectStorage(Path(sys.argv[1]))
+storage.hold_shared_lock()
+print(storage.is_writable, flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def reader(storage):
+    """A process that may only read the storage; the block gets what it prints."""
+    command = [*UNPRIVILEGED, sys.executable, "-c", READER, str(storage.root)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process.stdout.readline()
+        finally:
+            process.kill()
+
+
+def test_a_user_who_may_only_read_holds_the_shared_lock(storage):
+    storage.hold_shared_lock()
+    with read_only(storage.root), reader(storage) as printed:
+        assert printed == "False\n"
+        assert not gets_exclusive_use(storage)
+    assert gets_exclusive_use(storage)
+
+
+def test_without_a_lock_file_a_user_who_may_only_read_needs_none(storage):
+    storage.prepare()
+    with read_only(storage.root), reader(storage) as printed:
+        assert printed == "False\n"
+        assert list(storage.folder.iterdir()) == []

@@ -1,5 +1,7 @@
 """A network has the requested outputs, heads and precision."""
 
+from collections.abc import Iterator
+
 import keras
 import numpy as np
 import pytest
@@ -106,3 +108,26 @@ def test_a_depth_below_2_is_rejected() -> None:
 def test_outputs_without_segmentation_are_rejected() -> None:
     with pytest.raises(ValueError, match=r"train\.outputs: expected segmentation .*got \['grade'\]"):
         build(outputs=("grade",))
+
+
+@pytest.fixture
+def other_keras_settings() -> Iterator[None]:
+    """Settings that a program set before it imports glioseg."""
+    keras.config.set_image_data_format("channels_first")
+    keras.config.set_floatx("float16")
+    yield
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float32")
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_network_does_not_depend_on_the_settings_of_keras(
+    architecture: str, request: pytest.FixtureRequest
+) -> None:
+    outputs = ("segmentation", "grade")
+    expected = build(architecture, outputs=outputs, dropout=0.5)
+    request.getfixturevalue("other_keras_settings")
+    network = build(architecture, outputs=outputs, dropout=0.5)
+    assert network.to_json() == expected.to_json()
+    network.set_weights(expected.get_weights())
+    np.testing.assert_array_equal(predict(network, noise(16, 16, 16)), predict(expected, noise(16, 16, 16)))

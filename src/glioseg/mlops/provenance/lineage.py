@@ -19,6 +19,8 @@ from glioseg.mlops.tracking.model_files import CONTENT_HASH
 from glioseg.models import builtin
 
 REGISTRY = "MLflow's registry"
+RESTORE = "MLFLOW_TRACKING_URI=$(python -m glioseg.mlops.tracking.storage tracking) mlflow runs restore"
+"""The command that restores a deleted run, given its ID; without an address, MLflow uses another database."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ def _live(client: MlflowClient, entry: LineageEntry, run_id: str) -> LineageEntr
             entry, f"run {run_id} is not in this database: made elsewhere, or deleted permanently"
         )
     if run.info.lifecycle_stage == "deleted":
-        return _missing(entry, f"run {run_id} was deleted; `mlflow runs restore --run-id {run_id}` undoes it")
+        return _missing(entry, f"run {run_id} was deleted; to restore it: `{RESTORE} --run-id {run_id}`")
     return _found(entry, f"{run_id} “{run.info.run_name}”, {run.info.status.lower()}")
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mlflow
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
@@ -16,8 +15,8 @@ from glioseg.core.errors import GliosegError
 from glioseg.core.files import read_json, write_atomic
 from glioseg.core.fingerprint import sha256_bytes
 from glioseg.mlops.tracking.git_dvc import UNKNOWN
+from glioseg.mlops.tracking.mlflow_runs import download
 from glioseg.mlops.tracking.model_files import CONTENT_HASH, FILES_HASH, ModelFiles
-from glioseg.mlops.tracking.storage import download_folder
 
 RECORD = "lineage.json"
 RECORD_HASH = "lineage_sha256"
@@ -127,10 +126,10 @@ def _download(version: ModelVersion) -> Path | None:
     address = f"models:/{version.name}/{version.version}"
     inside = lineage_folder(version.name, version.version)
     try:
-        folder = mlflow.artifacts.download_artifacts(f"{address}/{inside}", dst_path=download_folder())
+        folder = download(f"{address}/{inside}")
     except (MlflowException, OSError):
         return None
-    return Path(folder) if (Path(folder) / RECORD).is_file() else None
+    return folder if (folder / RECORD).is_file() else None
 
 
 def _hash(file: Path) -> str | None:
@@ -159,7 +158,7 @@ def model_files(recorded: RecordedVersion) -> Path:
         LineageError: the files are missing, or differ from the registered files.
     """
     try:
-        top = Path(mlflow.artifacts.download_artifacts(recorded.address, dst_path=download_folder()))
+        top = download(recorded.address)
         source = ModelFiles(sorted((top / "artifacts").iterdir()), top / "code" / "glioseg")
         content = source.files_hash if FILES_HASH in recorded.version.tags else _content_of_older(source)
     except (MlflowException, OSError) as error:

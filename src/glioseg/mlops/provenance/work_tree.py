@@ -17,7 +17,7 @@ from glioseg.params.sections import PROCESSES
 PATCH = "source.patch"
 WORK_TREES = Path(".dvc/tmp/reproduce")
 """The folder of work trees: git and DVC ignore it, and DVC can link data into it instead of copying."""
-PROJECT_VARIABLES = ("DVC_", "MLFLOW_", "GLIOSEG_", "PYTHONPATH")
+PROJECT_VARIABLES = ("DVC_", "GIT_", "MLFLOW_", "GLIOSEG_", "PYTHONPATH")
 """Prefixes of environment variables that could make a process use the project's storage, code or data."""
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from glioseg.core.fingerprint import sha256_bytes
 from glioseg.mlops.tracking.git_dvc import data_version
 from glioseg.mlops.tracking.model_files import CONTENT_HASH, ModelFiles
+from glioseg.mlops.tracking.model_uri import NO_CHAMPION
 from glioseg.mlops.tracking.run_tags import metric_code_fingerprint
 from glioseg.params.sections import Register
 
@@ -64,5 +65,5 @@ def identifying_tags(model_files: ModelFiles, evaluation: Evaluation, rules: Reg
 
 def already_registered(version: int | str, champion: int | str | None) -> str:
     """The line that reports that there is nothing to register."""
-    standing = f"the champion is version {champion}" if champion else "there is no champion"
+    standing = f"the champion is version {champion}" if champion else NO_CHAMPION.format(version=version)
     return f"version {version} is this model already; {standing}"

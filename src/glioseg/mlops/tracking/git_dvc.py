@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from glioseg.core.environment import own_environment
 from glioseg.params.settings_file import parse_yaml
 
 UNKNOWN = "unknown"
@@ -61,7 +62,8 @@ def git_output(root: Path, *words: str) -> str:
 
 def git_output_bytes(root: Path, *words: str) -> bytes:
     """The same as bytes: a patch may contain a file of any encoding."""
-    return subprocess.run(["git", "-C", str(root), *words], check=True, capture_output=True).stdout
+    words = ("git", "-C", str(root), *words)
+    return subprocess.run(words, check=True, capture_output=True, env=own_environment()).stdout
 
 
 def dvc_lock_hashes(root: Path = Path()) -> dict[str, str]:

@@ -3,22 +3,33 @@
 import logging
 import math
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, Metric, Param
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    InputTag,
+    LifecycleStage,
+    LoggedModelInput,
+    Metric,
+    Param,
+)
 from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 from sqlalchemy.exc import DBAPIError
 
+from glioseg.core.environment import drop_foreign_variables
 from glioseg.core.errors import GliosegError
 from glioseg.mlops.tracking.git_dvc import CROPPED, data_version
 from glioseg.mlops.tracking.mlflow_locations import require_not_moved, require_same_location
 from glioseg.mlops.tracking.run_tags import run_tags
-from glioseg.mlops.tracking.storage import DATABASE_URL, ProjectStorage
+from glioseg.mlops.tracking.storage import DATABASE_URL, ProjectStorage, download_folder
 
 EXPERIMENTS = ("tune", "train", "evaluate")
 """One experiment per purpose, so that runs in one experiment can be compared."""
@@ -44,6 +55,7 @@ def connect(storage: ProjectStorage) -> MlflowClient:
             database has its files in another place than `storage`.
         SchemaError: another version of MLflow created the database, or it is no database of MLflow.
     """
+    drop_foreign_variables()
     require_not_moved(storage)
     storage.prepare()
     storage.hold_shared_lock()
@@ -51,7 +63,7 @@ def connect(storage: ProjectStorage) -> MlflowClient:
         logging.getLogger(verbose).setLevel(logging.WARNING)
     mlflow.set_tracking_uri(storage.tracking_uri)
     mlflow.set_registry_uri(storage.tracking_uri)
-    with storage.locked("mlflow.db"):
+    with storage.locked("mlflow.db") if storage.is_writable else nullcontext():
         try:
             client = MlflowClient(storage.tracking_uri, storage.tracking_uri)
             for name in EXPERIMENTS:
@@ -69,15 +81,20 @@ def _open_experiment(client: MlflowClient, storage: ProjectStorage, name: str) -
     found = client.get_experiment_by_name(name)
     if found:
         require_same_location(storage, name, found.artifact_location)
+        experiment_id(client, name)  # restores it
     else:
         kind = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's page then opens on the runs
         client.create_experiment(name, storage.artifacts_uri(name), tags=kind)
 
 
 def experiment_id(client: MlflowClient, name: str) -> str:
-    """The ID of one of `EXPERIMENTS`."""
-    found: str = client.get_experiment_by_name(name).experiment_id
-    return found
+    """The ID of one of `EXPERIMENTS`; one that was deleted on MLflow's page is restored with its runs."""
+    found = client.get_experiment_by_name(name)
+    if found.lifecycle_stage == LifecycleStage.DELETED:
+        with suppress(MlflowException):  # raised where the project may only be read
+            client.restore_experiment(found.experiment_id)
+            print(f"MLflow: experiment {name} was deleted; it is restored with its runs", file=sys.stderr)
+    return str(found.experiment_id)
 
 
 def flatten(tree: Mapping[str, object], separator: str = ".") -> dict[str, object]:
@@ -126,7 +143,12 @@ def log_metrics(
     if dataset:
         linked |= {"dataset_name": dataset.name, "dataset_digest": dataset.digest}
     rows = [Metric(key, float(value), now, step, **linked) for key, value in metrics.items()]
-    client.log_batch(run_id, metrics=rows)
+    try:
+        client.log_batch(run_id, metrics=rows)
+    except MlflowException:
+        if not has_run(client, run_id):  # restores a run that was deleted while it is running
+            raise
+        client.log_batch(run_id, metrics=rows)
 
 
 def log_dataset(client: MlflowClient, run_id: str, *, cases: Mapping[str, int]) -> Dataset:
@@ -166,11 +188,33 @@ def has_logged_model(client: MlflowClient, model_id: str | None) -> bool:
 
 
 def has_run(client: MlflowClient, run_id: str | None) -> bool:
-    """Whether the database has this run."""
+    """Whether the database has this run, which is to be logged to; a deleted one is restored.
+
+    Runs that are still needed may have been deleted on MLflow's page; MLflow logs to no deleted run.
+    """
     try:
-        return bool(run_id and client.get_run(run_id))
+        stage = client.get_run(run_id).info.lifecycle_stage if run_id else None
     except MlflowException:
         return False
+    if stage == LifecycleStage.DELETED:
+        client.restore_run(run_id)
+        print(f"MLflow: run {run_id} was deleted; it is restored", file=sys.stderr)
+    return stage is not None
+
+
+def download(address: str) -> Path:
+    """The local path of files of a registered model.
+
+    Args:
+        address: `models:/NAME/3` or `models:/NAME@ALIAS`, with or without a path in the model's files.
+
+    Raises:
+        MlflowException, OSError: the registry has no such model, or its files cannot be read.
+    """
+    try:
+        return Path(mlflow.artifacts.download_artifacts(address, dst_path=download_folder()))
+    except PermissionError:  # MLflow writes a file into the folder of a model, which this user may only read
+        return Path(mlflow.artifacts.download_artifacts(address, dst_path=download_folder(copy=True)))
 
 
 def log_evaluation(

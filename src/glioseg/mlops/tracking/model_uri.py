@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from glioseg.core.errors import GliosegError
 from glioseg.core.files import expand_user
-from glioseg.mlops.tracking.storage import ProjectStorage, download_folder
+from glioseg.mlops.tracking.storage import ProjectStorage
 from glioseg.models import builtin
 from glioseg.models.networks.keras_file import MODEL_FILE
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 NAME = "glioseg"
 CHAMPION = f"models:/{NAME}@champion"
-
+NO_CHAMPION = "there is no champion; `glioseg rollback --to {version}` makes version {version} the champion"
+"""The line on a registered model without the alias, which the gate refused or a person removed in MLflow."""
 
 VERSION_QUERY = """
     SELECT MAX(versions.version) FROM model_versions AS versions
@@ -37,6 +38,9 @@ VERSION_QUERY = """
         WHERE tags.name = versions.name AND tags.version = versions.version)
 """
 CHAMPION_QUERY = "SELECT version FROM registered_model_aliases WHERE name = :name AND alias = 'champion'"
+NEWEST_QUERY = (
+    "SELECT MAX(version) FROM model_versions WHERE name = :name AND current_stage <> 'Deleted_Internal'"
+)
 
 
 class RegistryError(GliosegError):
@@ -47,6 +51,14 @@ def default_model(storage: ProjectStorage) -> str:
     """The address of the champion; without one, the address of the built-in model."""
     registered = storage.shared or champion_version(storage.database, name=NAME)
     return CHAMPION if registered else builtin.ADDRESS
+
+
+def why_builtin(storage: ProjectStorage) -> str:
+    """The line that says why `default_model` is the built-in model."""
+    newest = _select(storage.database, NEWEST_QUERY, {"name": NAME})
+    if newest is None:
+        return "no model is registered in this project: the built-in model is used"
+    return f"the built-in model is used: {NO_CHAMPION.format(version=newest)}"
 
 
 def model_folder(model: str) -> Path:
@@ -65,11 +77,12 @@ def model_folder(model: str) -> Path:
     if not model.startswith("models:/"):
         return expand_user(Path(model))
     _client()
-    from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
+    from glioseg.mlops.tracking.mlflow_runs import download
+
     try:
-        return Path(download_artifacts(model, dst_path=download_folder())) / "artifacts"
+        return download(model) / "artifacts"
     except MlflowException as error:
         raise RegistryError(f"{model}: not in the registry: {error.message}") from None
     except OSError as error:
@@ -91,7 +104,8 @@ def resolve_alias(model: str) -> str:
     try:
         version = client.get_model_version_by_alias(name, alias).version
     except MlflowException as error:
-        raise RegistryError(f"{model}: not in the registry: {error.message}") from None
+        way_out = "; `glioseg rollback --to VERSION` sets it" if alias == "champion" else ""
+        raise RegistryError(f"{model}: not in the registry: {error.message}{way_out}") from None
     return f"models:/{name}/{version}"
 
 

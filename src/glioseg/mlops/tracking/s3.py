@@ -37,7 +37,7 @@ def require_bucket(url: str) -> None:
         BucketError: the address is not that of a bucket, or no server responds there.
     """
     parts = urlsplit(url)
-    if parts.scheme != "s3" or not parts.netloc:
+    if parts.scheme != "s3" or not parts.netloc or parts.query or parts.fragment:
         raise BucketError(f"GLIOSEG_ARTIFACTS_URL: expected s3://bucket/folder, got {url}")
     s3 = open_s3()
     from botocore.exceptions import BotoCoreError

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 
-from glioseg.core.errors import one_line_errors
+from glioseg.core.errors import GliosegError, one_line_errors
 from glioseg.mlops.tracking.process_locks import exclusive_lock, hold_shared_lock, try_exclusive
 
 DATABASE_URL = "GLIOSEG_DATABASE_URL"
@@ -23,6 +23,10 @@ SCHEMAS = {"tracking": "mlflow", "studies": "optuna"}
 """PostgreSQL schemas: MLflow and Optuna both have a table `alembic_version`, so each needs its own schema."""
 IN_USE = "at-work"
 """Name of the lock that all processes which use the storage share."""
+
+
+class StorageError(GliosegError):
+    """A project whose storage cannot be used; the message names its folder."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,12 @@ class ProjectStorage:
             yield exclusive and not self.shared
 
     @property
+    def is_writable(self) -> bool:
+        """Whether this user may write to the databases; SQLite writes files beside them, too."""
+        files = [file for file in (self.folder, *self.database_files) if file.exists()]
+        return self.shared or all(os.access(file, os.W_OK) for file in files)
+
+    @property
     def folder(self) -> Path:
         """The `mlruns` folder."""
         return self.root / "mlruns"
@@ -132,7 +142,7 @@ class ProjectStorage:
     def _address(self, of: str) -> str:
         schema = SCHEMAS[of]
         if not self.database_url:
-            return f"sqlite:///{self.folder / schema}.db"
+            return _sqlite_address(self.folder / f"{schema}.db")
         from glioseg.mlops.tracking.postgres import schema_url
 
         return schema_url(self.database_url, schema)
@@ -156,13 +166,34 @@ class ProjectStorage:
         return self.folder / "locks" / name
 
 
-def download_folder() -> str | None:
+def _sqlite_address(database: Path) -> str:
+    """The address of a SQLite file, as text: MLflow and Optuna accept nothing else.
+
+    Raises:
+        StorageError: SQLAlchemy would read another path from that text, since it contains a `?`.
+    """
+    from sqlalchemy import URL, make_url  # takes a tenth of a second, and commands without MLflow need it not
+
+    url = URL.create("sqlite", database=str(database))
+    address = url.render_as_string()
+    if make_url(address) != url:
+        raise StorageError(
+            f"{database.parent.parent}: expected a folder whose path an address of a database can hold, got a"
+            " path with `?`; rename the folder, and run `glioseg relocate` if it has an mlruns"
+        )
+    return address
+
+
+def download_folder(*, copy: bool = False) -> str | None:
     """A new folder for files that MLflow downloads from a bucket; it is deleted when this process ends.
 
+    Args:
+        copy: also copy files that are in a folder of this machine, which MLflow otherwise reads directly.
+
     Returns:
-        None if the files are in a folder of this machine, which MLflow reads directly.
+        None if the files are not copied.
     """
-    return mkdtemp(dir=_downloads().name) if ProjectStorage.current().artifacts_url else None
+    return mkdtemp(dir=_downloads().name) if copy or ProjectStorage.current().artifacts_url else None
 
 
 @cache

@@ -12,6 +12,9 @@ LEAKY_RELU_SLOPES: dict[Heads, float] = {"plain": 0.01, "normalised": 0.3}
 """Negative slope of every LeakyReLU: 0.01 in the papers, 0.3 (Keras' default) in the seed. A head that ends
 in a LeakyReLU needs the larger slope, because its logits must be able to fall below 0."""
 
+CHANNELS_LAST = "channels_last"
+"""The data format of every layer: without it, a layer takes the format that the user set for Keras."""
+
 
 @dataclass(frozen=True)
 class LayerFactory:
@@ -30,7 +33,14 @@ class LayerFactory:
     def conv(self, x: Tensor, filters: int, name: str, *, size: int = 3, stride: int = 1) -> Tensor:
         """A convolution without norm or activation."""
         return layers.Conv3D(
-            filters, size, stride, "same", kernel_initializer="he_normal", dtype=self.dtype, name=name
+            filters,
+            size,
+            stride,
+            "same",
+            CHANNELS_LAST,
+            kernel_initializer="he_normal",
+            dtype=self.dtype,
+            name=name,
         )(x)
 
     def norm_act(self, x: Tensor, name: str) -> Tensor:
@@ -48,7 +58,9 @@ class LayerFactory:
 
     def spatial_dropout(self, x: Tensor, name: str) -> Tensor:
         """Spatial dropout, which drops whole feature maps."""
-        return layers.SpatialDropout3D(self.dropout, dtype=self.dtype, name=f"{name}_dropout")(x)
+        return layers.SpatialDropout3D(self.dropout, CHANNELS_LAST, dtype=self.dtype, name=f"{name}_dropout")(
+            x
+        )
 
     def add(self, x: Tensor, y: Tensor, name: str) -> Tensor:
         """The sum of two tensors."""
@@ -60,19 +72,25 @@ class LayerFactory:
 
     def upsample(self, x: Tensor, name: str) -> Tensor:
         """Nearest-neighbour upsampling by two."""
-        return layers.UpSampling3D(2, dtype=self.dtype, name=f"{name}_up")(x)
+        return layers.UpSampling3D(2, CHANNELS_LAST, dtype=self.dtype, name=f"{name}_up")(x)
 
     def transposed_conv(self, x: Tensor, filters: int, name: str) -> Tensor:
         """Learned upsampling by two: a transposed convolution."""
         return layers.Conv3DTranspose(
-            filters, 2, 2, kernel_initializer="he_normal", dtype=self.dtype, name=f"{name}_up"
+            filters,
+            2,
+            2,
+            data_format=CHANNELS_LAST,
+            kernel_initializer="he_normal",
+            dtype=self.dtype,
+            name=f"{name}_up",
         )(x)
 
     def head(self, x: Tensor, channels: int, kind: Heads, name: str) -> Tensor:
         """A segmentation head: one logit for each voxel and channel."""
         if kind == "normalised":
             return self.conv_norm_act(x, channels, name, size=1)
-        return layers.Conv3D(channels, 1, dtype=self.dtype, name=name)(x)
+        return layers.Conv3D(channels, 1, data_format=CHANNELS_LAST, dtype=self.dtype, name=name)(x)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,13 @@ import keras
 from keras import KerasTensor as Tensor
 from keras import layers
 
-from glioseg.models.networks.blocks import ARCHITECTURES, LEAKY_RELU_SLOPES, Blocks, LayerFactory
+from glioseg.models.networks.blocks import (
+    ARCHITECTURES,
+    CHANNELS_LAST,
+    LEAKY_RELU_SLOPES,
+    Blocks,
+    LayerFactory,
+)
 from glioseg.params.sections import Architecture, DeepSupervision, Heads, Output
 
 SEGMENTATION_CHANNELS = 3
@@ -69,7 +75,7 @@ def build_unet(
         raise ValueError(f"train.outputs: expected segmentation among them, got {list(outputs)}")
     blocks = ARCHITECTURES[architecture]
     make = LayerFactory(dtype, dropout, LEAKY_RELU_SLOPES[heads])
-    image = keras.Input((None, None, None, channels), name="image")
+    image = keras.Input((None, None, None, channels), dtype="float32", name="image")
     encoded = _encode(make, blocks, image, _filters(blocks, base_filters, depth))
     logits = _logits(make, _decode(make, blocks, encoded), heads, deep_supervision)
     tensors = {name: _probabilities(x, name) for name, x in logits.items()}
@@ -143,5 +149,5 @@ def _outcome(make: LayerFactory, x: Tensor, name: Output) -> Tensor:
     """One number for each case: three convolutions, global average pooling, one unit."""
     for i in range(1, 4):
         x = make.conv_norm_act(x, x.shape[-1], f"{name}_conv{i}")
-    x = layers.GlobalAveragePooling3D(dtype="float32", name=f"{name}_pool")(x)
+    x = layers.GlobalAveragePooling3D(CHANNELS_LAST, dtype="float32", name=f"{name}_pool")(x)
     return layers.Dense(1, ACTIVATIONS[name], dtype="float32", name=name)(x)
