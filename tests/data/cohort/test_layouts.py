@@ -520,6 +520,8 @@ def test_named_files_are_a_case(tmp_path):
     files = {"t1": tmp_path / "003 ax.nii.gz", "flair": tmp_path / "y-t2f.nii.gz"}
     case = named_case(files)
     assert (case.case, case.files, case.scheme) == ("y", files, LabelScheme.BRATS2023)
+    touch(tmp_path, "P01/T1.nii")
+    assert named_case({"t1": tmp_path / "P01" / "T1.nii"}).case == "P01"
     with pytest.raises(CohortError, match=r"ax\.nii\.gz: expected one modality, got --t1 and --t2"):
         named_case(files | {"t2": files["t1"]})
     with pytest.raises(CohortError, match=r"none\.nii: --t1: expected a file, found none"):

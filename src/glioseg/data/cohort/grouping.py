@@ -149,15 +149,15 @@ def _with_own_case(images: Mapping[str, FileName | None], folder: str | None) ->
     """
     if folder:
         return {name: _file_of_role(name, known, folder) for name, known in images.items()}
-    cases = {known.case for known in images.values() if known and known.role in MODALITIES}
+    cases = {known.case for known in images.values() if known}
+    with_images = {known.case for known in images.values() if known and known.role in MODALITIES}
     result = dict(images)
     for name, known in images.items():
         if known and known.role == OTHER_SEGMENTATION:
-            result[name] = replace(known, role=SEGMENTATION) if known.case in cases else None
+            result[name] = replace(known, role=SEGMENTATION) if known.case in with_images else None
         elif known and known.role == "flair":  # P01_T2_flair: FLAIR of P01, or of its second visit P01_T2
             longer = re.sub(r"[-_. ]flair$", "", NIFTI_SUFFIX.sub("", name), flags=re.IGNORECASE)
-            others = {own.case for other, own in images.items() if own and other != name}
-            result[name] = replace(known, case=longer if longer in others else known.case)
+            result[name] = replace(known, case=longer if longer in cases else known.case)
     return result
 
 

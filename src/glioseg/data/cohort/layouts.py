@@ -120,9 +120,10 @@ def named_case(files: Mapping[str, Path]) -> Case:
         if other := by_path.get(file.resolve()):
             raise CohortError(f"{file}: expected one modality, got --{other} and --{role}")
         by_path[file.resolve()] = role
-    known = [found for file in files.values() if (found := recognise(file.name)) and found.case]
+    known = [found for file in files.values() if (found := recognise(file.name))]
     first = next(iter(files.values()))
-    name = known[0].case if known else NIFTI_SUFFIX.sub("", first.name)
+    bare = first.resolve().parent.name if recognise(first.name) else NIFTI_SUFFIX.sub("", first.name)
+    name = next((found.case for found in known if found.case), bare)
     since_2023 = any(one.scheme is LabelScheme.BRATS2023 for one in known)
     scheme = LabelScheme.BRATS2023 if since_2023 else LabelScheme.BRATS2021
     return Case(name, dict(files), scheme, source=str(first.parent))
