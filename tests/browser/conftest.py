@@ -15,7 +15,7 @@ from tests.helpers.pages import TOKEN
 TESTS = Path(__file__).parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 WEBGL = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]  # on the CPU
-OPTIONS = ["--no-sandbox", *WEBGL, "--disable-background-networking"]
+OPTIONS = ["--no-sandbox", "--disable-background-networking"]
 DATA = "0123456789abcdef0123456789abcdef.dir"
 
 
@@ -44,15 +44,33 @@ def project(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def browser():
+def launch():
+    """Launches Chromium with further options."""
     if CHROMIUM is None:
         pytest.skip("no chromium: Debian's package is called chromium")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as browsers:
-        running = browsers.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
-        yield running
-        running.close()
+        running = []
+
+        def start(*options):
+            running.append(browsers.chromium.launch(executable_path=CHROMIUM, args=[*OPTIONS, *options]))
+            return running[-1]
+
+        yield start
+        for each in running:
+            each.close()
+
+
+@pytest.fixture(scope="session")
+def browser(launch):
+    return launch(*WEBGL)
+
+
+@pytest.fixture(scope="session")
+def browser_without_webgl(launch):
+    """Chromium as on a remote desktop: no graphics card, and no rendering in software."""
+    return launch("--disable-gpu", "--disable-software-rasterizer")
 
 
 @pytest.fixture(scope="session")

@@ -142,6 +142,11 @@ def test_a_missing_spacing_is_not_read_as_1_mm(volume):
         decode_volume(bytes(content), name="x")
 
 
+def test_a_dicom_file_is_named_as_one():
+    with pytest.raises(VolumeError, match=r"^x: a DICOM file: convert the series to NIfTI, .* dcm2niix$"):
+        decode_volume(b"\0" * 128 + b"DICM" + b"\2\0" * 300, name="x")
+
+
 def test_nibabel_logs_nothing(caplog):
     with pytest.raises(VolumeError, match="x: not a NIfTI file"):
         decode_volume(b"no volume at all" * 100, name="x")

@@ -70,7 +70,9 @@ def model_of():
 def scan():
     rng = np.random.default_rng(0)
     image = np.where(brain(), 100 + 60.0 * tumour() + rng.normal(0, 4, SHAPE), 0).astype(np.int16)
-    return Scan({"flair": image, "t1ce": image}, tumour(), tumour(1), (1.0, 1.0, 1.0))
+    return Scan(
+        {"flair": image, "t1ce": image}, {"truth": tumour(), "prediction": tumour(1)}, (1.0, 1.0, 1.0)
+    )
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ SPACING_MM = (0.5, 0.8, 2.0)
 
 @pytest.fixture
 def opened(scan):
-    content = imagej_tiff(Scan(scan.images, scan.truth, scan.prediction, SPACING_MM))
+    content = imagej_tiff(Scan(scan.images, scan.labels, SPACING_MM))
     with tifffile.TiffFile(BytesIO(content)) as file:
         yield file
 
@@ -42,7 +42,7 @@ def test_channels_are_named(opened):
 
 def test_channels_contain_the_masks_and_the_image(opened, scan):
     stack = dict(zip(CHANNELS, opened.asarray().transpose(1, 3, 2, 0), strict=True))
-    for whose, labels in (("truth", scan.truth), ("prediction", scan.prediction)):
+    for whose, labels in (("truth", scan.labels["truth"]), ("prediction", scan.labels["prediction"])):
         np.testing.assert_array_equal(stack[f"{whose} WT"], 255 * (labels > 0))
         np.testing.assert_array_equal(stack[f"{whose} TC"], 255 * np.isin(labels, [Label.NCR, Label.ET]))
         np.testing.assert_array_equal(stack[f"{whose} ET"], 255 * (labels == Label.ET))
@@ -50,10 +50,15 @@ def test_channels_contain_the_masks_and_the_image(opened, scan):
     assert (flair[image == 0] == 0).all()
     assert flair.max() == 255
     # Windowing keeps the order of grey values.
-    assert flair[scan.brain & (scan.truth == Label.ET)].min() > flair[scan.brain & (scan.truth == 0)].max()
+    assert (
+        flair[scan.brain & (scan.labels["truth"] == Label.ET)].min()
+        > flair[scan.brain & (scan.labels["truth"] == 0)].max()
+    )
 
 
 def test_an_empty_scan_is_no_error():
     nothing = np.zeros((4, 5, 6), np.uint8)
-    content = imagej_tiff(Scan({"flair": nothing, "t1ce": nothing}, nothing, nothing, (1.0, 1.0, 1.0)))
+    content = imagej_tiff(
+        Scan({"flair": nothing, "t1ce": nothing}, {"truth": nothing, "prediction": nothing}, (1.0, 1.0, 1.0))
+    )
     assert tifffile.imread(BytesIO(content)).shape == (6, 7, 5, 4)

@@ -7,14 +7,13 @@ from PIL import Image
 
 from glioseg.compute import Cluster
 from glioseg.core.labels import LabelScheme
-from glioseg.core.nifti import Grid, read_volume
+from glioseg.core.nifti import read_volume
 from glioseg.evaluation.per_case import (
     EvaluationError,
     evaluate_cases,
     measure_case,
     measure_cases,
     predict_cases,
-    scan_in_lps,
 )
 
 RAS = np.diag([1.0, 1, 1, 1])
@@ -24,7 +23,7 @@ LOCAL_THREADS = Cluster("threads")
 
 def test_a_perfect_prediction_scores_1_in_both_schemes(write_case, scan, model_of):
     cases = [write_case("old"), write_case("new", LabelScheme.BRATS2023)]
-    table, _ = evaluate_cases(model_of(scan.truth), cases, cluster=LOCAL_THREADS)
+    table, _ = evaluate_cases(model_of(scan.labels["truth"]), cases, cluster=LOCAL_THREADS)
     assert sorted(table["case"]) == ["new", "old"]
     assert (table["mean_dice"] == 1).all()
     assert (table["hd95_area_wt_mm"] == 0).all()
@@ -35,7 +34,7 @@ def test_predictions_are_written_in_the_case_s_own_scheme_and_grid(
     write_case, tmp_path, scan, model_of, scheme, et
 ):
     case = write_case("one", scheme, affine=RAS)
-    predict_cases(model_of(scan.prediction), [case], tmp_path / "out")
+    predict_cases(model_of(scan.labels["prediction"]), [case], tmp_path / "out")
     written = read_volume(tmp_path / "out" / "one.nii.gz")
     assert set(np.unique(written.data)) == {0, 1, 2, et}
     np.testing.assert_array_equal(written.grid.affine, RAS)
@@ -43,7 +42,7 @@ def test_predictions_are_written_in_the_case_s_own_scheme_and_grid(
 
 def test_the_model_gets_the_four_images(write_case, tmp_path, scan, model_of):
     seen = []
-    predict = model_of(scan.truth).predict
+    predict = model_of(scan.labels["truth"]).predict
     model = SimpleNamespace(predict=lambda images: seen.append(sorted(images)) or predict(images))
     predict_cases(model, [write_case("one")], tmp_path)
     assert seen == [["flair", "t1", "t1ce", "t2"]]
@@ -51,7 +50,7 @@ def test_the_model_gets_the_four_images(write_case, tmp_path, scan, model_of):
 
 def test_the_worst_case_comes_first(write_case, tmp_path, scan, model_of):
     cases = [write_case(name) for name in ("good", "missed", "poor")]
-    labels = iter([scan.truth, scan.truth * np.uint8(0), scan.prediction])
+    labels = iter([scan.labels["truth"], scan.labels["truth"] * np.uint8(0), scan.labels["prediction"]])
     model = SimpleNamespace(predict=lambda images: model_of(next(labels)).predict(images))
     predicted, _ = predict_cases(model, cases, tmp_path / "out")
     table = measure_cases(
@@ -64,7 +63,7 @@ def test_the_worst_case_comes_first(write_case, tmp_path, scan, model_of):
 
 def test_the_table_has_intervals_and_outcomes_with_their_truth(write_case, tmp_path, scan, model_of):
     cases = [replace(write_case("known"), grade="LGG", survival_days=400.0), write_case("unknown")]
-    model = model_of(scan.truth, low_ml=1.0, high_ml=2.5, grade_lgg=0.75, survival_days=365.0)
+    model = model_of(scan.labels["truth"], low_ml=1.0, high_ml=2.5, grade_lgg=0.75, survival_days=365.0)
     table = predict_cases(model, cases, tmp_path)[0].set_index("case")
     assert set(table) == {
         "interval_level",
@@ -81,19 +80,21 @@ def test_the_table_has_intervals_and_outcomes_with_their_truth(write_case, tmp_p
 
 
 def test_a_model_without_outcomes_has_no_columns_for_them(write_case, tmp_path, scan, model_of):
-    table, _ = predict_cases(model_of(scan.truth), [write_case("one")], tmp_path)
+    table, _ = predict_cases(model_of(scan.labels["truth"]), [write_case("one")], tmp_path)
     assert not {"grade_lgg", "survival_days_predicted"} & set(table)
 
 
 def test_a_model_without_intervals_has_no_columns_for_them(write_case, tmp_path, scan, model_of):
-    table, _ = predict_cases(model_of(scan.truth, level=None), [write_case("one")], tmp_path)
+    table, _ = predict_cases(model_of(scan.labels["truth"], level=None), [write_case("one")], tmp_path)
     assert not [name for name in table if name.startswith(("low_", "high_", "interval"))]
 
 
 @pytest.mark.parametrize("affine", [None, RAS], ids=["LPS", "RAS"])
 def test_calibration_errors_are_computed_against_the_truth(write_case, tmp_path, scan, model_of, affine):
     """A model with probability 0.9 that is never wrong has an error of 0.1 everywhere."""
-    table, _ = predict_cases(model_of(scan.truth, sure=0.9), [write_case("one", affine=affine)], tmp_path)
+    table, _ = predict_cases(
+        model_of(scan.labels["truth"], sure=0.9), [write_case("one", affine=affine)], tmp_path
+    )
     for region in ("wt", "tc", "et"):
         assert table[f"calibration_error_{region}"].tolist() == [pytest.approx(0.1)]
 
@@ -101,7 +102,7 @@ def test_calibration_errors_are_computed_against_the_truth(write_case, tmp_path,
 @pytest.mark.parametrize("imagej", [False, True])
 def test_a_case_is_drawn(write_case, tmp_path, scan, model_of, imagej):
     case = write_case("one")
-    predict_cases(model_of(scan.prediction), [case], tmp_path / "out")
+    predict_cases(model_of(scan.labels["prediction"]), [case], tmp_path / "out")
     measure_case(case, predictions=tmp_path / "out", pictures=tmp_path / "pictures", imagej=imagej)
     names = {path.name: path.stat().st_size for path in (tmp_path / "pictures").iterdir()}
     drawn = {"one.png", "one_truth.gif", "one_prediction.gif"}
@@ -110,24 +111,6 @@ def test_a_case_is_drawn(write_case, tmp_path, scan, model_of, imagej):
         with Image.open(tmp_path / "pictures" / name) as picture:
             assert min(picture.size) > 100
             assert picture.convert("L").getextrema()[1] > 100
-
-
-def test_pictures_do_not_depend_on_the_scan_s_orientation(write_case):
-    lps, ras = write_case("lps"), write_case("ras", affine=RAS)
-    scans = []
-    for case in (lps, ras):
-        volume = read_volume(case.files["seg"])
-        labels = volume.data.astype(np.uint8)
-        scans.append(scan_in_lps({"flair": volume.data}, labels, labels, volume.grid))
-    np.testing.assert_array_equal(scans[0].truth, scans[1].truth[::-1, ::-1])
-
-
-def test_spacing_follows_its_axis(scan):
-    grid = Grid((40, 48, 36), np.array([[0, 0, 3.0, 0], [1, 0, 0, 0], [0, 2, 0, 0], [0, 0, 0, 1]]))
-    turned = scan_in_lps({}, scan.truth, scan.truth, grid)
-    # The file's axes go forward (1 mm), up (2 mm) and right (3 mm); those of LPS go left, back, up.
-    assert turned.spacing_mm == (3.0, 1.0, 2.0)
-    assert turned.truth.shape == (36, 40, 48)
 
 
 def test_no_case_is_an_error(tmp_path):

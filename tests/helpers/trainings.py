@@ -126,7 +126,7 @@ def scan(dice: float) -> Scan:
     brain = np.where(distance < 15, 100 + 4 * place[..., 0], 0).astype(np.int16)
     truth = np.select([distance < 3, distance < 5, distance < 8], [1, 3, 2], 0).astype(np.uint8)
     found = np.where(place[..., 1] < 16 * dice - 8, truth, 0).astype(np.uint8)
-    return Scan({"flair": brain, "t1ce": brain}, truth, found, (1.0, 1.0, 1.0))
+    return Scan({"flair": brain, "t1ce": brain}, {"truth": truth, "prediction": found}, (1.0, 1.0, 1.0))
 
 
 A = {"case 1": (0.9, 0.8, 0.7), "case 2": (0.8, 0.8, 0.8), "case 3": (0.7, 0.6, 0.5)}

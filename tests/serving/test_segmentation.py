@@ -1,12 +1,16 @@
+import base64
 import gzip
 from dataclasses import asdict
+from io import BytesIO
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from glioseg.core.labels import REGIONS, LabelScheme, from_scheme, regions_from_labels, to_scheme
 from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import Grid, Volume, decode_volume, encode_volume
+from glioseg.evaluation.case_figure import planes_picture, scan_in_lps
 from glioseg.models.inference.loading import load_model
 from tests.helpers.uploads import decode_base64, error_of, modified, upload_files
 
@@ -64,6 +68,28 @@ def test_optional_maps_are_returned_on_request(client, scan, expected):
         np.testing.assert_allclose(
             decode_base64(text).data, expected.probabilities.on_grid()[..., index], atol=0.5 / 255 + 1e-6
         )
+
+
+@pytest.mark.parametrize("with_truth", [False, True])
+def test_a_picture_is_returned_on_request(client, scan, expected, with_truth):
+    truth = np.roll(expected.labels, 1, axis=0)
+    files = upload_files(scan)
+    if with_truth:
+        dense = Volume(to_scheme(truth, LabelScheme.BRATS2021), scan.grid)
+        files["seg"] = ("seg.nii.gz", encode_volume(dense))
+    body = client.post("/segment", files=files, data={"picture": "true"}).json()
+    labels = ({"truth": truth} if with_truth else {}) | {"prediction": expected.labels}
+    images = {"flair": scan.data, "t1ce": scan.data}
+    title = f"models, version {body['version']}"
+    volumes = "   ".join(f"{region} {body['volumes'][region]['ml']:.1f} ml" for region in REGIONS)
+    drawn = planes_picture(scan_in_lps(images, labels, scan.grid), title=title, subtitle=volumes)
+    with Image.open(BytesIO(base64.b64decode(body["picture"]))) as picture:
+        assert picture.format == "PNG"
+        np.testing.assert_array_equal(np.asarray(picture), np.asarray(drawn))
+
+
+def test_without_the_option_no_picture_is_drawn(client, scan):
+    assert client.post("/segment", files=upload_files(scan)).json()["picture"] is None
 
 
 def test_modalities_may_be_missing(client, registered, scan):

@@ -176,6 +176,8 @@ def _decode(
     content: bytes, *, name: str, max_voxels: int | None = None
 ) -> tuple[Shaped[NDArray, "..."], NDArray[np.float64], HeaderGeometry]:
     """Voxels, affine in mm, and geometry; the header is read first, and limits what is decompressed."""
+    if content[128:132] == b"DICM":
+        raise VolumeError(f"{name}: a DICOM file: convert the series to NIfTI, for example with dcm2niix")
     try:
         compressed = content[:2] == GZIP_MAGIC
         header = _read_header(decompress(content, HEADER_BYTES) if compressed else content)

@@ -1,9 +1,9 @@
-"""The figure of one case: images, truth and prediction side by side in three planes, with their colours.
+"""The figure of one case: images and label maps side by side in three planes, with their colours.
 
 Radiological convention: the patient's right is on the picture's left.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from glioseg.core.brain import brain_mask
 from glioseg.core.geometry import Box, Spacing3, bounding_box
 from glioseg.core.labels import Label
+from glioseg.core.nifti import Grid
 
 RGB = tuple[int, int, int]
 
@@ -33,6 +34,9 @@ LEGEND: dict[Label, str] = {
 }
 REGIONS_LEGEND = "WT: all three; TC: NCR and ET"
 
+SHOWN_MODALITIES = ("flair", "t1ce")
+"""FLAIR shows the whole tumour, T1ce its core."""
+
 BACKDROP: RGB = (0, 0, 0)
 INK: RGB = (226, 230, 236)
 DIM: RGB = (140, 148, 160)
@@ -43,6 +47,8 @@ MARGIN_VOX = 9
 GAP_PX = 8
 HEAD_PX = 66
 FOOT_PX = 34
+MIN_WIDTH_PX = 960
+"""Width of the legend."""
 FILL = 0.3
 SCALE_BAR_MM = 50
 WINDOW_PERCENT = (1.0, 99.7)
@@ -84,11 +90,13 @@ PLANES = (
 
 @dataclass(frozen=True)
 class Scan:
-    """A case in LPS: two of its images (D, H, W), its labels and the spacing along each axis."""
+    """A case in LPS: images and label maps (D, H, W) by name, and the spacing along each axis.
+
+    The first label map chooses the slices, e.g. `truth`; the next one only where the first is empty.
+    """
 
     images: Mapping[str, Num[NDArray, "d h w"]]
-    truth: UInt8[NDArray, "d h w"]
-    prediction: UInt8[NDArray, "d h w"]
+    labels: Mapping[str, UInt8[NDArray, "d h w"]]
     spacing_mm: Spacing3
 
     @property
@@ -97,10 +105,25 @@ class Scan:
         return brain_mask(self.images.values())
 
 
-def planes_picture(scan: Scan, *, title: str, subtitle: str) -> Image.Image:
-    """Draw a row for each plane: the plain images, then truth and prediction over the last image.
+def scan_in_lps(
+    images: Mapping[str, NDArray], labels: Mapping[str, UInt8[NDArray, "d h w"]], grid: Grid
+) -> Scan:
+    """The images that show a tumour best, and label maps of one case, in LPS orientation.
 
-    Each plane passes through the largest cross-section of the true tumour, else of the predicted tumour,
+    Args:
+        images: the case's modalities by name; `SHOWN_MODALITIES` are taken if present, else the first one.
+        labels: dense label maps by name.
+        grid: of all of them.
+    """
+    shown = [name for name in SHOWN_MODALITIES if name in images] or list(images)[:1]
+    turned = {name: grid.to_lps(images[name]) for name in shown}
+    return Scan(turned, {name: grid.to_lps(each) for name, each in labels.items()}, grid.lps_spacing_mm)
+
+
+def planes_picture(scan: Scan, *, title: str, subtitle: str) -> Image.Image:
+    """Draw a row for each plane: the plain images, then each label map over the last image.
+
+    Each plane passes through the largest cross-section of the tumour in the first label map that has one,
     else through the middle of the brain.
 
     Args:
@@ -114,32 +137,33 @@ def planes_picture(scan: Scan, *, title: str, subtitle: str) -> Image.Image:
     width = max(cell.width for row in rows for cell in row)
     columns = len(rows[0])
     height = sum(row[0].height + GAP_PX for row in rows)
-    size = (columns * (width + GAP_PX) + GAP_PX, HEAD_PX + height + FOOT_PX)
+    inner_px = columns * (width + GAP_PX) + GAP_PX
+    size = (max(inner_px, MIN_WIDTH_PX), HEAD_PX + height + FOOT_PX)
     picture = Image.new("RGB", size, BACKDROP)
+    first = GAP_PX + (picture.width - inner_px) // 2
     top = HEAD_PX
     for row in rows:
         for column, cell in enumerate(row):
-            left = GAP_PX + column * (width + GAP_PX) + (width - cell.width) // 2
+            left = first + column * (width + GAP_PX) + (width - cell.width) // 2
             picture.paste(cell, (left, top))
         top += row[0].height + GAP_PX
-    heads = [name.upper() for name in scan.images] + ["TRUTH", "PREDICTION"]
-    _frame(picture, title, subtitle, heads, width + GAP_PX)
+    heads = [name.upper() for name in (*scan.images, *scan.labels)]
+    middles = [first + column * (width + GAP_PX) + width // 2 for column in range(columns)]
+    _frame(picture, title, subtitle, dict(zip(middles, heads, strict=True)))
     return picture
 
 
-def largest_section(
-    truth: UInt8[NDArray, "d h w"], prediction: UInt8[NDArray, "d h w"], box: Box, axis: int
-) -> int:
+def largest_section(maps: Iterable[UInt8[NDArray, "d h w"]], box: Box, axis: int) -> int:
     """The slice along an axis with the most tumour, or the middle of the box without tumour."""
     across = tuple(a for a in range(3) if a != axis)
-    for labels in (truth, prediction):
+    for labels in maps:
         if labels.any():
             return int((labels > 0).sum(axis=across).argmax())
     return (box.start[axis] + box.stop[axis]) // 2
 
 
 def _cells(scan: Scan, brain: Bool[NDArray, "d h w"], box: Box, plane: Plane) -> Iterator[Image.Image]:
-    index = largest_section(scan.truth, scan.prediction, box, plane.axis)
+    index = largest_section(scan.labels.values(), box, plane.axis)
     inside = index - box.start[plane.axis]
     across_mm, down_mm = plane.spacing_mm(scan.spacing_mm)
 
@@ -154,7 +178,7 @@ def _cells(scan: Scan, brain: Bool[NDArray, "d h w"], box: Box, plane: Plane) ->
         plain = Image.fromarray(grey).resize(size, Image.Resampling.BICUBIC)
         plain = plain.convert("RGB")
         yield _annotated(plain.copy(), plane, f"{plane.name} {index}")
-    for labels in (scan.truth, scan.prediction):
+    for labels in scan.labels.values():
         yield _annotated(overlay(plain, cut(labels)), plane, "")
 
 
@@ -210,12 +234,12 @@ def _annotated(cell: Image.Image, plane: Plane, name: str) -> Image.Image:
     return cell
 
 
-def _frame(picture: Image.Image, title: str, subtitle: str, heads: list[str], step_px: int) -> None:
+def _frame(picture: Image.Image, title: str, subtitle: str, heads: Mapping[int, str]) -> None:
+    """Write the titles, the heads of the columns, each at its middle, and the legend."""
     draw = ImageDraw.Draw(picture)
     draw.text((GAP_PX, 4), title, INK, font(19), anchor="la")
     draw.text((picture.width - GAP_PX, 7), subtitle, INK, font(15), anchor="ra")
-    for column, head in enumerate(heads):
-        middle = GAP_PX // 2 + column * step_px + step_px // 2
+    for middle, head in heads.items():
         draw.text((middle, HEAD_PX - 8), head, DIM, font(15), anchor="ms")
     y = picture.height - FOOT_PX // 2 - 2
     x = GAP_PX

@@ -26,7 +26,7 @@ def draw_case(folder: Path, case: str, scan: Scan, row: Mapping[str, float], *, 
     Args:
         folder: folder for the files; created if missing.
         case: name of the case, for the file names.
-        scan: the case.
+        scan: the case, with the label maps `truth` and `prediction`.
         row: metrics of the case, as from `metrics.case_metrics`.
         imagej: whether to write `imagej_tiff` too.
     """
@@ -37,7 +37,7 @@ def draw_case(folder: Path, case: str, scan: Scan, row: Mapping[str, float], *, 
     file = BytesIO()
     planes_picture(scan, title=case, subtitle=text).save(file, "PNG")
     write_atomic(folder / PLANES_FILE.format(case), file.getvalue())
-    animations = rotating_frames([scan.truth, scan.prediction], scan.brain, spacing_mm=scan.spacing_mm)
+    animations = rotating_frames(list(scan.labels.values()), scan.brain, spacing_mm=scan.spacing_mm)
     for name, frames in zip((TRUTH_FILE, PREDICTION_FILE), animations, strict=True):
         write_atomic(folder / name.format(case), encode_gif(frames))
     if imagej:
@@ -91,13 +91,13 @@ def imagej_tiff(scan: Scan) -> bytes:
     spacing in mm. Deflate compresses about sixty megabytes to a few.
 
     Args:
-        scan: case whose images include `IMAGE`.
+        scan: case whose images include `IMAGE`, with the label maps `truth` and `prediction`.
     """
     import tifffile  # loaded only for this optional file
 
     image = scan.images[IMAGE]
     grey = grey_window(image, image[scan.brain])
-    stack = np.stack([grey, *_masks(scan.truth), *_masks(scan.prediction)])
+    stack = np.stack([grey, *_masks(scan.labels["truth"]), *_masks(scan.labels["prediction"])])
     x_mm, y_mm, z_mm = scan.spacing_mm
     file = BytesIO()
     tifffile.imwrite(

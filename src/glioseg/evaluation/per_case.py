@@ -1,6 +1,6 @@
 """Evaluation case by case: predict, score on the scan's own grid, draw."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,17 +13,14 @@ from glioseg.compute import LOCAL, Cluster
 from glioseg.core.errors import GliosegError
 from glioseg.core.labels import LabelScheme, from_scheme, round_labels, to_scheme
 from glioseg.core.modalities import MODALITIES, SEGMENTATION
-from glioseg.core.nifti import Grid, Volume, read_volume, write_volume
+from glioseg.core.nifti import Volume, read_volume, write_volume
 from glioseg.core.progress import track
 from glioseg.data.cohort.cases import Case, read_images
-from glioseg.evaluation.case_figure import Scan
+from glioseg.evaluation.case_figure import SHOWN_MODALITIES, scan_in_lps
 from glioseg.evaluation.columns import column
 from glioseg.evaluation.cost import Cost, predict_with_cost
 from glioseg.evaluation.metrics import calibration_errors, case_metrics
 from glioseg.models.inference.prediction import CaseModel, Prediction
-
-SHOWN_MODALITIES = ("flair", "t1ce")
-"""FLAIR shows the whole tumour, T1ce its core."""
 
 
 class EvaluationError(GliosegError):
@@ -148,20 +145,10 @@ def measure_case(
         )
 
         images = {name: read_volume(case.files[name]).data for name in SHOWN_MODALITIES}
-        scan = scan_in_lps(images, truth, prediction, segmentation.grid)
+        labels = {"truth": truth, "prediction": prediction}
+        scan = scan_in_lps(images, labels, segmentation.grid)
         draw_case(pictures, case.case, scan, row, imagej=imagej)
     return {"case": case.case, **row}
-
-
-def scan_in_lps(
-    images: Mapping[str, NDArray],
-    truth: UInt8[NDArray, "d h w"],
-    prediction: UInt8[NDArray, "d h w"],
-    grid: Grid,
-) -> Scan:
-    """A case in LPS orientation, for its pictures."""
-    turned = {name: grid.to_lps(image) for name, image in images.items()}
-    return Scan(turned, grid.to_lps(truth), grid.to_lps(prediction), grid.lps_spacing_mm)
 
 
 def prediction_path(folder: Path, case: Case) -> Path:

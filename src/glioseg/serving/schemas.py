@@ -38,7 +38,7 @@ class PredictionResponse(BaseModel):
     `entropy`: mean entropy in bits of the brain and of each region found, from 0 (certain) to 2;
     `confidence`: expected Dice of each region, None if the model does not estimate it;
     `low_confidence_reasons`: empty if confidence is not low; `segmentation`, `entropy_map`,
-    `probabilities`: .nii.gz files on the grid of the input, in base64.
+    `probabilities`: .nii.gz files on the grid of the input, in base64; `picture`: a PNG, in base64.
     """
 
     version: str
@@ -56,6 +56,7 @@ class PredictionResponse(BaseModel):
     segmentation: str
     entropy_map: str | None
     probabilities: dict[str, str] | None
+    picture: str | None
 
 
 class Readiness(BaseModel):

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,7 @@ def segment(version: LoadedVersion, upload: Upload, *, max_bytes: int) -> Segmen
         segmentation=to_base64(label_map),
         entropy_map=_entropy_map(prediction, checked) if upload.entropy else None,
         probabilities=_probability_maps(prediction, checked) if upload.probabilities else None,
+        picture=_picture(prediction, checked, truth, version) if upload.picture else None,
         **prediction_fields(prediction),
         seconds=time.perf_counter() - begun,
     )
@@ -146,3 +148,23 @@ def _entropy_map(prediction: Prediction, checked: CheckedCase) -> str:
 def _probability_maps(prediction: Prediction, checked: CheckedCase) -> dict[str, str]:
     files = encode_probabilities(prediction, checked.grid)
     return {region: to_base64(content) for region, content in files.items()}
+
+
+def _picture(
+    prediction: Prediction,
+    checked: CheckedCase,
+    truth: UInt8[NDArray, "d h w"] | None,
+    version: LoadedVersion,
+) -> str:
+    from glioseg.evaluation.case_figure import (
+        planes_picture,
+        scan_in_lps,
+    )  # drawing libraries are loaded only for pictures
+
+    images = {name: volume.data for name, volume in checked.images.items()}
+    labels = ({} if truth is None else {"truth": truth}) | {"prediction": prediction.labels}
+    volumes = "   ".join(f"{region} {volume.ml:.1f} ml" for region, volume in prediction.volumes.items())
+    title = f"{version.model}, version {version.version}"
+    file = BytesIO()
+    planes_picture(scan_in_lps(images, labels, checked.grid), title=title, subtitle=volumes).save(file, "PNG")
+    return to_base64(file.getvalue())

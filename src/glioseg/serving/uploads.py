@@ -12,7 +12,7 @@ from glioseg.core.labels import LabelScheme
 from glioseg.core.modalities import MODALITIES, ROLES
 from glioseg.serving.schemas import RequestError, bad_request
 
-FLAGS = ("mirror", "entropy", "probabilities")
+FLAGS = ("mirror", "entropy", "probabilities", "picture")
 MULTIPART = "multipart/form-data"
 BOOLEANS = {"true": True, "false": False}
 
@@ -29,6 +29,7 @@ class Upload:
     mirror: bool | None = None
     entropy: bool = False
     probabilities: bool = False
+    picture: bool = False
 
 
 class _InMemory(MultiPartParser):
@@ -133,6 +134,7 @@ def form_schema() -> dict[str, Any]:
         "mirror": "whether to average over the eight mirror images; default: the setting of the model",
         "entropy": "whether to add a map of the entropy of each voxel's label, 0 to 2 bits",
         "probabilities": "whether to add a probability map of each region",
+        "picture": "whether to add a PNG of three planes through the tumour, with the label map over them",
     }
     properties |= {name: {"type": "boolean", "description": descriptions[name]} for name in FLAGS}
     return {"type": "object", "properties": properties, "additionalProperties": False}

@@ -2,15 +2,14 @@
 
 import { Choice, complain, say } from "./choice.js";
 import { Controls } from "./controls.js";
-import { at } from "./dom.js";
+import { at, element } from "./dom.js";
 import { ROLES } from "./files.js";
+import { Rendered } from "./rendered.js";
 import { describe } from "./results.js";
 import { Service } from "./service.js";
-import { readEntropy, readLabels } from "./viewer.js";
 
 const service = new Service(askForToken);
-const controls = new Controls();
-await controls.attach();
+const view = await openView();
 const choice = new Choice(show);
 let running = null;
 
@@ -18,6 +17,19 @@ at("sample").onclick = () => attempt(takeSample);
 at("scan").onsubmit = (event) => { event.preventDefault(); segment(); };
 at("cancel").onclick = () => running.abort();
 tellModel();
+
+/** The viewer, or in a browser that cannot draw it, its substitute. */
+async function openView() {
+  if (element("canvas").getContext("webgl2")) {
+    const controls = new Controls();
+    const failed = await controls.attach().then(() => null, (error) => error);
+    if (!failed) return controls;
+    console.warn(failed);
+  }
+  const rendered = new Rendered();
+  rendered.attach();
+  return rendered;
+}
 
 async function tellModel() {
   try {
@@ -42,7 +54,7 @@ function show() {
   at("results").hidden = true;
   at("state").textContent = "";
   const given = Object.keys(ROLES).filter((role) => choice.file(role));
-  return controls.show(given, (role) => choice.image(role), at("scheme").value);
+  return view.show(given, (role) => choice.image(role), at("scheme").value);
 }
 
 async function segment() {
@@ -65,6 +77,7 @@ function formData() {
   }
   form.append("scheme", at("scheme").value);
   form.append("entropy", at("entropy").checked);
+  form.append("picture", view instanceof Rendered);
   if (at("mirror").value) form.append("mirror", at("mirror").value);
   return form;
 }
@@ -83,20 +96,22 @@ function progress({ sent, total, state, ahead, seconds }) {
 const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
 
 async function present(response) {
-  const segmentation = mapFile(response.segmentation);
-  const labels = await readLabels(segmentation);
-  const entropy = response.entropy_map && await readEntropy(mapFile(response.entropy_map));
+  const [segmentation, entropy, picture] = [response.segmentation, response.entropy_map, response.picture].map(decoded);
+  const name = `${choice.caseName || "case"}-glioseg-v${response.version}`;
   at("result-list").replaceChildren(...describe(response));
   URL.revokeObjectURL(at("download").href);
   at("download").href = URL.createObjectURL(segmentation);
-  at("download").download = `${choice.caseName || "case"}-glioseg-v${response.version}.nii.gz`;
+  at("download").download = `${name}.nii.gz`;
   at("results").hidden = false;
-  controls.showPrediction({ labels, entropy, scheme: at("scheme").value });
+  await view.present({ segmentation, entropy, picture, scheme: at("scheme").value, name });
 }
 
-function mapFile(base64) {
+/** A file of the response, .nii.gz or PNG; null where there is none. */
+function decoded(base64) {
+  if (!base64) return null;
   const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
-  return new File([bytes], "map.nii.gz", { type: "application/gzip" });
+  const png = bytes[0] === 0x89;
+  return new File([bytes], png ? "picture.png" : "map.nii.gz", { type: png ? "image/png" : "application/gzip" });
 }
 
 function busy(yes) {

@@ -1,8 +1,11 @@
 // What the user gives: files, which of them is which, and what is wrong with one.
 
-import { Files, KNOWN, MODALITIES, ROLES, dropped, pathOf } from "./files.js";
+import { DICOM, Files, KNOWN, MODALITIES, ROLES, dropped, pathOf } from "./files.js";
 import { at, element } from "./dom.js";
 import { readImage, readLabels } from "./viewer.js";
+
+const WORDS_ON_DICOM = "DICOM files (.dcm) cannot be read: convert each series to NIfTI first, for example with dcm2niix."
+  + " The scan must also be skull-stripped and its modalities registered.";
 
 export class Choice {
   #files = new Files();
@@ -45,6 +48,7 @@ export class Choice {
     say([
       at("error").textContent,
       strange && `${strange} of the files are not .nii or .nii.gz and were ignored.`,
+      given.some(({ name }) => DICOM.test(name)) && WORDS_ON_DICOM,
       unread.length && `${few(unread)}: no role by name: choose it by hand (known: ${KNOWN}).`,
     ].filter(Boolean).join(" "));
   }

@@ -3,7 +3,7 @@
 import { at, element } from "./dom.js";
 import { MODALITIES, ROLES } from "./files.js";
 import { Layers } from "./layers.js";
-import { PLANES, Viewer, middle } from "./viewer.js";
+import { PLANES, Viewer, middle, readEntropy, readLabels } from "./viewer.js";
 
 const RIGHT = 2;
 
@@ -20,6 +20,7 @@ export class Controls {
     at("reset").onclick = () => { this.#viewer.resetWindow(); this.#tellWindow(this.#viewer.window); };
     at("zoom").oninput = () => this.#zoom();
     for (const kind of ["pointermove", "touchmove", "wheel"]) at("canvas").addEventListener(kind, (event) => this.#follow(event));
+    at("canvas").addEventListener("webglcontextlost", tellLoss);
     new ResizeObserver(() => this.#placeCaptions()).observe(at("stage"));
     await this.#viewer.attach(at("canvas"));
   }
@@ -36,10 +37,11 @@ export class Controls {
     if (truth && this.#read === read) this.#layers.add("truth", truth, scheme);
   }
 
-  /** Overlay a prediction on the scan, and move to the tumour. */
-  showPrediction({ labels, entropy, scheme }) {
+  /** Overlay a prediction and its entropy, both .nii.gz files, on the scan, and move to the tumour. */
+  async present({ segmentation, entropy, scheme }) {
+    const labels = await readLabels(segmentation);
     this.#layers.add("model", labels, scheme);
-    this.#layers.setEntropy(entropy);
+    this.#layers.setEntropy(entropy && await readEntropy(entropy));
     const place = middle(labels);
     if (place) this.#viewer.goTo(place);
   }
@@ -108,6 +110,12 @@ export class Controls {
     at("reset").disabled = at("zoom").disabled = false;
     writeWindow((low + high) / 2, high - low);
   }
+}
+
+/** After a reset of the graphics card, say, the canvas stays black. */
+function tellLoss() {
+  at("empty").textContent = "The browser has lost its graphics context: reload the page to see the scan again.";
+  at("empty").hidden = false;
 }
 
 function caption({ plane, slice, count, left, top, height, perMm }) {

@@ -15,6 +15,7 @@ const DERIVED = whole(table.derived);
 const SINCE_2023 = whole(table.since_2023);
 const NIFTI = new RegExp(table.nifti, "i");
 export const KNOWN = table.known;
+export const DICOM = /\.(dcm|dicom|ima)$|^DICOMDIR$/i;
 
 /** Case, role and label scheme that a file's name tells; null where it tells none. */
 export function recognise(name) {
