@@ -97,7 +97,7 @@ def served(model: Path, *, log: Path) -> Iterator[Served]:
     with log.open("a") as said:
         process = subprocess.Popen(command, env=os.environ | QUIET, stdout=said, stderr=said)
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=600) as http:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=600, trust_env=False) as http:
             _wait_until_ready(http, process, log)
             yield Served(http, psutil.Process(process.pid), time.perf_counter() - begun)
     finally:

@@ -14,6 +14,8 @@ from xdist.scheduler import LoadScopeScheduling
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 for name in ("GLIOSEG_DATABASE_URL", "GLIOSEG_ARTIFACTS_URL", "GLIOSEG_CLUSTER"):
     os.environ.pop(name, None)  # a test works in folders of its own, not in what a user shares with others
+for name in ("no_proxy", "NO_PROXY"):  # servers of tests run on this machine, and a proxy cannot reach them
+    os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost"]))
 # What a shell starts in the background is deaf to Ctrl-C, and so is all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 install_import_hook(
