@@ -77,7 +77,9 @@ def test_a_deleted_training_run_and_one_of_another_database_are_missing(client, 
     client.delete_run(run_id)
     try:
         assert missing_entries(client, address, project) == {
-            "training run": f"run {run_id} was deleted; to restore it: `{RESTORE} --run-id {run_id}`"
+            "training run": f"run {run_id} was deleted; to restore it: `MLFLOW_TRACKING_URI="
+            "$(python -m glioseg.mlops.tracking.storage tracking) mlflow runs restore"
+            f" --run-id {run_id}`"
         }
     finally:
         client.restore_run(run_id)
