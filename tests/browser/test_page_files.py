@@ -34,7 +34,7 @@ FOLDERS = {
     ],
     "two visits": ["P_T1_t1.nii", "P_T2_t1.nii", "P_T2_flair.nii", "Q_T2_FLAIR.nii", "Q_T1.nii"],
     "no cases": ["x_t1.nii", "x_brain_mask_seg.nii", "y_segm.nii", "mask.nii"],
-    "brain": ["x_brain_t1.nii", "x_brain_seg.nii"],
+    "brain": ["x_brain_t1.nii", "x_brain_seg.nii", "x_tumour_t1.nii", "x_tumour_seg.nii"],
 }
 
 

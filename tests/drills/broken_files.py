@@ -131,6 +131,6 @@ FILES: tuple[Kind, ...] = (
     works(".nii", renamed(".nii", packed=False)),
     works("plain file named .nii.gz", renamed(".nii.gz", packed=False)),
     works("gzip named .nii", renamed(".nii", packed=True)),
-    refused("suffix in capitals", renamed(".NII.GZ", packed=True), NO_FILE),
+    works("suffix in capitals", renamed(".NII.GZ", packed=True)),
     refused("Analyze pair", analyze_pair, NO_FILE),
 )

@@ -160,7 +160,7 @@ def differences(kind: Kind, outcome: Outcome) -> list[str]:
 def is_useful(kind: Kind, line: str) -> bool:
     """Whether a line of the error output is useful to a user."""
     if kind.end is End.REFUSED:
-        return line.startswith("Odd/") and line.isprintable()
+        return (line.startswith("Odd/") or "not read: " in line) and line.isprintable()
     told = (End.STOPPED, End.REPORTED, End.SKIPPED)
     return kind.end in told and kind.message in line and line.isprintable()
 

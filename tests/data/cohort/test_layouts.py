@@ -496,6 +496,21 @@ def test_t2_flair_is_the_flair_of_a_case_or_of_its_second_visit(tmp_path):
     assert (two.case, set(two.files)) == ("P02_T2", {"t1", "flair"})
 
 
+def test_a_case_whose_name_ends_like_a_role_keeps_its_files(tmp_path):
+    for name in ("Odd case of a tumour", "x_T1w", "two\nlines"):
+        touch_case(tmp_path / "a", name, {"t2": "_t2", "flair": "_flair", "seg": "_seg"})
+    with pytest.raises(CohortError, match=r"'two\\nlines': expected a name that can be printed"):
+        find_cases(tmp_path)
+    for file in (tmp_path / "a").glob("two*"):
+        file.rename(file.with_name(file.name[:-11] + "odd.nii.gz"))
+    search = search_folder(tmp_path)
+    assert [(case.case, len(case.files)) for case in search.cases] == [
+        ("Odd case of a tumour", 3),
+        ("x_T1w", 3),
+    ]
+    assert all(line.isprintable() for line in search.lines)
+
+
 @pytest.mark.parametrize(("one", "other"), [("x_T1c", "x_T1GD"), ("x_t1", "x-t1n"), ("x_seg", "x_segm")])
 def test_two_files_for_a_role_are_both_named(tmp_path, one, other):
     touch(tmp_path, "x_t2.nii", f"{one}.nii.gz", f"{other}.nii.gz")

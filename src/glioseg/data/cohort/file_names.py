@@ -19,6 +19,9 @@ CHANNEL = "channel"
 OTHER_SEGMENTATION = "other segmentation"
 """The role of brain masks and predictions; it becomes `seg` if images have the same name: P01_brain_t1."""
 
+FLAGS = re.IGNORECASE | re.DOTALL
+"""A name may hold any character, a line break too."""
+
 _ENDINGS = {
     "t1ce": r"(?:ce[-_]?)?t1w?[-_]?(?:ce|c|gd|gad|post|contrast)|ce[-_]?t1w?",
     "t1": r"t1(?:n|w|w?[-_]?pre)?",
@@ -84,10 +87,10 @@ class FileName:
     channel: int = 0
 
 
-_COMPILED = tuple((re.compile(pattern, re.IGNORECASE), role) for pattern, role in PATTERNS)
-_SINCE_2023 = re.compile(SINCE_2023, re.IGNORECASE)
-_DERIVED = re.compile(DERIVED, re.IGNORECASE)
-_FOLDERS = {role: re.compile(names, re.IGNORECASE) for role, names in FOLDERS.items()}
+_COMPILED = tuple((re.compile(pattern, FLAGS), role) for pattern, role in PATTERNS)
+_SINCE_2023 = re.compile(SINCE_2023, FLAGS)
+_DERIVED = re.compile(DERIVED, FLAGS)
+_FOLDERS = {role: re.compile(names, FLAGS) for role, names in FOLDERS.items()}
 
 
 def recognise(name: str) -> FileName | None:

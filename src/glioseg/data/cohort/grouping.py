@@ -37,19 +37,32 @@ class Unread:
     file: Path
     reason: str
 
+    def __str__(self) -> str:
+        """The path of the file, with escapes for what cannot be printed."""
+        return printable(str(self.file))
+
+
+def printable(name: str) -> str:
+    r"""A name with escapes for line breaks and the like, if it has any.
+
+    >>> printable("a\nb"), printable("ä")
+    ('a\\nb', 'ä')
+    """
+    return name if name.isprintable() else ascii(name)[1:-1]
+
 
 def write_unread(path: Path, unread: Iterable[Unread]) -> None:
     """Write the table of files that belong to no case."""
-    with path.open("w", newline="", errors="surrogateescape") as file:
+    with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerows([("file", "reason"), *((str(item.file), item.reason) for item in unread)])
+        writer.writerows([("file", "reason"), *((str(item), item.reason) for item in unread)])
 
 
 def read_unread(path: Path) -> list[Unread]:
     """The files that belong to no case; none if there is no table."""
     if not path.exists():
         return []
-    with path.open(newline="", errors="surrogateescape") as file:
+    with path.open(newline="") as file:
         return [Unread(Path(row["file"]), row["reason"]) for row in csv.DictReader(file)]
 
 
@@ -155,10 +168,19 @@ def _with_own_case(images: Mapping[str, FileName | None], folder: str | None) ->
     for name, known in images.items():
         if known and known.role == OTHER_SEGMENTATION:
             result[name] = replace(known, role=SEGMENTATION) if known.case in with_images else None
-        elif known and known.role == "flair":  # P01_T2_flair: FLAIR of P01, or of its second visit P01_T2
-            longer = re.sub(r"[-_. ]flair$", "", NIFTI_SUFFIX.sub("", name), flags=re.IGNORECASE)
-            result[name] = replace(known, case=longer if longer in cases else known.case)
+        elif known and (longer := _longer_case(name, known.role)) in cases:
+            result[name] = replace(known, case=longer)
     return result
+
+
+def _longer_case(name: str, role: str) -> str:
+    """The case of a name if only its last word is the role, empty if that word is not.
+
+    P01_T2_flair is the FLAIR of P01, or of its second visit, P01_T2; x_tumour_seg may belong to x_tumour.
+    """
+    match = re.fullmatch(r"(.+)[-_. ]([^-_. ]+)", NIFTI_SUFFIX.sub("", name), re.DOTALL)
+    word = recognise(f"{match[2]}.nii") if match else None
+    return match[1] if match and word and word.role == role else ""
 
 
 def _file_of_role(name: str, known: FileName | None, role: str) -> FileName | None:

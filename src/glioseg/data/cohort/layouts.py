@@ -19,7 +19,7 @@ from glioseg.data.cohort.datasets import (
     read_nnunet,
 )
 from glioseg.data.cohort.file_names import KNOWN, NIFTI_SUFFIX, recognise
-from glioseg.data.cohort.grouping import NO_ROLE, Group, Unread, group_files
+from glioseg.data.cohort.grouping import NO_ROLE, Group, Unread, group_files, printable
 from glioseg.data.cohort.inventory import walk_files
 from glioseg.data.cohort.pattern import group_by_pattern
 
@@ -49,8 +49,8 @@ def _unread_line(files: Sequence[Path], reason: str, cases: Sequence[str]) -> st
     """One line for all files that are not read for a reason; long lists are shortened to the names' ends."""
     known = f"; known: {KNOWN}; data.pattern or --t1 … --flair name others" if reason == NO_ROLE else ""
     if len(files) == 1:
-        return f"{files[0]}: not read: {reason}{known}"
-    ends = Counter(_without_case(file.name, cases) for file in files)
+        return f"{printable(str(files[0]))}: not read: {reason}{known}"
+    ends = Counter(printable(_without_case(file.name, cases)) for file in files)
     shown = [f"{end} ({count})" if count > 1 else end for end, count in ends.most_common(LISTED_ENDINGS)]
     more = f" and {len(ends) - len(shown)} more names" if len(ends) > len(shown) else ""
     return f"{len(files)} files not read: {reason}: {', '.join(shown)}{more}{known}"

@@ -152,7 +152,7 @@ def _unread(files: Sequence[Unread]) -> str:
     """A table of the user's files that belong to no case."""
     if not files:
         return ""
-    rows = [[html.escape(str(item.file)), html.escape(item.reason)] for item in files]
+    rows = [[html.escape(str(item)), html.escape(item.reason)] for item in files]
     return f"<h4>Files that belong to no case ({len(files)})</h4>{_table(('file', 'reason'), rows)}"
 
 

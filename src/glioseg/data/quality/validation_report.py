@@ -63,7 +63,7 @@ class ValidationReport:
             "warnings": [_to_json(finding) for finding in self.warnings],
             "notes": [_to_json(finding) for finding in self.notes],
             "near_duplicates": self.near_duplicates,
-            "unread_files": [{"file": str(item.file), "reason": item.reason} for item in self.unread_files],
+            "unread_files": [{"file": str(item), "reason": item.reason} for item in self.unread_files],
             "volumes": self.volumes,
         }
         write_atomic(path, json.dumps(record, indent=1, allow_nan=False).encode() + b"\n")

@@ -8,7 +8,7 @@ export const MODALITIES = ["t1", "t1ce", "t2", "flair"];
 // The table of file names that the command line uses too; without it, files are chosen by hand.
 const NONE = { patterns: [], folders: {}, derived: "(?!)", since_2023: "(?!)", nifti: "\\.nii(\\.gz)?$", channels: [], other: "", known: "" };
 const table = await fetch("file-names").then((response) => (response.ok ? response.json() : NONE)).catch(() => NONE);
-const whole = (pattern) => new RegExp(`^(?:${pattern})$`, "i");
+const whole = (pattern) => new RegExp(`^(?:${pattern})$`, "is");
 const PATTERNS = table.patterns.map(([pattern, role]) => [whole(pattern), role]);
 const FOLDERS = Object.entries(table.folders).map(([role, pattern]) => [role, whole(pattern)]);
 const DERIVED = whole(table.derived);
@@ -93,8 +93,9 @@ function settle(file, some) {
     const all = some.filter(({ caseName, role }) => caseName === file.caseName && role === "channel").length;
     return { ...file, role: all === table.channels.length ? table.channels[file.channel] : undefined, assumed: true };
   }
-  const longer = stem.replace(/[-_. ]flair$/i, ""); // P01_T2_flair: of P01, or of its second visit P01_T2
-  if (file.role === "flair" && some.some((one) => one !== file && one.caseName === longer)) return { ...file, caseName: longer };
+  const [, longer, end] = /^(.+)[-_. ]([^-_. ]+)$/s.exec(stem) ?? []; // P01_T2_flair: of P01, or of its second visit P01_T2
+  const same = longer && file.role && recognise(`${end}.nii`)?.role === file.role;
+  if (same && some.some((one) => one !== file && one.caseName === longer)) return { ...file, caseName: longer };
   const others = new Set(cases.filter(Boolean));
   if (file.role && !file.caseName) return { ...file, caseName: others.size === 1 ? [...others][0] : folder };
   return file;
