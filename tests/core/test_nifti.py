@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from glioseg.core import nifti
+from glioseg.core import nifti, nifti_header
 from glioseg.core.gzip_bytes import plausible_voxels
 from glioseg.core.nifti import (
     Grid,
@@ -176,7 +176,8 @@ def decompressed(monkeypatch):
         return result
 
     original = nifti.decompress
-    monkeypatch.setattr(nifti, "decompress", decompress)
+    for module in (nifti, nifti_header):
+        monkeypatch.setattr(module, "decompress", decompress)
     return counts
 
 

@@ -5,6 +5,7 @@ A volume is (D, H, W), in the order of the array's axes; channels come last.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Num, Shaped
@@ -114,17 +115,22 @@ def pad_to_shape(
     return np.pad(array, widths), Box(start, (d, h, w))
 
 
-def downsample(array: Float[NDArray, "d h w c"], factor: int) -> Float32[NDArray, "e i x c"]:
+def downsample(array: Float[NDArray, "d h w c"], factor: int | Shape3) -> Float32[NDArray, "e i x c"]:
     """Means of blocks of factor³ voxels; zeros complete the last block of each axis.
+
+    Args:
+        array: real numbers.
+        factor: voxels of a block along all axes, or along each.
 
     >>> downsample(np.arange(8, dtype=np.float32).reshape(2, 2, 2, 1), 2).item()
     3.5
     """
     # Adding strided views axis by axis is many times faster than NumPy's mean over the axes of blocks.
     total = array.astype(np.float32, copy=False)
-    for axis in range(3):
-        total = _sum_blocks(total, factor, axis)
-    return total * np.float32(1 / factor**3)
+    factors = (factor,) * 3 if isinstance(factor, int) else factor
+    for axis, voxels in enumerate(factors):
+        total = _sum_blocks(total, voxels, axis)
+    return total * np.float32(1 / prod(factors))
 
 
 def _sum_blocks(array: Float32[NDArray, "..."], factor: int, axis: int) -> Float32[NDArray, "..."]:

@@ -1,18 +1,22 @@
-"""Reading and writing of NIfTI volumes. This is the only module that imports nibabel."""
+"""Reading and writing of NIfTI volumes. Only this module and `nifti_header` import nibabel."""
 
-import logging
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
-from math import prod
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 from jaxtyping import Float32, Shaped
-from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
+from nibabel.orientations import (
+    apply_orientation,
+    axcodes2ornt,
+    inv_ornt_aff,
+    io_orientation,
+    ornt_transform,
+)
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
@@ -20,20 +24,24 @@ from numpy.typing import NDArray
 from glioseg.core.errors import GliosegError
 from glioseg.core.files import write_atomic
 from glioseg.core.geometry import Shape3, Spacing3
-from glioseg.core.gzip_bytes import DECODE_ERRORS, GZIP_MAGIC, MAX_COMPRESSION, compress_bytes, decompress
-from glioseg.core.header_geometry import GEOMETRY_FIELDS, HeaderGeometry, in_mm, mm_per_unit
+from glioseg.core.gzip_bytes import DECODE_ERRORS, GZIP_MAGIC, compress_bytes, decompress
+from glioseg.core.nifti_header import (
+    HEADER_BYTES,
+    HeaderGeometry,
+    check_size,
+    declared_bytes,
+    decompress_volume,
+    in_mm,
+    read_geometry,
+    read_header,
+)
 
 ORIENTATION = "LPS"
 """Orientation of BraTS, the store and networks: axes point to the patient's left, back and head."""
 LPS_ORIENTATION = axcodes2ornt(tuple(ORIENTATION))
 
-HEADER_BYTES = 540
-"""Bytes of a NIfTI-2 header, the longer of the two kinds."""
 DTYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")
 """Supported voxel types. Colours and complex numbers are not intensities, and JSON has no long doubles."""
-
-SILENT_LOGGER = logging.Logger("silent", level=logging.CRITICAL + 1)
-"""Discards nibabel's messages about bad headers: unlike the error that follows, they do not name the file."""
 
 
 class VolumeError(GliosegError):
@@ -91,6 +99,12 @@ class Grid:
         """The reverse of `to_lps`: `from_lps(to_lps(x))` equals x."""
         return np.asarray(apply_orientation(array, ornt_transform(LPS_ORIENTATION, self._orientation)))
 
+    def turned_to(self, other: "Grid") -> "Grid":
+        """The grid of `other.from_lps(self.to_lps(array))`: the same voxels with the axes of another grid."""
+        change = ornt_transform(self._orientation, other._orientation)
+        d, h, w = (self.shape[int(axis)] for axis in np.argsort(change[:, 0]))
+        return Grid((d, h, w), self.affine @ inv_ornt_aff(change, self.shape))
+
     @cached_property
     def _orientation(self) -> NDArray[np.float64]:
         """Axis in space and direction, 1 or -1, of each axis of this grid, as nibabel represents them."""
@@ -108,6 +122,15 @@ class Volume:
 
     data: Shaped[NDArray, "d h w"]
     grid: Grid
+
+    def turned_to(self, grid: Grid) -> "Volume":
+        """The same voxels with the axes of another grid: a view.
+
+        A volume that has these axes, or whose affine cannot be inverted, is returned itself.
+        """
+        if not self.grid.has_valid_affine or self.grid.orientation == grid.orientation:
+            return self
+        return Volume(grid.from_lps(self.grid.to_lps(self.data)), self.grid.turned_to(grid))
 
     @property
     def is_numeric(self) -> bool:
@@ -180,12 +203,12 @@ def _decode(
         raise VolumeError(f"{name}: a DICOM file: convert the series to NIfTI, for example with dcm2niix")
     try:
         compressed = content[:2] == GZIP_MAGIC
-        header = _read_header(decompress(content, HEADER_BYTES) if compressed else content)
-        _check_size(header, max_voxels)
+        header = read_header(decompress(content, HEADER_BYTES) if compressed else content)
+        check_size(header, max_voxels)
         if compressed:
-            content = _decompress_volume(header, content)
+            content = decompress_volume(header, content)
         data = _voxels(header, content)
-        geometry = _geometry(header)
+        geometry = read_geometry(header)
         affine = in_mm(np.asarray(header.get_best_affine(), np.float64), geometry.mm_per_unit)
     except DECODE_ERRORS as error:
         raise VolumeError(f"{name}: not a complete NIfTI file: {error}") from None
@@ -194,62 +217,10 @@ def _decode(
     return data, affine, geometry
 
 
-def _geometry(header: nib.Nifti1Header) -> HeaderGeometry:
-    fields = {name: header[name].copy() for name in GEOMETRY_FIELDS}
-    unit_mm = mm_per_unit(int(header["xyzt_units"]))
-    forms = []
-    for read in (header.get_qform, header.get_sform):
-        try:
-            affine = read(coded=True)[0]
-        except (HeaderDataError, ValueError):  # e.g. a quaternion that is longer than 1
-            affine = None
-        forms.append(None if affine is None else in_mm(np.asarray(affine, np.float64), unit_mm))
-    return HeaderGeometry(fields, tuple(header["pixdim"][:4].tolist()), *forms)
-
-
-def _decompress_volume(header: nib.Nifti1Header, content: bytes) -> bytes:
-    need = _declared_bytes(header)
-    if need > MAX_COMPRESSION * len(content):
-        raise ValueError(f"expected {need} bytes for shape {header.get_data_shape()}, it cannot hold as many")
-    decompressed = decompress(content, need + 1)  # one more byte: isal checks the checksum at the end
-    if len(decompressed) > need:
-        raise ValueError(f"expected {need} bytes for shape {header.get_data_shape()}, got more")
-    return decompressed
-
-
-def _check_size(header: nib.Nifti1Header, max_voxels: int | None) -> None:
-    """Raise ValueError if the header declares too many voxels, or too large an offset before them."""
-    shape = header.get_data_shape()
-    if max_voxels is not None and max(prod(shape), _declared_bytes(header) // 8) > max_voxels:
-        raise ValueError(
-            f"expected at most {max_voxels} voxels of 8 bytes in a file of this size, got shape {shape}"
-            f" up to byte {_declared_bytes(header)}"
-        )
-
-
-def _declared_bytes(header: nib.Nifti1Header) -> int:
-    """Bytes from the start of the file to the end of the last voxel, according to the header."""
-    voxels, voxel_bytes = prod(header.get_data_shape()), header.get_data_dtype().itemsize
-    return int(header.get_data_offset()) + int(voxels * voxel_bytes)
-
-
-def _read_header(content: bytes) -> nib.Nifti1Header:
-    """The checked header of a NIfTI-1 or NIfTI-2 file."""
-    kind = nib.Nifti2Header if nib.Nifti2Header.may_contain_header(content) else nib.Nifti1Header
-    header = kind(content[: kind.sizeof_hdr], check=False)
-    if header["sform_code"] == 0 and not header["pixdim"][1:4].all():  # nibabel would assume 1 mm
-        raise HeaderDataError(f"expected a spacing above 0 mm, got {header['pixdim'][1:4].tolist()}")
-    header.check_fix(logger=SILENT_LOGGER)
-    shape = header.get_data_shape()
-    if any(voxels < 1 for voxels in shape):
-        raise HeaderDataError(f"expected at least 1 voxel along each axis, got shape {shape}")
-    return header
-
-
 def _voxels(header: nib.Nifti1Header, content: bytes) -> Shaped[NDArray, "..."]:
     """The voxels, scaled if the header has a scaling; if not, a view of the file's bytes, to save memory."""
     shape, dtype, offset = header.get_data_shape(), header.get_data_dtype(), header.get_data_offset()
-    need = _declared_bytes(header)
+    need = declared_bytes(header)
     if need > len(content):  # nibabel would allocate any number of bytes
         raise ValueError(f"expected {need} bytes for shape {shape}, got {len(content)}")
     slope, intercept = header.get_slope_inter()

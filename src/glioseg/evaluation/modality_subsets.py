@@ -58,7 +58,8 @@ def _case_dice(case: Case, *, model: CaseModel) -> list[dict[str, float]]:
 def _dice_by_subset(case: Case, model: CaseModel) -> Iterator[dict[str, float]]:
     """Dice with each of `SUBSETS`."""
     predict, images = model.predict, on_first_grid(read_images(case))
-    truth = dense_labels(read_volume(case.files[SEGMENTATION]), case.scheme)
+    grid = next(iter(images.values())).grid
+    truth = dense_labels(read_volume(case.files[SEGMENTATION]).turned_to(grid), case.scheme)
     for subset in SUBSETS:
         labels = predict({name: images[name] for name in subset}).labels
         yield region_dice(confusion_matrix(truth, labels))

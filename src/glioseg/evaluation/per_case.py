@@ -92,7 +92,8 @@ def _prediction_row(case: Case, prediction: Prediction) -> dict[str, object]:
         row["interval_level"] = prediction.interval_level
         for region, volume in prediction.volumes.items():
             row |= {column("low_ml", region): volume.low_ml, column("high_ml", region): volume.high_ml}
-    truth = dense_labels(read_volume(case.files[SEGMENTATION]), case.scheme)
+    grid = prediction.probabilities.placement.grid
+    truth = dense_labels(read_volume(case.files[SEGMENTATION]).turned_to(grid), case.scheme)
     errors = calibration_errors(prediction.probabilities, truth)
     row |= {column("calibration_error", region): error for region, error in errors.items()}
     row |= {column("confidence", region): dice for region, dice in prediction.confidence.items()}
@@ -135,18 +136,18 @@ def measure_case(
     case: Case, *, predictions: Path, pictures: Path | None, imagej: bool = False
 ) -> dict[str, object]:
     """Score one predicted case, and draw it if a folder is given; see `measure_cases`."""
-    segmentation = read_volume(case.files[SEGMENTATION])
-    truth = dense_labels(segmentation, case.scheme)
-    prediction = dense_labels(read_volume(prediction_path(predictions, case)), case.scheme)
-    row = case_metrics(truth, prediction, spacing_mm=segmentation.grid.spacing_mm)
+    predicted = read_volume(prediction_path(predictions, case))
+    grid, prediction = predicted.grid, dense_labels(predicted, case.scheme)
+    truth = dense_labels(read_volume(case.files[SEGMENTATION]).turned_to(grid), case.scheme)
+    row = case_metrics(truth, prediction, spacing_mm=grid.spacing_mm)
     if pictures:
         from glioseg.evaluation.case_pictures import (
             draw_case,  # drawing libraries are loaded only for pictures
         )
 
-        images = {name: read_volume(case.files[name]).data for name in SHOWN_MODALITIES}
+        images = {name: read_volume(case.files[name]).turned_to(grid).data for name in SHOWN_MODALITIES}
         labels = {"truth": truth, "prediction": prediction}
-        scan = scan_in_lps(images, labels, segmentation.grid)
+        scan = scan_in_lps(images, labels, grid)
         draw_case(pictures, case.case, scan, row, imagej=imagej)
     return {"case": case.case, **row}
 

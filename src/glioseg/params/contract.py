@@ -57,6 +57,18 @@ class AffineRule(RuleSettings):
         return self.tolerance if self.severity == self.predict == "critical" else NO_LIMIT
 
 
+class QformSformRule(RuleSettings):
+    """`mm`: largest distance between the positions that qform and sform give a voxel."""
+
+    mm: Annotated[float, Field(ge=0)]
+
+
+class RegistrationRule(RuleSettings):
+    """`mm`: largest displacement of an image from the others of its case."""
+
+    mm: Positive
+
+
 class BrainFractionRule(RuleSettings):
     """`low`, `high`: limits for the fraction of voxels that are not 0."""
 
@@ -127,6 +139,9 @@ class Contract(BaseModel):
     spacing: SpacingRule = SpacingRule(severity="critical", predict="warning", mm=(1.0, 1.0, 1.0))
     affine: AffineRule = AffineRule(severity="critical", predict="critical", tolerance=AFFINE_TOLERANCE_MM)
     orientation: RuleSettings = _same_severity("info")
+    qform_sform: QformSformRule = QformSformRule(severity="warning", predict="warning", mm=0.5)
+    known_orientation: RuleSettings = _same_severity("warning")
+    registration: RegistrationRule = RegistrationRule(severity="warning", predict="warning", mm=3)
     dtype: RuleSettings = _same_severity("critical")
     nan: RuleSettings = _same_severity("critical")
     infinite: RuleSettings = _same_severity("critical")

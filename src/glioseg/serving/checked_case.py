@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from glioseg.core.labels import REGIONS, LabelScheme, to_scheme
 from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import Grid, Volume, encode_fractions, encode_volume
-from glioseg.data.cohort.cases import Case, Scan
+from glioseg.data.cohort.cases import Case, Scan, turned_alike
 from glioseg.data.quality.expectations import Finding
 from glioseg.data.quality.raw_expectations import check_case
 from glioseg.models.inference.prediction import CaseModel, Prediction
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CheckedCase:
-    """The scans of a case by role, and the findings of the contract check, the most severe first."""
+    """The scans of a case by role, and the findings of the contract check, the most severe first.
+
+    The axes of all volumes are those of the first image.
+    """
 
     scans: Mapping[str, Scan]
     findings: Sequence[Finding]
@@ -66,7 +69,13 @@ def check_scans(case: Case, scans: Mapping[str, Scan], contract: Contract) -> Ch
     if not any(name in scans for name in MODALITIES):
         missing = Finding(case.case, "", "", "modality", f"at least one of {', '.join(MODALITIES)}", "none")
         return CheckedCase(scans, [missing])
-    return CheckedCase(scans, check_case(case, scans, contract))
+    return CheckedCase(_turned_alike(scans), check_case(case, scans, contract))
+
+
+def _turned_alike(scans: Mapping[str, Scan]) -> dict[str, Scan]:
+    volumes = {role: scan.volume for role, scan in scans.items() if scan.volume is not None}
+    turned = turned_alike(volumes)
+    return {role: replace(scan, volume=turned.get(role)) for role, scan in scans.items()}
 
 
 def with_mirror(predictor: "Predictor", mirror: bool | None) -> "Predictor":

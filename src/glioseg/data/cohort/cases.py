@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -213,14 +213,27 @@ def _reason(error: VolumeError, name: str) -> str:
 
 
 def read_images(case: Case) -> dict[str, Volume]:
-    """The volume of each modality of a case, in the order of `MODALITIES`.
+    """The volume of each modality of a case, in the order of `MODALITIES`, with the axes of the first.
 
     Raises:
         VolumeError: as for `read_volume` and `read_channels`.
     """
     single = [name for name in MODALITIES if name in case.files and name not in case.channels]
     images = read_stacked(case) | {name: read_volume(case.files[name]) for name in single}
-    return {name: images[name] for name in MODALITIES if name in images}
+    return turned_alike({name: images[name] for name in MODALITIES if name in images})
+
+
+def turned_alike(volumes: Mapping[str, Volume]) -> dict[str, Volume]:
+    """The volumes of a case with the axes of its first image, e.g. where FLAIR is RAS and T1 is LPS.
+
+    No voxel moves in space. A volume whose affine cannot be inverted is unchanged.
+
+    Args:
+        volumes: by role; the first image is that in the order of `ROLES`.
+    """
+    grids = [volumes[role].grid for role in ROLES if role in volumes]
+    first = next((grid for grid in grids if grid.has_valid_affine), None)
+    return {role: volume if first is None else volume.turned_to(first) for role, volume in volumes.items()}
 
 
 def read_stacked(case: Case) -> dict[str, Volume]:

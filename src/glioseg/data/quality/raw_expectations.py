@@ -18,6 +18,7 @@ from glioseg.data.quality.copies import find_copies
 from glioseg.data.quality.expectations import Expectation, Finding, Row, Table, listed
 from glioseg.data.quality.label_position import position_expectations, position_row
 from glioseg.data.quality.near_duplicates import Image, describe_pairs, find_pairs
+from glioseg.data.quality.scan_geometry import geometry_expectations
 from glioseg.data.quality.volume_statistics import VolumeStatistics, measure_scans
 from glioseg.data.store.grids import expected_affine
 from glioseg.params.contract import Contract, OutlierRule, SpacingRule
@@ -106,6 +107,7 @@ def _volume_expectations(contract: Contract, single: bool) -> Iterator[Expectati
         observed="that of {same_bytes_as}",
     )
     yield from _grid_expectations(contract, single)
+    yield from geometry_expectations(contract)
     yield from _intensity_expectations(contract)
     yield from _comparisons_with_cohort()
     yield from _label_expectations()

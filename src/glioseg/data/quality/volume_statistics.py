@@ -17,9 +17,10 @@ from glioseg.core.brain import brain_mask
 from glioseg.core.geometry import Shape3, round_spacing
 from glioseg.core.modalities import MODALITIES, ROLES, SEGMENTATION
 from glioseg.core.nifti import Grid, Volume
-from glioseg.data.cohort.cases import Case, Scan
+from glioseg.data.cohort.cases import Case, Scan, turned_alike
 from glioseg.data.quality.label_position import measure_outside
 from glioseg.data.quality.near_duplicates import fingerprint, hash_voxels, scale_to_unit
+from glioseg.data.quality.scan_geometry import measure_geometry
 from glioseg.data.store.grids import affine_deviation
 
 MAX_LABELS = 10
@@ -53,7 +54,8 @@ class VolumeStatistics:
 
     `problem`: why the file cannot be read; `case_shape`: the shape of most volumes of the case;
     `affine_deviation`: largest difference of an entry of the affine from that of the case's first
-    image; `minimum`, `maximum`: of the finite voxels; `brain_fraction`: share of an image's voxels that
+    image; `form_distance_mm`, `unknown_orientation`, `displacement_mm`: see `scan_geometry.measure_geometry`;
+    `minimum`, `maximum`: of the finite voxels; `brain_fraction`: share of an image's voxels that
     are not 0; `brain_deviation`: standard deviation of those voxels, 0 if there are none; `range`: between
     the percentiles `DARK` and `BRIGHT` of the brain; `peak`: the brightest voxel over the upper percentile;
     `tail`: that percentile over the median, unless some values are negative or all are equal; `tail_over_t2`:
@@ -77,6 +79,9 @@ class VolumeStatistics:
     spacing_mm: tuple[float, ...] | None = None
     orientation: str | None = None
     affine_deviation: float | None = None
+    form_distance_mm: float | None = None
+    unknown_orientation: str | None = None
+    displacement_mm: float | None = None
     dtype: str | None = None
     nan_vox: int | None = None
     infinite_vox: int | None = None
@@ -103,13 +108,18 @@ def measure_scans(case: Case, scans: Mapping[str, Scan]) -> list[VolumeStatistic
         case: the case.
         scans: scans of the case by role, as from `open_scans`.
     """
-    volumes = {role: volume for role in ROLES if role in scans and (volume := scans[role].volume) is not None}
+    stored = {role: volume for role in ROLES if role in scans and (volume := scans[role].volume) is not None}
+    volumes = turned_alike(stored)
     images = [volumes[modality] for modality in MODALITIES if modality in volumes]
     first = next((image.grid for image in images if image.grid.has_valid_affine), None)
     measure = partial(_measure, first=first, brain=_brain_of_case(images))
-    fields = {role: measure(volume, role) for role, volume in volumes.items()}
+    fields = {role: measure(volume, role, stored=stored[role].grid) for role, volume in volumes.items()}
+    for role, own in measure_geometry(stored, volumes).items():
+        fields[role] |= own
     if shapes := Counter(volume.grid.shape for volume in volumes.values()).most_common(1):
-        fields = {role: own | {"case_shape": shapes[0][0]} for role, own in fields.items()}
+        usual = shapes[0][0]
+        for role, own in fields.items():
+            own["case_shape"] = own["shape"] if volumes[role].grid.shape == usual else usual
     t2 = fields.get("t2", {}).get("tail")
     for role in SHORT_TAILED:
         if t2 and (tail := fields.get(role, {}).get("tail")):
@@ -129,14 +139,14 @@ def _brain_of_case(images: Sequence[Volume]) -> Bool[NDArray, "d h w"] | None:
 
 
 def _measure(
-    volume: Volume, role: str, *, first: Grid | None, brain: Bool[NDArray, "_ _ _"] | None
+    volume: Volume, role: str, *, stored: Grid, first: Grid | None, brain: Bool[NDArray, "_ _ _"] | None
 ) -> Fields:
     data, grid = volume.data, volume.grid
     dtype = data.dtype.name if data.dtype.names is None else f"colours {''.join(data.dtype.names)}"
-    fields: Fields = {"shape": grid.shape, "dtype": dtype}
+    fields: Fields = {"shape": stored.shape, "dtype": dtype}
     if grid.has_valid_affine:
-        fields["spacing_mm"] = round_spacing(grid.spacing_mm)
-        fields["orientation"] = grid.orientation
+        fields["spacing_mm"] = round_spacing(stored.spacing_mm)
+        fields["orientation"] = stored.orientation
         fields["affine_deviation"] = None if first is None else affine_deviation(grid, first)
     if not volume.is_numeric:
         return fields

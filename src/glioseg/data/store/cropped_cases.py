@@ -171,7 +171,8 @@ class OnTheFlyCase:
         """Crop of one volume: a copy, so that the whole volume is freed before the next one is read."""
         if role not in self.case.files:
             raise CropError(f"{self.name}/{role}: expected a raw scan to crop, got none")
-        volume, tolerance = read_volume(self.case.files[role]), placement.affine_tolerance
+        volume = read_volume(self.case.files[role]).turned_to(placement.grid)
+        tolerance = placement.affine_tolerance
         check_grid(f"{self.name}/{role}", volume.grid, placement.grid, tolerance=tolerance)
         return np.array(placement.grid.to_lps(volume.data)[placement.box.slices], order="C")
 
