@@ -1,6 +1,5 @@
 """A commit with its data in a temporary git work tree, in which stages run without changing the project."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from glioseg.compute import CLUSTER_VARIABLE
+from glioseg.core.environment import own_environment
 from glioseg.core.errors import GliosegError
 from glioseg.mlops.tracking.git_dvc import SOURCE, git_output, git_output_bytes
 from glioseg.params.sections import PROCESSES
@@ -17,7 +17,7 @@ from glioseg.params.sections import PROCESSES
 PATCH = "source.patch"
 WORK_TREES = Path(".dvc/tmp/reproduce")
 """The folder of work trees: git and DVC ignore it, and DVC can link data into it instead of copying."""
-PROJECT_VARIABLES = ("DVC_", "GIT_", "MLFLOW_", "GLIOSEG_", "PYTHONPATH")
+PROJECT_VARIABLES = ("DVC_", "MLFLOW_", "GLIOSEG_", "PYTHONPATH")
 """Prefixes of environment variables that could make a process use the project's storage, code or data."""
 
 
@@ -92,7 +92,9 @@ def isolated_environment(tree: Path) -> dict[str, str]:
     It uses local processes instead of a Dask cluster, whose machines may lack access to this machine's
     temporary folders.
     """
-    general = {name: value for name, value in os.environ.items() if not name.startswith(PROJECT_VARIABLES)}
+    general = {
+        name: value for name, value in own_environment().items() if not name.startswith(PROJECT_VARIABLES)
+    }
     return general | {"PYTHONPATH": str(tree / "src"), CLUSTER_VARIABLE: PROCESSES}
 
 
