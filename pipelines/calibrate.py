@@ -33,7 +33,12 @@ def main() -> None:
     training_cases = open_cases(CROPPED, splits["train"], raw=raw)
     untuned = Settings.untuned(network, train, crop, inference)
     calibrated = calibrate_model(
-        load_networks(NETWORKS), validation_cases, untuned, inference=inference, training_cases=training_cases
+        load_networks(NETWORKS),
+        validation_cases,
+        untuned,
+        inference=inference,
+        training_cases=training_cases,
+        calibrated_on="real" if params.data.scans else "synthetic",
     )
     with replace_folder_atomic(MODEL) as aside:
         copytree(NETWORKS, aside, dirs_exist_ok=True)

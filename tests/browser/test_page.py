@@ -92,6 +92,23 @@ def test_volumes_without_intervals_are_shown_alone(browser, segmenting):
     page.close()
 
 
+def test_a_region_that_cannot_be_judged_has_its_reason_in_place_of_numbers(browser, segmenting):
+    page = open_page(browser, segmenting)
+    reason = "cannot be judged without T1ce"
+    unjudged = {"ml": None, "low_ml": None, "high_ml": None, "level": None, "reason": reason}
+    whole = {"ml": 1.5, "low_ml": 1.0, "high_ml": 2.0, "level": 0.9, "reason": None}
+    response = {"volumes": {"WT": whole, "ET": unjudged}, "confidence": {"WT": 0.5, "ET": None}}
+    response |= {"low_confidence_reasons": [f"ET {reason}"], "model": "m", "version": "1", "seconds": 1.0}
+    page.evaluate(
+        "async response =>"
+        " document.body.replaceChildren(...(await import('./page/results.js')).describe(response))",
+        response,
+    )
+    assert page.get_by_role("row").last.inner_text().split("\t") == ["ET", reason, "–"]
+    assert page.get_by_text(f"ET {reason}").is_visible()
+    page.close()
+
+
 def test_a_real_case_from_its_folder(browser, segmenting, real_scans):
     page = open_page(browser, segmenting)
     page.locator("#folder").set_input_files(real_scans / "BraTS-GLI-00000-000")

@@ -90,6 +90,20 @@ def test_missing_modalities_are_named_and_warned_of_without_modality_dropout(mod
     assert "modality_dropout" not in result.stderr
 
 
+def test_without_t1ce_the_line_and_the_summary_say_so_in_place_of_numbers(models, tmp_path):
+    write_scans(tmp_path / "scans", "one", ["t1", "t2", "flair"])
+    result = run(tmp_path / "scans", "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "TC cannot be judged without T1ce, ET cannot be judged without T1ce, missing t1ce" in result.stdout
+    with (tmp_path / "out" / "summary.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert (row["tc_ml"], row["et_ml"], row["et_low_ml"], row["et_confidence"]) == ("", "", "", "")
+    assert float(row["wt_ml"]) > 0
+    assert (
+        row["low_confidence_reasons"] == "TC cannot be judged without T1ce; ET cannot be judged without T1ce"
+    )
+
+
 @pytest.mark.parametrize("name", ["seg.nii.gz", "seg.nii"])
 def test_the_entropy_map_is_written_beside_the_labels(models, tmp_path, name):
     write_scans(tmp_path / "scans", "one", MODALITIES)

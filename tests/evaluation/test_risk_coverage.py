@@ -51,6 +51,12 @@ def test_equal_cases_have_no_excess():
     assert risk_coverage_scores(table([0.1, 0.9], [1.0, 1.0]))["risk_coverage"]["ET"]["excess"] is None
 
 
+def test_cases_of_unknown_confidence_do_not_count():
+    scores = risk_coverage_scores(table([3, np.nan, 1], [0.9, 0.5, 0.1]))["risk_coverage"]
+    assert scores["WT"]["aurc"] == pytest.approx((0.1 + 0.5) / 2)
+    assert risk_coverage_scores(table([np.nan] * 3, [0.9, 0.5, 0.1]))["risk_coverage"] == {}
+
+
 def test_a_model_without_confidence_has_no_scores():
     assert risk_coverage_scores(pd.DataFrame({"dice_wt": [1.0]})) == {}
 

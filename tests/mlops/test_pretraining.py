@@ -16,7 +16,6 @@ from glioseg.mlops.pretraining import publish, train_phases
 from glioseg.models import builtin
 from glioseg.models.networks.weight_transfer import transfer_weights
 from glioseg.models.selection import corruption_study
-from glioseg.models.selection.corruptions import KINDS
 from glioseg.params.pretraining import load_pretraining
 
 ROOT = Path(__file__).parents[2]
@@ -61,7 +60,7 @@ def test_phases_are_trained_once_each_from_the_weights_before_and_recorded_in_th
     plan, package, shared_storage, monkeypatch
 ):
     started = []
-    monkeypatch.setattr(corruption_study, "CORRUPTED_COPIES", len(KINDS))  # one corrupted copy of each kind
+    monkeypatch.setattr(corruption_study, "COPIES_PER_KIND", 1)
     monkeypatch.setattr(
         "glioseg.models.training.fit.transfer_weights",
         lambda model, file: started.append((file, transfer_weights(model, file))) or "taken",

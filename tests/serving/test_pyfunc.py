@@ -203,6 +203,15 @@ def test_an_internal_error_is_one_line_without_a_traceback(model, scan, monkeypa
     assert "stack_trace" not in result
 
 
+def test_without_t1ce_core_and_enhancement_have_no_numbers(model, scan):
+    result = model.predict(pd.DataFrame([row(scan)]).drop(columns=["t1ce"])).iloc[0]
+    assert result["wt_ml"] is not None
+    assert [result[f"{region}_{end}"] for region in ("tc", "et") for end in ("ml", "confidence")] == [
+        None
+    ] * 4
+    assert "ET cannot be judged without T1ce" in result["low_confidence_reasons"]
+
+
 @pytest.mark.parametrize("cell", [None, float("nan"), b""])
 def test_a_modality_may_be_missing(model, registered, scan, cell):
     fewer = {name: scan for name in MODALITIES if name not in ("t2", "flair")}

@@ -95,6 +95,12 @@ def test_without_the_option_no_picture_is_drawn(client, scan):
 def test_modalities_may_be_missing(client, registered, scan):
     body = client.post("/segment", files=upload_files(scan, ("t1", "flair"))).json()
     assert body["missing"] == ["t1ce", "t2"]
+    reason = "cannot be judged without T1ce"
+    unjudged = {"ml": None, "low_ml": None, "high_ml": None, "level": None, "reason": reason}
+    assert body["volumes"]["TC"] == body["volumes"]["ET"] == unjudged
+    assert (body["confidence"]["TC"], body["confidence"]["ET"]) == (None, None)
+    assert body["volumes"]["WT"]["ml"] is not None
+    assert body["low_confidence_reasons"][:2] == [f"TC {reason}", f"ET {reason}"]
     fewer = load_model(registered.root / "models").segment({"t1": scan, "flair": scan})
     np.testing.assert_array_equal(
         from_scheme(decode_base64(body["segmentation"]).data, LabelScheme.BRATS2021), fewer

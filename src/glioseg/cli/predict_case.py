@@ -142,6 +142,7 @@ def segmented_row(
         "model": model,
         **numbers,
         "low_confidence_reasons": "; ".join(prediction.low_confidence_reasons),
+        "calibrated_on": prediction.calibrated_on or "",
         "missing": " ".join(prediction.missing),
         "warnings": "; ".join(map(str, warnings)),
         "seconds": f"{seconds:.1f}",
@@ -166,7 +167,8 @@ def _write(prediction: Prediction, job: CaseJob, grid: Grid) -> None:
 
 def _one_line(prediction: Prediction) -> str:
     """Volumes, grade and survival if predicted, missing modalities, and reasons for low confidence."""
-    parts = [_in_ml(name, volume) for name, volume in prediction.volumes.items()]
+    basis = ", synthetic" if prediction.calibrated_on == "synthetic" else ""
+    parts = [_in_ml(name, volume, basis) for name, volume in prediction.volumes.items()]
     if prediction.grade_lgg is not None:
         parts.append(f"low grade {prediction.grade_lgg:.0%}")
     if prediction.survival_days is not None:
@@ -178,8 +180,10 @@ def _one_line(prediction: Prediction) -> str:
     return ", ".join(parts)
 
 
-def _in_ml(name: str, volume: RegionVolume) -> str:
+def _in_ml(name: str, volume: RegionVolume, basis: str) -> str:
+    if volume.ml is None:
+        return f"{name} {volume.reason}"
     if volume.level is None:
         return f"{name} {volume.ml:.1f} ml"
     ends = f"{volume.low_ml:.1f} to {volume.high_ml:.1f}"
-    return f"{name} {volume.ml:.1f} ml ({percent(volume.level)} interval {ends})"
+    return f"{name} {volume.ml:.1f} ml ({percent(volume.level)} interval {ends}{basis})"

@@ -34,6 +34,7 @@ COLUMNS = (
     "model",
     *NUMERIC_COLUMNS,
     "low_confidence_reasons",
+    "calibrated_on",
     "missing",
     "warnings",
     "error",

@@ -3,3 +3,5 @@
 MODALITIES = ("t1", "t1ce", "t2", "flair")
 SEGMENTATION = "seg"
 ROLES = (*MODALITIES, SEGMENTATION)
+SPELLINGS = {"t1": "T1", "t1ce": "T1ce", "t2": "T2", "flair": "FLAIR"}
+"""The modalities as sentences spell them."""

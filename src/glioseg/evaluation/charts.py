@@ -71,12 +71,12 @@ def risk_coverage_chart(table: pd.DataFrame) -> bytes:
     Returns:
         An SVG file; the same table gives the same bytes.
     """
-    coverage_percent = 100 * np.arange(1, len(table) + 1) / len(table)
     with _style():
         figure = Figure(figsize=(7.2, 3.0), layout="constrained")
         for place, (axes, region) in enumerate(zip(figure.subplots(1, 3, sharey=True), REGIONS, strict=True)):
             for order, risk in curves(table, region).items():
                 name, line = ORDERS[order]
+                coverage_percent = 100 * np.arange(1, len(risk) + 1) / max(len(risk), 1)
                 axes.plot(coverage_percent, risk, label=name if place == 0 else None, **line)
             axes.set_title(region, fontsize=11)
             axes.set_xlabel("most confident cases, %")

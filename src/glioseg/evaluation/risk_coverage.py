@@ -44,11 +44,13 @@ def risk_coverage_scores(table: pd.DataFrame) -> dict[str, Any]:
         `risk_coverage` → region → `aurc`; `aurc_ideal`, for the order by true Dice; `aurc_random`, for a
         random order; `excess`: 0 if confidence ranks as well as the true Dice, 1 if no better than chance,
         None if all cases have the same Dice; `expected_dice`, the mean confidence;
-        `mean_absolute_error`, that of the confidence. Empty for a model without confidence.
+        `mean_absolute_error`, that of the confidence. Cases whose confidence in the region is not known do
+        not count; a region without any other case has no scores. Empty for a model without confidence.
     """
     if column("confidence", "WT") not in table:
         return {}
-    return {"risk_coverage": {region: _scores(*_confidence_and_dice(table, region)) for region in REGIONS}}
+    known = [region for region in REGIONS if table[column("confidence", region)].notna().any()]
+    return {"risk_coverage": {region: _scores(*_confidence_and_dice(table, region)) for region in known}}
 
 
 def curves(table: pd.DataFrame, region: str) -> dict[str, PerCase]:
@@ -62,7 +64,9 @@ def curves(table: pd.DataFrame, region: str) -> dict[str, PerCase]:
 
 
 def _confidence_and_dice(table: pd.DataFrame, region: str) -> tuple[PerCase, PerCase]:
-    confidence, dice = (table[column(name, region)].to_numpy(np.float64) for name in ("confidence", "dice"))
+    """Both for the cases whose confidence in this region is known."""
+    known = table[table[column("confidence", region)].notna()]
+    confidence, dice = (known[column(name, region)].to_numpy(np.float64) for name in ("confidence", "dice"))
     return confidence, dice
 
 

@@ -5,13 +5,21 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from shutil import copy
+from shutil import copy, copytree
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 
 from glioseg.compute import Cluster
+from glioseg.core.errors import GliosegError
 from glioseg.core.files import read_json, replace_folder_atomic, write_atomic
 from glioseg.core.fingerprint import files_fingerprint, sha256_bytes
+from glioseg.core.old_names import FIELDS, with_current_names
+from glioseg.data.cohort.cases import Case, read_images
+from glioseg.data.cohort.ingest import detect_case_scheme, resolve_schemes
+from glioseg.data.cohort.layouts import find_cases
+from glioseg.data.store.cropped_cases import OnTheFlyCase
+from glioseg.data.store.cropping import place_crop
 from glioseg.data.store.phantom_stream import CachedSyntheticCase, PhantomStream
 from glioseg.mlops.tracking.git_dvc import current_commit
 from glioseg.mlops.tracking.mlflow_runs import connect
@@ -132,7 +140,12 @@ def publish(plan: Pretraining, phases: Sequence[TrainedPhase]) -> None:
         validation = render_validation(plan, spacing_mm=1)  # the resolution of predictions
         untuned = Settings.untuned(network, train, plan.crop, plan.inference)
         calibrated = calibrate_model(
-            [model], validation, untuned, inference=plan.inference, training_cases=stream(cases)
+            [model],
+            validation,
+            untuned,
+            inference=plan.inference,
+            training_cases=stream(cases),
+            calibrated_on="synthetic",
         )
         calibrated.save(aside)
         for name in WRITTEN_BY_HAND:
@@ -142,6 +155,59 @@ def publish(plan: Pretraining, phases: Sequence[TrainedPhase]) -> None:
         pd.concat(epochs).to_csv(aside / builtin.HISTORY, index=False)
         (aside / builtin.RECORD).write_text(json.dumps(_record(plan, phases, epochs[-1]), indent=1) + "\n")
         builtin.write_checksums(aside)
+
+
+def calibrate_on_real_cases(folders: Sequence[Path]) -> list[str]:
+    """Fit the confidence of the built-in model on labelled real cases, and write it into the package.
+
+    The weights and all other settings stay. pretraining.json records the names of the cases, and how good
+    the confidence is for a case that was left out.
+
+    Args:
+        folders: folders with cases, in any layout; cases without a segmentation are ignored.
+
+    Returns:
+        Lines of text: what was measured.
+
+    Raises:
+        GliosegError: fewer than five labelled cases were found.
+    """
+    from glioseg.models.inference.model_settings import Settings
+    from glioseg.models.selection.real_cases import (
+        MIN_CASES,
+        calibrate_confidence,
+        leave_one_out,
+        score_real_cases,
+    )
+
+    found = [case for folder in folders for case in find_cases(folder) if case.labelled]
+    if len(found) <= MIN_CASES:
+        raise GliosegError(f"expected at least {MIN_CASES + 1} labelled cases, got {len(found)}")
+    cases = resolve_schemes(found, [detect_case_scheme(case) for case in found])
+    settings = Settings.load(builtin.FOLDER)
+    with TemporaryDirectory() as folder:
+        placed = [_place(case, Path(folder), settings.margin_vox) for case in cases]
+        scored = score_real_cases(load_networks(builtin.FOLDER), placed, settings)
+    scores = leave_one_out(scored, settings)
+    record = with_current_names(read_json(builtin.FOLDER / builtin.RECORD), FIELDS)
+    record["calibrated_on_real_cases"] = {
+        **current_origin(),
+        "cases": [case.case for case in cases],
+        "left_out": scores,
+    }
+    with replace_folder_atomic(builtin.FOLDER) as aside:
+        copytree(builtin.FOLDER, aside, dirs_exist_ok=True)
+        calibrate_confidence(scored, settings).save(aside)
+        (aside / builtin.RECORD).write_text(json.dumps(record, indent=1) + "\n")
+        builtin.write_checksums(aside)
+    return [f"{region}: {json.dumps(measured)}" for region, measured in scores.items()]
+
+
+def _place(case: Case, folder: Path, margin_vox: int) -> OnTheFlyCase:
+    """The case with the placement of its crop in a folder."""
+    (own := folder / case.case).mkdir()
+    place_crop(read_images(case), margin_vox=margin_vox).save(own)
+    return OnTheFlyCase(case, own)
 
 
 def _record(plan: Pretraining, phases: Sequence[TrainedPhase], last: pd.DataFrame) -> dict[str, object]:

@@ -85,8 +85,9 @@ class GliosegModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # MLflow h
 
         Returns:
             One row for each case. `segmentation`: a .nii.gz file on the grid of the case; the columns of
-            `prediction.NUMERIC_COLUMNS`; `low_confidence_reasons`; `contract_check`: the findings of the
-            contract as JSON. If requested, `wt_probability`, `tc_probability` and `et_probability`: NIfTI
+            `prediction.NUMERIC_COLUMNS`; `low_confidence_reasons`; `calibrated_on`: "synthetic", "real" or
+            "", the cases behind intervals and confidence; `contract_check`: the findings of the contract as
+            JSON. If requested, `wt_probability`, `tc_probability` and `et_probability`: NIfTI
             files too. A rejected row has only its contract check: its files are empty and its numbers None.
 
         Raises:
@@ -129,6 +130,7 @@ class GliosegModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # MLflow h
             | prediction.numeric_values
             | {
                 "low_confidence_reasons": "; ".join(prediction.low_confidence_reasons),
+                "calibrated_on": prediction.calibrated_on or "",
                 "contract_check": _contract_check(findings),
             }
         )
@@ -173,7 +175,7 @@ def _rejected_row(findings: Sequence[Brief], options: RequestOptions) -> Row:
     return (
         dict.fromkeys(files, b"")
         | numbers
-        | {"low_confidence_reasons": "", "contract_check": _contract_check(findings)}
+        | {"low_confidence_reasons": "", "calibrated_on": "", "contract_check": _contract_check(findings)}
     )
 
 

@@ -15,13 +15,15 @@ class VolumeInterval(BaseModel):
     """The volume of a region, and the ends of its prediction interval.
 
     `level`: the probability that the interval contains the true volume, at most 0.9. Ends and level are None
-    if the model had too few calibration cases for an interval.
+    if the model had too few calibration cases for an interval. `reason`: why the region cannot be judged;
+    then all numbers are None.
     """
 
-    ml: float
+    ml: float | None
     low_ml: float | None
     high_ml: float | None
     level: float | None
+    reason: str | None = None
 
 
 class ContractWarning(BaseModel):
@@ -36,8 +38,10 @@ class PredictionResponse(BaseModel):
     """A segmented case.
 
     `entropy`: mean entropy in bits of the brain and of each region found, from 0 (certain) to 2;
-    `confidence`: expected Dice of each region, None if the model does not estimate it;
-    `low_confidence_reasons`: empty if confidence is not low; `segmentation`, `entropy_map`,
+    `confidence`: expected Dice of each region, None for a region where it is not known, and None if the model
+    does not estimate it;
+    `low_confidence_reasons`: empty if confidence is not low; `calibrated_on`: "synthetic" or "real", the
+    cases behind intervals and confidence, None where this is not known; `segmentation`, `entropy_map`,
     `probabilities`: .nii.gz files on the grid of the input, in base64; `picture`: a PNG, in base64.
     """
 
@@ -45,8 +49,9 @@ class PredictionResponse(BaseModel):
     model: str
     volumes: dict[str, VolumeInterval]
     entropy: dict[str, float | None]
-    confidence: dict[str, float] | None
+    confidence: dict[str, float | None] | None
     low_confidence_reasons: list[str]
+    calibrated_on: str | None
     warnings: list[ContractWarning]
     missing: list[str]
     dice: dict[str, float] | None
@@ -142,6 +147,7 @@ def prediction_fields(prediction: Prediction) -> dict[str, Any]:
         "entropy": {name: _finite(value) for name, value in bits.items()},
         "confidence": prediction.confidence or None,
         "low_confidence_reasons": list(prediction.low_confidence_reasons),
+        "calibrated_on": prediction.calibrated_on,
         "missing": list(prediction.missing),
         "grade_lgg": _finite(prediction.grade_lgg),
         "survival_days": _finite(prediction.survival_days),

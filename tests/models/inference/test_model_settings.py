@@ -71,10 +71,28 @@ def test_intervals_without_a_level_are_ignored(tmp_path):
     del record["volume_intervals"]
     file.write_text(json.dumps(record | {"volume_reach": [0.5, 0.7, 0.6]}))
     assert Settings.load(tmp_path) == make_settings()
-    assert Settings.load(builtin.FOLDER).volume_intervals is None
     file.write_text(json.dumps(record | {"volume_intervals": {"half_width": [0.5, 0.7]}}))
     with pytest.raises(ModelError, match=r"settings.json: not a model's settings: volume_intervals: "):
         Settings.load(tmp_path)
+
+
+def test_intervals_of_the_version_before_are_not_shifted_and_name_no_cases(tmp_path):
+    intervals = VolumeIntervals((0.1, 0.2, 0.3), level=0.875, cases=7)
+    make_settings(volume_intervals=intervals, calibrated_on="real").save(tmp_path)
+    file = tmp_path / "settings.json"
+    record = json.loads(file.read_text())
+    del record["volume_intervals"]["shift"], record["calibrated_on"]
+    file.write_text(json.dumps(record))
+    assert Settings.load(tmp_path) == make_settings(volume_intervals=intervals)
+
+
+def test_the_built_in_model_states_the_dice_and_the_volumes_that_real_cases_taught():
+    settings = Settings.load(builtin.FOLDER)
+    assert settings.calibrated_on == "real"
+    assert (settings.volume_intervals.level, settings.volume_intervals.cases) == (0.9, 13)
+    assert settings.volume_intervals.shift[0] > 0  # it predicts too little in real cases
+    assert settings.confidence.empty[2] is None  # two of thirteen cases do not enhance, which is too few
+    assert max(settings.confidence.low_dice) <= 0.6
 
 
 def test_the_summary_omits_the_quality_estimator():

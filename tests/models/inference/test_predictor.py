@@ -66,7 +66,7 @@ def test_volumes_are_counted_on_the_scan_s_own_grid():
     prediction = replace(make_predictor(bright_is_tumour), contract=COARSE).predict(images)
     # 8 voxels of 8 mm³.
     for volume in prediction.volumes.values():
-        assert astuple(volume) == (pytest.approx(0.064), None, None, None)
+        assert astuple(volume) == (pytest.approx(0.064), None, None, None, None)
     assert prediction.interval_level is None
     assert (prediction.numeric_values["wt_low_ml"], prediction.numeric_values["interval_level"]) == (
         None,
@@ -211,3 +211,38 @@ def test_volumes_entropy_and_outcomes_of_one_case():
     assert (row["brain_bits"], row["wt_bits"]) == pytest.approx((1.5, 1.5), abs=1e-5)
     assert row["et_bits"] is None
     assert row["survival_days"] is None
+
+
+def test_without_t1ce_core_and_enhancement_have_a_reason_and_no_number():
+    _, images = bright_block(np.eye(4))
+    settings = make_settings(
+        volume_intervals=VolumeIntervals((1.0, 1.0, 1.0), level=0.8, cases=4),
+        confidence=QualityEstimator(((0.0, 1.0),) * 3, ((0.0, 1.0),) * 3, None),
+    )
+    complete = make_predictor(bright_is_tumour, settings).predict(images)
+    assert all(volume.ml is not None and volume.reason is None for volume in complete.volumes.values())
+    del images["t1ce"]
+    prediction = make_predictor(bright_is_tumour, settings).predict(images)
+    assert prediction.volumes["WT"] == complete.volumes["WT"]
+    for region in ("TC", "ET"):
+        reason = "cannot be judged without T1ce"
+        assert astuple(prediction.volumes[region]) == (None, None, None, None, reason)
+        assert prediction.confidence[region] is None
+        assert f"{region} {reason}" in prediction.low_confidence_reasons
+        assert {
+            prediction.numeric_values[f"{region.lower()}_{end}"] for end in ("ml", "low_ml", "confidence")
+        } == {None}
+    assert prediction.interval_level == 0.8
+
+
+@pytest.mark.parametrize("how", ["absent", "constant"])
+def test_without_flair_the_whole_tumour_is_doubted_even_by_a_model_without_an_estimator(how):
+    scan, images = bright_block(np.eye(4))
+    if how == "absent":
+        del images["flair"]
+    else:
+        images["flair"] = Volume(np.where(scan > 0, 7, 0).astype(np.int16), images["t1"].grid)
+    prediction = make_predictor(bright_is_tumour).predict(images)
+    assert prediction.missing == ("flair",)
+    assert prediction.low_confidence_reasons == ("WT is uncertain without FLAIR",)
+    assert prediction.volumes["WT"].ml is not None

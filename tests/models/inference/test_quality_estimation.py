@@ -19,6 +19,13 @@ def make_estimator(found=IDENTITY, empty=IDENTITY, out_of_distribution=None):
     return QualityEstimator(found, empty, out_of_distribution)
 
 
+def fit(expected, empty, dice, cases=None):
+    count = len(dice)
+    return fit_dice_regression(
+        expected, empty, dice, np.ones(count), np.arange(count) % 20 if cases is None else cases
+    )
+
+
 def test_expected_dice_by_hand():
     regions = np.array([[0.9, 0.8, 0.4], [0.5, 0.2, 0.1], [0.2, 0.0, 0.0]], np.float32)
     expected = expected_dice(np.array([1, 2, 0], np.uint8), regions)
@@ -47,10 +54,9 @@ def test_an_empty_region_has_its_own_coefficients():
 def test_a_higher_expected_dice_never_lowers_the_estimate():
     rng = np.random.default_rng(0)
     expected, dice = rng.uniform(0.05, 0.95, (40, 3)), rng.uniform(0, 1, (40, 3))
-    found, _ = fit_dice_regression(
-        expected, np.zeros((40, 3), bool), (dice > expected).astype(float), np.ones(40)
-    )
-    assert all(b >= 0 for _, b in found)
+    fitted = fit(expected, np.zeros((40, 3), bool), (dice > expected).astype(float))
+    assert [len(line) for line in fitted.found] == [2, 3, 4]
+    assert all(b >= 0 for line in fitted.found for b in line[1:])
 
 
 def test_the_regression_recovers_its_coefficients():
@@ -60,19 +66,65 @@ def test_the_regression_recovers_its_coefficients():
     empty[:2000, 2] = True
     dice = expit(-1 + 2 * logit(expected))
     dice[:2000, 2] = np.arange(2000) % 4 == 0
-    found, of_empty = fit_dice_regression(expected, empty, dice, np.ones(4000))
-    for line in found:
-        assert line == pytest.approx((-1, 2), abs=0.02)
-    assert of_empty[2] == pytest.approx((logit(0.25), 0), abs=0.15)
-    assert of_empty[:2] == ((0.0, 1.0), (0.0, 1.0))  # the prior: no case of this kind
+    fitted = fit(expected, empty, dice)
+    for line in fitted.found:  # the regions around it say no more
+        assert line == pytest.approx((-1, 2, 0, 0)[: len(line)], abs=0.02)
+    assert fitted.empty[2] == pytest.approx((logit(0.25), 0, 0, 0), abs=0.15)
+    assert fitted.empty[:2] == (None, None)  # no prediction of this kind
+
+
+def test_the_dice_of_a_part_depends_on_that_of_the_whole():
+    """ET has the same implied Dice in all predictions; it is good where the whole tumour is certain."""
+    expected = np.full((40, 3), 0.8)
+    expected[::2, 0] = 0.3
+    dice = np.where(expected[:, :1] > 0.5, 0.9, 0.1) * np.ones(3)
+    estimates = fit(expected, np.zeros((40, 3), bool), dice).estimate_dice
+    for whole, true in ((0.8, 0.9), (0.3, 0.1)):
+        implied = ExpectedDice(np.array([whole, 0.8, 0.8]), np.zeros(3, bool))
+        assert estimates(implied)["ET"] == pytest.approx(true, abs=0.08)
+
+
+@pytest.mark.parametrize(("cases", "known"), [(10, True), (8, False)])
+def test_the_probability_of_true_absence_needs_five_cases_of_either_kind(cases, known):
+    """Each case has three copies without ET; every second case truly has none."""
+    names = np.repeat(np.arange(cases), 3)
+    empty, dice = np.zeros((len(names), 3), bool), np.full((len(names), 3), 0.7)
+    empty[:, 2], dice[:, 2] = True, names % 2
+    fitted = fit(np.full((len(names), 3), 0.7), empty, dice, names)
+    absent = fitted.estimate_dice(ExpectedDice(np.full(3, 0.7), np.array([False, False, True])))["ET"]
+    assert absent == (pytest.approx(0.5, abs=0.03) if known else None)
+    if not known:
+        reasons = fitted.low_confidence_reasons({"ET": absent}, USUAL)
+        assert reasons == ("ET: not found, which is uncertain",)
+
+
+def test_at_most_a_tenth_of_the_good_predictions_are_false_alarms():
+    """A prediction is good with the probability that its implied Dice states."""
+    rng = np.random.default_rng(5)
+    expected = rng.uniform(0.1, 0.9, (400, 3))
+    dice = np.where(rng.random((400, 3)) < expected, 0.9, 0.1)
+    fitted = fit(expected, np.zeros((400, 3), bool), dice)
+    estimates = [fitted.estimate_dice(ExpectedDice(row, np.zeros(3, bool))) for row in expected]
+    for r, region in enumerate(("WT", "TC", "ET")):
+        low = np.array([each[region] for each in estimates]) < fitted.low_dice[r]
+        assert 0.05 < low[dice[:, r] > 0.6].mean() < 0.15
+        assert fitted.low_dice[r] < LOW_DICE
+    few = fit(expected[:9], np.zeros((9, 3), bool), dice[:9])
+    assert few.low_dice == (LOW_DICE,) * 3
+
+
+def test_regions_that_cannot_be_judged_do_not_count():
+    expected, empty = np.full((6, 3), 0.7), np.zeros((6, 3), bool)
+    dice = np.full((6, 3), 0.8)
+    dice[3:, 2], empty[4:, 2] = np.nan, True
+    assert fit(expected, empty, dice).found[2] == fit(expected[:3], empty[:3], dice[:3]).found[2]
 
 
 def test_a_weight_of_2_counts_as_two_cases():
     expected, empty = np.full((3, 3), 0.5), np.zeros((3, 3), bool)
     dice = np.array([0.9, 0.2, 0.2])[:, np.newaxis].repeat(3, axis=1)
-    once, _ = fit_dice_regression(expected[:2], empty[:2], dice[:2], np.array([1.0, 2.0]))
-    twice, _ = fit_dice_regression(expected, empty, dice, np.ones(3))
-    assert once[0] == pytest.approx(twice[0], abs=1e-3)
+    once = fit_dice_regression(expected[:2], empty[:2], dice[:2], np.array([1.0, 2.0]), np.arange(2))
+    assert once.found[0] == pytest.approx(fit(expected, empty, dice).found[0], abs=1e-3)
 
 
 def test_low_confidence_has_reasons():
@@ -93,6 +145,8 @@ def test_low_confidence_has_reasons():
         "out of distribution: t2 (sharpness)",
     )
     assert make_estimator().low_confidence_reasons(sure, unusual) == ()
+    of_phantoms = estimator.low_confidence_reasons(unsure, USUAL, basis=" (synthetic)")
+    assert of_phantoms == ("ET: expected Dice 0.31 (synthetic)",)
 
 
 def test_a_round_trip_through_json():
@@ -100,5 +154,11 @@ def test_a_round_trip_through_json():
     from dataclasses import asdict
 
     out_of_distribution = OutOfDistribution((0.5,) * 35, (1.0,) * 35, 2.5, ("t1",))
-    for estimator in (make_estimator(), make_estimator(((1.5, 0.5),) * 3, IDENTITY, out_of_distribution)):
+    absent = (None, (0.5, 1.0), (0.25, 0.5, 0.0, 1.0))
+    low = QualityEstimator(((1.0, 2.0), (1.0, 2.0, 0.5), (0.0, 1.0)), absent, None, (0.6, 0.5, 0.4))
+    for estimator in (
+        make_estimator(),
+        make_estimator(((1.5, 0.5),) * 3, IDENTITY, out_of_distribution),
+        low,
+    ):
         assert QualityEstimator.from_record(json.loads(json.dumps(asdict(estimator)))) == estimator

@@ -11,11 +11,12 @@ from glioseg.models.inference.model_settings import VolumeIntervals
 from glioseg.models.inference.prediction import RegionVolume
 from glioseg.models.inference.uncertainty import (
     conformal_quantile,
-    conformity_score,
     entropy_bits,
+    fit_interval,
     mean_bits,
     region_volumes,
     supported_level,
+    volume_error,
     volume_interval,
 )
 
@@ -53,9 +54,9 @@ def test_volumes_and_their_intervals_by_hand():
     volumes = region_volumes(labels, p, intervals=intervals, voxel_ml=2.0)
     # WT: 3 voxels are 6 ml; 2 voxels (4 ml) are certain and 4 (8 ml) possible: a factor of 9 / 5. The upper
     # end would be 7 · 9 / 5 − 1 = 11.6 ml, but the brain has 10.
-    assert astuple(volumes["WT"]) == pytest.approx((6.0, 7 * 5 / 9 - 1, 10.0, 0.875))
+    assert astuple(volumes["WT"]) == pytest.approx((6.0, 7 * 5 / 9 - 1, 10.0, 0.875, None))
     # TC: all 5 voxels are certain, so the minimum uncertainty counts, twice.
-    tc = (2.0, 3 * math.exp(-0.2) - 1, 3 * math.exp(0.2) - 1, 0.875)
+    tc = (2.0, 3 * math.exp(-0.2) - 1, 3 * math.exp(0.2) - 1, 0.875, None)
     assert astuple(volumes["TC"]) == pytest.approx(tc)
     assert volumes["ET"] == RegionVolume(0.0, 0.0, 0.0, 0.875)
 
@@ -67,14 +68,29 @@ def test_without_intervals_only_volumes_are_given():
     assert volumes["WT"].level is None
 
 
+def test_where_predictions_are_too_small_the_interval_lies_above_them():
+    """True volumes are 10 to 20 % larger, on the scale of ratios; a minimum of uncertainty."""
+    errors = [volume_error(11 * up - 1, 10.0, 0.1) for up in (1.1, 1.12, 1.15, 1.18, 1.2)]
+    shift, half_width = fit_interval(errors)
+    low, high = volume_interval(10.0, 0.1, half_width, shift)
+    assert shift == pytest.approx(math.log(1.15) / 0.1)
+    assert low == 10.0  # it contains the prediction
+    assert 11 * 1.2 - 1 <= high < 11 * 1.25 - 1
+    intervals = VolumeIntervals((half_width,) * 3, level=5 / 6, cases=5, shift=(shift,) * 3)
+    voxels = np.full((30, 3), 0.95, np.float32)
+    labels = np.where(np.arange(30) < 10, 3, 0).astype(np.uint8).reshape(1, 1, 30)
+    for volume in region_volumes(labels, voxels, intervals=intervals, voxel_ml=1.0).values():
+        assert (volume.ml, volume.low_ml, volume.high_ml) == pytest.approx((10.0, low, high))
+
+
 def test_an_interval_does_not_go_below_0():
     assert volume_interval(0.5, 1.0, 3.0)[0] == 0.0
 
 
-def test_an_interval_of_the_conformity_score_just_contains_the_truth():
+def test_an_interval_of_the_volume_error_just_contains_the_truth():
     rng = np.random.default_rng(0)
     for true, ml, uncertainty in zip(*rng.uniform(0.1, 50, (3, 20)).tolist(), strict=True):
-        score = conformity_score(true, ml, uncertainty)
+        score = abs(volume_error(true, ml, uncertainty))
         low, high = volume_interval(ml, uncertainty, score)
         assert min(abs(true - low), abs(true - high)) == pytest.approx(0, abs=1e-9)
         low, high = volume_interval(ml, uncertainty, 0.99 * score)
@@ -83,8 +99,8 @@ def test_an_interval_of_the_conformity_score_just_contains_the_truth():
 
 def test_empty_regions_have_finite_scores():
     # 0 ml predicted, 1 ml true: a factor of 2 on the shifted scale, divided by the uncertainty.
-    assert conformity_score(1.0, 0.0, 0.1) == pytest.approx(10 * math.log(2))
-    assert conformity_score(0.0, 0.0, 0.1) == 0.0
+    assert volume_error(1.0, 0.0, 0.1) == pytest.approx(10 * math.log(2))
+    assert volume_error(0.0, 0.0, 0.1) == 0.0
 
 
 @pytest.mark.parametrize(

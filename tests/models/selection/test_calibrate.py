@@ -1,4 +1,5 @@
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytest
@@ -41,6 +42,7 @@ class Case:
         return np.concatenate([self.regions, brain], axis=-1).astype(np.float16), self.label
 
 
+calibrate = partial(calibrate_model, calibrated_on="synthetic")
 IDENTITY = Formula(lambda batch: batch[..., :3])
 SHAPE = (10, 10, 10)
 
@@ -66,14 +68,12 @@ def test_minimum_sizes_remove_false_and_keep_true_parts():
     stray = case(
         truth={2: np.s_[1:6]}, predicted={2: np.s_[1:6], 3: np.s_[2, 2, 2:3]} | {1: np.s_[9, 9, 9:10]}
     )
-    chosen = calibrate_model(
-        [IDENTITY], [GOOD, stray], make_settings(), inference=INFERENCE, training_cases=[]
-    )
+    chosen = calibrate([IDENTITY], [GOOD, stray], make_settings(), inference=INFERENCE, training_cases=[])
     assert (chosen.min_et_ml, chosen.min_component_ml) == (0.02, 0.002)
 
 
 def test_without_a_gain_the_prediction_is_not_changed():
-    chosen = calibrate_model([IDENTITY], [GOOD], make_settings(), inference=INFERENCE, training_cases=[])
+    chosen = calibrate([IDENTITY], [GOOD], make_settings(), inference=INFERENCE, training_cases=[])
     assert (chosen.min_et_ml, chosen.min_component_ml) == (0.02, 0.0)
 
 
@@ -84,7 +84,7 @@ def test_the_threshold_with_the_best_dice_is_chosen(true, expected):
     regions[:4], regions[4:8] = 0.6, 0.3
     label = np.zeros(SHAPE, np.uint8)
     label[: 8 if true else 4] = 3
-    chosen = calibrate_model(
+    chosen = calibrate(
         [IDENTITY], [Case(regions, label)], make_settings(), inference=INFERENCE, training_cases=[]
     )
     assert chosen.threshold == expected
@@ -109,7 +109,7 @@ def test_settings_are_chosen_for_the_mean_of_an_ensemble():
     label[:6] = 3
     scan = Case(np.full((*SHAPE, 3), 0.5), label)
     members = [Formula(lambda batch, p=p: np.full((*batch.shape[:4], 3), p)) for p in (0.9, 0.3)]
-    chosen = calibrate_model(members, [scan], make_settings(), inference=INFERENCE, training_cases=[])
+    chosen = calibrate(members, [scan], make_settings(), inference=INFERENCE, training_cases=[])
     # Single members are wrong by 0.3, at other temperatures. Dice is best with all voxels tumour: up to 0.5.
     assert chosen.calibration_error_before == pytest.approx((0, 0, 0), abs=0.003)
     assert chosen.temperature == pytest.approx((1, 1, 1), abs=0.05)
@@ -128,9 +128,7 @@ def test_one_pass_needs_memory_for_all_members():
 
 
 def calibrated(cases, settings=None, inference=INFERENCE):
-    return calibrate_model(
-        [IDENTITY], cases, settings or make_settings(), inference=inference, training_cases=[]
-    )
+    return calibrate([IDENTITY], cases, settings or make_settings(), inference=inference, training_cases=[])
 
 
 def test_the_interval_of_few_cases_covers_all_of_them_at_a_lower_level():
@@ -193,7 +191,7 @@ def test_intervals_are_fitted_where_they_are_applied():
     network = Formula(lambda batch: np.where(batch[..., :3] > 1, 0.97, 0.03))
     untuned = make_settings(spacing_mm=2, margin_vox=0)
     inference = INFERENCE.model_copy(update={"threshold": (0.5,)})
-    chosen = calibrate_model([network], [plate()] * 4, untuned, inference=inference, training_cases=[])
+    chosen = calibrate([network], [plate()] * 4, untuned, inference=inference, training_cases=[])
     prediction = Predictor((network,), chosen).predict(plate().images)
     true_ml = 3 * 14 * 14 / 1000
     for volume in prediction.volumes.values():
@@ -204,18 +202,14 @@ def test_intervals_are_fitted_where_they_are_applied():
 
 def test_the_quality_estimator_is_fitted_on_sound_and_corrupted_scans(toys):
     """The network is right on sound scans, so a high expected Dice stays high."""
-    chosen = calibrate_model(
-        [IDENTITY], [GOOD] * 2, make_settings(), inference=INFERENCE, training_cases=toys[:3]
-    )
+    chosen = calibrate([IDENTITY], [GOOD] * 2, make_settings(), inference=INFERENCE, training_cases=toys[:3])
     assert chosen.confidence.out_of_distribution is None  # three cases are too few
     sure = ExpectedDice(np.array([0.95, 0.95, 0.95]), np.zeros(3, bool))
     unsure = ExpectedDice(np.array([0.3, 0.3, 0.3]), np.zeros(3, bool))
     for region, dice in chosen.confidence.estimate_dice(sure).items():
         assert dice > 0.6
         assert dice > chosen.confidence.estimate_dice(unsure)[region]
-    again = calibrate_model(
-        [IDENTITY], [GOOD] * 2, make_settings(), inference=INFERENCE, training_cases=toys[:3]
-    )
+    again = calibrate([IDENTITY], [GOOD] * 2, make_settings(), inference=INFERENCE, training_cases=toys[:3])
     assert again == chosen
 
 
@@ -227,7 +221,7 @@ def right_for_edge(edge):
 @pytest.mark.parametrize(("edge", "at_once"), [(10, True), (8, False)])
 def test_one_pass_is_chosen_unless_windows_are_better(edge, at_once):
     settings = make_settings(window_shape=(8, 8, 8))  # a crop is 10 voxels long
-    chosen = calibrate_model([right_for_edge(edge)], [GOOD], settings, inference=INFERENCE, training_cases=[])
+    chosen = calibrate([right_for_edge(edge)], [GOOD], settings, inference=INFERENCE, training_cases=[])
     assert chosen.one_pass is at_once
     # The later choices use the right predictions.
     assert chosen.calibration_error_before == pytest.approx((0.05, 0.05, 0.05), abs=0.002)
@@ -253,9 +247,7 @@ def test_a_trained_network_with_all_outputs_is_calibrated_saved_and_predicts(toy
         outputs=("segmentation", "grade", "survival"),
     )
     settings = make_settings(multiple=4, mirror=True)
-    calibrated = calibrate_model(
-        [network] * 2, toys[:3], settings, inference=INFERENCE, training_cases=toys[3:]
-    )
+    calibrated = calibrate([network] * 2, toys[:3], settings, inference=INFERENCE, training_cases=toys[3:])
     assert calibrated.calibration_error_after is not None
     save_model(tmp_path, [without_deep_supervision(network)] * 2, calibrated)
     scan = np.zeros((9, 10, 8), np.int16)

@@ -46,7 +46,10 @@ def signature() -> ModelSignature:
     probabilities = [
         ColSpec(DataType.binary, f"{name.lower()}_probability", required=False) for name in REGIONS
     ]
-    words = [ColSpec(DataType.string, name) for name in ("low_confidence_reasons", "contract_check")]
+    words = [
+        ColSpec(DataType.string, name)
+        for name in ("low_confidence_reasons", "calibrated_on", "contract_check")
+    ]
     return ModelSignature(
         inputs=Schema([ColSpec(DataType.binary, name, required=False) for name in MODALITIES]),
         outputs=Schema([ColSpec(DataType.binary, "segmentation"), *numbers, *words, *probabilities]),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SETTINGS_FILE = "settings.json"
 Regions3 = tuple[float, float, float]
 """A number for each of WT, TC and ET."""
+CaseKind = Literal["synthetic", "real"]
 
 OBSOLETE_SETTINGS = {"value_bytes", "volume_reach"}
 """Settings of earlier versions, which are ignored: feature maps are always float32, and the level of the old
@@ -30,18 +31,21 @@ class VolumeIntervals:
 
     `half_width`: of WT, TC and ET, in multiples of a case's uncertainty; `level`: the probability that an
     interval contains a new case's true volume; `cases`: the number of calibration cases, which limits the
-    level.
+    level; `shift`: how far the middle of an interval lies above the predicted volume, in the same multiples.
     """
 
     half_width: Regions3
     level: float
     cases: int
+    shift: Regions3 = (0.0, 0.0, 0.0)
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "VolumeIntervals":
         """Rebuild intervals from the JSON form of `asdict`, which has lists for tuples."""
         wt, tc, et = record["half_width"]
-        return cls((float(wt), float(tc), float(et)), float(record["level"]), int(record["cases"]))
+        up_wt, up_tc, up_et = map(float, record.get("shift", (0, 0, 0)))
+        half_width = float(wt), float(tc), float(et)
+        return cls(half_width, float(record["level"]), int(record["cases"]), (up_wt, up_tc, up_et))
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,9 @@ class Settings:
     `threshold`, `min_et_ml`, `min_component_ml`: see `postprocess`; `temperature`,
     `calibration_error_before`, `calibration_error_after`: of WT, TC and ET, see `calibration`;
     `volume_intervals`: None where calibration cases were too few;
-    `confidence`: the quality estimator, None for a model that was calibrated without one.
+    `confidence`: the quality estimator, None for a model that was calibrated without one;
+    `calibrated_on`: the kind of cases behind the intervals and the quality estimator, None for models of
+    versions that did not record it.
     """
 
     spacing_mm: int
@@ -81,6 +87,7 @@ class Settings:
     calibration_error_before: Regions3 | None = None
     calibration_error_after: Regions3 | None = None
     confidence: QualityEstimator | None = None
+    calibrated_on: CaseKind | None = None
 
     @classmethod
     def untuned(cls, network: "Network", train: "Train", crop: "Crop", inference: "Inference") -> "Settings":

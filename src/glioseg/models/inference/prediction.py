@@ -29,13 +29,15 @@ class RegionVolume:
     """The volume of a region in ml, and its prediction interval, `low_ml` to `high_ml`.
 
     `level`: the probability that the interval contains the true volume. All three are None where the model
-    had too few calibration cases for an interval.
+    had too few calibration cases for an interval. `reason`: why the region cannot be judged; then all numbers
+    are None.
     """
 
-    ml: float
+    ml: float | None
     low_ml: float | None = None
     high_ml: float | None = None
     level: float | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,10 @@ class Prediction:
     `labels`: dense (`Label`); `entropy_bits`: of each voxel's four label probabilities, 0 (certain) to 2;
     `volumes`: by region; `probabilities`: calibrated; `missing`: modalities that the scan lacks; `mean_bits`:
     the mean entropy of the brain and of each predicted region; `confidence`: the expected Dice of each
-    region, empty for a model without a quality estimator; `low_confidence_reasons`: as text; `grade_lgg`:
-    probability of a low-grade glioma, `survival_days`: predicted overall survival, both None where the
-    network has no such output.
+    region, None where it is not known, empty for a model without a quality estimator;
+    `low_confidence_reasons`: as text; `calibrated_on`: "synthetic" or "real", the cases behind intervals and
+    confidence, None where this is not known; `grade_lgg`: probability of a low-grade glioma, `survival_days`:
+    predicted overall survival, both None where the network has no such output.
     """
 
     labels: UInt8[NDArray, "d h w"]
@@ -84,15 +87,16 @@ class Prediction:
     probabilities: BrainProbabilities
     missing: tuple[str, ...] = ()
     mean_bits: dict[str, float] = field(default_factory=dict)
-    confidence: dict[str, float] = field(default_factory=dict)
+    confidence: dict[str, float | None] = field(default_factory=dict)
     low_confidence_reasons: tuple[str, ...] = ()
+    calibrated_on: str | None = None
     grade_lgg: float | None = None
     survival_days: float | None = None
 
     @property
     def interval_level(self) -> float | None:
         """The level of the volume intervals, the same for all regions; None without intervals."""
-        return next((volume.level for volume in self.volumes.values()), None)
+        return next((volume.level for volume in self.volumes.values() if volume.level is not None), None)
 
     @property
     def numeric_values(self) -> dict[str, float | None]:

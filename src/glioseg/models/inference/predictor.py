@@ -13,12 +13,17 @@ from jaxtyping import Bool, Float32, UInt8
 from numpy.typing import NDArray
 
 from glioseg.core.geometry import upsample
-from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import Volume
 from glioseg.data.store.cropping import Placement, crop_brain_mask, place_crop, uncrop
 from glioseg.data.store.resampling import NetworkGrid
 from glioseg.models.inference.calibration import apply_temperature
 from glioseg.models.inference.forward import Image, NetworkOutput, run_networks, window_gb
+from glioseg.models.inference.missing_modalities import (
+    missing_modalities,
+    missing_modality_reasons,
+    not_judged,
+    withhold_volumes,
+)
 from glioseg.models.inference.model_settings import Settings
 from glioseg.models.inference.out_of_distribution import compute_features
 from glioseg.models.inference.postprocess import final_labels, labels_and_expected_dice
@@ -55,6 +60,7 @@ class Predictor:
             ResamplingError: the scan must be resampled, and is too large for the memory budget.
         """
         image, grid, output = self._run_networks(images)
+        missing = missing_modalities(image)
         placement = grid.placement
         brain = crop_brain_mask(images, placement)
         regions, labels = self._label(output, grid, brain)
@@ -64,17 +70,18 @@ class Predictor:
         volumes = region_volumes(
             labels, probabilities, intervals=self.settings.volume_intervals, voxel_ml=_voxel_ml(placement)
         )
-        confidence, reasons = self._estimate_quality(image, output)
+        confidence, reasons = self._estimate_quality(image, output, missing)
         years = output.outcomes.get("survival")
         return Prediction(
             labels=uncrop(labels, placement),
             entropy_bits=uncrop(entropy, placement),
-            volumes=volumes,
+            volumes=withhold_volumes(volumes, missing),
             probabilities=BrainProbabilities(probabilities, brain, placement),
-            missing=tuple(name for name in MODALITIES if name not in images),
+            missing=missing,
             mean_bits=mean_bits(entropy, labels, brain),
             confidence=confidence,
             low_confidence_reasons=reasons,
+            calibrated_on=self.settings.calibrated_on,
             grade_lgg=output.outcomes.get("grade"),
             survival_days=None if years is None else years * DAYS_PER_YEAR,
         )
@@ -107,16 +114,21 @@ class Predictor:
         return regions, final_labels(regions, self.settings, voxel_ml=_voxel_ml(grid.placement))
 
     def _estimate_quality(
-        self, image: Image, output: NetworkOutput
-    ) -> tuple[dict[str, float], tuple[str, ...]]:
+        self, image: Image, output: NetworkOutput, missing: tuple[str, ...]
+    ) -> tuple[dict[str, float | None], tuple[str, ...]]:
         """The estimated Dice of each region, and the reasons for low confidence."""
-        estimator = self.settings.confidence
+        estimator, reasons = self.settings.confidence, missing_modality_reasons(missing)
         if estimator is None:
-            return {}, ()
+            return {}, reasons
         _, expected = labels_and_expected_dice(image, output.regions, self.settings)
-        estimates = estimator.estimate_dice(expected)
+        unjudged = not_judged(missing)
+        judged = {
+            name: dice for name, dice in estimator.estimate_dice(expected).items() if name not in unjudged
+        }
         features = compute_features(image, spacing_mm=self.settings.spacing_mm)
-        return estimates, estimator.low_confidence_reasons(estimates, features)
+        basis = " (synthetic)" if self.settings.calibrated_on == "synthetic" else ""
+        found = estimator.low_confidence_reasons(judged, features, basis=basis)
+        return judged | dict.fromkeys(unjudged), (*reasons, *found)
 
 
 def _voxel_ml(placement: Placement) -> float:

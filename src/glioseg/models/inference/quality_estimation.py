@@ -1,7 +1,7 @@
 """Estimation of a prediction's quality: the expected Dice of each region, and reasons for low confidence.
 
 The Dice that follows from a network's own probabilities is too high where the network fails. A regression on
-predictions for uncorrupted and for corrupted validation cases corrects it (`selection/corruption_study`).
+predictions for uncorrupted and for corrupted cases corrects it (`selection/corruption_study`).
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, UInt8
+from jaxtyping import Bool, Float32, Float64, Shaped, UInt8
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, logit
@@ -19,14 +19,23 @@ from glioseg.core.old_names import FIELDS, with_current_names
 from glioseg.models.inference.out_of_distribution import Features, OutOfDistribution
 
 LOW_DICE = 0.6
-"""Expected Dice below which confidence is low."""
+"""A prediction with a lower Dice is a bad one. It is the highest threshold of the expected Dice."""
+FALSE_ALARMS = 0.1
+"""Share of the good predictions of calibration whose expected Dice may be below the threshold."""
+MIN_GOOD = 10
+"""With fewer good predictions, the threshold is `LOW_DICE`."""
+MIN_CASES_ABSENT = 5
+"""The probability that a region is truly absent is fitted if predictions without it come from at least this
+many cases that lack it, and from as many that do not: all copies of a case tell the same."""
 CLIP = 0.01
 """Margin from 0 and 1 to which Dice values are clipped, so that their log odds are finite."""
 RIDGE = 0.5
 """Weight of the penalty that pulls a fit on few predictions towards the prior: expected Dice is true Dice."""
 
-Coefficients = tuple[float, float]
-RegionCoefficients = tuple[Coefficients, Coefficients, Coefficients]
+Coefficients = tuple[float, ...]
+FoundCoefficients = tuple[Coefficients, Coefficients, Coefficients]
+EmptyCoefficients = tuple[Coefficients | None, Coefficients | None, Coefficients | None]
+Regions3 = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -68,84 +77,155 @@ def expected_dice(labels: UInt8[NDArray, "voxels"], regions: Float32[NDArray, "v
 class QualityEstimator:
     """Corrects the expected Dice, and finds the reasons for low confidence.
 
-    `found`, `empty`: coefficients (a, b) for each of WT, TC and ET, of predictions that contain the region
-    and of predictions where it is empty: the estimate is σ(a + b · logit(expected Dice)).
+    `found`: coefficients for each of WT, TC and ET, of predictions that contain the region. The estimate is
+    σ(a + b₀ · logit(d₀) + b₁ · logit(d₁) + …), where d₀ is the implied Dice of the region, d₁ that of the
+    region around it, and so on: where the whole tumour is uncertain, its parts are too. Slopes that are left
+    out are 0. `empty`: the same, of predictions where the region is empty; None where calibration had too few
+    of them for a probability of true absence.
     `out_of_distribution`: detects scans that differ from the training data; None where training cases were
-    too few.
+    too few. `low_dice`: thresholds of the expected Dice of each region, below which confidence is low.
     """
 
-    found: RegionCoefficients
-    empty: RegionCoefficients
+    found: FoundCoefficients
+    empty: EmptyCoefficients
     out_of_distribution: OutOfDistribution | None
+    low_dice: Regions3 = (LOW_DICE, LOW_DICE, LOW_DICE)
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "QualityEstimator":
         """Rebuild an estimator from the JSON form of `asdict`, which has lists for tuples."""
         record = with_current_names(record, FIELDS)
         features = record["out_of_distribution"]
+        (wt, tc, et), (no_wt, no_tc, no_et) = record["found"], record["empty"]
+        low_wt, low_tc, low_et = map(float, record.get("low_dice", (LOW_DICE,) * 3))
         return cls(
-            _region_coefficients(record["found"]),
-            _region_coefficients(record["empty"]),
+            (_numbers(wt), _numbers(tc), _numbers(et)),
+            (_numbers_if_known(no_wt), _numbers_if_known(no_tc), _numbers_if_known(no_et)),
             OutOfDistribution.from_record(features) if features else None,
+            (low_wt, low_tc, low_et),
         )
 
-    def estimate_dice(self, expected: ExpectedDice) -> dict[str, float]:
-        """The estimated Dice of each region; for an empty region, the probability that it is truly empty."""
-        lines = np.where(expected.empty[:, np.newaxis], self.empty, self.found)
-        estimates = expit(lines[:, 0] + lines[:, 1] * _log_odds(expected.dice))
-        return dict(zip(REGIONS, estimates.tolist(), strict=True))
+    def estimate_dice(self, expected: ExpectedDice) -> dict[str, float | None]:
+        """The estimated Dice of each region.
 
-    def low_confidence_reasons(self, estimates: Mapping[str, float], features: Features) -> tuple[str, ...]:
+        For an empty region, it is the probability that the region is truly absent; None if it is not known.
+        """
+        odds = _log_odds(expected.dice)[np.newaxis]
+        lines = [
+            absent if empty else found
+            for found, absent, empty in zip(self.found, self.empty, expected.empty, strict=True)
+        ]
+        return {
+            name: None if line is None else float(_estimate(line, odds, region)[0])
+            for region, (name, line) in enumerate(zip(REGIONS, lines, strict=True))
+        }
+
+    def low_confidence_reasons(
+        self, estimates: Mapping[str, float | None], features: Features, *, basis: str = ""
+    ) -> tuple[str, ...]:
         """The reasons for low confidence as text; empty where confidence is not low.
 
         Args:
-            estimates: as from `estimate_dice`.
+            estimates: as from `estimate_dice`, for all or some of the regions.
             features: features of the scan.
+            basis: text behind each number.
         """
-        low = [f"{name}: expected Dice {dice:.2f}" for name, dice in estimates.items() if dice < LOW_DICE]
+        limits = dict(zip(REGIONS, self.low_dice, strict=True))
+        low = [
+            f"{name}: not found, which is uncertain"
+            if dice is None
+            else f"{name}: expected Dice {dice:.2f}{basis}"
+            for name, dice in estimates.items()
+            if dice is None or dice < limits[name]
+        ]
         unusual = self.out_of_distribution.unusual_features(features) if self.out_of_distribution else []
         return (*low, *([f"out of distribution: {', '.join(unusual)}"] if unusual else []))
 
 
 def fit_dice_regression(
-    expected: Float64[NDArray, "cases 3"],
-    empty: Bool[NDArray, "cases 3"],
-    dice: Float64[NDArray, "cases 3"],
-    weights: Float64[NDArray, "cases"],
-) -> tuple[RegionCoefficients, RegionCoefficients]:
-    """Regress the true Dice on the expected Dice: `found` and `empty` of a `QualityEstimator`.
+    expected: Float64[NDArray, "scans 3"],
+    empty: Bool[NDArray, "scans 3"],
+    dice: Float64[NDArray, "scans 3"],
+    weights: Float64[NDArray, "scans"],
+    cases: Shaped[NDArray, "scans"],
+) -> QualityEstimator:
+    """Regress the true Dice on the implied Dice of the region and of those around it.
 
     Each region has a fractional logistic regression (Papke & Wooldridge 1996). It is monotonic: a higher
-    expected Dice never lowers the estimate.
+    implied Dice never lowers the estimate. The thresholds of low confidence are those that at most
+    `FALSE_ALARMS` of the good predictions fall below, each estimated by the regression of the other cases.
 
     Args:
         expected: `ExpectedDice.dice` of each prediction.
         empty: `ExpectedDice.empty` of each prediction.
-        dice: the true Dice.
+        dice: the true Dice; NaN for regions that cannot be judged, which do not count.
         weights: weight of each prediction; a weight of 2 counts as two predictions.
+        cases: the case of each prediction; the copies of a case are left out together.
+
+    Returns:
+        An estimator without the detection of scans unlike the training data.
     """
-    (wt, e_wt), (tc, e_tc), (et, e_et) = (
-        [
-            _fit_logistic(_log_odds(expected[rows, r]), dice[rows, r], weights[rows])
-            for rows in (~empty[:, r], empty[:, r])
-        ]
-        for r in range(len(REGIONS))
-    )
-    return (wt, tc, et), (e_wt, e_tc, e_et)
+    found, absent, low = [], [], []
+    for region in range(len(REGIONS)):
+        judged = np.isfinite(dice[:, region])
+        contains, hole = judged & ~empty[:, region], judged & empty[:, region]
+        odds, target = _log_odds(expected), dice[:, region]
+        data = odds[contains], target[contains], weights[contains]
+        found.append(_fit_logistic(*data, region))
+        low.append(_low_dice(*data, cases[contains], region))
+        truly = target[hole] >= LOW_DICE
+        sides = [len(np.unique(cases[hole][truly == side])) for side in (True, False)]
+        known = min(sides) >= MIN_CASES_ABSENT
+        absent.append(_fit_logistic(odds[hole], target[hole], weights[hole], region) if known else None)
+    (wt, tc, et), (no_wt, no_tc, no_et), (low_wt, low_tc, low_et) = found, absent, low
+    return QualityEstimator((wt, tc, et), (no_wt, no_tc, no_et), None, (low_wt, low_tc, low_et))
+
+
+def _low_dice(
+    odds: Float64[NDArray, "scans 3"],
+    dice: Float64[NDArray, "scans"],
+    weights: Float64[NDArray, "scans"],
+    cases: Shaped[NDArray, "scans"],
+    region: int,
+) -> float:
+    """The threshold of a region's expected Dice, from the estimates of left-out cases."""
+    good, names = dice >= LOW_DICE, np.unique(cases)
+    if good.sum() < MIN_GOOD or len(names) < 2:
+        return LOW_DICE
+    estimates = np.empty(len(dice))
+    for name in names:
+        own = cases == name
+        line = _fit_logistic(odds[~own], dice[~own], weights[~own], region)
+        estimates[own] = _estimate(line, odds[own], region)
+    return min(LOW_DICE, float(f"{np.quantile(estimates[good], FALSE_ALARMS, method='lower'):.4g}"))
 
 
 def _fit_logistic(
-    log_odds: Float64[NDArray, "cases"], dice: Float64[NDArray, "cases"], weights: Float64[NDArray, "cases"]
+    odds: Float64[NDArray, "scans 3"],
+    dice: Float64[NDArray, "scans"],
+    weights: Float64[NDArray, "scans"],
+    region: int,
 ) -> Coefficients:
-    prior = np.array([0.0, 1.0])
+    """Intercept and slopes: of the region itself, and then of the regions around it."""
+    terms = np.column_stack([np.ones(len(dice)), odds[:, region::-1]])
+    prior = np.array([0.0, 1.0, *[0.0] * region])
 
-    def loss(line: Float64[NDArray, "2"]) -> float:
-        eta = line[0] + line[1] * log_odds
-        cross_entropy = np.logaddexp(0, eta) - dice * eta
-        return float(weights @ cross_entropy + RIDGE * np.square(line - prior).sum())
+    def loss(line: Float64[NDArray, "terms"]) -> tuple[float, Float64[NDArray, "terms"]]:
+        eta, change = terms @ line, line - prior
+        value = weights @ (np.logaddexp(0, eta) - dice * eta) + RIDGE * np.square(change).sum()
+        return float(value), terms.T @ (weights * (expit(eta) - dice)) + 2 * RIDGE * change
 
-    a, b = minimize(loss, prior, method="L-BFGS-B", bounds=[(None, None), (0, None)]).x
-    return (float(f"{a:.4g}"), float(f"{b:.4g}"))
+    bounds = [(None, None), *[(0, None)] * (region + 1)]
+    line = minimize(loss, prior, method="L-BFGS-B", jac=True, bounds=bounds).x
+    return _numbers(float(f"{number:.4g}") for number in line)
+
+
+def _estimate(
+    line: Coefficients, odds: Float64[NDArray, "scans 3"], region: int
+) -> Float64[NDArray, "scans"]:
+    terms = odds[:, region::-1][:, : len(line) - 1]
+    estimates: NDArray[np.float64] = expit(line[0] + terms @ np.array(line[1:]))
+    return estimates
 
 
 def _log_odds(dice: Float64[NDArray, "*n"]) -> Float64[NDArray, "*n"]:
@@ -153,6 +233,9 @@ def _log_odds(dice: Float64[NDArray, "*n"]) -> Float64[NDArray, "*n"]:
     return odds
 
 
-def _region_coefficients(record: Any) -> RegionCoefficients:
-    wt, tc, et = ((float(a), float(b)) for a, b in record)
-    return (wt, tc, et)
+def _numbers_if_known(record: Any) -> Coefficients | None:
+    return None if record is None else _numbers(record)
+
+
+def _numbers(record: Any) -> Coefficients:
+    return tuple(float(number) for number in record)

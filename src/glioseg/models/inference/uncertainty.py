@@ -10,7 +10,6 @@ or more.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from math import exp, log
 
 import numpy as np
@@ -84,9 +83,11 @@ def region_volumes(
         certain_ml, possible_ml = (
             np.count_nonzero(regions[..., index] >= p) * voxel_ml for p in (CERTAIN_FROM, POSSIBLE_FROM)
         )
-        low, high = volume_interval(volumes[name].ml, volume_uncertainty(certain_ml, possible_ml), half_width)
-        high = min(high, max(brain_ml, volumes[name].ml))
-        volumes[name] = replace(volumes[name], low_ml=low, high_ml=high, level=intervals.level)
+        ml, shift = float(voxels[index]) * voxel_ml, intervals.shift[index]
+        uncertainty = volume_uncertainty(certain_ml, possible_ml)
+        low, high = volume_interval(ml, uncertainty, half_width, shift)
+        high = min(high, max(brain_ml, ml))
+        volumes[name] = RegionVolume(ml, low, high, intervals.level)
     return volumes
 
 
@@ -99,30 +100,53 @@ def volume_uncertainty(certain_ml: float, possible_ml: float) -> float:
     return max(log((possible_ml + OFFSET_ML) / (certain_ml + OFFSET_ML)), MIN_UNCERTAINTY)
 
 
-def volume_interval(ml: float, uncertainty: float, half_width: float) -> tuple[float, float]:
+def volume_interval(
+    ml: float, uncertainty: float, half_width: float, shift: float = 0.0
+) -> tuple[float, float]:
     """The ends, in ml, of an interval that extends by `half_width` times the uncertainty to either side.
 
-    It is symmetric on the scale of ratios, and its lower end is at least 0.
+    Its middle lies `shift` times the uncertainty above the predicted volume. It is symmetric on the scale of
+    ratios, but it always contains the predicted volume, and its lower end is at least 0.
 
     >>> volume_interval(9.0, log(2), 1.0)  # 10 / 2 − 1 to 10 · 2 − 1
     (4.0, 19.0)
+    >>> volume_interval(9.0, log(2), 1.0, 2.0)  # the volume itself to 10 · 2 · 2 · 2 − 1
+    (9.0, 79.0)
     """
-    factor = exp(half_width * uncertainty)
-    low, high = ((ml + OFFSET_ML) * by - OFFSET_ML for by in (1 / factor, factor))
-    return max(low, 0.0), high
+    low, high = (
+        (ml + OFFSET_ML) * exp((shift + side * half_width) * uncertainty) - OFFSET_ML for side in (-1, 1)
+    )
+    return max(min(low, ml), 0.0), max(high, ml)
 
 
-def conformity_score(truth_ml: float, predicted_ml: float, uncertainty: float) -> float:
-    """The half-width of the smallest interval that contains the true volume.
+def volume_error(truth_ml: float, predicted_ml: float, uncertainty: float) -> float:
+    """How far the true volume lies above the predicted one, in multiples of the uncertainty.
 
     The error is divided by the case's own uncertainty, so that uncertain predictions get wide intervals
     (Papadopoulos, Gammerman & Vovk 2008, "Normalized nonconformity measures for regression conformal
     prediction").
 
-    >>> round(conformity_score(19.0, 9.0, log(4)), 3)  # a factor of 2, where the uncertainty is a factor of 4
+    >>> round(volume_error(19.0, 9.0, log(4)), 3)  # a factor of 2, where the uncertainty is a factor of 4
     0.5
     """
-    return abs(log((truth_ml + OFFSET_ML) / (predicted_ml + OFFSET_ML))) / uncertainty
+    return log((truth_ml + OFFSET_ML) / (predicted_ml + OFFSET_ML)) / uncertainty
+
+
+def fit_interval(errors: Sequence[float]) -> tuple[float, float]:
+    """The shift and the half-width of intervals that contain the true volume at `supported_level`.
+
+    The shift is the median error: a network that misses tissue predicts too small a volume nearly always. The
+    conformity score of a prediction is its distance from the median error of the others.
+
+    Args:
+        errors: `volume_error` of each prediction, at least two.
+
+    >>> fit_interval([0.0, 1.0, 1.0, 1.0, 3.0])  # the largest score of five is that of the last one
+    (1.0, 2.0)
+    """
+    values = np.asarray(errors, np.float64)
+    scores = [abs(value - float(np.median(np.delete(values, place)))) for place, value in enumerate(values)]
+    return float(np.median(values)), conformal_quantile(scores)
 
 
 def supported_level(cases: int) -> float | None:

@@ -20,15 +20,15 @@ from glioseg.models.inference.calibration import (
     voxels_at_or_above,
 )
 from glioseg.models.inference.forward import one_pass_fits, run_networks
-from glioseg.models.inference.model_settings import Regions3, Settings, VolumeIntervals
+from glioseg.models.inference.model_settings import CaseKind, Regions3, Settings, VolumeIntervals
 from glioseg.models.inference.postprocess import drop_small_components, drop_small_et, threshold_regions
 from glioseg.models.inference.predictor import probabilities_at_1_mm
 from glioseg.models.inference.uncertainty import (
     CERTAIN_FROM,
     POSSIBLE_FROM,
-    conformal_quantile,
-    conformity_score,
+    fit_interval,
     supported_level,
+    volume_error,
     volume_uncertainty,
 )
 from glioseg.models.selection.corruption_study import fit_quality_estimator
@@ -68,6 +68,7 @@ def calibrate_model(
     *,
     inference: "Inference",
     training_cases: "Sequence[CroppedCase]",
+    calibrated_on: CaseKind,
 ) -> Settings:
     """The settings that validation cases choose.
 
@@ -85,6 +86,7 @@ def calibrate_model(
         settings: `Settings.untuned`.
         inference: the values to choose from.
         training_cases: the cases that the networks were trained on.
+        calibrated_on: whether the validation cases are real or synthetic.
     """
     settings = replace(settings, one_pass=_one_pass_is_good_enough(models, cases, settings))
     scored = [_score_case(models, case, settings, inference) for case in cases]
@@ -100,6 +102,7 @@ def calibrate_model(
         volume_intervals=_volume_intervals(scored, inference),
         calibration_error_before=_of_regions(calibration_error_of_counts(region, 1.0) for region in counts),
         calibration_error_after=_of_regions(map(calibration_error_of_counts, counts, temperature)),
+        calibrated_on=calibrated_on,
     )
     estimator = fit_quality_estimator(models, cases, calibrated, training_cases=training_cases)
     return replace(calibrated, confidence=estimator)
@@ -156,27 +159,27 @@ def _temperatures(counts: Counts) -> Regions3:
 
 
 def _volume_intervals(scored: Sequence[_CaseScores], inference: "Inference") -> VolumeIntervals | None:
-    """Conformal intervals, from the score of each case with the settings chosen on the other cases.
+    """Conformal intervals, from the error of each case with the settings chosen on the other cases.
 
-    A case on which the threshold, the sizes and the temperatures were chosen would have a better score than a
-    new case. The result is None if there are too few cases.
+    A case on which the threshold, the sizes and the temperatures were chosen would have a smaller error than
+    a new case. The result is None if there are too few cases.
     """
     level = supported_level(len(scored))
     if level is None:
         return None
     total = _total_counts(scored)
-    scores = [
-        _conformity_scores(
+    errors = [
+        _volume_errors(
             case, _best_postprocessing([*scored[:i], *scored[i + 1 :]], inference), total - case.counts
         )
         for i, case in enumerate(scored)
     ]
-    half_width = _of_regions(map(conformal_quantile, zip(*scores, strict=True)))
-    return VolumeIntervals(half_width, level, len(scored))
+    shift, half_width = map(_of_regions, zip(*map(fit_interval, zip(*errors, strict=True)), strict=True))
+    return VolumeIntervals(half_width, level, len(scored), shift)
 
 
-def _conformity_scores(case: _CaseScores, chosen: tuple[int, int, int], counts: Counts) -> list[float]:
-    """The conformity score of each region of a case.
+def _volume_errors(case: _CaseScores, chosen: tuple[int, int, int], counts: Counts) -> list[float]:
+    """The `volume_error` of each region of a case.
 
     Args:
         case: the case.
@@ -184,15 +187,15 @@ def _conformity_scores(case: _CaseScores, chosen: tuple[int, int, int], counts: 
         counts: counts of the cases on which the temperatures are fitted.
     """
     temperature, predicted_ml = _temperatures(counts), case.voxels[chosen] * VOXEL_ML
-    scores = []
+    errors = []
     for r in range(len(REGIONS)):
         certain, possible = (
             voxels_at_or_above(case.counts[r], p, temperature[r]) for p in (CERTAIN_FROM, POSSIBLE_FROM)
         )
         uncertainty = volume_uncertainty(certain * VOXEL_ML, possible * VOXEL_ML)
         truth_ml = float(case.truth[r]) * VOXEL_ML
-        scores.append(conformity_score(truth_ml, float(predicted_ml[r]), uncertainty))
-    return scores
+        errors.append(volume_error(truth_ml, float(predicted_ml[r]), uncertainty))
+    return errors
 
 
 def _one_pass_is_good_enough(models: "Models", cases: "Sequence[CroppedCase]", settings: Settings) -> bool:

@@ -1,17 +1,21 @@
-"""Fits a model's quality estimator on uncorrupted and on corrupted validation cases."""
+"""Fits a model's quality estimator on uncorrupted and on corrupted cases that it was not trained on."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from jaxtyping import Float32, Float64, UInt8
+from jaxtyping import Float64
 from numpy.typing import NDArray
 
+from glioseg.core.brain import brain_mask_of_channels
 from glioseg.core.dice import dice_per_channel
-from glioseg.core.labels import regions_from_labels
+from glioseg.core.labels import REGIONS, regions_from_labels
+from glioseg.core.progress import track
+from glioseg.models.inference.calibration import apply_temperature
 from glioseg.models.inference.forward import run_networks
-from glioseg.models.inference.model_settings import Settings
+from glioseg.models.inference.missing_modalities import missing_modalities, not_judged
+from glioseg.models.inference.model_settings import Settings, VolumeIntervals
 from glioseg.models.inference.out_of_distribution import (
     FeatureTable,
     compute_features,
@@ -19,7 +23,15 @@ from glioseg.models.inference.out_of_distribution import (
 )
 from glioseg.models.inference.postprocess import labels_and_expected_dice
 from glioseg.models.inference.quality_estimation import ExpectedDice, QualityEstimator, fit_dice_regression
-from glioseg.models.selection.corruptions import KINDS, corrupt
+from glioseg.models.inference.uncertainty import (
+    CERTAIN_FROM,
+    POSSIBLE_FROM,
+    fit_interval,
+    supported_level,
+    volume_error,
+    volume_uncertainty,
+)
+from glioseg.models.selection.corruptions import KINDS, Scan, corrupt
 
 if TYPE_CHECKING:
     import keras
@@ -30,10 +42,35 @@ if TYPE_CHECKING:
 
 MAX_CASES = 64
 """Maximum number of training cases for features, and of validation cases that are used uncorrupted."""
-CORRUPTED_COPIES = 42
-"""Corrupted copies of all validation cases together, the same number of each kind."""
+COPIES_PER_KIND = 3
+"""Corrupted copies of each kind, of all validation cases together."""
 SEED = 9
 Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A corrupted copy to make: number of the case, kind of the corruption, seed of its random choices."""
+
+    case: int
+    kind: str
+    seed: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ScoredScan:
+    """The prediction for an uncorrupted or corrupted scan, compared with its truth.
+
+    `case`: number of the case; `corruption`: kind, None for an uncorrupted scan; `expected`: the implied
+    Dice; `dice`, `volume_errors`: the true Dice and the `volume_error` of each region, NaN where a region
+    cannot be judged.
+    """
+
+    case: int
+    corruption: str | None
+    expected: ExpectedDice
+    dice: Float64[NDArray, "3"]
+    volume_errors: Float64[NDArray, "3"]
 
 
 def fit_quality_estimator(
@@ -60,18 +97,67 @@ def fit_quality_estimator(
         _features_of(sound, settings.spacing_mm),
         modality_dropout=settings.modality_dropout,
     )
-    unmirrored = replace(settings, mirror=False)
-    pairs = [
-        _expected_and_true_dice(models, *scan, unmirrored) for scan in _scans(sound, settings.spacing_mm)
-    ]
-    expected, dice = zip(*pairs, strict=True)
-    found, empty = fit_dice_regression(
-        np.stack([each.dice for each in expected]),
-        np.stack([each.empty for each in expected]),
-        np.stack(dice),
-        np.array([CORRUPTED_COPIES / len(sound)] * len(sound) + [1.0] * CORRUPTED_COPIES),
+    rng = np.random.default_rng(SEED)
+    kinds = [kind for kind in KINDS for _ in range(COPIES_PER_KIND)]
+    copies = [Copy(int(rng.integers(len(sound))), kind, (place,)) for place, kind in enumerate(kinds)]
+    scored = score_scans(models, sound, copies, settings)
+    estimator = fit_estimator(scored, sound_weight=len(copies) / len(sound))
+    return replace(estimator, out_of_distribution=out_of_distribution)
+
+
+def fit_estimator(scored: Sequence[ScoredScan], *, sound_weight: float = 1.0) -> QualityEstimator:
+    """The quality estimator of scored scans, without the detection of scans unlike the training data.
+
+    Args:
+        scored: as from `score_scans`.
+        sound_weight: weight of an uncorrupted scan, where a corrupted one has 1.
+    """
+    return fit_dice_regression(
+        np.stack([scan.expected.dice for scan in scored]),
+        np.stack([scan.expected.empty for scan in scored]),
+        np.stack([scan.dice for scan in scored]),
+        np.array([sound_weight if scan.corruption is None else 1.0 for scan in scored]),
+        np.array([scan.case for scan in scored]),
     )
-    return QualityEstimator(found, empty, out_of_distribution)
+
+
+def fit_volume_intervals(scored: Sequence[ScoredScan]) -> VolumeIntervals | None:
+    """Prediction intervals of the volumes; None if the scans are of too few cases."""
+    cases = len({scan.case for scan in scored})
+    level = supported_level(cases)
+    if level is None:
+        return None
+    errors = np.stack([scan.volume_errors for scan in scored]).T
+    (wt, up_wt), (tc, up_tc), (et, up_et) = (
+        reversed(fit_interval(of_region[np.isfinite(of_region)].tolist())) for of_region in errors
+    )
+    return VolumeIntervals((wt, tc, et), level, cases, (up_wt, up_tc, up_et))
+
+
+def score_scans(
+    models: "Models",
+    cases: "Sequence[CroppedCase]",
+    copies: Sequence[Copy],
+    settings: Settings,
+) -> list[ScoredScan]:
+    """Predict every case as it is, and then its corrupted copies, at the spacing of the network.
+
+    Args:
+        models: the network, or the members of an ensemble.
+        cases: labelled cases, which no network was trained on; one is in memory at a time.
+        copies: the copies of all cases.
+        settings: settings with the results of the other parts of calibration.
+    """
+    unmirrored, scored = replace(settings, mirror=False), []
+    for number, case in enumerate(track(cases, title="corrupt and predict", total=len(cases))):
+        scan = _read(case, settings.spacing_mm)
+        scored.append(_score(models, scan, unmirrored, case=number))
+        for copy in copies:
+            if copy.case == number:
+                rng = np.random.default_rng([SEED, *copy.seed])
+                corrupted = corrupt(*scan, kind=copy.kind, spacing_mm=settings.spacing_mm, rng=rng)
+                scored.append(_score(models, corrupted, unmirrored, case=number, corruption=copy.kind))
+    return scored
 
 
 def take_evenly(items: Sequence[Item], most: int) -> list[Item]:
@@ -89,34 +175,26 @@ def _features_of(cases: "Sequence[CroppedCase]", spacing_mm: int) -> FeatureTabl
     return np.array(rows, np.float64)
 
 
-def _scans(
-    cases: "Sequence[CroppedCase]", spacing_mm: int
-) -> Iterator[tuple[Float32[NDArray, "d h w 4"], UInt8[NDArray, "d h w"]]]:
-    """Every case uncorrupted, then corrupted copies of randomly chosen cases."""
-    for case in cases:
-        yield _read(case, spacing_mm)
-    kinds = list(KINDS)
-    for number in range(CORRUPTED_COPIES):
-        rng = np.random.default_rng([SEED, number])
-        case = cases[int(rng.integers(len(cases)))]
-        kind = kinds[number % len(kinds)]
-        yield corrupt(*_read(case, spacing_mm), kind=kind, spacing_mm=spacing_mm, rng=rng)
-
-
-def _read(
-    case: "CroppedCase", spacing_mm: int
-) -> tuple[Float32[NDArray, "d h w 4"], UInt8[NDArray, "d h w"]]:
+def _read(case: "CroppedCase", spacing_mm: int) -> Scan:
     image, label = (array[:] for array in case.open(spacing_mm))
     return image.astype(np.float32), label
 
 
-def _expected_and_true_dice(
-    models: "Models",
-    image: Float32[NDArray, "d h w 4"],
-    label: UInt8[NDArray, "d h w"],
-    settings: Settings,
-) -> tuple[ExpectedDice, Float64[NDArray, "3"]]:
-    """The expected and the true Dice of WT, TC and ET, of the prediction for one scan."""
+def _score(
+    models: "Models", scan: Scan, settings: Settings, *, case: int, corruption: str | None = None
+) -> ScoredScan:
+    image, label = scan
     output = run_networks(models, image, settings)
     labels, expected = labels_and_expected_dice(image, output.regions, settings)
-    return expected, dice_per_channel(regions_from_labels(label), regions_from_labels(labels))
+    truth, predicted = regions_from_labels(label), regions_from_labels(labels)
+    dice = dice_per_channel(truth, predicted)
+    brain, voxel_ml = brain_mask_of_channels(image), settings.spacing_mm**3 / 1000
+    probabilities = apply_temperature(output.regions[brain], settings.temperature)
+    certain, possible = ((probabilities >= p).sum(axis=0) * voxel_ml for p in (CERTAIN_FROM, POSSIBLE_FROM))
+    in_ml = [mask.sum(axis=(0, 1, 2)) * voxel_ml for mask in (truth, predicted)]
+    uncertainties = map(volume_uncertainty, certain.tolist(), possible.tolist())
+    errors = np.array([*map(volume_error, in_ml[0].tolist(), in_ml[1].tolist(), uncertainties)])
+    missing = missing_modalities(image)
+    unjudged = np.isin(list(REGIONS), list(not_judged(missing)))
+    dice, errors = (np.where(unjudged, np.nan, values) for values in (dice, errors))
+    return ScoredScan(case, corruption, expected, dice, errors)

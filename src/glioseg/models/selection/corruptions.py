@@ -5,13 +5,15 @@ be.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, shift
 
 from glioseg.core.brain import brain_mask_of_channels
+from glioseg.core.modalities import MODALITIES
 from glioseg.data.store.cropping import zscore
 from glioseg.models.training.augmentation import Augmentation
 
@@ -28,8 +30,10 @@ BLUR_MM = (4.0, 8.0)
 """Range of the standard deviation of the Gaussian that blurs one modality."""
 BIAS = (0.6, 1.2)
 """Range of the bias field's slope: the change of log intensity from the middle of the brain to its end."""
-MAX_MISSING = 3
-"""Maximum number of modalities to remove."""
+SHIFT_MM = (3.0, 8.0)
+"""Range of the distance by which one modality is displaced against the others."""
+CONTRAST = (0.0, 0.5)
+"""Range of the share of the difference between T1ce and T1 that faint contrast agent leaves."""
 
 
 def corrupt(
@@ -56,10 +60,26 @@ def _augmented(image: Image, label: Labels, _: int, rng: np.random.Generator) ->
     return Augmentation.sample(rng, strength=STRENGTH, modality_dropout=0.0).apply(image, label)
 
 
-def _missing(image: Image, label: Labels, _: int, rng: np.random.Generator) -> Scan:
-    removed = rng.choice(image.shape[-1], rng.integers(1, MAX_MISSING + 1), replace=False)
+def _missing(image: Image, label: Labels, _: int, __: np.random.Generator, *, modality: str) -> Scan:
+    """Remove one modality."""
+    changed = image.copy()
+    changed[..., MODALITIES.index(modality)] = 0
+    return changed, label
+
+
+def _several_missing(image: Image, label: Labels, _: int, rng: np.random.Generator) -> Scan:
+    """Remove two or three modalities."""
+    removed = rng.choice(image.shape[-1], rng.integers(2, image.shape[-1]), replace=False)
     changed = image.copy()
     changed[..., removed] = 0
+    return changed, label
+
+
+def _faint(image: Image, label: Labels, _: int, rng: np.random.Generator) -> Scan:
+    """Bring T1ce nearer to T1, as where little contrast agent arrives."""
+    t1, t1ce = (image[..., MODALITIES.index(name)] for name in ("t1", "t1ce"))
+    changed = image.copy()
+    changed[..., MODALITIES.index("t1ce")] = t1 + np.float32(rng.uniform(*CONTRAST)) * (t1ce - t1)
     return changed, label
 
 
@@ -74,12 +94,29 @@ def _biased(image: Image, label: Labels, _: int, rng: np.random.Generator) -> Sc
     return changed, label
 
 
-def _swapped(image: Image, label: Labels, _: int, rng: np.random.Generator) -> Scan:
-    """Exchange two modalities."""
+def _swapped(
+    image: Image, label: Labels, _: int, rng: np.random.Generator, *, pair: tuple[str, ...] = MODALITIES
+) -> Scan:
+    """Exchange two modalities, by default any two."""
     order = np.arange(image.shape[-1])
-    one, other = rng.choice(image.shape[-1], 2, replace=False)
+    one, other = rng.choice([MODALITIES.index(name) for name in pair], 2, replace=False)
     order[[one, other]] = other, one
     return image[..., order], label
+
+
+def _misregistered(image: Image, label: Labels, spacing_mm: int, rng: np.random.Generator) -> Scan:
+    """Displace one modality against the others."""
+    direction, channel = rng.standard_normal(3), int(rng.integers(image.shape[-1]))
+    by = rng.uniform(*SHIFT_MM) / spacing_mm * direction / np.linalg.norm(direction)
+    changed = image.copy()
+    changed[..., channel] = shift(image[..., channel], by, order=1) * brain_mask_of_channels(image)
+    return changed, label
+
+
+def _noisy(image: Image, label: Labels, spacing_mm: int, rng: np.random.Generator) -> Scan:
+    """Add noise to all modalities."""
+    channels = [_noise(channel, spacing_mm, rng) for channel in np.moveaxis(image, -1, 0)]
+    return np.stack(channels, axis=-1) * brain_mask_of_channels(image)[..., np.newaxis], label
 
 
 def _noise(modality: Modality, _: int, rng: np.random.Generator) -> Modality:
@@ -117,11 +154,17 @@ def _in_one_modality(corruption: ModalityCorruption) -> Corruption:
 
 KINDS: dict[str, Corruption] = {
     "augmented": _augmented,
-    "missing": _missing,
+    **{f"no {name}": partial(_missing, modality=name) for name in MODALITIES},
+    "several missing": _several_missing,
     "noisy": _in_one_modality(_noise),
+    "noisy throughout": _noisy,
     "blurred": _in_one_modality(_blur),
     "biased": _biased,
+    "t1 and t1ce swapped": partial(_swapped, pair=("t1", "t1ce")),
+    "t2 and flair swapped": partial(_swapped, pair=("t2", "flair")),
     "swapped": _swapped,
     "inverted": _in_one_modality(_inversion),
+    "misregistered": _misregistered,
+    "faint contrast": _faint,
 }
 """Every kind of corruption, by name."""

@@ -15,15 +15,18 @@ export function describe(response) {
   ];
 }
 
-function volumes({ volumes: found, confidence, dice }) {
-  const level = Object.values(found)[0]?.level; // the same for every region; none where it is not known
-  const interval = level == null ? [] : [`${Math.round(100 * level)} % interval`];
-  const head = ["Region", "ml", ...interval, ...(confidence ? ["Expected Dice"] : []), ...(dice ? ["Dice"] : [])];
+function volumes({ volumes: found, confidence, dice, calibrated_on: basis }) {
+  const note = basis === "synthetic" ? " (synthetic)" : "";
+  // The level is the same for every region that can be judged; none where it is not known.
+  const level = Object.values(found).find((volume) => volume.level != null)?.level;
+  const interval = level == null ? [] : [`${Math.round(100 * level)} % interval${note}`];
+  const head = ["Region", "ml", ...interval, ...(confidence ? [`Expected Dice${note}`] : []), ...(dice ? ["Dice"] : [])];
   const rows = Object.entries(found).map(([region, volume]) => [
     element("th", region, { scope: "row" }),
-    element("td", ml(volume.ml)),
-    ...interval.map(() => element("td", `${ml(volume.low_ml)} – ${ml(volume.high_ml)}`)),
-    ...(confidence ? [element("td", confidence[region].toFixed(2))] : []),
+    ...(volume.ml == null
+      ? [element("td", volume.reason, { colspan: 1 + interval.length })]
+      : [ml(volume.ml), ...interval.map(() => `${ml(volume.low_ml)} – ${ml(volume.high_ml)}`)].map((text) => element("td", text))),
+    ...(confidence ? [element("td", confidence[region] == null ? "–" : confidence[region].toFixed(2))] : []),
     ...(dice ? [element("td", dice[region] == null ? "–" : dice[region].toFixed(3))] : []),
   ]);
   return element("table", [
@@ -35,7 +38,7 @@ function volumes({ volumes: found, confidence, dice }) {
 
 /** A badge that says in words whether confidence is low, and why. */
 function confidenceBadge({ confidence, low_confidence_reasons: reasons }) {
-  if (!confidence) return [];
+  if (!confidence && !reasons?.length) return [];
   if (!reasons.length) return [element("p", "✓ No sign of low confidence", { class: "badge" })];
   return [
     element("p", "▲ Low confidence", { class: "badge low" }),
