@@ -14,7 +14,9 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from glioseg.core.files import write_atomic
 from glioseg.mlops.provenance.lineage import LineageEntry
 
-POSITIONS: Mapping[str, tuple[float, float]] = {
+Position = tuple[int, int]
+"""Column and row."""
+POSITIONS: Mapping[str, Position] = {
     "evaluation run": (0, 0),
     "registered version": (1, 0),
     "recorded files": (2, 0),
@@ -30,7 +32,19 @@ POSITIONS: Mapping[str, tuple[float, float]] = {
     "raw data": (1, 4),
     "validation of raw data": (2, 4),
 }
-"""The column and row of each entry."""
+"""The position of each entry of a version that a project's stages made."""
+BUILTIN_POSITIONS: Mapping[str, Position] = {
+    "evaluation run": (0, 0),
+    "registered version": (1, 0),
+    "recorded files": (2, 0),
+    "calibration": (1, 1),
+    "validation data": (0, 2),
+    "training": (1, 2),
+    "git commit": (2, 2),
+    "data": (1, 3),
+    "environment": (2, 3),
+}
+"""The position of each entry of the built-in model."""
 
 ARROWS = (
     ("evaluation run", "registered version"),
@@ -46,11 +60,19 @@ ARROWS = (
     ("validation of raw data", "raw data"),
     ("git commit", "training run"),
     ("environment", "git commit"),
+    ("calibration", "registered version"),
+    ("training", "calibration"),
+    ("validation data", "calibration"),
+    ("data", "training"),
+    ("git commit", "training"),
 )
+"""From cause to result; an arrow is drawn if both entries are present."""
 
 COLOURS = {
     "registered version": "#1f4e79",
     "training run": "#2f6fb0",
+    "training": "#2f6fb0",
+    "calibration": "#7a5195",
     "evaluation run": "#2f6fb0",
     "recorded files": "#2f6fb0",
     "parameters": "#7a5195",
@@ -60,6 +82,7 @@ COLOURS = {
     "environment": "#5b6675",
 }
 DATA_COLOUR, MISSING_COLOUR = "#2e7d5b", "#b3261e"
+COLUMNS = 3
 WIDTH, HEIGHT, STEP_X, STEP_Y = 3.5, 0.98, 4.1, 1.42
 MAX_LINES, LINE_WIDTH, TINT = 3, 46, 0.06
 
@@ -72,7 +95,8 @@ def draw_lineage(entries: Sequence[LineageEntry], path: Path, *, title: str) -> 
         path: the file to write; its ending, .svg or .png, chooses the format.
         title: the title of the figure.
     """
-    columns, rows = (1 + max(position[axis] for position in POSITIONS.values()) for axis in (0, 1))
+    positions = place(entries)
+    columns, rows = (1 + max(position[axis] for position in positions.values()) for axis in (0, 1))
     width, height = STEP_X * columns, STEP_Y * rows + 0.4
     figure = Figure(figsize=(width, height))
     axes = figure.add_axes((0, 0, 1, 1))
@@ -80,9 +104,10 @@ def draw_lineage(entries: Sequence[LineageEntry], path: Path, *, title: str) -> 
     axes.set_axis_off()
     axes.text(width / 2, 0.3, title, ha="center", va="center", size=15, weight="bold", color="#1b222c")
     for start, end in ARROWS:
-        _arrow(axes, start, end)
+        if start in positions and end in positions:
+            _arrow(axes, positions[start], positions[end])
     for entry in entries:
-        _box(axes, entry)
+        _box(axes, entry, positions[entry.name])
     # Without a date, and with fixed instead of random identifiers, the same lineage gives the same file.
     date, drawn = {"Date": None} if path.suffix == ".svg" else {}, BytesIO()
     with mpl.rc_context({"svg.hashsalt": "glioseg"}):
@@ -90,12 +115,27 @@ def draw_lineage(entries: Sequence[LineageEntry], path: Path, *, title: str) -> 
     write_atomic(path, drawn.getvalue())
 
 
-def _centre(name: str) -> tuple[float, float]:
-    column, row = POSITIONS[name]
+def place(entries: Sequence[LineageEntry]) -> dict[str, Position]:
+    """The position of each entry; entries without a place in the figure get rows below it.
+
+    >>> place([LineageEntry("training run", "", ""), LineageEntry("licence", "", "")])
+    {'training run': (1, 1), 'licence': (0, 2)}
+    """
+    names = [entry.name for entry in entries]
+    layouts = (POSITIONS, BUILTIN_POSITIONS)
+    layout = max(layouts, key=lambda positions: sum(name in positions for name in names))
+    placed = {name: layout[name] for name in names if name in layout}
+    below = 1 + max((row for _, row in placed.values()), default=-1)
+    others = [name for name in names if name not in placed]
+    return placed | {name: (index % COLUMNS, below + index // COLUMNS) for index, name in enumerate(others)}
+
+
+def _centre(position: Position) -> tuple[float, float]:
+    column, row = position
     return STEP_X * (column + 0.5), STEP_Y * (row + 0.5) + 0.45
 
 
-def _arrow(axes: Axes, start: str, end: str) -> None:
+def _arrow(axes: Axes, start: Position, end: Position) -> None:
     """Draw an arrow from cause to result, from edge to edge of their boxes."""
     (x0, y0), (x1, y1) = _centre(start), _centre(end)
     if y0 == y1:
@@ -107,8 +147,8 @@ def _arrow(axes: Axes, start: str, end: str) -> None:
     axes.add_patch(arrow)
 
 
-def _box(axes: Axes, entry: LineageEntry) -> None:
-    x, y = _centre(entry.name)
+def _box(axes: Axes, entry: LineageEntry, position: Position) -> None:
+    x, y = _centre(position)
     colour = MISSING_COLOUR if entry.missing else COLOURS.get(entry.name, DATA_COLOUR)
     corner = (x - WIDTH / 2, y - HEIGHT / 2)
     box = FancyBboxPatch(
