@@ -2,6 +2,8 @@
 
 import pytest
 
+from glioseg.mlops.tracking import mlflow_page
+from glioseg.mlops.tracking.storage import ProjectStorage
 from tests.helpers import studies, trainings
 from tests.helpers.servers import command_lines
 
@@ -71,6 +73,24 @@ def test_the_server_starts_no_workers_for_jobs(mlflow):
     running = [command for command in command_lines() if "mlflow" in command]
     assert running
     assert not [command for command in running if "job" in command]
+
+
+def test_the_list_of_evaluations_shows_dice_at_1500_pixels(browser, mlflow, project, shoot):
+    port = int(mlflow.rpartition(":")[2])
+    lines = mlflow_page.addresses(ProjectStorage(project.root), port).splitlines()
+    (address,) = [line.split()[-1] for line in lines if "test Dice" in line]
+    with browser.new_context(viewport={"width": 1500, "height": 900}) as context:
+        page = context.new_page()
+        page.set_default_timeout(90_000)
+        page.goto(address)
+        for name in ("mean_dice/mean", "dice/WT/mean", "dice/TC/mean", "dice/ET/mean"):
+            heading = page.get_by_role("columnheader").filter(has_text=name)
+            heading.wait_for()
+            box = heading.bounding_box()
+            assert box["x"] + box["width"] <= 1500
+        row = page.get_by_role("row").filter(has_text="0.733").first
+        row.wait_for()
+        shoot(page, "mlflow-evaluations.png")
 
 
 def test_two_trials_compare_side_by_side(page, project, shoot):
@@ -145,4 +165,4 @@ def test_a_model_s_own_page_has_its_test_dice_and_the_data_that_it_was_measured_
     row.wait_for()
     shoot(page, "mlflow-model.png")
     assert "0.733" in row.inner_text()
-    assert "cohort" in row.inner_text()
+    assert "phantoms" in row.inner_text()

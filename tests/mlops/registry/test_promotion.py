@@ -17,7 +17,7 @@ from glioseg.mlops.registry.promotion import GATE_DECISION
 from glioseg.mlops.tracking.logged_model import log_model
 from glioseg.mlops.tracking.mlflow_runs import experiment_id, log_evaluation
 from glioseg.params.sections import PromotionLimits
-from tests.helpers.registries import ELSEWHERE
+from tests.helpers.registries import ELSEWHERE, scorer
 
 ROOT = Path(__file__).parents[3]
 PATH = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
@@ -129,12 +129,25 @@ def test_a_champion_that_is_tested_again_stays_champion(registry):
     assert registry.aliases == {"champion": 2, "previous": 1}
 
 
-def test_only_a_newer_version_becomes_challenger(registry):
+def test_the_best_version_that_never_was_champion_is_challenger(registry):
     registry.register("one", a=0.7)
     registry.register("two", a=0.6)
-    registry.register("three", a=0.5)
-    assert registry.aliases["challenger"] == 3
+    registry.register("three", a=0.5)  # a worse one does not take its place
+    assert registry.aliases == {"champion": 1, "challenger": 2}
+    registry.register("four", a=0.65)
+    assert registry.aliases == {"champion": 1, "challenger": 4}
+    registry.register("four", rules=registry.rules(margin=0.1), a=0.65)  # passes now: the next best follows
+    assert registry.aliases == {"champion": 4, "previous": 1, "challenger": 2}
     registry.register("two", rules=registry.rules(margin=0.01), a=0.6)
+    assert registry.aliases == {"champion": 4, "previous": 1, "challenger": 2}
+
+
+def test_a_challenger_without_table_of_the_present_cases_gives_way(registry):
+    """Dice of other cases cannot be compared."""
+    registry.register("one", a=0.7)
+    registry.register("two", a=0.6)
+    score, _ = scorer({"one": {"b": 0.7}})
+    registry.register("three", score=score, b=0.1)
     assert registry.aliases == {"champion": 1, "challenger": 3}
 
 

@@ -28,7 +28,9 @@ def test_arguments_other_than_one_port_are_rejected(words):
 
 def test_the_addresses_have_the_port_and_the_experiments(shared_storage):
     lines = [line.split(maxsplit=1) for line in mlflow_page.addresses(shared_storage, 5001).splitlines()]
-    runs = "http://127.0.0.1:5001/#/experiments/{}/runs?workflowType=machine_learning"
+    runs = (
+        "http://127.0.0.1:5001/#/experiments/{}/runs?workflowType=machine_learning&viewStateShareKey=glioseg"
+    )
     assert lines[0] == ["trials", runs.format(1)]
     assert lines[1] == ["trainings", runs.format(2)]
     assert lines[3] == ["models", "http://127.0.0.1:5001/#/models?workflowType=machine_learning"]

@@ -42,6 +42,12 @@ class Candidate:
     evaluation: Evaluation
     score: Score
 
+    @property
+    def tables(self) -> CaseTables:
+        """Dice per case of all versions on the test cases of the evaluation."""
+        test_set = self.evaluation.identifying_tags[TEST_SET_HASH]
+        return CaseTables(self.versions, test_set, metric_code_fingerprint(), self.score)
+
 
 def decide_promotion(candidate: Candidate) -> str:
     """Compare a version with the champions, log the decision, move the aliases, and tag the version last.
@@ -87,12 +93,7 @@ def _former_champion(version: str) -> GateDecision:
 def _decide(candidate: Candidate, against: str) -> GateDecision:
     """Compare tables by the present metric code; tables by earlier code are first computed again."""
     evaluation, alone = candidate.evaluation, against in (NO_CHAMPION, candidate.version)
-    tables = CaseTables(
-        candidate.versions,
-        evaluation.identifying_tags[TEST_SET_HASH],
-        metric_code_fingerprint(),
-        candidate.score,
-    )
+    tables = candidate.tables
     baselines, remarks = (
         ([], []) if alone else find_baselines(tables, champion=against, candidate=candidate.version)
     )
@@ -130,15 +131,28 @@ def _result_tags(version: str, decision: GateDecision) -> dict[str, str]:
 
 
 def _move_aliases(candidate: Candidate, decision: GateDecision, *, against: str, line: str) -> None:
-    """Make the version champion or challenger, and tag the champion that it was compared with."""
+    """Make the version champion if it passed, the best other one challenger, and tag the former champion."""
     versions, version = candidate.versions, candidate.version
     before = None if against == NO_CHAMPION else against
     if before:
         versions.set_tags(before, {"last_challenger": version, "last_decision": line})
     if decision.promoted:
         versions.set_champion(version, replaces=before, cause="by the gate")
-    else:
-        versions.set_challenger(version)
+    if challenger := best_challenger(candidate.tables, candidate=version):
+        versions.set_challenger(challenger)
+
+
+def best_challenger(tables: CaseTables, *, candidate: str) -> str | None:
+    """The version with the best mean Dice of those that never were champion; None if there is none.
+
+    Args:
+        tables: of the present test cases; a version without a stored table of them does not count.
+        candidate: the version of which the decision is not written yet.
+    """
+    versions = tables.versions
+    decided = [v for v in versions.never_champion() if v == candidate or GATE_DECISION in versions.tags(v)]
+    dice = {v: mean_dice(table) for v in decided if (table := _stored_if_readable(tables, v)) is not None}
+    return max(dice, key=lambda version: dice[version], default=None)
 
 
 def find_baselines(tables: CaseTables, *, champion: str, candidate: str) -> tuple[list[Baseline], list[str]]:

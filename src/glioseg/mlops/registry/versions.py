@@ -1,7 +1,7 @@
 """The versions of a registered model: their tags, and the aliases of three of them.
 
-`champion` is served; `previous` was champion before it; `challenger` is the newest version that did not pass
-the gate.
+`champion` is served; `previous` was champion before it; `challenger` is the best of those that never were
+champion.
 """
 
 from collections.abc import Mapping
@@ -56,6 +56,11 @@ class Versions:
             if tags.keys() & {SINCE, UNTIL} and BY_HAND not in tags.get(UNTIL, "")
         ]
 
+    def never_champion(self) -> list[str]:
+        """The versions that neither the gate nor a person made champion, the oldest first."""
+        found = {int(version.version): dict(version.tags) for version in self._all()}
+        return [str(number) for number, tags in sorted(found.items()) if not tags.keys() & {SINCE, UNTIL}]
+
     def model_id(self, version: str) -> str:
         """The `model_id` of the version's logged model."""
         source: str = self.client.get_model_version(self.name, version).source
@@ -95,8 +100,8 @@ class Versions:
         self.set_tags(version, {SINCE: when})
 
     def set_challenger(self, version: str) -> None:
-        """Make a version challenger unless the present challenger is newer."""
-        if int(version) >= int(self.version_under(CHALLENGER) or 0):
+        """Make a version challenger."""
+        if self.version_under(CHALLENGER) != version:
             self._set_alias(CHALLENGER, version)
 
     def roll_back(self, to: str | None = None) -> str:

@@ -1,10 +1,16 @@
-"""MLflow's page of the project's runs and models: `python -m glioseg.mlops.tracking.mlflow_page PORT`."""
+"""MLflow's page of the project's runs and models: `python -m glioseg.mlops.tracking.mlflow_page PORT`.
 
+MLflow's lists of runs show no metrics by default, and each browser stores its own choice of columns. So the
+addresses name a shared view, MLflow's "Share" button, in which the columns of Dice are selected.
+"""
+
+import json
 import os
 import socket
 import sys
 
 from glioseg.core.errors import GliosegError, one_line_errors
+from glioseg.core.labels import REGIONS
 from glioseg.mlops.tracking.storage import ProjectStorage
 
 HOST = "127.0.0.1"
@@ -13,6 +19,14 @@ LISTS = {"trials": "tune", "trainings": "train", "test Dice": "evaluate"}
 """What the lists of runs show, and their experiments."""
 VIEW = "workflowType=machine_learning"
 """MLflow opens in its view of language models; with this parameter it shows runs and models."""
+SHARED_VIEW = "glioseg"
+"""The key of the shared view in an address, and in the experiment's tag that contains the view."""
+COLUMNS = {
+    "tune": ("best_val_dice", "case_s"),
+    "train": ("best_val_dice",),
+    "evaluate": ("mean_dice/mean", *(f"dice/{region}/mean" for region in REGIONS)),
+}
+"""The metrics that the shared view of each experiment shows."""
 
 
 def require_free_port(port: int) -> None:
@@ -31,17 +45,20 @@ def require_free_port(port: int) -> None:
 
 
 def addresses(storage: ProjectStorage, port: int) -> str:
-    """The addresses of the lists of runs, one per line."""
+    """Store the shared views; returns the addresses of the lists of runs, one per line."""
     from glioseg.mlops.tracking.mlflow_runs import (
         connect,
         experiment_id,
     )  # imports MLflow, which takes seconds
 
     client, page = connect(storage), f"http://{HOST}:{port}/#"
-    lists = {
-        what: f"experiments/{experiment_id(client, experiment)}/runs?{VIEW}"
-        for what, experiment in LISTS.items()
-    }
+    lists = {}
+    for what, experiment in LISTS.items():
+        number = experiment_id(client, experiment)
+        columns = [f"metrics.`{name}`" for name in COLUMNS[experiment]]
+        view = json.dumps({"selectedColumns": ["attributes.`Dataset`", *columns]})
+        client.set_experiment_tag(number, f"mlflow.sharedViewState.{SHARED_VIEW}", view)
+        lists[what] = f"experiments/{number}/runs?{VIEW}&viewStateShareKey={SHARED_VIEW}"
     lists["models"] = f"models?{VIEW}"
     return "\n".join(f"  {what:10} {page}/{path}" for what, path in lists.items())
 
