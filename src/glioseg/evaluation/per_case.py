@@ -28,13 +28,14 @@ class EvaluationError(GliosegError):
 
 
 def evaluate_cases(
-    model: CaseModel, cases: Sequence[Case], *, cluster: Cluster = LOCAL
+    model: CaseModel, cases: Sequence[Case], *, pictures: Path | None = None, cluster: Cluster = LOCAL
 ) -> tuple[pd.DataFrame, list[Cost]]:
     """Predict and score cases, without keeping the predictions.
 
     Args:
         model: e.g. a `Predictor`.
         cases: with their four images and their segmentation.
+        pictures: folder for each case's pictures, or None for no pictures.
         cluster: scores the cases.
 
     Returns:
@@ -42,7 +43,7 @@ def evaluate_cases(
     """
     with TemporaryDirectory() as folder:
         predicted, costs = predict_cases(model, cases, Path(folder))
-        table = measure_cases(cases, predicted, predictions=Path(folder), pictures=None, cluster=cluster)
+        table = measure_cases(cases, predicted, predictions=Path(folder), pictures=pictures, cluster=cluster)
     return table, costs
 
 

@@ -128,3 +128,18 @@ def test_outside_a_project_no_file_is_written(tmp_path, monkeypatch):
     assert done.exit_code == 1
     assert "mlruns: no such folder: run it in the folder of a project" in done.output
     assert os.listdir(tmp_path) == []
+
+
+def test_a_champion_without_evaluation_is_named(project):
+    client = project.client
+    client.create_registered_model("other")
+    client.create_model_version("other", "models:/m-of-nobody")
+    client.set_registered_model_alias("other", "champion", "1")
+    try:
+        (unseen,) = find_evaluations(client).champions
+        assert str(unseen) == "other 1 @champion"
+        assert "other 1 @champion is the champion, but this database has no evaluation of it." in report(
+            project
+        )
+    finally:
+        client.delete_registered_model("other")

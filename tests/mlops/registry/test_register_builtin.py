@@ -1,37 +1,50 @@
 """The built-in model as the first version of an empty registry."""
 
 import json
+from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 import glioseg
+from glioseg.mlops.leaderboard.evaluations import find_evaluations
+from glioseg.mlops.leaderboard.page import leaderboard
 from glioseg.mlops.provenance.lineage import trace_lineage
+from glioseg.mlops.provenance.lineage_figure import draw_lineage
 from glioseg.mlops.provenance.record import open_version
-from glioseg.mlops.registry.register import register_builtin
+from glioseg.mlops.registry.register import HeldOutCases, register_builtin
 from glioseg.models import builtin
+from glioseg.params.contract import Contract
 from glioseg.params.pretraining import load_pretraining
+from tests.helpers import trainings
 
 ROOT = Path(__file__).parents[3]
 CASES = [f"case {number}" for number in range(6)]
 
 
-def evaluation(folder):
-    """A table like that of `evaluate_cases`, which would take minutes."""
-    assert folder == builtin.FOLDER
-    numbers = {"dice_wt": 0.8, "dice_tc": 0.7, "dice_et": 0.6}
-    errors = {f"calibration_error_{region}": 0.01 for region in ("wt", "tc", "et")}
-    return pd.DataFrame({"case": CASES} | numbers | errors), {"case_s": 1.0, "memory_gb": 1.0}
+class StubCases(HeldOutCases):
+    """Six test cases with given Dice, since an evaluation would take minutes."""
+
+    def evaluate(self, folder, *, pictures=None):
+        assert folder == builtin.FOLDER
+        (pictures / "case 0.png").write_bytes(b"a picture")
+        errors = {f"calibration_error_{region}": 0.01 for region in ("wt", "tc", "et")}
+        rows = [trainings.row(case, (0.8, 0.7, 0.6)) | errors for case in CASES]
+        return pd.DataFrame(rows), {"case_s": 1.0, "memory_gb": 1.0}
+
+    @property
+    def files_hash(self):
+        return trainings.TEST_DATA
 
 
 def register_it(registry):
     return register_builtin(
         registry.client,
-        rules=registry.rules(),
+        rules=registry.rules(samples=100),
         package=Path(glioseg.__file__).parent,
-        cases=CASES,
-        evaluate=evaluation,
+        tests=StubCases(Path("cohort.csv"), CASES, Contract()),
     )
 
 
@@ -50,11 +63,12 @@ def test_the_builtin_model_is_version_1_once_and_the_champion(registered):
 
 
 def test_the_lineage_of_the_builtin_model_has_its_training(registered):
-    version = open_version(registered.client, f"models:/{registered.name}/1")
-    entries = {entry.name: entry for entry in trace_lineage(registered.client, version, root=ROOT)}
+    recorded = open_version(registered.client, f"models:/{registered.name}/1")
+    entries = {entry.name: entry for entry in trace_lineage(registered.client, recorded, root=ROOT)}
     assert list(entries) == [
         "registered version",
         "recorded files",
+        "evaluation run",
         "training",
         "data",
         "validation data",
@@ -72,3 +86,42 @@ def test_the_lineage_of_the_builtin_model_has_its_training(registered):
     assert entries["training"].value.startswith(
         f"{sum(p.epochs * p.steps_per_epoch for p in plan.phases)} steps"
     )
+
+
+def test_the_lineage_figure_of_the_builtin_model_is_drawn(registered, tmp_path):
+    recorded = open_version(registered.client, f"models:/{registered.name}@champion")
+    entries = trace_lineage(registered.client, recorded, root=ROOT)
+    draw_lineage(entries, tmp_path / "chain.svg", title="How it came to be")
+    assert (tmp_path / "chain.svg").read_text().startswith("<?xml")
+
+
+def test_the_builtin_model_has_a_card_with_its_dice_on_the_test_cases(registered):
+    card = registered.artifact(1, f"lineage/{registered.name}-1/model_card.md").read_text()
+    assert "Mean Dice on 6 test cases of this project: WT 0.800, TC 0.700, ET 0.600." in card
+    assert "No scan of a patient was used for training." in card
+    page = registered.artifact(1, f"lineage/{registered.name}-1/model_card.html").read_text()
+    assert "0.8 (0.8 to 0.8)" in page
+
+
+def test_the_tags_of_the_builtin_model_name_the_package_and_not_the_project(registered):
+    tags = registered.tags(1)
+    record = json.loads((builtin.FOLDER / builtin.RECORD).read_text())
+    assert tags["source"] == f"glioseg {version('glioseg')}, built in"
+    assert tags["source_sha256"] == sha256((builtin.FOLDER / "SHA256SUMS").read_bytes()).hexdigest()
+    assert tags["git_commit"] == record["trained"][-1]["sha"]
+    assert not tags.keys() & {"data_version", "preset"}
+
+
+def test_the_builtin_model_is_on_the_experiments_page_as_champion(registered):
+    (found,) = [
+        model
+        for model in find_evaluations(registered.client).shown
+        if any(each.name == registered.name for each in model.versions)
+    ]
+    (row,) = leaderboard([found])
+    assert [cell.text for cell in row.cells[:4]] == ["0.700", "0.800", "0.700", "0.600"]
+    assert f"{registered.name} 1 @champion" in row.facts[0].text
+    source = f"glioseg {version('glioseg')}, built in"
+    assert [fact.text for fact in row.facts[1:3]] == ["built-in model", source]
+    assert list(found.pictures) == ["case 0"]
+    assert found.test_set == trainings.TEST_DATA

@@ -16,8 +16,9 @@ from mlflow.exceptions import MlflowException
 from glioseg.core.fingerprint import sha256_bytes
 from glioseg.core.labels import REGIONS
 from glioseg.evaluation.columns import column
+from glioseg.mlops.registry.versions import CHAMPION
 from glioseg.mlops.tracking.git_dvc import UNKNOWN
-from glioseg.mlops.tracking.mlflow_runs import TEST_DATA, experiment_id
+from glioseg.mlops.tracking.mlflow_runs import SOURCE, TEST_DATA, experiment_id
 from glioseg.mlops.tracking.storage import download_folder
 
 TABLE, PICTURES = "per_case.csv", "pictures"
@@ -53,7 +54,8 @@ class EvaluatedModel:
     """A model with the results of one evaluation run, of which files may have been deleted.
 
     `table` is empty if its file was deleted; `pictures` (the three planes of each case) contains the pictures
-    that still exist; `training` is "" if the training run exists, and otherwise the reason why it is missing.
+    that still exist; `training` is "" if the training run exists or no run trained the model, and otherwise
+    the reason why it is missing.
     """
 
     run_id: str
@@ -95,10 +97,14 @@ class EvaluatedModel:
 
 @dataclass(frozen=True)
 class Evaluations:
-    """The newest evaluation of each model on each test set, newest first, and counts of all others."""
+    """The newest evaluation of each model on each test set, newest first, and counts of all others.
+
+    `champions` lists the versions with alias `champion` of which no evaluation is shown.
+    """
 
     shown: Sequence[EvaluatedModel]
     others: Mapping[str, int]
+    champions: Sequence[Version] = ()
 
     @property
     def test_sets(self) -> list[list[EvaluatedModel]]:
@@ -126,7 +132,10 @@ def find_evaluations(client: MlflowClient) -> Evaluations:
         "unfinished": len(runs) - len(finished),
         "deleted": len(_runs(client, ViewType.DELETED_ONLY)),
     }
-    return Evaluations(list(newest.values()), {what: count for what, count in others.items() if count})
+    shown = list(newest.values())
+    listed = [version for evaluated in shown for version in evaluated.versions]
+    champions = [each for each in versions if CHAMPION in each.aliases and each not in listed]
+    return Evaluations(shown, {what: count for what, count in others.items() if count}, champions)
 
 
 def registered_versions(client: MlflowClient) -> list[Version]:
@@ -170,7 +179,7 @@ def _read(client: MlflowClient, run: Run, versions: Sequence[Version]) -> Evalua
         metrics=run.data.metrics,
         table=_table(content),
         pictures=_Pictures(client, run.info.run_id),
-        training=_training(client, tags.get("trained_run")),
+        training="" if SOURCE in tags else _training(client, tags.get("trained_run")),
         versions=[v for v in versions if identifiers & {v.model_id, v.per_case}],
     )
 

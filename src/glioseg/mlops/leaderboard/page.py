@@ -12,6 +12,7 @@ from glioseg.mlops.leaderboard.comparison import comparable_models, comparison_d
 from glioseg.mlops.leaderboard.evaluations import EvaluatedModel, Evaluations
 from glioseg.mlops.leaderboard.studies import StudyRecord
 from glioseg.mlops.tracking.git_dvc import UNKNOWN
+from glioseg.mlops.tracking.mlflow_runs import SOURCE
 
 PICTURES_BYTES = 24_000_000
 """The size limit for pictures, which keeps the page with plotly's script and the numbers below 30 MB."""
@@ -37,6 +38,7 @@ def experiments_page(evaluations: Evaluations, studies: Sequence[StudyRecord]) -
         written=f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
         boards=[leaderboard(models) for models in evaluations.test_sets],
         others=evaluations.others,
+        champions=evaluations.champions,
         column_groups=COLUMN_GROUPS,
         facts=FACTS,
         short=HASH_DIGITS,
@@ -127,12 +129,13 @@ def _cells(column: MetricColumn, models: Sequence[EvaluatedModel]) -> list[Cell]
 def _facts(model: EvaluatedModel) -> list[Fact]:
     tags = model.tags
     run, commit = tags.get("trained_run", ""), tags.get("git_commit", UNKNOWN)
+    trained = Fact(tags.get(SOURCE) or f"{run[:HASH_DIGITS]} {model.training}".strip(), run)
     dirty = " + changes" if tags.get("git_dirty") == "true" else ""
     return [
         Fact(", ".join(map(str, model.versions)) or "no"),
         Fact(tags.get("preset", UNKNOWN)),
-        Fact(f"{run[:HASH_DIGITS]} {model.training}".strip(), run),
+        trained,
         Fact(model.data[:HASH_DIGITS], model.data),
-        Fact(f"{commit[:HASH_DIGITS]}{dirty}", commit),
+        Fact("–") if SOURCE in tags else Fact(f"{commit[:HASH_DIGITS]}{dirty}", commit),
         Fact(f"{model.when:%Y-%m-%d %H:%M}"),
     ]

@@ -10,9 +10,9 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from glioseg.core.old_names import FIELDS, with_current_names
+from glioseg.mlops.provenance.builtin_record import BUILTIN_FILES
 from glioseg.mlops.provenance.collectors import LOCK_FILE, OPTIONAL_FILES, RECORDED_FILES
 from glioseg.mlops.provenance.record import RECORD, RecordedVersion, lineage_folder
-from glioseg.mlops.provenance.recorder import BUILTIN_FILES
 from glioseg.mlops.provenance.work_tree import PATCH, has_commit
 from glioseg.mlops.tracking.mlflow_runs import PARENT_TAG, experiment_id
 from glioseg.mlops.tracking.model_files import CONTENT_HASH
@@ -48,7 +48,7 @@ def trace_lineage(client: MlflowClient, recorded: RecordedVersion, *, root: Path
         root: the project.
     """
     if builtin.RECORD in recorded.record.files:
-        return _of_builtin(recorded, root)
+        return _of_builtin(client, recorded, root)
     return [
         _version(recorded),
         _recorded_files(recorded, RECORDED_FILES.keys() - OPTIONAL_FILES),
@@ -68,12 +68,16 @@ def trace_lineage(client: MlflowClient, recorded: RecordedVersion, *, root: Path
     ]
 
 
-def _of_builtin(recorded: RecordedVersion, root: Path) -> list[LineageEntry]:
-    """The lineage of the built-in model, which was not made by the stages of a project."""
-    source = f"the package's {builtin.RECORD}"
+def _of_builtin(client: MlflowClient, recorded: RecordedVersion, root: Path) -> list[LineageEntry]:
+    """The lineage of the built-in model, which was not made by the stages of a project.
+
+    Earlier versions of glioseg logged no evaluation run of it.
+    """
+    source, evaluated = f"the package's {builtin.RECORD}", "evaluation" in recorded.record.facts
     return [
         _version(recorded),
         _recorded_files(recorded, BUILTIN_FILES),
+        *([_run(client, recorded, "evaluation", "evaluate")] if evaluated else []),
         _fact(recorded, "training", "pretraining", _training_phases, source),
         _fact(recorded, "data", "pretraining", _training_data, source),
         _fact(recorded, "validation data", "pretraining", _validation_data, source),

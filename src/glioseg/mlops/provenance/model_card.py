@@ -24,7 +24,7 @@ PAGES = ("model_card.md", "model_card.html")
 MEASURES = {"dice": "Dice", "hd95_area_mm": "HD95, mm", "lesion_dice": "Lesion-wise Dice"}
 SETTINGS = ("network", "train", "inference", "crop", "split", "evaluate")
 UNKNOWN = "unknown"
-NOT_IN_LINEAGE = ("parameters", "model")  # other sections show these facts
+NOT_IN_LINEAGE = ("parameters", "model", "pretraining")  # other sections show these facts
 SOURCES = {
     "phantom": "synthetic cases of glioseg's phantom generator: synthetic brains with synthetic tumours. They"
     " contain no patient data, and the metrics below say nothing about patients.",
@@ -90,10 +90,10 @@ def model_card(name: str, version: str, record: Record, folder: Path) -> Card:
     sections = [
         Section("Training data", *_data(record)),
         Section("Intended use", USE),
-        Section("Metrics", *_scores(metrics)),
+        Section("Metrics", *scores(metrics)),
         Section("Calibration", *_calibration(record, metrics)),
         Section("Limitations", _limitations(record)),
-        Section("Lineage", *_lineage(record)),
+        Section("Lineage", *lineage_table(record)),
         Section("Reproducing it", _reproducing(name, version)),
         Section("Parameters", *_parameters(record)),
     ]
@@ -140,7 +140,8 @@ def _data(record: Record) -> tuple[list[str], Table | None]:
     return text, Table(("part", "cases"), rows)
 
 
-def _scores(metrics: Mapping[str, Any] | None) -> tuple[list[str], Table | None]:
+def scores(metrics: Mapping[str, Any] | None) -> tuple[list[str], Table | None]:
+    """The text and the table of section "Metrics"."""
     if metrics is None:
         return [f"{UNKNOWN.capitalize()}: no metrics were recorded with this version."], None
     rows = [[region, *(_interval(metrics[measure][region]) for measure in MEASURES)] for region in REGIONS]
@@ -216,7 +217,8 @@ def _parameters(record: Record) -> tuple[list[str], Table | None]:
     return [], Table(("setting", "value", "from"), rows)
 
 
-def _lineage(record: Record) -> tuple[list[str], Table]:
+def lineage_table(record: Record) -> tuple[list[str], Table]:
+    """The text and the table of section "Lineage"."""
     rows = [
         [_spaced(name), _describe(fact)] for name, fact in record.facts.items() if name not in NOT_IN_LINEAGE
     ]

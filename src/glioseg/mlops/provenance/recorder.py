@@ -10,7 +10,6 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from glioseg.core.files import read_json
 from glioseg.core.fingerprint import sha256_bytes
 from glioseg.mlops.provenance.collectors import (
     COLLECTORS,
@@ -24,12 +23,6 @@ from glioseg.mlops.provenance.record import RECORD, RECORD_HASH, Record, lineage
 from glioseg.mlops.provenance.work_tree import PATCH, source_patch
 from glioseg.mlops.tracking.mlflow_runs import experiment_id
 from glioseg.mlops.tracking.storage import download_folder
-from glioseg.models import builtin
-
-BUILTIN_FILES = (builtin.RECORD, builtin.HISTORY, builtin.CARD)
-NOT_OF_BUILTIN = ("parameters", "training", "evaluation", "study")
-"""Facts that the built-in model lacks."""
-PRETRAINED = "the built-in model was trained by pipelines/pretrain.py, and not by a project's stages"
 
 
 def record_lineage(client: MlflowClient, name: str, version: str, *, root: Path = Path()) -> None:
@@ -49,33 +42,12 @@ def record_lineage(client: MlflowClient, name: str, version: str, *, root: Path 
         record.save(folder)
         card = model_card(name, version, record, folder)
         card.write(folder)
-        _log(client, name, version, folder)
+        log_record(client, name, version, folder)
     details = f"More in `{lineage_folder(name, version)}/model_card.html` among the model's files."
     client.update_model_version(name, version, description=f"{card.summary}\n\n{details}")
 
 
-def record_builtin_lineage(client: MlflowClient, name: str, version: str) -> None:
-    """Record the lineage of the built-in model from the files in the package; see `record_lineage`."""
-    packaged = builtin.builtin_model()
-    pretraining = read_json(packaged / builtin.RECORD)
-    facts, missing = {"pretraining": pretraining}, dict.fromkeys(NOT_OF_BUILTIN, PRETRAINED)
-    last = pretraining["trained"][-1]
-    facts["environment"] = {"sha256": last["environment"]}
-    if last["dirty"]:
-        missing["code"] = f"files differed from commit {last['sha']} in training, and were not recorded"
-    else:
-        facts["code"] = {"commit": last["sha"], "changed": [], "untracked": []}
-    with TemporaryDirectory() as aside:
-        folder = Path(aside)
-        for file in BUILTIN_FILES:
-            shutil.copyfile(packaged / file, folder / file)
-        files = {file: sha256_bytes((folder / file).read_bytes()) for file in BUILTIN_FILES}
-        Record(facts, missing, files).save(folder)
-        _log(client, name, version, folder)
-    client.update_model_version(name, version, description=(packaged / builtin.CARD).read_text())
-
-
-def _log(client: MlflowClient, name: str, version: str, folder: Path) -> None:
+def log_record(client: MlflowClient, name: str, version: str, folder: Path) -> None:
     """Log the folder with the version's model, then tag the version with the hash of lineage.json."""
     model_id = client.get_model_version(name, version).source.removeprefix("models:/")
     client.log_model_artifacts(model_id, str(folder), lineage_folder(name, version))

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from types import MappingProxyType
 
 import mlflow
 from mlflow import MlflowClient
@@ -37,6 +38,8 @@ EXPERIMENTS = ("tune", "train", "evaluate")
 PARENT_TAG = "mlflow.parentRunId"
 TEST_DATA = "test_data"
 """Tag of an evaluation with the hash of the files of its test cases."""
+SOURCE = "source"
+"""Tag of a version and of its evaluation: the package that the model comes from, if no run trained it."""
 
 MAX_PARAMS_PER_BATCH = 100  # MLflow accepts no more
 
@@ -225,7 +228,9 @@ def log_evaluation(
     test_data: str,
     metrics: Mapping[str, object],
     files: Sequence[Path],
-) -> None:
+    name: str = "",
+    tags: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """Log an evaluation to MLflow: a run of its own, with numbers linked to the model and to the cohort.
 
     If the training is not in this database (DVC restored its outs from another machine), the evaluation is
@@ -238,23 +243,30 @@ def log_evaluation(
         test_data: the hash of the test cases' files; models with equal hashes can be compared.
         metrics: nested numbers; names are joined by `/`, by which MLflow groups its charts.
         files: pictures, tables and pages, with their folders.
+        name: of the run; by default, the name of the training.
+        tags: additional tags, which replace those of the same names.
+
+    Returns:
+        The `run_id` of the evaluation.
     """
     client = connect(ProjectStorage.current())
     trained = run.get("run_id") if has_run(client, run.get("run_id")) else None
     model_id = run.get("model_id") if has_logged_model(client, run.get("model_id")) else None
-    name = client.get_run(trained).info.run_name if trained else "a model trained elsewhere"
-    tags = run_tags("evaluate") | {"trained_run": run.get("run_id", ""), "model_id": run.get("model_id", "")}
-    tags[TEST_DATA] = test_data
+    name = name or (client.get_run(trained).info.run_name if trained else "a model trained elsewhere")
+    own = {"trained_run": run.get("run_id", ""), "model_id": run.get("model_id", ""), TEST_DATA: test_data}
     with mlflow.start_run(
-        experiment_id=experiment_id(client, "evaluate"), run_name=name, tags=tags
+        experiment_id=experiment_id(client, "evaluate"),
+        run_name=name,
+        tags=run_tags("evaluate") | own | dict(tags),
     ) as active:
-        run_id = active.info.run_id
+        run_id = str(active.info.run_id)
         log_params(client, run_id, params)
         dataset = log_dataset(client, run_id, cases={"test": cases})
         if model_id:
             client.log_inputs(run_id, models=[LoggedModelInput(model_id)])
         log_metrics(client, run_id, dict(_numbers(metrics)), model_id=model_id, dataset=dataset)
         _log_files(client, run_id, files)
+    return run_id
 
 
 def _log_files(client: MlflowClient, run_id: str, files: Sequence[Path]) -> None:

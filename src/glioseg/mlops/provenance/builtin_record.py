@@ -1,0 +1,138 @@
+"""Records the lineage of the built-in model, which no stage of a project made."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from mlflow import MlflowClient
+
+from glioseg.core.files import read_json
+from glioseg.core.fingerprint import sha256_bytes
+from glioseg.core.labels import REGIONS
+from glioseg.mlops.provenance.model_card import USE, Card, Section, Table, lineage_table, scores
+from glioseg.mlops.provenance.record import Record
+from glioseg.mlops.provenance.recorder import log_record
+from glioseg.mlops.tracking.git_dvc import UNKNOWN
+from glioseg.mlops.tracking.mlflow_runs import SOURCE
+from glioseg.models import builtin
+
+BUILTIN_FILES = (builtin.RECORD, builtin.HISTORY, builtin.CARD)
+"""The recorded files that the package contains."""
+METRICS_FILE = "metrics.json"
+NOT_OF_BUILTIN = ("parameters", "training", "study")
+"""Facts that the built-in model lacks."""
+PRETRAINED = "the built-in model was trained by pipelines/pretrain.py, and not by a project's stages"
+
+
+@dataclass(frozen=True)
+class BuiltinEvaluation:
+    """The evaluation of the built-in model on a project's test cases: its run in MLflow, and its metrics."""
+
+    run_id: str
+    metrics: Mapping[str, Any]
+
+
+def builtin_tags() -> dict[str, str]:
+    """Tags with the origin of the built-in model: the package, its files' checksums, and its training."""
+    last = _pretraining()["trained"][-1]
+    return {
+        SOURCE: f"glioseg {_package_version()}, built in",
+        "source_sha256": sha256_bytes((builtin.FOLDER / builtin.CHECKSUM_FILE).read_bytes()),
+        "git_commit": last["sha"],
+        "git_dirty": str(last["dirty"]).lower(),
+        "environment": last["environment"],
+    }
+
+
+def record_builtin_lineage(
+    client: MlflowClient, name: str, version: str, *, evaluation: BuiltinEvaluation
+) -> None:
+    """Record the lineage of the built-in model, with its model card; a repeated call replaces the record.
+
+    Args:
+        client: from `mlflow_runs.connect`.
+        name: the registered model.
+        version: its number.
+        evaluation: on the project's test cases.
+    """
+    packaged, pretraining = builtin.builtin_model(), _pretraining()
+    facts, missing = {"pretraining": pretraining}, dict.fromkeys(NOT_OF_BUILTIN, PRETRAINED)
+    last = pretraining["trained"][-1]
+    facts["package"] = {"version": _package_version()}
+    facts["evaluation"] = {"run_id": evaluation.run_id}
+    facts["environment"] = {"sha256": last["environment"]}
+    if last["dirty"]:
+        missing["code"] = f"files differed from commit {last['sha']} in training, and were not recorded"
+    else:
+        facts["code"] = {"commit": last["sha"], "changed": [], "untracked": []}
+    with TemporaryDirectory() as aside:
+        folder = Path(aside)
+        for file in BUILTIN_FILES:
+            shutil.copyfile(packaged / file, folder / file)
+        (folder / METRICS_FILE).write_text(json.dumps(evaluation.metrics, indent=2) + "\n")
+        files = {file.name: sha256_bytes(file.read_bytes()) for file in sorted(folder.iterdir())}
+        record = Record(facts, missing, files)
+        record.save(folder)
+        builtin_card(name, version, record, evaluation.metrics).write(folder)
+        log_record(client, name, version, folder)
+    client.update_model_version(name, version, description=(packaged / builtin.CARD).read_text())
+
+
+def builtin_card(name: str, version: str, record: Record, metrics: Mapping[str, Any]) -> Card:
+    """The model card of the built-in model, with its metrics on a project's test cases."""
+    settings = record.facts["pretraining"]["settings"]
+    stream, network = settings["stream"], settings["network"]
+    dice = ", ".join(f"{region} {metrics['dice'][region]['mean']:.3f}" for region in REGIONS)
+    shape = f"{network['architecture']}, depth {network['depth']}, {network['spacing_mm']} mm"
+    summary = (
+        f"The model that comes with glioseg {record.facts['package']['version']}: a 3D U-Net ({shape}),"
+        f" trained on synthetic cases alone. Mean Dice on {metrics['cases']} test cases of this project:"
+        f" {dice}. Not for clinical use."
+    )
+    training = (
+        f"Synthetic cases of glioseg's phantom generator, preset {stream['preset']}, generated during"
+        f" {record.facts['pretraining']['steps']} training steps. No scan of a patient was used for training."
+    )
+    limitations = (
+        f"{builtin.CARD}, beside this page, is the card that it was published with. It states where the model"
+        " fails, and its Dice on two real cases. Its probabilities are calibrated on synthetic cases, not on"
+        " real ones."
+    )
+    rows = [
+        [f"{section}.{key}", json.dumps(value)]
+        for section in ("network", "train", "inference", "crop")
+        for key, value in settings[section].items()
+    ]
+    sections = [
+        Section("Training data", [training]),
+        Section("Intended use", USE),
+        Section("Metrics", *scores(metrics)),
+        Section("Limitations", [limitations]),
+        Section("Lineage", *lineage_table(record)),
+        Section(
+            "Reproducing it", ["`make pretrain` in a checkout of the commit above trains it again, in hours."]
+        ),
+        Section(
+            "Parameters",
+            [f"Each training phase has more: {builtin.RECORD}."],
+            Table(("setting", "value"), rows),
+        ),
+    ]
+    return Card(f"{name}, version {version}", summary, sections)
+
+
+def _pretraining() -> dict[str, Any]:
+    record: dict[str, Any] = read_json(builtin.FOLDER / builtin.RECORD)
+    return record
+
+
+def _package_version() -> str:
+    try:
+        return version("glioseg")
+    except PackageNotFoundError:
+        return UNKNOWN
