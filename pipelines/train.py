@@ -16,7 +16,8 @@ from glioseg.mlops.tracking.training_run import draw_learning_curves, training_r
 from glioseg.models.networks.keras_file import save_networks
 from glioseg.models.training.multi_gpu import device_tags, require_devices
 from glioseg.models.training.multi_host import is_distributed, is_main_host, join_hosts
-from glioseg.params.sections import Network
+from glioseg.params import Params
+from glioseg.params.presets import CUSTOM, detect_preset
 
 CROPPED, RAW, SPLITS = Path("data/cropped"), Path("data/raw"), Path("data/splits.json")
 NETWORKS, REPORTS = Path("models/trained"), Path("reports/train")
@@ -31,7 +32,7 @@ def main() -> None:
     key, raw = training_key(settings, folds), RAW if params.crop.on_the_fly else None
     counts = [{"train": len(fold["train"]), "validation": len(fold["validation"])} for fold in folds]
     logged = params.model_dump(mode="json", by_alias=True, exclude={"compute"}) | settings
-    name, state = run_name(params.network), storage.state(key)
+    name, state = run_name(params, preset=detect_preset(Path("params.yaml")), key=key), storage.state(key)
     join_hosts(params.train)
     require_devices(params.train.devices)
     from glioseg.models.training.cross_validation import TrainingSplit, fit_ensemble
@@ -59,9 +60,16 @@ def main() -> None:
     print(f"train: best validation Dice {ensemble.validation_dice:.3f} in {len(ensemble.history)} epochs")
 
 
-def run_name(network: Network) -> str:
-    """Filters × depth at a spacing: short, since MLflow's lists and legends show about twenty letters."""
-    return f"{network.architecture} {network.base_filters}×{network.depth}, {network.spacing_mm} mm"
+def run_name(params: Params, *, preset: str, key: str) -> str:
+    """A name that differs if settings, data or code differ.
+
+    It begins with the preset and filters × depth at a spacing, since MLflow's lists and legends show about
+    twenty letters, and ends with the start of the training's key, a hash of all that determines the weights.
+    """
+    network, train = params.network, params.train
+    kind = preset if preset != CUSTOM else network.architecture
+    shape = f"{network.base_filters}×{network.depth}, {network.spacing_mm} mm"
+    return f"{kind} {shape}, {train.epochs} epochs, seed {train.seed}, {key[:4]}"
 
 
 if __name__ == "__main__":

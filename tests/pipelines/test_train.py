@@ -15,7 +15,9 @@ import tune
 from glioseg.mlops.tracking.mlflow_runs import connect, experiment_id
 from glioseg.mlops.tracking.model_uri import RegistryError
 from glioseg.mlops.tracking.storage import ProjectStorage
+from glioseg.params import load_params
 from glioseg.params.settings_file import ParamsError
+from tests.helpers.projects import ROOT
 from tests.helpers.stages import (
     set_params,
     write_evaluation,
@@ -45,6 +47,14 @@ def test_a_stopped_training_continues_in_the_same_run(stage_project, monkeypatch
     assert history["epoch"].tolist() == [0, 1]
     assert {"loss", "val_loss", "val_dice", "val_dice_wt", "learning_rate", "seconds"} <= set(history)
     assert not list(Path("mlruns/state").iterdir())
+
+
+def test_the_names_of_two_trainings_tell_them_apart():
+    params = load_params(ROOT / "params.yaml")
+    name = train.run_name(params, preset="demo", key="a3f29c")
+    assert name == f"demo 8×4, 2 mm, {params.train.epochs} epochs, seed {params.train.seed}, a3f2"
+    short = params.model_copy(update={"train": params.train.model_copy(update={"epochs": 2, "seed": 5})})
+    assert train.run_name(short, preset="custom", key="77e01d") == "seed 8×4, 2 mm, 2 epochs, seed 5, 77e0"
 
 
 def test_missing_devices_are_an_error_before_a_run_is_created(stage_project):

@@ -107,7 +107,7 @@ def test_an_evaluation_is_linked_to_the_model(shared_storage, report):
     assert [one.model_id for one in inputs.model_inputs] == [model.model_id]
     linked: list[Metric] = log.client.get_logged_model(model.model_id).metrics
     (dice,) = (metric for metric in linked if metric.key == "dice/WT/mean")
-    assert (dice.value, dice.run_id, dice.dataset_name) == (0.9, run.info.run_id, "cohort")
+    assert (dice.value, dice.run_id, dice.dataset_name) == (0.9, run.info.run_id, "unknown")
     assert dice.dataset_digest == given.dataset.digest
     names = [file.path for file in log.client.list_artifacts(run.info.run_id)]
     assert names == ["per_case.csv", "pictures"]

@@ -4,8 +4,23 @@ import hashlib
 import platform
 from importlib.metadata import version
 
+import yaml
+
 from glioseg.core.fingerprint import files_fingerprint
 from glioseg.mlops.tracking import run_tags
+from tests.helpers.projects import ROOT
+
+
+def test_the_cohort_is_named_after_its_folder_or_phantoms(tmp_path):
+    assert run_tags.cohort_name(tmp_path) == "unknown"
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for data, name in (
+        ({"source": "phantom"}, "phantoms"),
+        ({"source": "folder", "folder": "/scans/BraTS2021/"}, "BraTS2021"),
+    ):
+        params["data"] = data
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+        assert run_tags.cohort_name(tmp_path) == name
 
 
 def test_tags_name_the_environment_and_the_experiment(tmp_path, monkeypatch):

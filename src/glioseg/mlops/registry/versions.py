@@ -59,7 +59,9 @@ class Versions:
     def never_champion(self) -> list[str]:
         """The versions that neither the gate nor a person made champion, the oldest first."""
         found = {int(version.version): dict(version.tags) for version in self._all()}
-        return [str(number) for number, tags in sorted(found.items()) if not tags.keys() & {SINCE, UNTIL}]
+        aliased = {self.version_under(alias) for alias in (CHAMPION, PREVIOUS)}
+        never = [str(number) for number, tags in sorted(found.items()) if not tags.keys() & {SINCE, UNTIL}]
+        return [version for version in never if version not in aliased]  # earlier versions set no tags
 
     def model_id(self, version: str) -> str:
         """The `model_id` of the version's logged model."""

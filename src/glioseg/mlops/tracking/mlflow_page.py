@@ -56,7 +56,7 @@ def addresses(storage: ProjectStorage, port: int) -> str:
     for what, experiment in LISTS.items():
         number = experiment_id(client, experiment)
         columns = [f"metrics.`{name}`" for name in COLUMNS[experiment]]
-        view = json.dumps({"selectedColumns": ["attributes.`Dataset`", *columns]})
+        view = json.dumps({"selectedColumns": columns})
         client.set_experiment_tag(number, f"mlflow.sharedViewState.{SHARED_VIEW}", view)
         lists[what] = f"experiments/{number}/runs?{VIEW}&viewStateShareKey={SHARED_VIEW}"
     lists["models"] = f"models?{VIEW}"

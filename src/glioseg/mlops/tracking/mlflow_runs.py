@@ -29,7 +29,7 @@ from glioseg.core.environment import drop_foreign_variables
 from glioseg.core.errors import GliosegError
 from glioseg.mlops.tracking.git_dvc import CROPPED, data_version
 from glioseg.mlops.tracking.mlflow_locations import require_not_moved, require_same_location
-from glioseg.mlops.tracking.run_tags import run_tags
+from glioseg.mlops.tracking.run_tags import cohort_name, run_tags
 from glioseg.mlops.tracking.storage import DATABASE_URL, ProjectStorage, download_folder
 
 EXPERIMENTS = ("tune", "train", "evaluate")
@@ -155,7 +155,7 @@ def log_metrics(
 
 
 def log_dataset(client: MlflowClient, run_id: str, *, cases: Mapping[str, int]) -> Dataset:
-    """Record the cohort as a run's input; its digest is DVC's hash.
+    """Record the cohort as a run's input, under its name; its digest is DVC's hash.
 
     The numbers of cases are a tag of the run, since MLflow stores one dataset per digest, with the
     description from the first run that logged it.
@@ -165,7 +165,7 @@ def log_dataset(client: MlflowClient, run_id: str, *, cases: Mapping[str, int]) 
         run_id: the run that reads the cohort.
         cases: the number of cases for each use, e.g. {"train": 40}; MLflow calls the use the context.
     """
-    dataset = Dataset("cohort", data_version()[:36], source_type="dvc", source=f'"{CROPPED}"')
+    dataset = Dataset(cohort_name(), data_version()[:36], source_type="dvc", source=f'"{CROPPED}"')
     context = InputTag(MLFLOW_DATASET_CONTEXT, ", ".join(cases))
     client.log_inputs(run_id, [DatasetInput(dataset, [context])])
     client.set_tag(run_id, "cases", ", ".join(f"{count} {use}" for use, count in cases.items()))

@@ -10,6 +10,7 @@ from pathlib import Path
 from glioseg.core.cpus import usable_cores
 from glioseg.core.fingerprint import code_fingerprint, files_fingerprint, sha256_bytes
 from glioseg.mlops.tracking.git_dvc import UNKNOWN, current_commit, data_version
+from glioseg.params import load_params
 from glioseg.params.presets import detect_preset
 from glioseg.params.settings_file import ParamsError
 
@@ -43,6 +44,15 @@ def run_tags(stage: str, root: Path = Path()) -> dict[str, str]:
     }
     name = os.environ.get("DVC_EXP_NAME")
     return tags | ({"dvc_experiment": name} if name else {})
+
+
+def cohort_name(root: Path = Path()) -> str:
+    """The name of the cohort: the last folder of `data.folder`, or "phantoms"; `UNKNOWN` without settings."""
+    try:
+        scans = load_params(root / "params.yaml").data.scans
+    except ParamsError:
+        return UNKNOWN
+    return "phantoms" if scans is None else scans.resolve().name or UNKNOWN
 
 
 def _preset(path: Path) -> str:
