@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 # DVC runs a queued experiment in a copy of the project: import the code of the copy, which dvc.lock names.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
@@ -65,19 +65,11 @@ def configured_cluster() -> "Cluster":
     return choose_cluster(load_params().compute)
 
 
-def warn_of_small_cohort(patients: int) -> None:
-    """Say that stage split will fail, before hours of validation and cropping; no result depends on it.
-
-    Args:
-        patients: the number of patients with labelled cases.
-    """
-    from glioseg.data.cohort.splits import SplitError, part_sizes
+def split_sizes() -> dict[str, Any]:
+    """The settings of stage split without its seed; no result of another stage depends on them."""
     from glioseg.params import load_params
 
-    try:
-        part_sizes(patients, **load_params().split.model_dump(exclude={"seed"}))
-    except SplitError as error:
-        print(f"{sys.argv[0]}: warning: with this cohort stage split will stop: {error}", flush=True)
+    return load_params().split.model_dump(exclude={"seed"})
 
 
 def tuned_params() -> "Params":

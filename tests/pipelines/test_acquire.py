@@ -1,12 +1,11 @@
 """Stage acquire warns of a cohort that a later stage cannot split."""
 
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from _stage import warn_of_small_cohort
+from acquire import warn_of_small_cohort
 from tests.helpers.projects import ROOT
 
 
@@ -33,7 +32,6 @@ def test_a_cohort_that_cannot_be_split_is_named_at_once(
     params["split"] |= {"test_fraction": 0.2, "validation_fraction": 0.1, "folds": 5} | changes
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["acquire"])
     warn_of_small_cohort(11)
     line = f"acquire: warning: with this cohort stage split will stop: {expected}\n"
     assert capsys.readouterr().out == (line if expected else "")

@@ -1,4 +1,4 @@
-import mlflow
+import mlflow.pyfunc
 import pytest
 
 from glioseg.mlops.tracking.logged_model import log_model

@@ -1,5 +1,6 @@
 """A logged model of MLflow that can predict: glioseg's code, the Keras files, and the signature."""
 
+import warnings
 from collections.abc import Mapping
 from importlib.metadata import version as installed
 
@@ -11,7 +12,6 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
 from glioseg.core.labels import REGIONS, LabelScheme
 from glioseg.core.modalities import MODALITIES
-from glioseg.mlops.tracking.input_example import input_example
 from glioseg.mlops.tracking.mlflow_runs import experiment_id, flatten, has_run, log_metrics
 from glioseg.mlops.tracking.model_files import CONTENT_HASH, ModelFiles
 from glioseg.models.inference.prediction import NUMERIC_COLUMNS
@@ -104,12 +104,15 @@ def _find(client: MlflowClient, model_files: ModelFiles, run: str | None) -> Log
 
 def _write_files(model: LoggedModel, model_files: ModelFiles) -> None:
     """Write the files of a logged model, without any pickle."""
-    mlflow.pyfunc.log_model(
-        model_id=model.model_id,
-        python_model=str(model_files.pyfunc_file),
-        artifacts={path.name: str(path) for path in model_files.files},
-        code_paths=[str(model_files.package)],
-        pip_requirements=[f"{name}=={installed(name)}" for name in REQUIREMENTS],
-        signature=signature(),
-        input_example=input_example(),
-    )
+    with warnings.catch_warnings():
+        # MLflow warns without an input example. It would load each model once more to run it on the example,
+        # and the contract of many projects would refuse a small one; a real one would add 19 MB to a version.
+        warnings.filterwarnings("ignore", message=".*input example")
+        mlflow.pyfunc.log_model(
+            model_id=model.model_id,
+            python_model=str(model_files.pyfunc_file),
+            artifacts={path.name: str(path) for path in model_files.files},
+            code_paths=[str(model_files.package)],
+            pip_requirements=[f"{name}=={installed(name)}" for name in REQUIREMENTS],
+            signature=signature(),
+        )
