@@ -39,9 +39,8 @@ def require_free_port(port: int) -> None:
         with socket.create_server((HOST, port)):
             pass
     except OSError as error:
-        raise GliosegError(
-            f"{HOST}, port {port}: {error.strerror}; choose another: make ui PORT={port + 1}"
-        ) from None
+        why = os.strerror(error.errno or 0)  # `create_server` adds a repetition of the address
+        raise GliosegError(f"{HOST}, port {port}: {why}; choose another: make ui PORT={port + 1}") from None
 
 
 def addresses(storage: ProjectStorage, port: int) -> str:
