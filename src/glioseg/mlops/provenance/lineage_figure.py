@@ -38,7 +38,7 @@ BUILTIN_POSITIONS: Mapping[str, Position] = {
     "registered version": (1, 0),
     "recorded files": (2, 0),
     "calibration": (1, 1),
-    "validation data": (0, 2),
+    "validation data": (0, 1),
     "training": (1, 2),
     "git commit": (2, 2),
     "data": (1, 3),
