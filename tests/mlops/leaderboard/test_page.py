@@ -133,7 +133,7 @@ def test_outside_a_project_no_file_is_written(tmp_path, monkeypatch):
 def test_a_champion_without_evaluation_is_named(project):
     client = project.client
     client.create_registered_model("other")
-    client.create_model_version("other", "models:/m-of-nobody")
+    client.create_model_version("other", project.root.as_uri())
     client.set_registered_model_alias("other", "champion", "1")
     try:
         (unseen,) = find_evaluations(client).champions

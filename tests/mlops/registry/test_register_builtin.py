@@ -9,16 +9,20 @@ import pandas as pd
 import pytest
 
 import glioseg
+from glioseg.data.cohort.cases import COHORT, read_cases
+from glioseg.data.cohort.ingest import acquire_folder
 from glioseg.mlops.leaderboard.evaluations import find_evaluations
 from glioseg.mlops.leaderboard.page import leaderboard
 from glioseg.mlops.provenance.lineage import trace_lineage
 from glioseg.mlops.provenance.lineage_figure import draw_lineage
 from glioseg.mlops.provenance.record import open_version
 from glioseg.mlops.registry.register import HeldOutCases, register_builtin
+from glioseg.mlops.tracking.run_tags import TEST_FILES, evaluation_origin
 from glioseg.models import builtin
 from glioseg.params.contract import Contract
 from glioseg.params.pretraining import load_pretraining
 from tests.helpers import trainings
+from tests.helpers.projects import write_case
 
 ROOT = Path(__file__).parents[3]
 CASES = [f"case {number}" for number in range(6)]
@@ -125,3 +129,17 @@ def test_the_builtin_model_is_on_the_experiments_page_as_champion(registered):
     assert [fact.text for fact in row.facts[1:3]] == ["built-in model", source]
     assert list(found.pictures) == ["case 0"]
     assert found.test_set == trainings.TEST_DATA
+
+
+def test_the_hash_of_the_test_cases_is_that_of_stage_evaluate(tmp_path):
+    """So the built-in version and a trained one share a table of the experiments page."""
+    raw = tmp_path / "raw"
+    for index in range(2):
+        write_case(tmp_path / "scans", index)
+    acquire_folder(raw, source=tmp_path / "scans", records=tmp_path / "records")
+    cases = read_cases(raw / COHORT, ["Patient 1"])
+    origin = evaluation_origin(
+        (file for case in cases for file in case.files.values()), raw, {"run_id": "", "model_id": ""}
+    )
+    tests = HeldOutCases(raw / COHORT, ["Patient 1"], Contract())
+    assert tests.files_hash == origin[TEST_FILES]
