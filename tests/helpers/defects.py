@@ -121,6 +121,7 @@ WHOLE = "a whole 3D NIfTI file"
 FIRST = "that of the case's first image to 0.001"
 TWIN = "an image that no earlier file has"
 CORNER = (0, 0, 0)
+AROUND = "a background of one value, around the brain that the other images show"
 BELONG = "labels of these images, at most 10 % of them outside the brain"
 VARIES = "brightness that varies in the brain"
 
@@ -138,7 +139,7 @@ SAMPLES = {
         {("t2", "brain fraction", FRACTION, "0"), ("t2", "contrast", VARIES, "one value")},
         edit("t2", put((...,), 0)),
     ),
-    "full": Sample({("t1", "brain fraction", FRACTION, "1")}, edit("t1", lambda d: np.add(d, 1, out=d))),
+    "full": Sample(set(), edit("t1", lambda d: np.add(d, 1, out=d))),
     "garbage": Sample({("t1", "readable", WHOLE, "")}, damage=("t1", garble)),
     "half-label": Sample(
         {("seg", "labels", VALUES_2021, "0, 0.5, 1, 2, 4")}, edit("seg", put((9, 8, 6), 0.5), np.float32)
@@ -157,6 +158,10 @@ SAMPLES = {
         edit("seg", put((0,), 1), np.uint8),
     ),
     "missing": Sample({("t1ce", "modality", "a file for t1ce", "none")}, damage=("t1ce", Path.unlink)),
+    "noise": Sample(
+        {("t1", "brain fraction", FRACTION, "1"), ("t1", "background", AROUND, "values everywhere")},
+        edit("t1", lambda d: np.copyto(d, np.arange(d.size).reshape(d.shape) % 801 + 50)),
+    ),
     "nan": Sample(
         {("t1", "NaN", "0 voxels", "3 voxels")}, edit("t1", put((12, 10, slice(6, 9)), np.nan), np.float32)
     ),

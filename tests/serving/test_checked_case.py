@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,42 @@ def test_a_case_without_modality_is_rejected():
 def test_the_images_are_in_the_order_of_modalities_and_without_the_segmentation():
     scans = {role: Scan(role, volume()) for role in ("flair", "t1", "seg")}
     assert list(check(scans).images) == ["t1", "flair"]
+
+
+def test_a_background_that_is_not_0_changes_nothing():
+    scans = {m: Scan(m, volume()) for m in MODALITIES}
+    moved = {m: Scan(m, Volume(volume().data * 0.5 - 100, GRID)) for m in MODALITIES}
+    assert check(moved).findings == check(scans).findings
+    for image in check(moved).images.values():
+        np.testing.assert_array_equal(image.data, volume().data * 0.5)
+
+
+def test_a_head_is_rejected_with_the_share_that_is_not_brain():
+    grid = Grid((60, 60, 60), np.diag([-3.0, -3.0, 3.0, 1.0]))
+    axis = (np.arange(60) - 29.5) * 3
+    distance_mm = np.sqrt(sum(each**2 for each in np.ix_(axis, axis, axis)))
+    head = np.zeros(grid.shape, np.int16)
+    for radius_mm, value in ((85, 140), (77, 10), (70, 100)):
+        head[radius_mm > distance_mm] = value
+    findings = [str(finding) for finding in check({"t1": Scan("", Volume(head, grid))}).critical]
+    # 1 - (70 / 85)^3 is 44 %; up to 5 mm of skull around the brain count as brain.
+    (share,) = re.findall(
+        r"one/t1: skull stripped: expected a skull-stripped brain, got (\d+) % of the foreground outside it",
+        findings[0],
+    )
+    assert len(findings) == 1
+    assert 29 <= int(share) <= 44
+
+
+def test_a_copy_of_another_modality_is_a_warning():
+    scans = {
+        m: Scan(m, Volume(volume().data + (3 * n * (volume().data > 0)).astype(np.int16), GRID))
+        for n, m in enumerate(MODALITIES)
+    }
+    assert "own bytes" not in {finding.expectation for finding in check(scans).findings}
+    scans["t1ce"] = Scan("t1ce", Volume(volume().data.astype(np.float32), GRID))
+    (copy,) = [finding for finding in check(scans).findings if finding.expectation == "own bytes"]
+    assert (copy.role, copy.severity, copy.observed) == ("t1ce", "warning", "that of one/t1")
 
 
 def test_a_rejected_case_never_reaches_the_model(model):

@@ -15,7 +15,7 @@ from glioseg.core.labels import LabelScheme, from_scheme, round_labels, to_schem
 from glioseg.core.modalities import MODALITIES, SEGMENTATION
 from glioseg.core.nifti import Volume, read_volume, write_volume
 from glioseg.core.progress import track
-from glioseg.data.cohort.cases import Case, read_images
+from glioseg.data.cohort.cases import Case, read_image, read_images
 from glioseg.evaluation.case_figure import SHOWN_MODALITIES, scan_in_lps
 from glioseg.evaluation.columns import column
 from glioseg.evaluation.cost import Cost, predict_with_cost
@@ -146,7 +146,7 @@ def measure_case(
             draw_case,  # drawing libraries are loaded only for pictures
         )
 
-        images = {name: read_volume(case.files[name]).turned_to(grid).data for name in SHOWN_MODALITIES}
+        images = {name: read_image(case.files[name]).turned_to(grid).data for name in SHOWN_MODALITIES}
         labels = {"truth": truth, "prediction": prediction}
         scan = scan_in_lps(images, labels, grid)
         draw_case(pictures, case.case, scan, row, imagej=imagej)

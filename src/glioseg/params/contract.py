@@ -106,6 +106,18 @@ class NearDuplicateRule(RuleSettings):
     same_patient: Fraction
 
 
+class BackgroundRule(RuleSettings):
+    """`overlap`: minimum Dice of an image's brain with those of the other images of the case."""
+
+    overlap: Fraction
+
+
+class SkullStrippedRule(RuleSettings):
+    """`share`: maximum share of the foreground outside the brain."""
+
+    share: Fraction
+
+
 class LabelsOutsideBrainRule(RuleSettings):
     """Tolerance of labels outside the brain: their `share` of all labels, and `mm` from the brain."""
 
@@ -148,6 +160,8 @@ class Contract(BaseModel):
     brain_fraction: BrainFractionRule = BrainFractionRule(
         severity="critical", predict="warning", low=0.05, high=0.6
     )
+    background: BackgroundRule = BackgroundRule(severity="critical", predict="critical", overlap=0.7)
+    skull_stripped: SkullStrippedRule = SkullStrippedRule(severity="critical", predict="critical", share=0.2)
     contrast: RuleSettings = _same_severity("critical")
     swapped: SwappedModalitiesRule = SwappedModalitiesRule(severity="warning", predict="warning", times=1.1)
     own_bytes: RuleSettings = RuleSettings(severity="critical", predict="warning")

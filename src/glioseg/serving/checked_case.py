@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from glioseg.core.labels import REGIONS, LabelScheme, to_scheme
 from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import Grid, Volume, encode_fractions, encode_volume
-from glioseg.data.cohort.cases import Case, Scan, turned_alike
+from glioseg.data.cohort.cases import Case, Scan, turned_alike, zero_backgrounds
 from glioseg.data.quality.expectations import Finding
 from glioseg.data.quality.raw_expectations import check_case
 from glioseg.models.inference.prediction import CaseModel, Prediction
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class CheckedCase:
     """The scans of a case by role, and the findings of the contract check, the most severe first.
 
-    The axes of all volumes are those of the first image.
+    The axes of all volumes are those of the first image. The images have a background of 0.
     """
 
     scans: Mapping[str, Scan]
@@ -69,6 +69,7 @@ def check_scans(case: Case, scans: Mapping[str, Scan], contract: Contract) -> Ch
     if not any(name in scans for name in MODALITIES):
         missing = Finding(case.case, "", "", "modality", f"at least one of {', '.join(MODALITIES)}", "none")
         return CheckedCase(scans, [missing])
+    scans = zero_backgrounds(scans)
     return CheckedCase(_turned_alike(scans), check_case(case, scans, contract))
 
 

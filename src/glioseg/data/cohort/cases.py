@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from glioseg.core.background import with_zero_background
 from glioseg.core.errors import GliosegError
 from glioseg.core.labels import LabelScheme
 from glioseg.core.modalities import MODALITIES, ROLES, SEGMENTATION
@@ -185,6 +186,16 @@ def _open(path: Path) -> Scan:
         return Scan(path.name, problem=f"not readable: {error.strerror}")
 
 
+def zero_backgrounds(scans: Mapping[str, Scan]) -> dict[str, Scan]:
+    """The scans by role, with a background of 0 in the images that were read."""
+    return {
+        role: replace(scan, volume=with_zero_background(scan.volume))
+        if scan.volume is not None and role != SEGMENTATION
+        else scan
+        for role, scan in scans.items()
+    }
+
+
 def decode_scan(content: bytes, *, file: str, max_voxels: int | None = None) -> Scan:
     """The scan in the bytes of a file.
 
@@ -215,12 +226,14 @@ def _reason(error: VolumeError, name: str) -> str:
 def read_images(case: Case) -> dict[str, Volume]:
     """The volume of each modality of a case, in the order of `MODALITIES`, with the axes of the first.
 
+    The background of each is 0.
+
     Raises:
         VolumeError: as for `read_volume` and `read_channels`.
     """
     single = [name for name in MODALITIES if name in case.files and name not in case.channels]
     images = read_stacked(case) | {name: read_volume(case.files[name]) for name in single}
-    return turned_alike({name: images[name] for name in MODALITIES if name in images})
+    return turned_alike({name: with_zero_background(images[name]) for name in MODALITIES if name in images})
 
 
 def turned_alike(volumes: Mapping[str, Volume]) -> dict[str, Volume]:
@@ -234,6 +247,15 @@ def turned_alike(volumes: Mapping[str, Volume]) -> dict[str, Volume]:
     grids = [volumes[role].grid for role in ROLES if role in volumes]
     first = next((grid for grid in grids if grid.has_valid_affine), None)
     return {role: volume if first is None else volume.turned_to(first) for role, volume in volumes.items()}
+
+
+def read_image(path: Path) -> Volume:
+    """The volume of one modality, with a background of 0.
+
+    Raises:
+        VolumeError: as for `read_volume`.
+    """
+    return with_zero_background(read_volume(path))
 
 
 def read_stacked(case: Case) -> dict[str, Volume]:

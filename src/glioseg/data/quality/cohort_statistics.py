@@ -7,7 +7,7 @@ from pathlib import Path
 from glioseg.compute import LOCAL, Cluster
 from glioseg.core.modalities import ROLES
 from glioseg.data.cohort.case_cache import digest_cases, lists_to_tuples, map_cached, readable_files
-from glioseg.data.cohort.cases import Case, open_scans
+from glioseg.data.cohort.cases import Case, open_scans, zero_backgrounds
 from glioseg.data.quality.copies import find_copies
 from glioseg.data.quality.volume_statistics import Fields, VolumeStatistics, measure_scans
 
@@ -42,4 +42,4 @@ def measure_cohort(
 
 
 def _measure_to_json(case: Case, _: Path) -> list[Fields]:
-    return [asdict(volume) for volume in measure_scans(case, open_scans(case, ROLES))]
+    return [asdict(volume) for volume in measure_scans(case, zero_backgrounds(open_scans(case, ROLES)))]

@@ -14,6 +14,7 @@ from glioseg.core.modalities import MODALITIES, ROLES, SEGMENTATION
 from glioseg.core.nifti import DTYPES, ORIENTATION
 from glioseg.data.cohort.cases import Case, Scan
 from glioseg.data.quality import expectations as expect
+from glioseg.data.quality.brain_checks import brain_expectations, brain_row
 from glioseg.data.quality.copies import find_copies
 from glioseg.data.quality.expectations import Expectation, Finding, Row, Table, listed
 from glioseg.data.quality.label_position import position_expectations, position_row
@@ -109,6 +110,7 @@ def _volume_expectations(contract: Contract, single: bool) -> Iterator[Expectati
     yield from _grid_expectations(contract, single)
     yield from geometry_expectations(contract)
     yield from _intensity_expectations(contract)
+    yield from brain_expectations()
     yield from _comparisons_with_cohort()
     yield from _label_expectations()
     yield from position_expectations(contract)
@@ -216,6 +218,7 @@ def _volume_rows(cases: Sequence[Case], volumes: Sequence[VolumeStatistics], con
             **{name: (value := getattr(volume, name)) and str(value) for name in TUPLES},
             "readable": volume.problem is None,
             "labels": listed(volume.labels),
+            **brain_row(volume.zero_background, volume.brain_overlap, volume.extracerebral_share, contract),
             **position_row(volume.tumour_vox, volume.outside_vox, volume.outside_mm, contract),
             **{f"{name}_away": outliers[name].get(number) for name in COMPARED},
             "alike": near_duplicates.get(number),

@@ -13,11 +13,13 @@ import numpy as np
 from jaxtyping import Bool, Num
 from numpy.typing import NDArray
 
+from glioseg.core.background import has_zero_background
 from glioseg.core.brain import brain_mask
 from glioseg.core.geometry import Shape3, round_spacing
 from glioseg.core.modalities import MODALITIES, ROLES, SEGMENTATION
 from glioseg.core.nifti import Grid, Volume
 from glioseg.data.cohort.cases import Case, Scan, turned_alike
+from glioseg.data.quality.brain_checks import extracerebral_share, measure_overlaps
 from glioseg.data.quality.label_position import measure_outside
 from glioseg.data.quality.near_duplicates import fingerprint, hash_voxels, scale_to_unit
 from glioseg.data.quality.scan_geometry import measure_geometry
@@ -62,8 +64,10 @@ class VolumeStatistics:
     of T1 and FLAIR, over the tail of the case's T2; `detail`: see `detail`; `fingerprint`: see
     `near_duplicates.fingerprint`; `labels`: the values of a segmentation, at most `MAX_LABELS`; `tumour_vox`:
     its voxels above 0; `outside_vox`: those of them where every image of the case is 0; `outside_mm`: largest
-    distance of those from the brain; `voxels_sha256`: see `near_duplicates.hash_voxels`; `same_bytes_as`: an
-    earlier image with the same bytes or the same voxels, as `<case>/<role>`.
+    distance of those from the brain; `zero_background`: whether the background of an image is 0;
+    `brain_overlap`, `extracerebral_share`: see `brain_checks`; `voxels_sha256`: see
+    `near_duplicates.hash_voxels`; `same_bytes_as`: an earlier image with the same bytes or the same voxels,
+    as `<case>/<role>`.
     """
 
     case: str
@@ -89,6 +93,9 @@ class VolumeStatistics:
     maximum: int | float | None = None
     brain_fraction: float | None = None
     brain_deviation: float | None = None
+    zero_background: bool | None = None
+    brain_overlap: float | None = None
+    extracerebral_share: float | None = None
     range: float | None = None
     peak: float | None = None
     tail: float | None = None
@@ -120,6 +127,8 @@ def measure_scans(case: Case, scans: Mapping[str, Scan]) -> list[VolumeStatistic
         usual = shapes[0][0]
         for role, own in fields.items():
             own["case_shape"] = own["shape"] if volumes[role].grid.shape == usual else usual
+    for role, overlap in measure_overlaps(volumes).items():
+        fields[role]["brain_overlap"] = overlap
     t2 = fields.get("t2", {}).get("tail")
     for role in SHORT_TAILED:
         if t2 and (tail := fields.get(role, {}).get("tail")):
@@ -185,6 +194,9 @@ def _measure_image(image: Volume, finite: Num[NDArray, " voxels"]) -> Fields:
     }
     if finite.size < voxels or not image.grid.has_valid_affine:
         return fields
+    fields["zero_background"] = has_zero_background(image.data)
+    if fields["zero_background"]:
+        fields["extracerebral_share"] = extracerebral_share(image.data, image.grid.spacing_mm)
     # In LPS, so that the sampled voxels do not depend on the orientation of the file.
     return fields | measure_image_quality(image.grid.to_lps(image.data), brain)
 

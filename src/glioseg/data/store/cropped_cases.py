@@ -20,7 +20,7 @@ from glioseg.core.errors import GliosegError
 from glioseg.core.labels import from_scheme, round_labels
 from glioseg.core.modalities import MODALITIES, SEGMENTATION
 from glioseg.core.nifti import read_volume
-from glioseg.data.cohort.cases import COHORT, Case, read_cohort
+from glioseg.data.cohort.cases import COHORT, Case, read_cohort, read_image
 from glioseg.data.store.cropping import (
     PLACEMENT,
     CropError,
@@ -171,7 +171,8 @@ class OnTheFlyCase:
         """Crop of one volume: a copy, so that the whole volume is freed before the next one is read."""
         if role not in self.case.files:
             raise CropError(f"{self.name}/{role}: expected a raw scan to crop, got none")
-        volume = read_volume(self.case.files[role]).turned_to(placement.grid)
+        read = read_volume if role == SEGMENTATION else read_image
+        volume = read(self.case.files[role]).turned_to(placement.grid)
         tolerance = placement.affine_tolerance
         check_grid(f"{self.name}/{role}", volume.grid, placement.grid, tolerance=tolerance)
         return np.array(placement.grid.to_lps(volume.data)[placement.box.slices], order="C")

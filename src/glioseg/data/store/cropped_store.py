@@ -25,7 +25,7 @@ from glioseg.core.labels import LABEL_NAMES, Label, from_scheme, round_labels
 from glioseg.core.modalities import MODALITIES, SEGMENTATION
 from glioseg.core.nifti import read_volume
 from glioseg.data.cohort.case_cache import digest_cases, map_cached, readable_files
-from glioseg.data.cohort.cases import Case, turned_alike
+from glioseg.data.cohort.cases import Case, read_images, turned_alike
 from glioseg.data.store.cropped_cases import MANIFEST, StoredCase, StoreError
 from glioseg.data.store.cropping import (
     Placement,
@@ -93,7 +93,7 @@ def store_case(
     Raises:
         GridError: images and segmentation do not lie on one grid; the message names the case.
     """
-    volumes = turned_alike({role: read_volume(file) for role, file in case.files.items()})
+    volumes = turned_alike({**read_images(case), SEGMENTATION: read_volume(case.files[SEGMENTATION])})
     try:
         image, placement = crop_and_normalise(
             volumes, margin_vox=margin_vox, affine_tolerance=affine_tolerance
