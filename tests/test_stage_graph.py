@@ -93,6 +93,7 @@ def test_params_are_the_sections_that_the_script_reads(script):
         if isinstance(node, ast.Attribute) and node.attr.rstrip("_") in sections
     }
     stages = [stage for stage in STAGES.values() if stage["cmd"].split()[1] == script]
-    assert {name for stage in stages for name in stage["params"] if isinstance(name, str)} >= read
+    named = {name.partition(".")[0] for stage in stages for name in stage["params"] if isinstance(name, str)}
+    assert named >= read  # a stage may name one setting of a section
     contract = {"contract.yaml": None} in [name for stage in stages for name in stage["params"]]
     assert contract == ("CONTRACT" in (ROOT / script).read_text())
