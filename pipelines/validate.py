@@ -11,7 +11,7 @@ from glioseg.data.cohort.cases import COHORT, read_cohort
 from glioseg.data.cohort.grouping import UNREAD, read_unread
 from glioseg.data.quality.cohort_statistics import measure_cohort
 from glioseg.data.quality.crop_validation import measure_store
-from glioseg.data.quality.validation_report import PREDICTION_ONLY, REFUSED, ValidationReport
+from glioseg.data.quality.validation_report import PREDICTION_ONLY, REFUSED, ValidationReport, finding_lines
 from glioseg.params import load_params
 from glioseg.params.contract import CONTRACT, load_contract
 
@@ -63,10 +63,10 @@ def main() -> None:
         case given:
             raise GliosegError(f"expected one argument of {list(STAGES)}, got {given}")
     report.save(VALIDATION / f"{report.stage}.json")
-    for violation in report.violations:
-        print(violation, file=sys.stderr)
-    for warning in report.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+    for line in finding_lines(report.violations):
+        print(line, file=sys.stderr)
+    for line in finding_lines(report.warnings):
+        print(f"warning: {line}", file=sys.stderr)
     for status in (PREDICTION_ONLY, REFUSED):
         if names := report.cases_with(status):
             print(f"validate {report.stage}: {status.replace('_', ' ')}: {', '.join(names)}")

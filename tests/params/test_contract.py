@@ -86,3 +86,8 @@ def test_the_documentation_lists_each_rule_with_its_defaults() -> None:
         text = ", ".join(f"`{key}: {value}`" for key, value in bounds.items())
         expected[name] = (settings["severity"], settings["predict"], text)
     assert documented == expected
+
+
+def test_the_ratio_of_bright_tails_of_earlier_contracts_is_ignored(tmp_path: Path) -> None:
+    old = load(tmp_path, "swapped: {severity: critical, predict: warning, times: 1.1}\n")
+    assert (old.swapped.severity, old.swapped.log_odds) == ("critical", 4.0)

@@ -12,6 +12,19 @@ from glioseg.params.settings_file import ParamsError
         ({"train__epoch": 3}, "params.yaml: train.epoch: Extra inputs are not permitted"),
         ({"train__epochs": 0}, "params.yaml: train.epochs: Input should be greater than or equal to 1"),
         ({"data__source": "folder"}, "params.yaml: data: source: folder needs data.folder"),
+        (
+            {"data__scheme": "brats1999"},
+            "params.yaml: data.scheme: Input should be 'brats2021', 'brats2023', 'brats2024', 'brats_ped'",
+        ),
+        (
+            {"data__scheme": {1: "ET", 2: "CYST"}},
+            "params.yaml: data.scheme: expected one of BACKGROUND, NCR, ED, ET for value 2, got CYST",
+        ),
+        (
+            {"data__scheme": {1: "ET", 3: "NCR"}},
+            "params.yaml: data.scheme: expected a value for each of NCR, ED, ET, missing ED",
+        ),
+        ({"data__scheme": {0: "ET"}}, "data.scheme: expected label values from 1 to 255, each once, got '0'"),
         ({"data__pattern": {"t1": "P_*_T1.nii"}}, "params.yaml: data.pattern.t1: String should match"),
         (
             {"data__pattern": {"adc": "{case}_ADC.nii"}},

@@ -4,7 +4,7 @@ In memory, label maps hold the consecutive values of `Label` (0, 1, 2, 3). On di
 the schemes that BraTS and the Medical Segmentation Decathlon (MSD) have used.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import IntEnum, StrEnum
 
 import numpy as np
@@ -23,27 +23,95 @@ class Label(IntEnum):
     ET = 3  # enhancing tumour
 
 
-class LabelError(GliosegError):
-    """A label map with values outside its scheme."""
+LABEL_NAMES = tuple(label.name for label in Label if label is not Label.BACKGROUND)
+MAX_LABEL = 255
+"""Largest value of a label; label maps are written as 8-bit integers."""
+
+
+class LabelError(GliosegError, ValueError):
+    """A label map with values outside its scheme, or an invalid scheme."""
 
 
 class LabelScheme(StrEnum):
-    """The values of tissues in a label map on disk."""
+    """The values of tissues in a label map on disk.
+
+    Besides its members, the text of a mapping of values to tissues is a scheme.
+
+    >>> LabelScheme("1=ET 2=NCR 3=NCR 4=ED").tissues[4].name
+    'ED'
+    """
 
     BRATS2021 = "brats2021"  # BraTS 2012 to 2021: ET is 4
     BRATS2023 = "brats2023"  # BraTS 2023: ET is 3
     BRATS2024 = "brats2024"  # BraTS 2024, after treatment: ET is 3, and 4 is a resection cavity
+    BRATS_PED = "brats_ped"  # BraTS-PED since 2024, children: ET is 1, non-enhancing core 2, cyst 3, oedema 4
     MSD = "msd"  # Medical Segmentation Decathlon, Task01: oedema is 1, non-enhancing core 2, ET 3
+
+    @classmethod
+    def _missing_(cls, value: object) -> "LabelScheme | None":
+        """The scheme of a mapping, which is no member: any number of schemes is possible."""
+        if not isinstance(value, str) or "=" not in value:
+            return None
+        scheme = str.__new__(cls, _mapping_text(_parse_mapping(value)))
+        scheme._name_ = scheme._value_ = str.__str__(scheme)
+        return scheme
+
+    @property
+    def is_detectable(self) -> bool:
+        """Whether `detect_scheme` can find this scheme; else a file's name or the user must tell it."""
+        return self in (self.BRATS2021, self.BRATS2023, self.BRATS2024)
 
     @property
     def tissues(self) -> dict[int, Label]:
         """The tissue of each value of this scheme."""
-        return TISSUES[self]
+        return TISSUES.get(self) or {0: Label.BACKGROUND} | _parse_mapping(self.value)
 
     @property
     def values(self) -> frozenset[int]:
         """All values of this scheme."""
         return frozenset(self.tissues)
+
+
+def scheme_of_mapping(mapping: Mapping[object, object]) -> LabelScheme:
+    """The label scheme of a mapping of label values to names of `Label`.
+
+    Args:
+        mapping: values from 1 to `MAX_LABEL`. NCR, ED and ET have at least one each; BACKGROUND may too.
+
+    Raises:
+        LabelError: another value or name, or a tissue without a value.
+
+    >>> scheme_of_mapping({4: "ED", 1: "ET", 2: "NCR", 3: "NCR"}).value
+    '1=ET 2=NCR 3=NCR 4=ED'
+    """
+    text = " ".join(f"{value}={name}" for value, name in mapping.items())
+    return LabelScheme(_mapping_text(_parse_mapping(text)))
+
+
+def _parse_mapping(text: str) -> dict[int, Label]:
+    """The tissue of each value in a text such as "1=ET 2=NCR 4=ED", in ascending order of the values."""
+    found: dict[int, Label] = {}
+    for entry in text.split(" "):
+        value, _, name = entry.partition("=")
+        if (
+            not value.isascii()
+            or not value.isdigit()
+            or not 0 < int(value) <= MAX_LABEL
+            or int(value) in found
+        ):
+            raise LabelError(f"expected label values from 1 to {MAX_LABEL}, each once, got {value!r}")
+        if name not in Label.__members__:
+            raise LabelError(f"expected one of {', '.join(Label.__members__)} for value {value}, got {name}")
+        found[int(value)] = Label[name]
+    if missing := [name for name in LABEL_NAMES if Label[name] not in found.values()]:
+        raise LabelError(
+            f"expected a value for each of {', '.join(LABEL_NAMES)}, missing {', '.join(missing)}"
+        )
+    return dict(sorted(found.items()))
+
+
+def _mapping_text(tissues: Mapping[int, Label]) -> str:
+    return " ".join(f"{value}={label.name}" for value, label in tissues.items())
 
 
 _COMMON = {0: Label.BACKGROUND, 1: Label.NCR, 2: Label.ED}
@@ -52,6 +120,8 @@ TISSUES = {
     LabelScheme.BRATS2023: _COMMON | {3: Label.ET},
     # A resection cavity is not tumour: it belongs to none of WT, TC and ET.
     LabelScheme.BRATS2024: _COMMON | {3: Label.ET, 4: Label.BACKGROUND},
+    # A cyst belongs to the tumour core (Kazerooni et al. 2024); a predicted core is written as 2.
+    LabelScheme.BRATS_PED: {0: Label.BACKGROUND, 1: Label.ET, 2: Label.NCR, 3: Label.NCR, 4: Label.ED},
     LabelScheme.MSD: {0: Label.BACKGROUND, 1: Label.ED, 2: Label.NCR, 3: Label.ET},
 }
 
@@ -62,8 +132,6 @@ REGIONS: dict[str, tuple[Label, ...]] = {
     "ET": (Label.ET,),
 }
 """The nested BraTS regions (Menze et al. 2015): whole tumour, tumour core, enhancing tumour."""
-
-LABEL_NAMES = tuple(label.name for label in Label if label is not Label.BACKGROUND)
 
 
 def detect_scheme(values: Iterable[int]) -> LabelScheme | None:

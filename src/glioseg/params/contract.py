@@ -83,9 +83,19 @@ class BrainFractionRule(RuleSettings):
 
 
 class SwappedModalitiesRule(RuleSettings):
-    """`times`: maximum ratio of the bright tail of T1 and FLAIR to that of T2, which should be longer."""
+    """`log_odds`: maximum natural logarithm of how much likelier another order of the images is.
 
-    times: AboveOne
+    It replaces `times`, a ratio of bright tails; contracts of earlier versions may still have that.
+    """
+
+    log_odds: Annotated[float, Field(ge=0)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ignore_times(cls, settings: Any) -> Any:
+        if not isinstance(settings, dict):
+            return settings
+        return {name: value for name, value in settings.items() if name != "times"}
 
 
 class OutlierRule(RuleSettings):
@@ -163,7 +173,9 @@ class Contract(BaseModel):
     background: BackgroundRule = BackgroundRule(severity="critical", predict="critical", overlap=0.7)
     skull_stripped: SkullStrippedRule = SkullStrippedRule(severity="critical", predict="critical", share=0.2)
     contrast: RuleSettings = _same_severity("critical")
-    swapped: SwappedModalitiesRule = SwappedModalitiesRule(severity="warning", predict="warning", times=1.1)
+    swapped: SwappedModalitiesRule = SwappedModalitiesRule(
+        severity="warning", predict="warning", log_odds=4.0
+    )
     own_bytes: RuleSettings = RuleSettings(severity="critical", predict="warning")
     range: OutlierRule = OutlierRule(severity="warning", predict="off", times=8, deviations=5)
     peak: OutlierRule = OutlierRule(severity="warning", predict="off", times=3, deviations=5)
@@ -172,10 +184,12 @@ class Contract(BaseModel):
         severity="warning", predict="off", correlation=0.7, same_patient=0.98
     )
     labels: RuleSettings = _cohort_only("critical")
+    label_scheme: RuleSettings = _cohort_only("critical")
     labels_outside_brain: LabelsOutsideBrainRule = LabelsOutsideBrainRule(
         severity="warning", predict="off", share=0.001, mm=3
     )
     labels_misplaced: LabelsMisplacedRule = LabelsMisplacedRule(severity="critical", predict="off", share=0.1)
+    population: RuleSettings = _same_severity("warning")
     modality: RuleSettings = RuleSettings(severity="critical", predict="info")
     segmentation: RuleSettings = _cohort_only("info")
     unique_id: RuleSettings = _cohort_only("critical")

@@ -5,10 +5,10 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from glioseg.core.files import expand_user
-from glioseg.core.labels import LabelScheme
+from glioseg.core.labels import LabelScheme, scheme_of_mapping
 from glioseg.core.modalities import MODALITIES, ROLES
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -41,12 +41,17 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _to_scheme(given: object) -> object:
+    """The label scheme of a mapping, which names the tissue of each value; anything else unchanged."""
+    return scheme_of_mapping(given) if isinstance(given, dict) else given
+
+
 class Data(Section):
     """The source of the scans, and what the user declares about them."""
 
     source: Literal["phantom", "folder"]
     folder: UserPath | None = None
-    scheme: LabelScheme | None = None
+    scheme: Annotated[LabelScheme | None, BeforeValidator(_to_scheme)] = None
     patients: UserPath | None = None
     pattern: dict[str, FilePattern] | None = None
 

@@ -127,7 +127,7 @@ def _truth(checked: CheckedCase, upload: Upload) -> UInt8[NDArray, "d h w"] | No
         if not (np.abs(data) <= LARGEST_LABEL).all():
             raise LabelError(f"expected labels, got values up to {np.abs(data).max():g}")
         values = round_labels(data)
-        detected = detect_scheme(np.unique(values[values != 0]).tolist())
+        detected = detect_scheme(np.unique(values).tolist()) if upload.scheme.is_detectable else None
         return from_scheme(values, detected or upload.scheme)
     except LabelError as error:
         message = str(error).removeprefix("labels: ")

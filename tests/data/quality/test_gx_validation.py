@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from glioseg.core.labels import LabelScheme
 from glioseg.core.modalities import ROLES
 from glioseg.data.cohort.cases import Case, read_cohort, write_cohort
 from glioseg.data.cohort.layouts import find_cases
@@ -14,7 +15,8 @@ from glioseg.data.quality import gx_validation
 from glioseg.data.quality.cohort_statistics import measure_cohort
 from glioseg.data.quality.expectations import evaluate_table
 from glioseg.data.quality.raw_expectations import raw_tables
-from glioseg.data.quality.validation_report import ContractError, ValidationReport
+from glioseg.data.quality.validation_report import ContractError, ValidationReport, finding_lines
+from glioseg.data.quality.volume_statistics import VolumeStatistics
 from glioseg.params.contract import Contract, ShapeRule
 from tests.helpers.defects import SAMPLES, SHAPE, write_cohort_of
 
@@ -70,9 +72,29 @@ def test_good_cases_are_accepted_beside_bad_ones(report: ValidationReport) -> No
     report.raise_if_failed(Path("pages"))
 
 
-def test_a_t1_that_looks_like_a_t2_is_a_warning(report: ValidationReport) -> None:
-    warned = [(w.case, w.role) for w in report.warnings if w.expectation == "swapped"]
-    assert warned == [("swapped", "t1")]
+def test_a_swap_is_a_warning_and_a_wrong_label_scheme_refuses_its_cases(tmp_path: Path) -> None:
+    cases = [Case(name, {"seg": Path(f"{name}.nii")}, LabelScheme.BRATS2024) for name in ("Ada", "Bo")]
+    measured = ((1, 900, 4.0, 2.0), (3, 900, 0.0, 1.0))  # 1 enhances: NCR, says the scheme
+    volumes = [
+        volume
+        for case in cases
+        for volume in (
+            VolumeStatistics(
+                case.case, "t1", "t1", "brats2024", order="t1 and t2 look swapped", order_log_odds=7.25
+            ),
+            VolumeStatistics(
+                case.case, "seg", "seg", "brats2024", labels=(0, 1, 3), label_intensities=measured
+            ),
+        )
+    ]
+    report = gx_validation.check_raw(
+        cases, volumes, Contract(), on_failure="quarantine", docs=tmp_path / "docs"
+    )
+    swapped = [each.observed for each in report.warnings if each.expectation == "swapped"]
+    assert swapped == ["t1 and t2 look swapped (log-odds 7.2)"] * 2
+    assert [each.case for each in report.violations if each.expectation == "label scheme"] == ["Ada", "Bo"]
+    (line,) = [line for line in finding_lines(report.violations) if "label scheme" in line]
+    assert line.startswith("Ada, Bo (cohort.csv): label scheme: expected labels that fit the images")
 
 
 def test_a_label_outside_the_brain_is_a_warning(report: ValidationReport) -> None:

@@ -1,5 +1,6 @@
 """The rules for raw scans: a single case, and outliers of a cohort by arithmetic on given statistics."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from glioseg.params.contract import Contract, OutlierRule, RuleSettings
 
 SHAPE = (12, 10, 8)
 GRID = Grid(SHAPE, np.diag([-1.0, -1, 1, 1]))
+AFFINE_2MM = np.diag([-2.0, -2, 2, 1])
 
 
 def image(seed: int = 0, dtype: type = np.int16) -> np.ndarray:
@@ -66,22 +68,32 @@ def test_a_scan_that_cannot_be_segmented_is_critical(bad: Scan, rule: str) -> No
     assert critical == [("t2", rule)]
 
 
-@pytest.mark.parametrize("role", ["t1", "flair"])
-def test_an_image_with_a_longer_bright_tail_than_t2_may_be_swapped_with_it(role: str) -> None:
-    # Percentile 99.5 over the median: about 900 / 475, and the square of it.
-    fluid = scan(image(seed=7).astype(np.float32) ** 2)
-    assert (role, "swapped") not in check(t2=fluid)
-    assert check(**{role: fluid})[(role, "swapped")] == "warning"
+def swapped(phantom: dict[str, np.ndarray], **changes: str) -> list[tuple[str, str, str]]:
+    """Role, severity and message of the rule `swapped`, if roles hold the images of other modalities."""
+    images = {role: phantom[changes.get(role, role)] for role in MODALITIES}
+    scans = {role: Scan(role, Volume(data, Grid(data.shape, AFFINE_2MM))) for role, data in images.items()}
+    findings = check_case(Case("one", {}, LabelScheme.BRATS2021), scans, Contract())
+    return [(f.role, f.severity, f.observed) for f in findings if f.expectation == "swapped"]
 
 
-def test_a_copy_of_another_modality_is_a_warning_also_in_another_dtype_file_or_orientation() -> None:
-    t1 = image(seed=0)
-    flipped = Scan("t1ce.nii", Volume(t1[::-1], Grid(SHAPE, np.diag([1.0, -1, 1, 1]))))
-    for copy in (scan(t1.astype(np.float32)), scan(t1.astype(">i4")), flipped):
-        assert check(t1ce=copy)[("t1ce", "own bytes")] == "warning"
-    assert ("t1ce", "own bytes") not in check(t1ce=scan(image(seed=9)))
-    unread = {m: Scan(f"{m}.nii", problem="bad", sha256="same") for m in ("t1", "t1ce")}
-    assert check(**unread)[("t1ce", "own bytes")] == "warning"
+def test_two_swapped_modalities_are_a_warning_of_one_line(phantom: dict[str, np.ndarray]) -> None:
+    assert swapped(phantom) == []
+    ((role, severity, observed),) = swapped(phantom, t1="t1ce", t1ce="t1")
+    assert (role, severity) == ("t1", "warning")
+    assert re.fullmatch(r"t1 and t1ce look swapped \(log-odds [0-9.]+\)", observed)
+    ((role, _, observed),) = swapped(phantom, t1="flair", t2="t1", flair="t2")
+    assert observed.startswith("t1 looks like flair, t2 looks like t1, flair looks like t2 (log-odds ")
+
+
+def test_the_contract_sets_the_log_odds_of_swapped_modalities(phantom: dict[str, np.ndarray]) -> None:
+    scans = {
+        role: Scan(role, Volume(phantom[other], Grid(phantom[other].shape, AFFINE_2MM)))
+        for role, other in (("t1", "t2"), ("t2", "t1"))
+    }
+    case, rule = Case("one", {}, LabelScheme.BRATS2021), Contract().swapped
+    strict = Contract(swapped=rule.model_copy(update={"log_odds": 1e6}))
+    assert "swapped" in [f.expectation for f in check_case(case, scans, Contract())]
+    assert "swapped" not in [f.expectation for f in check_case(case, scans, strict)]
 
 
 def test_a_missing_modality_and_another_orientation_are_infos() -> None:

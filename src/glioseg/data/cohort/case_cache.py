@@ -184,8 +184,12 @@ def _file_digest(file: Path) -> str:
 
 
 def lists_to_tuples(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of a dataclass from JSON, with lists turned back into tuples."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    """Fields of a dataclass from JSON, with lists, also of lists, turned back into tuples."""
+    return {name: _to_tuples(value) for name, value in fields.items()}
+
+
+def _to_tuples(value: Any) -> Any:
+    return tuple(map(_to_tuples, value)) if isinstance(value, list) else value
 
 
 def _hash(value: object) -> str:

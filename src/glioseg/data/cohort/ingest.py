@@ -196,7 +196,8 @@ def resolve_schemes(
     """Cases with the label scheme that is detected from the label maps of all cases of their layout.
 
     A single case is often ambiguous (it may have no enhancing tumour), so the cases of a layout share one
-    scheme. If all of them are ambiguous, the usual scheme of the layout is used. The Decathlon has one.
+    scheme. If all of them are ambiguous, the usual scheme of the layout is used. The Decathlon and BraTS-PED
+    have one.
 
     Args:
         cases: as from `find_cases`, each with the usual scheme of its layout.
@@ -208,7 +209,7 @@ def resolve_schemes(
     """
     if declared:
         return [replace(case, scheme=declared) for case in cases]
-    resolved = {LabelScheme.MSD: LabelScheme.MSD}
+    resolved = {case.scheme: case.scheme for case in cases if not case.scheme.is_detectable}
     for usual in {case.scheme for case in cases} - resolved.keys():
         cases_by_scheme: dict[LabelScheme, list[str]] = {}
         for case, scheme in zip(cases, detected, strict=True):
@@ -220,7 +221,7 @@ def resolve_schemes(
 
 def detect_case_scheme(case: Case) -> LabelScheme | None:
     """The scheme of a case's label map; None if it is ambiguous or cannot be read."""
-    if not case.labelled or case.scheme is LabelScheme.MSD:
+    if not case.labelled or not case.scheme.is_detectable:
         return None
     try:
         volume = read_volume(case.files[SEGMENTATION])

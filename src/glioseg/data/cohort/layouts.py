@@ -9,6 +9,7 @@ from pathlib import Path
 from glioseg.core.labels import LabelScheme
 from glioseg.core.modalities import ROLES
 from glioseg.data.cohort.cases import Case, CohortError
+from glioseg.data.cohort.challenges import usual_scheme
 from glioseg.data.cohort.clinical import GRADES, ClinicalData, first_few, read_clinical_tables
 from glioseg.data.cohort.datasets import (
     DATASET,
@@ -126,7 +127,7 @@ def named_case(files: Mapping[str, Path]) -> Case:
     name = next((found.case for found in known if found.case), bare)
     since_2023 = any(one.scheme is LabelScheme.BRATS2023 for one in known)
     scheme = LabelScheme.BRATS2023 if since_2023 else LabelScheme.BRATS2021
-    return Case(name, dict(files), scheme, source=str(first.parent))
+    return Case(name, dict(files), usual_scheme(name, scheme), source=str(first.parent))
 
 
 def _from_names(
@@ -171,7 +172,7 @@ def _named_apart(
             notes.append(f"{name}: in {len(same)} folders: the cases are called {first_few(names)}")
         for group, called in zip(same, names, strict=True):
             files = {role: group.files[role] for role in ROLES if role in group.files}
-            case = Case(called, files, group.scheme, source=str(group.folder))
+            case = Case(called, files, usual_scheme(name, group.scheme), source=str(group.folder))
             cases.append(_add_clinical(case, clinical.get(name, ClinicalData())))
     return cases
 

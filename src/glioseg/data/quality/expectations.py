@@ -148,9 +148,9 @@ def equal(name: str, column: str, other: str, *, expected: str) -> Expectation:
 def only_labels(
     name: str, column: str, values: Iterable[int], *, expected: str, where: Condition | None = None
 ) -> Expectation:
-    """The lists of values in the column, as written by `listed`, may hold only these digits."""
-    digits = "".join(str(int(value)) for value in sorted(values))
-    settings: dict[str, object] = {"column": column, "regex": f"^[{digits}](?:, [{digits}])*$"}
+    """The lists of values in the column, as written by `listed`, may hold only these."""
+    allowed = f"(?:{'|'.join(str(int(value)) for value in sorted(values))})"
+    settings: dict[str, object] = {"column": column, "regex": f"^{allowed}(?:, {allowed})*$"}
     return Expectation(name, "ExpectColumnValuesToMatchRegex", expected, f"{{{column}}}", settings, where)
 
 

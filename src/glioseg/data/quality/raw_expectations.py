@@ -3,18 +3,19 @@
 The name of an expectation is that of its rule in contract.yaml, which sets the severity.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 
 import numpy as np
 
 from glioseg.core.geometry import round_spacing
 from glioseg.core.labels import LabelScheme
-from glioseg.core.modalities import MODALITIES, ROLES, SEGMENTATION
+from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import DTYPES, ORIENTATION
 from glioseg.data.cohort.cases import Case, Scan
 from glioseg.data.quality import expectations as expect
 from glioseg.data.quality.brain_checks import brain_expectations, brain_row
+from glioseg.data.quality.case_expectations import case_expectations, case_rows
 from glioseg.data.quality.copies import find_copies
 from glioseg.data.quality.expectations import Expectation, Finding, Row, Table, listed
 from glioseg.data.quality.label_position import position_expectations, position_row
@@ -62,17 +63,16 @@ def raw_tables(
         contract: the settings and severities of the rules.
         single: whether `cases` is one case that is to be segmented, instead of a cohort.
     """
-    grades = _other_grades(cases)
     return [
         Table(
             "raw_volumes",
             _volume_rows(cases, volumes, contract),
-            _with_severity(_volume_expectations(contract, single), contract, single),
+            _with_severity(_volume_expectations(contract, single, cases), contract, single),
         ),
         Table(
             "raw_cohort",
-            [_case_row(case, grades.get(case.case)) for case in cases],
-            _with_severity(_case_expectations(), contract, single),
+            case_rows(cases, volumes),
+            _with_severity(case_expectations(), contract, single),
         ),
     ]
 
@@ -99,7 +99,7 @@ def _with_severity(
     return [replace(each, severity=severity) for each, severity in severities if severity != "off"]
 
 
-def _volume_expectations(contract: Contract, single: bool) -> Iterator[Expectation]:
+def _volume_expectations(contract: Contract, single: bool, cases: Sequence[Case]) -> Iterator[Expectation]:
     yield expect.absent("readable", "problem", expected="a whole 3D NIfTI file", observed="{problem}")
     yield expect.absent(
         "own bytes",
@@ -112,7 +112,7 @@ def _volume_expectations(contract: Contract, single: bool) -> Iterator[Expectati
     yield from _intensity_expectations(contract)
     yield from brain_expectations()
     yield from _comparisons_with_cohort()
-    yield from _label_expectations()
+    yield from _label_expectations(dict.fromkeys([*LabelScheme, *(case.scheme for case in cases)]))
     yield from position_expectations(contract)
 
 
@@ -169,13 +169,11 @@ def _intensity_expectations(contract: Contract) -> Iterator[Expectation]:
         min_value=0,
         strict_min=True,
     )
-    times = contract.swapped.times
-    yield expect.between(
+    yield expect.absent(
         "swapped",
-        "tail_over_t2",
-        expected=f"at most {times:g} times the bright tail of t2",
-        observed="{tail_over_t2} times: are they swapped?",
-        max_value=times,
+        "swapped",
+        expected="images of the modalities that they are named after",
+        observed="{swapped}",
     )
 
 
@@ -188,23 +186,12 @@ def _comparisons_with_cohort() -> Iterator[Expectation]:
     )
 
 
-def _label_expectations() -> Iterator[Expectation]:
-    for scheme in LabelScheme:
+def _label_expectations(schemes: Iterable[LabelScheme]) -> Iterator[Expectation]:
+    for scheme in schemes:
         expected = f"{listed(sorted(scheme.values))} ({scheme})"
         yield expect.only_labels(
             "labels", "labels", scheme.values, expected=expected, where=("scheme", scheme.value)
         )
-
-
-def _case_expectations() -> Iterator[Expectation]:
-    yield expect.unique("unique id", "case", expected="each case once", observed="{case} more than once")
-    yield expect.absent(
-        "one grade", "other_grade", expected="one grade for all visits of a patient", observed="{other_grade}"
-    )
-    for role in ROLES:
-        name = "segmentation" if role == SEGMENTATION else "modality"
-        file = f"{{case}}_{role}.nii.gz"
-        yield expect.present(name, role, expected=f"a file for {role}", observed="none", role=role, file=file)
 
 
 def _volume_rows(cases: Sequence[Case], volumes: Sequence[VolumeStatistics], contract: Contract) -> list[Row]:
@@ -219,12 +206,22 @@ def _volume_rows(cases: Sequence[Case], volumes: Sequence[VolumeStatistics], con
             "readable": volume.problem is None,
             "labels": listed(volume.labels),
             **brain_row(volume.zero_background, volume.brain_overlap, volume.extracerebral_share, contract),
+            "swapped": _likelier_order(volume, contract),
+            "label_intensities": None,  # compared over the cohort, see `_contradictions`
             **position_row(volume.tumour_vox, volume.outside_vox, volume.outside_mm, contract),
             **{f"{name}_away": outliers[name].get(number) for name in COMPARED},
             "alike": near_duplicates.get(number),
         }
         for number, volume in enumerate(volumes)
     ]
+
+
+def _likelier_order(volume: VolumeStatistics, contract: Contract) -> str | None:
+    """The order of the images that is likelier than the given one by more than the contract allows."""
+    log_odds = volume.order_log_odds
+    if log_odds is None or log_odds <= contract.swapped.log_odds:
+        return None
+    return f"{volume.order} (log-odds {log_odds:.1f})"
 
 
 def _images(cases: Sequence[Case], volumes: Sequence[VolumeStatistics]) -> list[Image]:
@@ -277,21 +274,3 @@ def find_outliers(
 
 def _factor(log: float) -> str:
     return f"{float(f'{np.exp(log):.3g}'):g} times"
-
-
-def _other_grades(cases: Sequence[Case]) -> dict[str, str]:
-    """The cases with another grade than an earlier visit of their patient, and both grades."""
-    first: dict[str, Case] = {}
-    graded = [case for case in cases if case.grade]
-    earlier = {case.case: first.setdefault(case.patient, case) for case in graded}
-    return {
-        case.case: f"{case.grade} here and {other.grade} in {other.case}"
-        for case in graded
-        if (other := earlier[case.case]).grade != case.grade
-    }
-
-
-def _case_row(case: Case, other_grade: str | None) -> Row:
-    files = {role: case.files[role].name if role in case.files else None for role in ROLES}
-    common = {"case": case.case, "role": "", "file": "cohort.csv", "patient": case.patient}
-    return {**common, "other_grade": other_grade, **files}

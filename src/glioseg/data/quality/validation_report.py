@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from glioseg.core.errors import GliosegError
 from glioseg.core.files import write_atomic
+from glioseg.data.cohort.clinical import first_few
 from glioseg.data.cohort.grouping import Unread
 from glioseg.data.quality.expectations import Finding
 
@@ -86,6 +87,15 @@ class ValidationReport:
             )
         left = "" if self.cases_with(ACCEPTED) else "no case with a segmentation is left: "
         raise ContractError(f"{left}{refused} of {len(self.cases)} cases refused; read {page}")
+
+
+def finding_lines(findings: Iterable[Finding]) -> list[str]:
+    """One line for each finding, and one for what is found in several cases, such as a wrong label scheme."""
+    cases: dict[Finding, list[str]] = {}
+    for finding in findings:
+        shared = finding if finding.role else replace(finding, case="")
+        cases.setdefault(shared, []).append(finding.case)
+    return [str(replace(shared, case=first_few(own))) for shared, own in cases.items()]
 
 
 def build_report(

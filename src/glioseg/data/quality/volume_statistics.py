@@ -20,19 +20,18 @@ from glioseg.core.modalities import MODALITIES, ROLES, SEGMENTATION
 from glioseg.core.nifti import Grid, Volume
 from glioseg.data.cohort.cases import Case, Scan, turned_alike
 from glioseg.data.quality.brain_checks import extracerebral_share, measure_overlaps
+from glioseg.data.quality.image_comparison import compare_images
+from glioseg.data.quality.label_intensities import LabelIntensity
 from glioseg.data.quality.label_position import measure_outside
 from glioseg.data.quality.near_duplicates import fingerprint, hash_voxels, scale_to_unit
 from glioseg.data.quality.scan_geometry import measure_geometry
 from glioseg.data.store.grids import affine_deviation
 
 MAX_LABELS = 10
-"""Maximum number of label values listed per volume; every scheme has fewer."""
+"""Maximum number of label values listed per volume; every scheme of BraTS has fewer."""
 
 MAX_FINITE = 1e100
 """Voxels above this count as infinite, because their squares may overflow in the standard deviation."""
-
-SHORT_TAILED = ("t1", "flair")
-"""Modalities with a shorter bright tail than T2, where fluid is brightest; T1ce's may be as long."""
 
 SAMPLED_VOX = 100_000
 """Number of brain voxels from which percentiles are estimated."""
@@ -60,14 +59,14 @@ class VolumeStatistics:
     `minimum`, `maximum`: of the finite voxels; `brain_fraction`: share of an image's voxels that
     are not 0; `brain_deviation`: standard deviation of those voxels, 0 if there are none; `range`: between
     the percentiles `DARK` and `BRIGHT` of the brain; `peak`: the brightest voxel over the upper percentile;
-    `tail`: that percentile over the median, unless some values are negative or all are equal; `tail_over_t2`:
-    of T1 and FLAIR, over the tail of the case's T2; `detail`: see `detail`; `fingerprint`: see
-    `near_duplicates.fingerprint`; `labels`: the values of a segmentation, at most `MAX_LABELS`; `tumour_vox`:
-    its voxels above 0; `outside_vox`: those of them where every image of the case is 0; `outside_mm`: largest
-    distance of those from the brain; `zero_background`: whether the background of an image is 0;
-    `brain_overlap`, `extracerebral_share`: see `brain_checks`; `voxels_sha256`: see
-    `near_duplicates.hash_voxels`; `same_bytes_as`: an earlier image with the same bytes or the same voxels,
-    as `<case>/<role>`.
+    `order`, `order_log_odds`: of the first image that looks like another modality, which images of the case
+    look like others, and the log-odds of that; `detail`: see `detail`; `fingerprint`: see
+    `near_duplicates.fingerprint`; `labels`: the values of a segmentation, at most `MAX_LABELS`;
+    `label_intensities`: see `image_comparison`; `tumour_vox`: its voxels above 0; `outside_vox`:
+    those of them where every image of the case is 0; `outside_mm`: largest distance of those from the brain;
+    `zero_background`: whether the background of an image is 0; `brain_overlap`, `extracerebral_share`: see
+    `brain_checks`; `voxels_sha256`: see `near_duplicates.hash_voxels`; `same_bytes_as`: an earlier image with
+    the same bytes or the same voxels, as `<case>/<role>`.
     """
 
     case: str
@@ -98,11 +97,12 @@ class VolumeStatistics:
     extracerebral_share: float | None = None
     range: float | None = None
     peak: float | None = None
-    tail: float | None = None
-    tail_over_t2: float | None = None
+    order: str | None = None
+    order_log_odds: float | None = None
     detail: float | None = None
     fingerprint: str | None = None
     labels: tuple[int | float, ...] | None = None
+    label_intensities: tuple[LabelIntensity, ...] | None = None
     tumour_vox: int | None = None
     outside_vox: int | None = None
     outside_mm: float | None = None
@@ -129,10 +129,8 @@ def measure_scans(case: Case, scans: Mapping[str, Scan]) -> list[VolumeStatistic
             own["case_shape"] = own["shape"] if volumes[role].grid.shape == usual else usual
     for role, overlap in measure_overlaps(volumes).items():
         fields[role]["brain_overlap"] = overlap
-    t2 = fields.get("t2", {}).get("tail")
-    for role in SHORT_TAILED:
-        if t2 and (tail := fields.get(role, {}).get("tail")):
-            fields[role]["tail_over_t2"] = tail / t2
+    for role, comparison in compare_images(volumes, fields).items():
+        fields[role] |= comparison
     return [
         VolumeStatistics(
             case.case, role, scan.file, case.scheme.value, scan.problem, scan.sha256, **fields.get(role, {})
@@ -202,7 +200,7 @@ def _measure_image(image: Volume, finite: Num[NDArray, " voxels"]) -> Fields:
 
 
 def measure_image_quality(data: Num[NDArray, "d h w"], brain: Num[NDArray, " voxels"]) -> Fields:
-    """Range, peak, tail, detail and fingerprint of an image with finite voxels, from samples of its voxels.
+    """Range, peak, detail and fingerprint of an image with finite voxels, from samples of its voxels.
 
     Args:
         data: the image, in LPS.
@@ -212,14 +210,13 @@ def measure_image_quality(data: Num[NDArray, "d h w"], brain: Num[NDArray, " vox
     if box is None:
         return {}
     sample = brain[:: -(-brain.size // SAMPLED_VOX)]
-    low, middle, high = np.percentile(sample, (DARK, 50, BRIGHT)).tolist()
+    low, high = np.percentile(sample, (DARK, BRIGHT)).tolist()
     fine = tuple(slice(side.start * COARSE_STEP, side.stop * COARSE_STEP) for side in box)
     coarse = data[::COARSE_STEP, ::COARSE_STEP, ::COARSE_STEP]
     return {
         "voxels_sha256": hash_voxels(coarse) if high > low else None,
         "range": high - low if high > low else None,
         "peak": float(brain.max()) / high if high > 0 else None,
-        "tail": high / middle if high > low >= 0 and middle > 0 else None,
         "detail": detail(data[fine]),
         "fingerprint": fingerprint(coarse[box]),
     }

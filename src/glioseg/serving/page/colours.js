@@ -5,6 +5,7 @@ export const TISSUES = {
   brats2021: { 1: "NCR", 2: "ED", 4: "ET" },
   brats2023: { 1: "NCR", 2: "ED", 3: "ET" },
   brats2024: { 1: "NCR", 2: "ED", 3: "ET" },
+  brats_ped: { 1: "ET", 2: "NCR", 3: "NCR", 4: "ED" },
   msd: { 1: "ED", 2: "NCR", 3: "ET" },
 };
 
@@ -39,7 +40,7 @@ export function colourTable({ scheme, grouping, shown }) {
 
 /** The scheme that a label map's own values show, else the one given (glioseg.labels.shown_scheme). */
 export function shownScheme(values, given) {
-  if (given === "msd") return given;
+  if (given === "msd" || given === "brats_ped") return given;
   if (values.has(3)) return values.has(4) ? "brats2024" : "brats2023";
   return values.has(4) ? "brats2021" : given;
 }
