@@ -32,9 +32,16 @@ def test_a_real_case_from_files_to_the_prediction(filters, shape, peak_gib):
     check(peak_gib, peak_gb(shape, base_filters=filters))
 
 
-def test_a_real_case_of_0_5_mm_with_resampling():
-    """The built-in model, from files to the prediction."""
-    check(2.62, resampling_peak_gb((284, 358, 281), (71, 90, 71)))
+@pytest.mark.parametrize(("dtype_bytes", "peak_gib"), [(2, 2.50)])
+def test_a_real_case_of_0_5_mm_with_resampling(dtype_bytes, peak_gib):
+    """The built-in model, from volumes of 480 x 480 x 310 voxels in this many bytes to the prediction."""
+    scan_bytes = 4 * 480 * 480 * 310 * dtype_bytes
+    estimate_gb = resampling_peak_gb((284, 358, 281), (71, 90, 71), scan_bytes=scan_bytes)
+    check(peak_gib, estimate_gb)
+
+
+def test_a_case_of_0_5_mm_fits_in_3_gb():
+    assert resampling_peak_gb((284, 358, 281), (71, 90, 71), scan_bytes=4 * 480 * 480 * 310 * 2) < 3
 
 
 def check(peak_gib, estimate_gb):

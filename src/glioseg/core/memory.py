@@ -8,6 +8,8 @@ IDLE_GB = 1.35
 """Memory of a process that has loaded TensorFlow, a network and the scans of one case."""
 VOXEL_BYTES = 80
 """Bytes for each voxel of the network's input and output, with their copies."""
+SCAN_VOXEL_BYTES = 36
+"""Bytes for each voxel of a scan that is resampled: probabilities and labels, with their copies."""
 FEATURE_MAP_BYTES = 28
 """Bytes for each voxel and base filter: the float32 feature maps at the peak of a forward pass."""
 WEIGHT_BYTES = 300_000
@@ -36,17 +38,21 @@ def peak_gb(shape: tuple[int, int, int], *, base_filters: int, networks: int = 1
     return IDLE_GB + (prod(shape) * voxel_bytes + networks * WEIGHT_BYTES * base_filters**2) / 1e9
 
 
-def resampling_peak_gb(scan_shape: tuple[int, int, int], network_shape: tuple[int, int, int]) -> float:
+def resampling_peak_gb(
+    scan_shape: tuple[int, int, int], network_shape: tuple[int, int, int], *, scan_bytes: int
+) -> float:
     """Peak memory of a process that resamples a scan to the network's grid, and a prediction back.
 
     Args:
         scan_shape: shape of the brain's box in voxels of the scan.
         network_shape: shape of the brain's box in voxels of the network's grid.
+        scan_bytes: size of all images of the case in memory.
 
     Returns:
         GB of 10⁹ bytes, libraries included.
     """
-    return IDLE_GB + (prod(scan_shape) + prod(network_shape)) * VOXEL_BYTES / 1e9
+    voxel_bytes = prod(scan_shape) * SCAN_VOXEL_BYTES + prod(network_shape) * VOXEL_BYTES
+    return IDLE_GB + (scan_bytes + voxel_bytes) / 1e9
 
 
 def check_window_memory(window: tuple[int, int, int], *, need_gb: float, memory_gb: float) -> None:

@@ -6,7 +6,7 @@ import pytest
 from nibabel.processing import resample_from_to
 
 from glioseg.core.geometry import downsample, upsample
-from glioseg.core.memory import IDLE_GB, VOXEL_BYTES
+from glioseg.core.memory import IDLE_GB, SCAN_VOXEL_BYTES, VOXEL_BYTES
 from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import Grid, Volume
 from glioseg.data.store.cropping import crop_and_normalise, place_crop
@@ -210,18 +210,20 @@ def test_a_scan_too_large_for_the_memory_is_rejected_before_memory_is_allocated(
     """A header in micrometres gives a brain of 10 m."""
     images = {name: Volume(data, grid_of(data.shape, (1000, 1000, 1000))) for name, data in head().items()}
     network = NetworkGrid(place_crop(images, margin_vox=0), ONE_MM, 2)
-    need = IDLE_GB + (10 * 8 * 6 + 5000 * 4000 * 3000) * VOXEL_BYTES / 1e9  # 4801.35
+    voxel_bytes = 10 * 8 * 6 * SCAN_VOXEL_BYTES + 5000 * 4000 * 3000 * VOXEL_BYTES
+    need = IDLE_GB + (1000 + voxel_bytes) / 1e9  # 4801.35
     assert need == pytest.approx(4801.35, abs=0.01)
     message = (
         r"inference.memory_gb: expected at least 4801.36 GB to resample a brain of 1e\+04 x 8000 x 6000 mm"
         r" from voxels of 1000 x 1000 x 1000 mm, got 5"
     )
     with pytest.raises(ResamplingError, match=message):
-        network.check_memory(5.0, window_gb=2.0)
-    network.check_memory(4802.0, window_gb=2.0)
-    network.check_memory(5.0, window_gb=4802.0)  # the caller reports a budget too small for any scan
+        network.check_memory(5.0, window_gb=2.0, scan_bytes=1000)
+    network.check_memory(4802.0, window_gb=2.0, scan_bytes=1000)
+    # The caller reports a budget that is too small for any scan.
+    network.check_memory(5.0, window_gb=4802.0, scan_bytes=1000)
     same = NetworkGrid(network.placement, (1000.0, 1000.0, 1000.0), 2)
-    same.check_memory(0.1, window_gb=0.1)  # nothing is resampled
+    same.check_memory(0.1, window_gb=0.1, scan_bytes=1000)  # nothing is resampled
 
 
 @pytest.mark.parametrize("mm", [1e-6, 0.01, 400.0])

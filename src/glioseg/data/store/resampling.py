@@ -86,17 +86,20 @@ class NetworkGrid:
             )
         return on_crop
 
-    def check_memory(self, memory_gb: float, *, window_gb: float) -> None:
+    def check_memory(self, memory_gb: float, *, window_gb: float, scan_bytes: int) -> None:
         """Reject a scan that is too large to be resampled.
 
         Args:
             memory_gb: the memory budget.
             window_gb: memory that every scan needs; the caller rejects a smaller budget.
+            scan_bytes: size of all images of the case in memory.
 
         Raises:
             ResamplingError: resampling needs more than `memory_gb` and more than `window_gb`.
         """
-        need_gb = resampling_peak_gb(self.placement.box.shape, self.shape) if self.needs_resampling else 0.0
+        if not self.needs_resampling:
+            return
+        need_gb = resampling_peak_gb(self.placement.box.shape, self.shape, scan_bytes=scan_bytes)
         if need_gb > max(memory_gb, window_gb):
             sizes = zip(self.placement.box.shape, self.crop_mm, strict=True)
             mm = " x ".join(f"{voxels * spacing:.4g}" for voxels, spacing in sizes)

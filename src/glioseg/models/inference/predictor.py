@@ -63,8 +63,8 @@ class Predictor:
         missing = missing_modalities(image)
         placement = grid.placement
         brain = crop_brain_mask(images, placement)
-        regions, labels = self._label(output, grid, brain)
-        probabilities = apply_temperature(regions[brain], self.settings.temperature)
+        in_brain, labels = self._label(output, grid, brain)
+        probabilities = apply_temperature(in_brain, self.settings.temperature)
         entropy = np.zeros(brain.shape, np.float32)
         entropy[brain] = entropy_bits(probabilities)
         volumes = region_volumes(
@@ -101,17 +101,19 @@ class Predictor:
         )
         grid = NetworkGrid(placement, self.contract.spacing.mm, self.settings.spacing_mm)
         least_gb = window_gb(self.settings, len(self.models))
-        grid.check_memory(self.settings.memory_gb, window_gb=least_gb)
+        scan_bytes = sum(volume.data.nbytes for volume in images.values())
+        grid.check_memory(self.settings.memory_gb, window_gb=least_gb, scan_bytes=scan_bytes)
         image = grid.image(images)
         return image, grid, run_networks(self.models, image, self.settings)
 
     def _label(
         self, output: NetworkOutput, grid: NetworkGrid, brain: Bool[NDArray, "d h w"]
-    ) -> tuple[Float32[NDArray, "d h w 3"], UInt8[NDArray, "d h w"]]:
-        """Probabilities and final labels in the scan's voxels, inside the crop; 0 outside the brain."""
+    ) -> tuple[Float32[NDArray, "voxels 3"], UInt8[NDArray, "d h w"]]:
+        """Probabilities of the brain's voxels, and final labels inside the crop, in the scan's voxels."""
         regions = grid.to_crop(output.regions)
         regions[~brain] = 0
-        return regions, final_labels(regions, self.settings, voxel_ml=_voxel_ml(grid.placement))
+        labels = final_labels(regions, self.settings, voxel_ml=_voxel_ml(grid.placement))
+        return regions[brain], labels
 
     def _estimate_quality(
         self, image: Image, output: NetworkOutput, missing: tuple[str, ...]
