@@ -32,16 +32,20 @@ def test_a_real_case_from_files_to_the_prediction(filters, shape, peak_gib):
     check(peak_gib, peak_gb(shape, base_filters=filters))
 
 
-@pytest.mark.parametrize(("dtype_bytes", "peak_gib"), [(2, 2.50)])
-def test_a_real_case_of_0_5_mm_with_resampling(dtype_bytes, peak_gib):
-    """The built-in model, from volumes of 480 x 480 x 310 voxels in this many bytes to the prediction."""
-    scan_bytes = 4 * 480 * 480 * 310 * dtype_bytes
-    estimate_gb = resampling_peak_gb((284, 358, 281), (71, 90, 71), scan_bytes=scan_bytes)
-    check(peak_gib, estimate_gb)
+def peak_of_0_5_mm(voxel_bytes):
+    """The estimate for four images of 480 x 480 x 310 voxels of this many bytes, with the built-in model."""
+    scan_bytes = 4 * 480 * 480 * 310 * voxel_bytes
+    return resampling_peak_gb((284, 358, 281), (71, 90, 71), scan_bytes=scan_bytes)
 
 
-def test_a_case_of_0_5_mm_fits_in_3_gb():
-    assert resampling_peak_gb((284, 358, 281), (71, 90, 71), scan_bytes=4 * 480 * 480 * 310 * 2) < 3
+def test_a_real_case_of_0_5_mm_with_resampling():
+    check(2.51, peak_of_0_5_mm(2))
+
+
+def test_images_of_0_5_mm_count_towards_the_budget_and_fit_in_3_gb_as_16_bit_integers():
+    assert peak_of_0_5_mm(2) < 3
+    # Four images of 71.4 million voxels, six bytes more each: 1.714 GB.
+    assert peak_of_0_5_mm(8) - peak_of_0_5_mm(2) == pytest.approx(1.714, abs=0.001)
 
 
 def check(peak_gib, estimate_gb):
