@@ -38,6 +38,9 @@ MIN_ML, MAX_BRAIN_ML = 400, 2000
 """A smaller foreground is a part of a brain, or not human. A larger one than 2000 ml is more than a brain:
 those of 14 cases of BraTS have 1250 to 1640 ml."""
 
+MAX_HEAD_ML = 20_000
+"""A larger foreground is no head: the unit of the spacing is wrong, as other rules say."""
+
 
 def measure_overlaps(volumes: Mapping[str, Volume]) -> dict[str, float]:
     """For each image, the median Dice of its brain with the brains of the other images of the case.
@@ -65,7 +68,7 @@ def _dice(one: Bool[NDArray, "d h w"], other: Bool[NDArray, "d h w"]) -> float:
 
 
 def extracerebral_share(image: Num[NDArray, "d h w"], spacing_mm: Spacing3) -> float | None:
-    """The share of the foreground that is not brain, or None if the foreground is too small to tell.
+    """The share of the foreground that is not brain, or None if its size is not that of a brain or a head.
 
     Args:
         image: finite, with a background of 0.
@@ -75,7 +78,7 @@ def extracerebral_share(image: Num[NDArray, "d h w"], spacing_mm: Spacing3) -> f
     mm = [step * each for step, each in zip(steps, spacing_mm, strict=True)]
     coarse = np.abs(image[:: steps[0], :: steps[1], :: steps[2]].astype(np.float32))
     foreground_ml = np.count_nonzero(coarse) * float(np.prod(mm)) / 1000
-    if foreground_ml < MIN_ML:
+    if not MIN_ML <= foreground_ml <= MAX_HEAD_ML:
         return None
     coarse = np.pad(coarse[bounding_box(coarse != 0).slices], 1)
     foreground = coarse != 0
