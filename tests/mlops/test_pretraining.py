@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -10,13 +11,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from glioseg.core.errors import GliosegError
 from glioseg.core.fingerprint import files_fingerprint
+from glioseg.core.labels import REGIONS
+from glioseg.core.modalities import MODALITIES
+from glioseg.core.nifti import Grid, Volume, write_volume
 from glioseg.mlops import pretraining
-from glioseg.mlops.pretraining import publish, train_phases
+from glioseg.mlops.pretraining import calibrate_on_real_cases, publish, train_phases
 from glioseg.models import builtin
+from glioseg.models.inference.model_settings import Settings
 from glioseg.models.networks.weight_transfer import transfer_weights
 from glioseg.models.selection import corruption_study
 from glioseg.params.pretraining import load_pretraining
+from tests.helpers.models import Formula
 
 ROOT = Path(__file__).parents[2]
 
@@ -87,3 +94,39 @@ def test_phases_are_trained_once_each_from_the_weights_before_and_recorded_in_th
     assert record["calibrated"]["computed_by"] == f"tensorflow {version('tensorflow')}, CPU"
     assert pd.read_csv(package / builtin.HISTORY)["phase"].tolist() == [1, 2]
     assert (package / builtin.CARD).exists()
+
+
+def write_case(folder, name, *, tumour):
+    """A labelled case of 24 voxels a side, with a bright cube of enhancing tumour in a brain of noise."""
+    rng, labels = np.random.default_rng(len(name)), np.zeros((24, 24, 24), np.uint8)
+    labels[8 : 8 + tumour, 8:16, 8:16] = 4
+    brain = np.pad(rng.integers(50, 150, (20, 20, 20)), 2).astype(np.int16)
+    grid = Grid(labels.shape, np.diag([-1.0, -1, 1, 1]))
+    (folder / name).mkdir(parents=True)
+    for role in MODALITIES:
+        image = np.where(labels > 0, 400, brain).astype(np.int16)
+        write_volume(folder / name / f"{name}_{role}.nii.gz", Volume(image, grid))
+    write_volume(folder / name / f"{name}_seg.nii.gz", Volume(labels, grid))
+
+
+def test_confidence_of_the_package_is_learned_on_real_cases(package, tmp_path, monkeypatch):
+    network = Formula(lambda batch: np.where(batch[..., :3] > 1, 0.9, 0.1))
+    monkeypatch.setattr(pretraining, "load_networks", lambda folder: [network])
+    for number in range(4):
+        write_case(tmp_path / "real", f"Case_{number}", tumour=4 + number)
+    with pytest.raises(GliosegError, match="expected at least 5 labelled cases, got 4"):
+        calibrate_on_real_cases([tmp_path / "real"])
+    write_case(tmp_path / "more", "Case_4", tumour=8)
+    before, weights = Settings.load(package), (package / "model.keras").read_bytes()
+    lines = calibrate_on_real_cases([tmp_path / "real", tmp_path / "more"])
+    assert [line.partition(":")[0] for line in lines] == list(REGIONS)
+    after = Settings.load(builtin.builtin_model())
+    assert after.confidence != before.confidence
+    assert (after.volume_intervals.cases, after.volume_intervals.level) == (5, 5 / 6)
+    same = {"confidence": None, "volume_intervals": None}
+    assert replace(after, **same) == replace(before, **same)
+    assert (package / "model.keras").read_bytes() == weights
+    record = json.loads((package / builtin.RECORD).read_text())
+    assert record["calibrated_on_real_cases"]["cases"] == [f"Case_{number}" for number in range(5)]
+    assert set(record["calibrated_on_real_cases"]["left_out"]) == set(REGIONS)
+    assert record["trained"]  # the training stays in the record

@@ -110,7 +110,8 @@ def volume_interval(
 
     >>> volume_interval(9.0, log(2), 1.0)  # 10 / 2 − 1 to 10 · 2 − 1
     (4.0, 19.0)
-    >>> volume_interval(9.0, log(2), 1.0, 2.0)  # the volume itself to 10 · 2 · 2 · 2 − 1
+    >>> low, high = volume_interval(9.0, log(2), 1.0, 2.0)  # the volume itself to 10 · 2 · 2 · 2 − 1
+    >>> round(low, 3), round(high, 3)
     (9.0, 79.0)
     """
     low, high = (
@@ -145,7 +146,7 @@ def fit_interval(errors: Sequence[float]) -> tuple[float, float]:
     (1.0, 2.0)
     """
     values = np.asarray(errors, np.float64)
-    scores = [abs(value - float(np.median(np.delete(values, place)))) for place, value in enumerate(values)]
+    scores = [abs(own - float(np.median(np.delete(values, place)))) for place, own in enumerate(errors)]
     return float(np.median(values)), conformal_quantile(scores)
 
 

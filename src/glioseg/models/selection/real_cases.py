@@ -133,7 +133,7 @@ def measure(
     pair = expected[stated], dice[stated]
     return {
         "stated": int(stated.sum()),
-        "r": float(np.corrcoef(*pair)[0, 1]) if stated.sum() > 1 else None,
+        "r": float(np.corrcoef(*pair)[0, 1]) if stated.any() and min(map(np.ptp, pair)) > 0 else None,
         "mean_absolute_error": float(np.abs(pair[0] - pair[1]).mean()) if stated.any() else None,
         "flagged": [int((stated & bad & flag).sum()), int((stated & bad).sum())],
         "false_alarms": [int((stated & ~bad & flag).sum()), int((stated & ~bad).sum())],
