@@ -14,7 +14,7 @@ from glioseg.mlops.tracking import model_uri
 from glioseg.models.inference import loading
 from glioseg.models.inference.model_settings import VolumeIntervals
 from glioseg.models.inference.predictor import Predictor
-from tests.helpers.models import Formula, make_settings
+from tests.helpers.models import IDENTITY_ESTIMATOR, Formula, make_settings
 from tests.helpers.predicting import GRID, everywhere, make_scan, run, use_formula, write_scans
 
 
@@ -43,6 +43,23 @@ def test_an_interval_names_its_level(models, tmp_path):
         row["wt_ml"],
         row["wt_ml"],
     )
+
+
+@pytest.mark.parametrize(("cases", "word"), [("synthetic", True), ("real", False), (None, False)])
+def test_what_rests_on_phantoms_alone_is_called_synthetic(models, tmp_path, cases, word):
+    models["settings"] = make_settings(
+        volume_intervals=VolumeIntervals((0.0, 5.0, 0.0), 0.875, cases=7),
+        confidence=IDENTITY_ESTIMATOR,
+        calibrated_on=cases,
+    )
+    write_scans(tmp_path / "scans", "one", MODALITIES)
+    result = run(tmp_path / "scans", "-o", tmp_path / "out")
+    assert ("WT 0.4 ml (88 % interval 0.4 to 0.4, synthetic)" in result.stdout) == word
+    assert ("ET: expected Dice 0.00 (synthetic)" in result.stdout) == word
+    assert "ET: expected Dice 0.00" in result.stdout
+    with (tmp_path / "out" / "summary.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["calibrated_on"] == (cases or "")
 
 
 def test_each_case_prints_one_line_with_volumes(models, tmp_path):

@@ -33,6 +33,8 @@ OPTIONAL_BACKEND = {"jax"}
 """Imported only if a user sets KERAS_BACKEND to it; the version was made with TensorFlow."""
 PROBABILITIES = ("wt_probability", "tc_probability", "et_probability")
 
+WORDS = {"low_confidence_reasons", "calibrated_on", "contract_check"}
+
 
 @pytest.fixture(scope="module")
 def model(registered):
@@ -330,17 +332,11 @@ def check_input_formats(address, scan, expected):
         volume = decode_volume(base64.b64decode(result["segmentation"]), name="result")
         np.testing.assert_array_equal(volume.grid.affine, scan.grid.affine)
         assert (from_scheme(volume.data, LabelScheme.BRATS2021) == expected).mean() > 0.999
-        assert set(result) == {"segmentation", "low_confidence_reasons", "contract_check", *NUMERIC_COLUMNS}
+        assert set(result) == {"segmentation", *WORDS, *NUMERIC_COLUMNS}
     params = {"scheme": "brats2023", "mirror": True, "probabilities": True}
     subset = {name: files[name] for name in ("t1", "t2")}
     (result,) = post(address, {"dataframe_records": [subset], "params": params})
-    assert set(result) == {
-        "segmentation",
-        "low_confidence_reasons",
-        "contract_check",
-        *NUMERIC_COLUMNS,
-        *PROBABILITIES,
-    }
+    assert set(result) == {"segmentation", *WORDS, *NUMERIC_COLUMNS, *PROBABILITIES}
     assert 3 in decode_volume(base64.b64decode(result["segmentation"]), name="result").data
 
 
