@@ -51,6 +51,8 @@ def write_case(folder: Path, index: int) -> None:
     name = f"Patient {index}"
     for modality in MODALITIES:
         image = 100 + 40 * labels + rng.normal(0, 5, SHAPE)
+        if modality == "t1ce":
+            image += 60 * (labels == 4)  # enhancing tumour brightens, as rule `label_scheme` expects
         image = np.where(brain, np.maximum(image, 1), 0).astype(np.int16)
         write_volume(folder / name / f"{name}_{modality}.nii.gz", Volume(image, GRID))
     write_volume(folder / name / f"{name}_seg.nii.gz", Volume(labels, GRID))

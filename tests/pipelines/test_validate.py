@@ -87,7 +87,7 @@ def test_stop_prints_one_line_per_violation_and_writes_the_report(
     assert capsys.readouterr().err.splitlines() == [
         "two/t2 (two_t2.nii.gz): shape: expected (20, 18, 14), got (20, 18, 13)",
         "two/t2 (two_t2.nii.gz): same shape: expected (20, 18, 14) as others of the case, got (20, 18, 13)",
-        "two/t2 (two_t2.nii.gz): brain fraction: expected 0.05 to 0.6 of the voxels not 0, got 1",
+        "two/t2 (two_t2.nii.gz): brain fraction: expected 0.05 to 0.6 of the voxels not 0, got 0",
         "two/t2 (two_t2.nii.gz): contrast: expected brightness that varies in the brain, got one value",
     ]
     assert record("raw")["outcome"] == "failed"

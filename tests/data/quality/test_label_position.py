@@ -34,9 +34,9 @@ def test_without_a_brain_or_an_affine_there_is_no_distance() -> None:
         (100_000, 101, 3.0, True, False),  # more than 0.1 %
         (100_000, 21, 3.2, True, False),  # farther than 3 mm
         (100_000, 10_000, 9.0, True, False),
-        (100_000, 10_001, 9.0, True, True),  # more than 10 %
+        (100_000, 10_001, 9.0, False, True),  # more than 10 %
         (20, 5, 1.0, True, False),  # a tumour of few voxels at the edge
-        (20, 20, None, True, True),  # no brain
+        (20, 20, None, False, True),  # no brain
         (0, 0, 0.0, False, False),
         (None, None, None, False, False),
     ],

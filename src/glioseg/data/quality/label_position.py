@@ -40,17 +40,19 @@ def measure_outside(
 def position_row(
     tumour_vox: int | None, outside_vox: int | None, outside_mm: float | None, contract: Contract
 ) -> Row:
-    """Columns of a volume's row: a text if its labels break `labels_outside_brain` or `labels_misplaced`."""
+    """Columns of a volume's row: a text if its labels break a rule.
+
+    Labels that break `labels_misplaced` do not break `labels_outside_brain` as well, unless that rule is off.
+    """
     if not tumour_vox or outside_vox is None:
         return {"labels_outside": None, "labels_misplaced": None}
     tolerance, share = contract.labels_outside_brain, outside_vox / tumour_vox
     near = outside_mm is not None and outside_mm <= tolerance.mm
     distance = "" if outside_mm is None else f", up to {outside_mm:.3g} mm from the brain"
     text = f"{outside_vox} voxels ({100 * share:.3g} %){distance}"
-    return {
-        "labels_outside": None if near and share <= tolerance.share else text,
-        "labels_misplaced": None if near or share <= contract.labels_misplaced.share else text,
-    }
+    if not near and share > contract.labels_misplaced.share and contract.labels_misplaced.severity != "off":
+        return {"labels_outside": None, "labels_misplaced": text}
+    return {"labels_outside": None if near and share <= tolerance.share else text, "labels_misplaced": None}
 
 
 def position_expectations(contract: Contract) -> Iterator[Expectation]:
