@@ -27,6 +27,8 @@ def write_case(folder: Path, case: str, *, seed: int, et: int = 4) -> None:
     images[:, 5:19, 4:16, 3:13] = rng.integers(100, 900, (len(IMAGES), 14, 12, 10))
     labels = np.zeros(SHAPE, np.uint8)
     labels[8:14, 6:12, 5:10], labels[9:13, 7:11, 6:9], labels[10:12, 8:10, 7:8] = 2, et, 1
+    images[IMAGES.index("t1ce")][labels == et] += 500  # as in real scans, or the labels contradict the images
+    images[IMAGES.index("flair")][labels > 0] += 500
     for role, data in {**dict(zip(IMAGES, images, strict=True)), "seg": labels}.items():
         write(scan(folder, role, case), data)
 
