@@ -15,8 +15,8 @@ from glioseg.evaluation.cost import (
 
 
 def test_a_slow_first_case_does_not_change_the_median(monkeypatch, scan, model_of):
-    images = {"t1": Volume(scan.truth, Grid(scan.truth.shape, np.diag([-1.0, -1, 1, 1])))}
-    predict = model_of(scan.truth).predict
+    images = {"t1": Volume(scan.labels["truth"], Grid(scan.labels["truth"].shape, np.diag([-1.0, -1, 1, 1])))}
+    predict = model_of(scan.labels["truth"]).predict
     clock = iter([0.0, 9.0, 10.0, 12.0, 20.0, 23.0])  # 9, 2 and 3 seconds
     monkeypatch.setattr("glioseg.evaluation.cost.perf_counter", lambda: next(clock))
     costs = []

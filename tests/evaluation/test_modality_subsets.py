@@ -17,7 +17,7 @@ def picky(scan, model_of):
     """A model that needs T1ce, segments too much without FLAIR, and is perfect with both."""
 
     def predict(images):
-        labels = scan.truth if "flair" in images else scan.prediction
+        labels = scan.labels["truth"] if "flair" in images else scan.labels["prediction"]
         return model_of(labels if "t1ce" in images else labels * np.uint8(0)).predict(images)
 
     return SimpleNamespace(predict=predict)
@@ -40,9 +40,9 @@ def test_each_subset_is_predicted_and_scored(write_case, picky):
 
 
 def test_the_full_set_gives_the_main_result(write_case, scan, model_of):
-    cases = [write_case("a"), write_case("empty", labels=scan.truth * np.uint8(0))]
-    table, _ = evaluate_cases(model_of(scan.prediction), cases, cluster=Cluster("threads"))
-    full = subset_dice(model_of(scan.prediction), cases)[-1]["dice"]
+    cases = [write_case("a"), write_case("empty", labels=scan.labels["truth"] * np.uint8(0))]
+    table, _ = evaluate_cases(model_of(scan.labels["prediction"]), cases, cluster=Cluster("threads"))
+    full = subset_dice(model_of(scan.labels["prediction"]), cases)[-1]["dice"]
     assert full["mean"] == pytest.approx(table["mean_dice"].mean())
     for region in ("WT", "TC", "ET"):
         assert full[region] == pytest.approx(table[f"dice_{region.lower()}"].mean())

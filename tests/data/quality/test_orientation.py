@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from nilearn import datasets
 
-from glioseg.data.quality.orientation import check_orientation, fitting_orientation
+from glioseg.data.quality.orientation import (
+    COARSE_MM,
+    EDGE_VOX,
+    TEMPLATE_OUTLINE,
+    check_orientation,
+    fitting_orientation,
+)
 
 MM = (3.0, 3.0, 3.0)
 
@@ -21,6 +27,13 @@ def test_the_directions_of_the_axes_are_found(brain):
     assert fitting_orientation(brain[::-1, ::-1], MM) == "RAS"
     assert fitting_orientation(brain[::-1, :, ::-1], MM) == "RPI"
     assert fitting_orientation(brain.transpose(2, 0, 1), MM) == "SLP"
+
+
+def test_the_outline_is_that_of_nilearn_s_template():
+    intensity = datasets.load_mni152_template(resolution=COARSE_MM).get_fdata()[::-1, ::-1]
+    outline = np.unpackbits(np.load(TEMPLATE_OUTLINE)).reshape((EDGE_VOX,) * 3)
+    one, other = (np.argwhere(mask) for mask in (outline, intensity > 0.1))  # equal but for the position
+    assert np.array_equal(one - one.min(axis=0), other - other.min(axis=0))
 
 
 def test_a_mirror_image_cannot_be_told_from_the_brain(brain):

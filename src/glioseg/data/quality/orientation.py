@@ -1,11 +1,13 @@
 """Comparison of a brain's outline with the MNI152 template, for scans whose orientation is not stated.
 
-The outline tells head from foot and front from back. It cannot tell left from right: the template that
-nilearn ships (Fonov et al. 2011, symmetric) is its own mirror image.
+The outline tells head from foot and front from back. It cannot tell left from right: the template (Fonov et
+al. 2011, symmetric) is its own mirror image. Its outline is a file of this package, since a served model
+must not need nilearn, which ships the template; a test compares the two.
 """
 
 from functools import cache
 from itertools import permutations, product
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -21,8 +23,8 @@ EDGE_VOX = 56
 """Edge of the cube that holds a brain of any size: 224 mm."""
 REACH_VOX = 2
 """Largest shift along each axis between the centres of the brain and of the template."""
-TEMPLATE_BRAIN = 0.1
-"""Intensity of the template above which a voxel belongs to the brain."""
+TEMPLATE_OUTLINE = Path(__file__).with_name("mni152_outline.npy")
+"""The brain mask of the template in LPS at `COARSE_MM`, centred in the cube, as packed bits."""
 MIN_BRAIN_MM = 60
 """Shortest edge of the box of a whole brain."""
 MIN_CORRELATION = 0.6
@@ -114,7 +116,5 @@ def _correlation(one: Cube, other: Cube) -> float:
 @cache
 def _template() -> Cube:
     """The brain mask of the template in LPS."""
-    from nilearn import datasets  # the import takes seconds
-
-    image = datasets.load_mni152_template(resolution=COARSE_MM).get_fdata(dtype=np.float32)
-    return _centred(image[::-1, ::-1] > TEMPLATE_BRAIN)
+    bits = np.unpackbits(np.load(TEMPLATE_OUTLINE))
+    return bits.reshape((EDGE_VOX,) * 3).astype(np.float32)
