@@ -56,7 +56,7 @@ def test_a_champion_of_another_test_split_is_evaluated_on_the_current_one(
 
     scored = []
 
-    def score(model, cases):
+    def score(model, cases, *, pictures):
         assert model.models == ("current",)
         scored.extend(case.case for case in cases)
         table = pd.DataFrame([{"case": "c", "dice_wt": 0.5, "dice_tc": 0.5, "dice_et": 0.5}])

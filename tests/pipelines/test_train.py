@@ -73,9 +73,9 @@ def test_cross_validation_trains_one_network_per_fold_and_calibrates_the_ensembl
     train.main()
     calls, choose = [], calibrate.calibrate_model
 
-    def record(models, cases, settings, *, inference, training_cases):
+    def record(models, cases, settings, *, training_cases, **options):
         calls.append((len(models), [case.name for case in cases], [case.name for case in training_cases]))
-        return choose(models, cases, settings, inference=inference, training_cases=training_cases)
+        return choose(models, cases, settings, training_cases=training_cases, **options)
 
     monkeypatch.setattr(calibrate, "calibrate_model", record)
     calibrate.main()

@@ -160,6 +160,7 @@ def test_clients_that_retry_lose_nothing_when_the_service_is_killed(http, superv
 def test_after_sigterm_it_completes_accepted_requests_and_rejects_new_ones(http, supervisor):
     wait_until_ready(http, supervisor)
     data = np.random.default_rng(0).integers(1, 500, (120, 120, 80), np.int16)
+    data[:12] = 0  # background
     large = Volume(data, Grid(data.shape, np.diag([1.0, 1.0, 2.0, 1.0])))
     names = [str(number) * 32 for number in range(6)]
     with ThreadPoolExecutor(len(names)) as pool:

@@ -140,6 +140,7 @@ def write_decathlon(folder: Path, *, channels=CHANNELS, tissues=TISSUES) -> Path
     """Write Task01 with one labelled case and one for testing, whose channels hold 100, 101, 102 and 103."""
     task = folder / "Task01_BrainTumour"
     stack = np.stack([np.full(GRID.shape, 100 + i, np.int16) for i in range(4)], axis=-1)
+    stack[-1] = 0  # background
     labels = np.zeros(GRID.shape, np.uint8)
     labels.flat[:4] = range(4)
     write_stack(task / "imagesTr" / "BRATS_001.nii.gz", stack)
@@ -151,8 +152,9 @@ def write_decathlon(folder: Path, *, channels=CHANNELS, tissues=TISSUES) -> Path
 
 
 def brightness(case: Case) -> dict[str, int]:
-    """The value of each image of a case; each has only one."""
-    values = {role: np.unique(volume.data).tolist() for role, volume in read_images(case).items()}
+    """The value of each image of a case; each has only one beside its background."""
+    images = read_images(case)
+    values = {role: np.unique(volume.data[volume.data != 0]).tolist() for role, volume in images.items()}
     assert all(len(found) == 1 for found in values.values())
     return {role: found[0] for role, found in values.items()}
 

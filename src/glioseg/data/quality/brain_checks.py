@@ -18,6 +18,7 @@ from glioseg.core.modalities import SEGMENTATION
 from glioseg.core.nifti import Volume
 from glioseg.data.quality import expectations as expect
 from glioseg.data.quality.expectations import Expectation, Row
+from glioseg.data.quality.near_duplicates import scale_to_unit
 from glioseg.params.contract import Contract
 
 COARSE_STEP = 3
@@ -76,7 +77,7 @@ def extracerebral_share(image: Num[NDArray, "d h w"], spacing_mm: Spacing3) -> f
     """
     steps = [max(1, round(SKULL_STEP_MM / mm)) for mm in spacing_mm]
     mm = [step * each for step, each in zip(steps, spacing_mm, strict=True)]
-    coarse = np.abs(image[:: steps[0], :: steps[1], :: steps[2]].astype(np.float32))
+    coarse = np.abs(scale_to_unit(image[:: steps[0], :: steps[1], :: steps[2]]))
     foreground_ml = np.count_nonzero(coarse) * float(np.prod(mm)) / 1000
     if not MIN_ML <= foreground_ml <= MAX_HEAD_ML:
         return None

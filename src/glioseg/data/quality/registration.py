@@ -18,6 +18,7 @@ from scipy import fft, ndimage
 
 from glioseg.core.geometry import Box, Shape3, Spacing3, bounding_box, downsample
 from glioseg.core.nifti import Volume
+from glioseg.data.quality.near_duplicates import scale_to_unit
 
 COARSE_MM = 3.0
 """Approximate edge of the blocks of voxels whose means are compared."""
@@ -104,9 +105,9 @@ def _borders(array: Num[NDArray, "d h w"], box: Box, factors: Shape3, mm: Spacin
     """Borders of one image, in a box of blocks of `factors` voxels along each axis."""
     ends = zip(box.start, box.stop, factors, strict=True)
     d, h, w = (slice(start * factor, stop * factor) for start, stop, factor in ends)
-    fine = array[d, h, w]
+    fine = scale_to_unit(array[d, h, w])
     blocks, shares = (
-        downsample(each.astype(np.float32)[..., np.newaxis], factors)[..., 0] for each in (fine, fine != 0)
+        downsample(each[..., np.newaxis], factors)[..., 0] for each in (fine, (fine != 0).astype(np.float32))
     )
     inside = ndimage.binary_erosion(shares > 0.99)
     a, b, c = (spacing * factor for spacing, factor in zip(mm, factors, strict=True))
