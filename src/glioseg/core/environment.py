@@ -16,11 +16,12 @@ KEPT = {
         "MLFLOW_HTTP_",
         "MLFLOW_S3_",
         "MLFLOW_SQLALCHEMYSTORE_",
+        "MLFLOW_SYSTEM_METRICS_",
     ),
     "_MLFLOW_ACTIVE_MODEL_ID": (),
 }
 """By the prefix of variables of git and MLflow: the prefixes of those that stay in force. They say how to
-reach a server, not which repository, database, run or model is meant."""
+reach a server and how often to measure, not which repository, database, run or model is meant."""
 
 
 def is_foreign(name: str) -> bool:
