@@ -13,7 +13,7 @@ SINCE_2023 = {"t1": "-t1n", "t1ce": "-t1c", "t2": "-t2w", "flair": "-t2f", "seg"
 
 
 def write_case(folder: Path, name: str, endings: dict[str, str], *, labels: tuple[int, ...] = (0, 1, 2, 4)):
-    """Write a case whose images hold 10, 20, 30 and 40 in the brain, and whose segmentation has these labels."""
+    """Write a case with images of 10, 20, 30 and 40 in the brain, and a segmentation of these labels."""
     for role, ending in endings.items():
         value = 10 * (1 + MODALITIES.index(role)) if role in MODALITIES else 0
         data = np.full(GRID.shape, value, np.int16)

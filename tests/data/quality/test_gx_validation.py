@@ -98,7 +98,7 @@ def test_a_swap_is_a_warning_and_a_wrong_label_scheme_refuses_its_cases(tmp_path
 
 
 def test_a_label_outside_the_brain_is_a_warning(report: ValidationReport) -> None:
-    # One of 81 labels; the corner of the grid is sqrt(97) mm from the brain. Misplaced labels do not warn too.
+    # One of 81 labels; the corner of the grid is sqrt(97) mm from the brain. Misplaced labels are refused.
     assert {(w.case, w.observed) for w in report.warnings if w.expectation == "labels outside brain"} == {
         ("outside", "1 voxels (1.23 %), up to 9.85 mm from the brain")
     }
