@@ -7,13 +7,13 @@ from pathlib import Path
 
 import nibabel as nib
 
-from tests.drills.cohort import AFFINE, pack, patch, read, scan, unpack, write
-from tests.drills.kinds import Defect, Kind, refused, works
+from tests.drills.cohort import AFFINE, IMAGES, pack, patch, read, scan, unpack, write
+from tests.drills.kinds import Defect, Kind, refused, reported, works
 
 HEADER = 352
 """Bytes before the voxels."""
-DIM, DATATYPE, PIXDIM, OFFSET, SLOPE, INTERCEPT, QFORM, SFORM, QUATERNION, ROWS, MAGIC = (
-    40, 70, 76, 108, 112, 116, 252, 254, 256, 280, 344,
+DIM, DATATYPE, PIXDIM, OFFSET, SLOPE, INTERCEPT, QFORM, SFORM, QUATERNION, QOFFSET, ROWS, MAGIC = (
+    40, 70, 76, 108, 112, 116, 252, 254, 256, 268, 280, 344,
 )  # fmt: skip
 """Offsets of fields in the NIfTI-1 header."""
 
@@ -80,6 +80,12 @@ def renamed(suffix: str, *, packed: bool) -> Defect:
     return defect
 
 
+def without_orientation(home: Path) -> None:
+    """The codes of all of Odd's files are 0."""
+    for role in (*IMAGES, "seg"):
+        patch(scan(home, role), QFORM, "2h", 0, 0)
+
+
 def analyze_pair(home: Path) -> None:
     image = nib.Nifti1Pair(read(scan(home)), AFFINE)
     scan(home).unlink()
@@ -125,7 +131,20 @@ FILES: tuple[Kind, ...] = (
     works("slope of 0", header((SLOPE, "f", (0,)))),
     works("slope of NaN", header((SLOPE, "f", (nan,)))),
     works("slope of infinity", header((SLOPE, "f", (inf,)))),
+    works("intercept of -100", header((SLOPE, "2f", (1, -100)))),
     refused("intercept of infinity", header((SLOPE, "2f", (1, inf))), BAD_FILE),
+    reported(
+        "qform and sform that differ",
+        header((QFORM, "h", (1,)), (QOFFSET, "3f", (36.5, 0, 0))),
+        "qform sform: expected a qform and an sform that place each voxel within 0.5 mm, got 36.5 mm",
+        stage="validate",
+    ),
+    reported(
+        "codes of 0",
+        without_orientation,
+        "known orientation: expected a header that states the orientation, got qform and sform codes of 0",
+        stage="validate",
+    ),
     works("NIfTI-2", as_image(nib.Nifti2Image)),
     works("big-endian", big_endian),
     works(".nii", renamed(".nii", packed=False)),

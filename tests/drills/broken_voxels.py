@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.drills.cohort import AFFINE, IMAGES, ODD, SHAPE, read, scan, write, write_case
-from tests.drills.kinds import Defect, Kind, refused, stopped, works
+from tests.drills.kinds import Defect, Kind, refused, reported, stopped, works
 
 COLOURS = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 BRAIN = (8, 8, 8)
@@ -59,6 +59,21 @@ def elsewhere(role: str) -> Defect:
     return lambda home: write(scan(home, role), read(scan(home, role)), shifted)
 
 
+def flipped(home: Path) -> None:
+    """Odd's FLAIR at its place, with the first two axes in the other direction."""
+    affine = np.diag([1.0, 1.0, 1.0, 1.0])
+    affine[:2, 3] = 1 - np.array(SHAPE[:2])
+    path = scan(home, "flair")
+    write(path, read(path)[::-1, ::-1], affine)
+
+
+def beside(data: np.ndarray) -> np.ndarray:
+    """One of 181 labels, 5 mm outside the brain."""
+    changed = data.copy()
+    changed[0, 10, 8] = 2
+    return changed
+
+
 def shorter(data: np.ndarray) -> np.ndarray:
     return data[:-1]
 
@@ -104,6 +119,21 @@ VOXELS: tuple[Kind, ...] = (
     refused(
         "labels of another scan", labels(outside), "labels misplaced: expected labels of these", role="seg"
     ),
+    reported(
+        "label beside the brain",
+        labels(beside),
+        "labels outside brain: expected at most 0.1 % of the labels where every image is 0, and these within"
+        " 3 mm of the brain, got 1 voxels (0.552 %), up to 5 mm from the brain",
+        stage="validate",
+    ),
+    works("background of 1e-4", voxels(lambda data: np.where(data == 0, 1e-4, data).astype("f4"))),
+    works("standardised over the volume", voxels(lambda data: ((data - data.mean()) / 100).astype("f4"))),
+    refused(
+        "no background",
+        voxels(lambda data: np.arange(data.size, dtype="i2").reshape(SHAPE) + 50),
+        "background: expected a background of one value, around the brain that the other images show, got",
+    ),
+    works("image in another orientation", flipped),
     refused("image on another grid", voxels(shorter), GRID),
     refused("labels on another grid", labels(shorter), GRID, role="seg"),
     refused("image at another place", elsewhere("t2"), SHIFTED),

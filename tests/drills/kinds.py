@@ -48,9 +48,9 @@ def works(name: str, defect: Defect) -> Kind:
     return Kind(name, defect, End.WORKS, "crop", "cases stored at 1 mm")
 
 
-def reported(name: str, defect: Defect, message: str) -> Kind:
-    """Input of which acquire says something: all cases are processed."""
-    return Kind(name, defect, End.REPORTED, "acquire", message)
+def reported(name: str, defect: Defect, message: str, *, stage: str = "acquire") -> Kind:
+    """Input of which a stage says something: all cases are processed."""
+    return Kind(name, defect, End.REPORTED, stage, message)
 
 
 def skipped(name: str, defect: Defect, message: str, *, during: MachineFault = nullcontext) -> Kind:
