@@ -41,7 +41,14 @@ def train(
     fitted, marks = run(_with_epochs(params, epochs))
     untuned = Settings.untuned(params.network, params.train, params.crop, params.inference)
     Path(out).mkdir(parents=True, exist_ok=True)
-    settings = calibrate_model([fitted.model], validation, untuned, inference=params.inference)
+    settings = calibrate_model(
+        [fitted.model],
+        validation,
+        untuned,
+        inference=params.inference,
+        training_cases=train_cases,
+        calibrated_on="synthetic",
+    )
     save_model(Path(out), [fitted.model], settings)
     steps = params.train.steps_per_epoch or math.ceil(len(train_cases) / params.train.batch_size)
     return {"seconds": marks[-1], "steps": steps * len(marks), "epochs": f"{len(marks)} of {epochs}"}
