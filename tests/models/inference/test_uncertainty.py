@@ -13,6 +13,7 @@ from glioseg.models.inference.uncertainty import (
     conformal_quantile,
     entropy_bits,
     fit_interval,
+    fit_volume_intervals,
     mean_bits,
     region_volumes,
     supported_level,
@@ -81,6 +82,15 @@ def test_where_predictions_are_too_small_the_interval_lies_above_them():
     labels = np.where(np.arange(30) < 10, 3, 0).astype(np.uint8).reshape(1, 1, 30)
     for volume in region_volumes(labels, voxels, intervals=intervals, voxel_ml=1.0).values():
         assert (volume.ml, volume.low_ml, volume.high_ml) == pytest.approx((10.0, low, high))
+
+
+def test_intervals_of_each_region_ignore_predictions_that_cannot_be_judged():
+    """Median errors 1, 2 and 3; the last of WT and TC is the farthest from the median of the other four."""
+    nan = math.nan
+    errors = np.array([[0, 2, 3], [1, 2, 3], [1, 2, nan], [1, 2, 3], [3, 7, 3]], float)
+    fitted = fit_volume_intervals(errors, cases=5)
+    assert fitted == VolumeIntervals((2.0, 5.0, 0.0), level=5 / 6, cases=5, shift=(1.0, 2.0, 3.0))
+    assert fit_volume_intervals(errors, cases=3) is None
 
 
 def test_an_interval_does_not_go_below_0():

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from math import exp, log
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, Float32, Float64, UInt8
 from numpy.typing import NDArray
 from scipy.special import entr
 
@@ -148,6 +148,22 @@ def fit_interval(errors: Sequence[float]) -> tuple[float, float]:
     values = np.asarray(errors, np.float64)
     scores = [abs(own - float(np.median(np.delete(values, place)))) for place, own in enumerate(errors)]
     return float(np.median(values)), conformal_quantile(scores)
+
+
+def fit_volume_intervals(errors: Float64[NDArray, "predictions 3"], *, cases: int) -> VolumeIntervals | None:
+    """The intervals of WT, TC and ET, each fitted by `fit_interval`; None if there are too few cases.
+
+    Args:
+        errors: `volume_error` of each prediction; NaN for a region that cannot be judged, which does not
+            count.
+        cases: number of cases that the predictions are of.
+    """
+    level = supported_level(cases)
+    if level is None:
+        return None
+    wt, tc, et = (fit_interval(region[np.isfinite(region)].tolist()) for region in errors.T)
+    shift, half_width = zip(wt, tc, et, strict=True)
+    return VolumeIntervals(half_width, level, cases, shift)
 
 
 def supported_level(cases: int) -> float | None:

@@ -26,7 +26,7 @@ from glioseg.models.inference.predictor import probabilities_at_1_mm
 from glioseg.models.inference.uncertainty import (
     CERTAIN_FROM,
     POSSIBLE_FROM,
-    fit_interval,
+    fit_volume_intervals,
     supported_level,
     volume_error,
     volume_uncertainty,
@@ -164,8 +164,7 @@ def _volume_intervals(scored: Sequence[_CaseScores], inference: "Inference") -> 
     A case on which the threshold, the sizes and the temperatures were chosen would have a smaller error than
     a new case. The result is None if there are too few cases.
     """
-    level = supported_level(len(scored))
-    if level is None:
+    if supported_level(len(scored)) is None:
         return None
     total = _total_counts(scored)
     errors = [
@@ -174,8 +173,7 @@ def _volume_intervals(scored: Sequence[_CaseScores], inference: "Inference") -> 
         )
         for i, case in enumerate(scored)
     ]
-    shift, half_width = map(_of_regions, zip(*map(fit_interval, zip(*errors, strict=True)), strict=True))
-    return VolumeIntervals(half_width, level, len(scored), shift)
+    return fit_volume_intervals(np.array(errors), cases=len(scored))
 
 
 def _volume_errors(case: _CaseScores, chosen: tuple[int, int, int], counts: Counts) -> list[float]:

@@ -15,7 +15,7 @@ from glioseg.core.progress import track
 from glioseg.models.inference.calibration import apply_temperature
 from glioseg.models.inference.forward import run_networks
 from glioseg.models.inference.missing_modalities import missing_modalities, not_judged
-from glioseg.models.inference.model_settings import Settings, VolumeIntervals
+from glioseg.models.inference.model_settings import Settings
 from glioseg.models.inference.out_of_distribution import (
     FeatureTable,
     compute_features,
@@ -26,8 +26,6 @@ from glioseg.models.inference.quality_estimation import ExpectedDice, QualityEst
 from glioseg.models.inference.uncertainty import (
     CERTAIN_FROM,
     POSSIBLE_FROM,
-    fit_interval,
-    supported_level,
     volume_error,
     volume_uncertainty,
 )
@@ -119,19 +117,6 @@ def fit_estimator(scored: Sequence[ScoredScan], *, sound_weight: float = 1.0) ->
         np.array([sound_weight if scan.corruption is None else 1.0 for scan in scored]),
         np.array([scan.case for scan in scored]),
     )
-
-
-def fit_volume_intervals(scored: Sequence[ScoredScan]) -> VolumeIntervals | None:
-    """Prediction intervals of the volumes; None if the scans are of too few cases."""
-    cases = len({scan.case for scan in scored})
-    level = supported_level(cases)
-    if level is None:
-        return None
-    errors = np.stack([scan.volume_errors for scan in scored]).T
-    (wt, up_wt), (tc, up_tc), (et, up_et) = (
-        reversed(fit_interval(of_region[np.isfinite(of_region)].tolist())) for of_region in errors
-    )
-    return VolumeIntervals((wt, tc, et), level, cases, (up_wt, up_tc, up_et))
 
 
 def score_scans(

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from glioseg.core.labels import REGIONS
 from glioseg.models.inference.model_settings import Settings
 from glioseg.models.inference.quality_estimation import LOW_DICE
+from glioseg.models.inference.uncertainty import fit_volume_intervals
 from glioseg.models.selection.corruption_study import (
     Copy,
     ScoredScan,
     fit_estimator,
-    fit_volume_intervals,
     score_scans,
 )
 from glioseg.models.selection.corruptions import KINDS
@@ -56,11 +56,12 @@ def calibrate_confidence(scored: Sequence[ScoredScan], settings: Settings) -> Se
         scored: as from `score_real_cases`.
         settings: settings of the model, whose detection of unusual scans stays too.
     """
+    errors = np.stack([scan.volume_errors for scan in scored])
     known = settings.confidence.out_of_distribution if settings.confidence else None
     return replace(
         settings,
         confidence=replace(fit_estimator(scored), out_of_distribution=known),
-        volume_intervals=fit_volume_intervals(scored),
+        volume_intervals=fit_volume_intervals(errors, cases=len({scan.case for scan in scored})),
         calibrated_on="real",
     )
 
