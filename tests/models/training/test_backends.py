@@ -18,8 +18,7 @@ import pytest
 from glioseg.models.networks.blocks import ARCHITECTURES
 from glioseg.models.networks.unet import build_unet
 from glioseg.models.training.fit import fit
-from glioseg.models.training.losses import compile_losses
-from glioseg.models.training.region_losses import seed_dice, seed_weighted_dice
+from glioseg.models.training.losses import compile_losses, seed_dice, seed_weighted_dice
 from glioseg.params.sections import LossName, Train
 from tests.helpers.toys import make_network, write_toy
 

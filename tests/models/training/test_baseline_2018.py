@@ -10,7 +10,7 @@ import pytest
 from glioseg.data.store.cropped_cases import StoredCase
 from glioseg.models.networks.unet import build_unet
 from glioseg.models.training.fit import fit
-from glioseg.models.training.region_losses import seed_dice, seed_loss, seed_weighted_dice
+from glioseg.models.training.losses import seed_dice, seed_loss, seed_weighted_dice
 from glioseg.params.sections import Network, Train
 
 MakeNetwork = Callable[..., Network]

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glioseg.models.training.augmentation import Augmentation, sample_modality_mask
-from glioseg.models.training.augmentation.intensity import IntensityTransform
-from glioseg.models.training.augmentation.resolution import ResolutionTransform
+from glioseg.models.training.augmentation.intensity import IntensityTransform, ResolutionTransform
 from glioseg.models.training.augmentation.spatial import SpatialTransform
 
 SEEDS = st.integers(0, 2**32 - 1)

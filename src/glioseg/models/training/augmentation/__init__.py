@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from glioseg.core.brain import brain_mask_of_channels
 from glioseg.core.modalities import MODALITIES
-from glioseg.models.training.augmentation.intensity import IntensityTransform
-from glioseg.models.training.augmentation.resolution import ResolutionTransform
+from glioseg.models.training.augmentation.intensity import IntensityTransform, ResolutionTransform
 from glioseg.models.training.augmentation.spatial import SpatialTransform
 
 __all__ = ["Augmentation"]
