@@ -6,9 +6,8 @@ from _stage import configured_cluster, run, tuned_params
 from glioseg.core.files import read_json, replace_folder_atomic
 from glioseg.core.fingerprint import folder_fingerprint
 from glioseg.data.cohort.cases import COHORT, Case, read_cases
-from glioseg.evaluation.cost import summarise_costs
-from glioseg.evaluation.per_case import measure_cases, predict_cases
-from glioseg.evaluation.table import dice_table, interval_line, lesion_line
+from glioseg.evaluation.per_case import measure_cases, predict_cases, summarise_costs
+from glioseg.evaluation.summary import dice_table, interval_line, lesion_line
 from glioseg.mlops.tracking.run_tags import TEST_FILES, evaluation_origin, metric_code_fingerprint
 from glioseg.models.inference.loading import CachedModel
 

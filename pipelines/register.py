@@ -4,7 +4,7 @@ from pathlib import Path
 
 from _stage import PACKAGE, run
 from glioseg.core.files import read_json
-from glioseg.evaluation.table import dice_table
+from glioseg.evaluation.summary import dice_table
 from glioseg.mlops.registry.candidate import Evaluation, already_registered, gate_measures, identifying_tags
 from glioseg.mlops.tracking.model_files import ModelFiles
 from glioseg.mlops.tracking.model_uri import champion_version, find_version

@@ -8,7 +8,7 @@ import pytest
 
 import register
 from glioseg.core.labels import REGIONS
-from glioseg.evaluation.cost import Cost
+from glioseg.evaluation.per_case import Cost
 from glioseg.mlops.tracking.mlflow_runs import connect
 from glioseg.mlops.tracking.storage import ProjectStorage
 from glioseg.models.inference.predictor import Predictor

@@ -1,9 +1,17 @@
-"""Evaluation case by case: predict, score on the scan's own grid, draw."""
+"""Evaluation case by case: predict, score on the scan's own grid, draw.
 
-from collections.abc import Sequence
+Seconds and memory of a prediction vary from run to run, so they are separate from the metrics.
+"""
+
+import resource
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
+from time import perf_counter
 
 import pandas as pd
 from jaxtyping import UInt8
@@ -18,13 +26,22 @@ from glioseg.core.progress import track
 from glioseg.data.cohort.cases import Case, read_image, read_images
 from glioseg.evaluation.case_figure import SHOWN_MODALITIES, scan_in_lps
 from glioseg.evaluation.columns import column
-from glioseg.evaluation.cost import Cost, predict_with_cost
 from glioseg.evaluation.metrics import calibration_errors, case_metrics
-from glioseg.models.inference.prediction import CaseModel, Prediction
+from glioseg.models.inference.prediction import CaseModel, Predict, Prediction
+
+PROC_STATUS, PROC_CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 class EvaluationError(GliosegError):
     """A case that cannot be evaluated; the message names it."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of one prediction, and the peak memory of its process meanwhile."""
+
+    seconds: float
+    memory_gb: float
 
 
 def evaluate_cases(
@@ -170,3 +187,37 @@ def _check(cases: Sequence[Case]) -> None:
         missing = [role for role in (*MODALITIES, SEGMENTATION) if role not in case.files]
         if missing:
             raise EvaluationError(f"{case.case}: expected a file for each role, missing {', '.join(missing)}")
+
+
+def predict_with_cost(predict: Predict, images: Mapping[str, Volume]) -> tuple[Prediction, Cost]:
+    """Predict a case, and measure time and memory."""
+    reset_peak_memory()
+    start = perf_counter()
+    prediction = predict(images)
+    return prediction, Cost(perf_counter() - start, peak_memory_gb())
+
+
+def summarise_costs(costs: Sequence[Cost]) -> dict[str, float]:
+    """Summarise the cost of several predictions, from one or several processes.
+
+    Returns:
+        `case_s`, the median over cases, so that compilation in a process's first case has no effect;
+        `memory_gb`, the largest peak of any process.
+    """
+    seconds = median(cost.seconds for cost in costs)
+    return {"case_s": round(seconds, 3), "memory_gb": round(max(cost.memory_gb for cost in costs), 3)}
+
+
+def reset_peak_memory() -> None:
+    """Reset `peak_memory_gb`, if the system supports it: a worker may have run other tasks before."""
+    with suppress(OSError):
+        PROC_CLEAR_REFS.write_text("5")
+
+
+def peak_memory_gb() -> float:
+    """The peak main memory of this process so far, in GB of 10⁹ bytes, without the memory of a GPU."""
+    if not PROC_STATUS.exists():  # macOS counts in bytes
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e9
+    # Linux: getrusage includes the peak of the parent process.
+    (line,) = (line for line in PROC_STATUS.read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024 / 1e9

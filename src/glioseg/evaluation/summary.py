@@ -1,16 +1,22 @@
-"""Summary of the metrics over cases: mean, median and bootstrap interval of the mean, also as text."""
+"""Summary of the metrics over cases: mean, median and bootstrap interval of the mean, also as text.
+
+This module does not import pandas, so that the stage `register` starts in a second.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float
 from numpy.typing import NDArray
 
 from glioseg.core.labels import REGIONS
 from glioseg.evaluation.columns import CASE_METRICS, METRICS, REGION_METRICS, STRUCTURES, column
+from glioseg.models.inference.prediction import percent
+
+if TYPE_CHECKING:
+    import pandas
 
 COVERAGE_PERCENT = 95.0
 HEADLINE = ("dice", "lesion_dice", "hd95_area_mm")
@@ -63,7 +69,7 @@ def bootstrap_means(
     return means
 
 
-def summarise(table: pd.DataFrame, *, samples: int, seed: int) -> dict[str, Any]:
+def summarise(table: "pandas.DataFrame", *, samples: int, seed: int) -> dict[str, Any]:
     """The content of `metrics.json` for a table of cases.
 
     Args:
@@ -87,7 +93,7 @@ def summarise(table: pd.DataFrame, *, samples: int, seed: int) -> dict[str, Any]
     return summary | {name: numbers[name] for name in CASE_METRICS} | interval_scores(table)
 
 
-def interval_scores(table: pd.DataFrame) -> dict[str, Any]:
+def interval_scores(table: "pandas.DataFrame") -> dict[str, Any]:
     """Nominal level and actual coverage of the volume intervals.
 
     Args:
@@ -118,7 +124,7 @@ def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return {"mean_dice": metrics["mean_dice"]["mean"]} | means
 
 
-def interval_coverage(table: pd.DataFrame, region: str) -> float:
+def interval_coverage(table: "pandas.DataFrame", region: str) -> float:
     """The share of cases whose true volume lies in the prediction interval, including its ends.
 
     Args:
@@ -128,3 +134,45 @@ def interval_coverage(table: pd.DataFrame, region: str) -> float:
     """
     truth, low, high = (table[column(name, region)] for name in ("truth_ml", "low_ml", "high_ml"))
     return float(truth.between(low, high).mean())
+
+
+def dice_table(metrics: dict[str, Any]) -> str:
+    """A text table with one line for each region: mean, 95 % interval and median of Dice, mean HD95.
+
+    Args:
+        metrics: the content of reports/metrics.json.
+    """
+    lines = [f"{'test':6}{'Dice':>7}{'95 % interval':>18}{'median':>9}{'HD95, mm':>11}"]
+    for region in REGIONS:
+        dice, distance_mm = metrics["dice"][region], metrics["hd95_area_mm"][region]
+        interval = f"{dice['low']:.3f} to {dice['high']:.3f}"
+        lines.append(
+            f"{region:6}{dice['mean']:7.3f}{interval:>18}{dice['median']:9.3f}{distance_mm['mean']:11.1f}"
+        )
+    return "\n".join(lines)
+
+
+def interval_line(metrics: dict[str, Any]) -> str:
+    """The coverage of the volume intervals of each region as text, with their level; empty without intervals.
+
+    Args:
+        metrics: the content of reports/metrics.json.
+    """
+    if "volume_interval_level" not in metrics:
+        return ""
+    cases, level = metrics["cases"], metrics["volume_interval_level"]
+    covered = [
+        f"{region} {round(share * cases)} of {cases}"
+        for region, share in metrics["volume_interval_coverage"].items()
+    ]
+    return f"true volume in its {percent(level)} interval: {', '.join(covered)}"
+
+
+def lesion_line(metrics: dict[str, Any]) -> str:
+    """The mean lesion-wise Dice of each region, as one line of text.
+
+    Args:
+        metrics: the content of reports/metrics.json.
+    """
+    means = [f"{region} {metrics['lesion_dice'][region]['mean']:.3f}" for region in REGIONS]
+    return f"Dice lesion by lesion (BraTS 2023): {', '.join(means)}"

@@ -63,8 +63,7 @@ class HeldOutCases:
             pictures: folder for each case's pictures, or None for no pictures.
         """
         from glioseg.data.cohort.cases import read_cases
-        from glioseg.evaluation.cost import summarise_costs
-        from glioseg.evaluation.per_case import evaluate_cases
+        from glioseg.evaluation.per_case import evaluate_cases, summarise_costs
         from glioseg.models.inference.loading import load_model
 
         # The model's own contract may be stricter, and reject a test case that the candidate was tested on.
