@@ -44,10 +44,7 @@ def main() -> None:
         page = report.write_report(table, metrics, pictures=pictures, origin=origin, params=flatten(settings))
     cost, code = summarise_costs(costs), metric_code_fingerprint()
     report.write_results(REPORTS, table=table, metrics=metrics, resources=cost, page=page, metric_code=code)
-    files = [
-        REPORTS / name
-        for name in (report.METRICS_FILE, report.PER_CASE_FILE, report.REPORT_FILE, report.EVALUATION_FILE)
-    ]
+    files = [REPORTS / name for name in report.LOGGED_FILES]
     log_evaluation(
         run=trained,
         params=logged,

@@ -33,6 +33,8 @@ METRICS_FILE, SCORES_FILE, RESOURCES_FILE, PER_CASE_FILE = (
     "per_case.csv",
 )
 REPORT_FILE, EVALUATION_FILE = "report.html", "evaluation.json"
+LOGGED_FILES = (METRICS_FILE, PER_CASE_FILE, REPORT_FILE, EVALUATION_FILE)
+"""The files that are logged to MLflow."""
 
 WEBP_QUALITY = 86
 METRIC_NAMES = {
