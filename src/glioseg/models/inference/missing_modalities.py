@@ -1,4 +1,4 @@
-"""What a scan that lacks modalities does not show, whatever the network's probabilities are."""
+"""The regions that a scan without some modalities does not show, whatever the network predicts."""
 
 from collections.abc import Collection, Mapping
 
