@@ -37,6 +37,17 @@ def test_radiological_convention(plane, corner):
     assert (left, top) == corner
 
 
+@pytest.mark.parametrize(
+    ("plane", "number"),
+    [(AXIAL, 3), (CORONAL, 7), (SAGITTAL, 8)],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_slices_have_the_numbers_of_the_page(plane, number):
+    # Index 2 of LPS axes of 10, 9 and 9 voxels, counted from the left, from behind and from below, from 1.
+    count = (10, 9, 9)[plane.axis]
+    assert plane.slice_number(2, count) == number
+
+
 def test_the_slice_with_the_most_tumour_is_shown():
     box, nothing = Box((0, 0, 0), (8, 8, 8)), np.zeros((8, 8, 8), np.uint8)
     truth, prediction = nothing.copy(), nothing.copy()

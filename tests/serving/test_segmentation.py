@@ -88,6 +88,19 @@ def test_a_picture_is_returned_on_request(client, scan, expected, with_truth):
         np.testing.assert_array_equal(np.asarray(picture), np.asarray(drawn))
 
 
+def test_a_picture_without_t1ce_says_what_cannot_be_judged(client, registered, scan):
+    body = client.post("/segment", files=upload_files(scan, ("flair",)), data={"picture": "true"}).json()
+    labels = {"prediction": load_model(registered.root / "models").segment({"flair": scan})}
+    title = f"models, version {body['version']}"
+    reason = "cannot be judged without T1ce"
+    volumes = f"WT {body['volumes']['WT']['ml']:.1f} ml   TC {reason}   ET {reason}"
+    drawn = planes_picture(
+        scan_in_lps({"flair": scan.data}, labels, scan.grid), title=title, subtitle=volumes
+    )
+    with Image.open(BytesIO(base64.b64decode(body["picture"]))) as picture:
+        np.testing.assert_array_equal(np.asarray(picture), np.asarray(drawn))
+
+
 def test_without_the_option_no_picture_is_drawn(client, scan):
     assert client.post("/segment", files=upload_files(scan)).json()["picture"] is None
 

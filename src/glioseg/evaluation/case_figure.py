@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from glioseg.core.brain import brain_mask
 from glioseg.core.geometry import Box, Spacing3, bounding_box
 from glioseg.core.labels import Label
+from glioseg.core.modalities import SPELLINGS
 from glioseg.core.nifti import Grid
 
 RGB = tuple[int, int, int]
@@ -74,6 +75,10 @@ class Plane:
         """A slice as an image: rows downwards, columns to the right."""
         flat: NDArray = np.take(volume, index, axis=self.axis).T
         return flat[::-1] if self.head_up else flat
+
+    def slice_number(self, index: int, count: int) -> int:
+        """The number of a slice, from 1, as on the page of the service: from below, behind or the left."""
+        return index + 1 if self.name == "axial" else count - index
 
     def spacing_mm(self, spacing_mm: Spacing3) -> tuple[float, float]:
         """Distance of neighbouring columns and of neighbouring rows."""
@@ -147,7 +152,7 @@ def planes_picture(scan: Scan, *, title: str, subtitle: str) -> Image.Image:
             left = first + column * (width + GAP_PX) + (width - cell.width) // 2
             picture.paste(cell, (left, top))
         top += row[0].height + GAP_PX
-    heads = [name.upper() for name in (*scan.images, *scan.labels)]
+    heads = [SPELLINGS.get(name, name.capitalize()) for name in (*scan.images, *scan.labels)]
     middles = [first + column * (width + GAP_PX) + width // 2 for column in range(columns)]
     _frame(picture, title, subtitle, dict(zip(middles, heads, strict=True)))
     return picture
@@ -166,6 +171,8 @@ def _cells(scan: Scan, brain: Bool[NDArray, "d h w"], box: Box, plane: Plane) ->
     index = largest_section(scan.labels.values(), box, plane.axis)
     inside = index - box.start[plane.axis]
     across_mm, down_mm = plane.spacing_mm(scan.spacing_mm)
+    count = brain.shape[plane.axis]
+    number = plane.slice_number(index, count)
 
     def cut(volume: Shaped[NDArray, "d h w"]) -> Shaped[NDArray, "rows columns"]:
         inside_index = min(max(inside, 0), box.shape[plane.axis] - 1)
@@ -177,7 +184,7 @@ def _cells(scan: Scan, brain: Bool[NDArray, "d h w"], box: Box, plane: Plane) ->
         grey = grey_window(cut(image), image[brain])
         plain = Image.fromarray(grey).resize(size, Image.Resampling.BICUBIC)
         plain = plain.convert("RGB")
-        yield _annotated(plain.copy(), plane, f"{plane.name} {index}")
+        yield _annotated(plain.copy(), plane, f"{plane.name} {number}/{count}")
     for labels in scan.labels.values():
         yield _annotated(overlay(plain, cut(labels)), plane, "")
 

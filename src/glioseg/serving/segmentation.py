@@ -163,7 +163,9 @@ def _picture(
 
     images = {name: volume.data for name, volume in checked.images.items()}
     labels = ({} if truth is None else {"truth": truth}) | {"prediction": prediction.labels}
-    volumes = "   ".join(f"{region} {volume.ml:.1f} ml" for region, volume in prediction.volumes.items())
+    volumes = "   ".join(
+        f"{region} {volume.reason or f'{volume.ml:.1f} ml'}" for region, volume in prediction.volumes.items()
+    )
     title = f"{version.model}, version {version.version}"
     file = BytesIO()
     planes_picture(scan_in_lps(images, labels, checked.grid), title=title, subtitle=volumes).save(file, "PNG")

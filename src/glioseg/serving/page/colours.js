@@ -1,6 +1,6 @@
-// What each label value is, and its colour: those of the pictures that `glioseg` makes (eval/colours.py).
+// What each label value is, and its colour: those of the pictures that glioseg draws (evaluation/case_figure.py).
 
-/** Value in the file to tissue, by scheme (glioseg.labels.TISSUES). */
+/** Value in the file to tissue, by scheme (glioseg.core.labels.TISSUES). */
 export const TISSUES = {
   brats2021: { 1: "NCR", 2: "ED", 4: "ET" },
   brats2023: { 1: "NCR", 2: "ED", 3: "ET" },
@@ -13,7 +13,7 @@ export const TISSUES = {
 export const GROUPINGS = {
   tissues: {
     ED: { title: "oedema (ED)", holds: ["ED"], rgb: [79, 163, 255] },
-    NCR: { title: "necrosis, core (NCR)", holds: ["NCR"], rgb: [232, 62, 70] },
+    NCR: { title: "necrotic core (NCR)", holds: ["NCR"], rgb: [232, 62, 70] },
     ET: { title: "enhancing (ET)", holds: ["ET"], rgb: [255, 212, 38] },
   },
   regions: {

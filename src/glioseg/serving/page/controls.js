@@ -119,7 +119,7 @@ function tellLoss() {
 }
 
 function caption({ plane, slice, count, left, top, height, perMm }) {
-  const [title, ruler] = [element("span", `${plane} ${slice}/${count}`), element("span", "5 cm", { class: "ruler" })];
+  const [title, ruler] = [element("span", [`${plane} ${slice}`, element("i", `/${count}`)]), element("span", "5 cm", { class: "ruler" })];
   Object.assign(title.style, { left: `${left}px`, top: `${top}px` });
   Object.assign(ruler.style, { left: `${left + 8}px`, top: `${top + height - 26}px`, width: `${50 * perMm}px` });
   return [title, ruler];

@@ -3,7 +3,7 @@
 import { at, element } from "./dom.js";
 
 const NOTICE = "This browser has no WebGL 2, which the viewer needs: common on remote desktops, in virtual machines and where"
-  + " hardware acceleration is switched off. Everything else works: the service segments, and draws the picture.";
+  + " hardware acceleration is switched off. Everything else works: the service segments the scan and draws a picture of it.";
 
 export class Rendered {
   #address = "";

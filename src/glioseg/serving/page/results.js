@@ -4,6 +4,7 @@ import { element } from "./dom.js";
 import { ROLES } from "./files.js";
 
 const ml = (value) => value.toFixed(value < 10 ? 2 : 1);
+const bound = (value) => Number(value.toPrecision(3)); // of an interval: three digits are more than it tells
 
 /** All that the service said, apart from the maps. */
 export function describe(response) {
@@ -25,7 +26,7 @@ function volumes({ volumes: found, confidence, dice, calibrated_on: basis }) {
     element("th", region, { scope: "row" }),
     ...(volume.ml == null
       ? [element("td", volume.reason, { colspan: 1 + interval.length })]
-      : [ml(volume.ml), ...interval.map(() => `${ml(volume.low_ml)} – ${ml(volume.high_ml)}`)].map((text) => element("td", text))),
+      : [ml(volume.ml), ...interval.map(() => `${bound(volume.low_ml)} – ${bound(volume.high_ml)}`)].map((text) => element("td", text))),
     ...(confidence ? [element("td", confidence[region] == null ? "–" : confidence[region].toFixed(2))] : []),
     ...(dice ? [element("td", dice[region] == null ? "–" : dice[region].toFixed(3))] : []),
   ]);
