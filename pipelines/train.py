@@ -14,8 +14,13 @@ from glioseg.mlops.tracking.run_tags import training_key
 from glioseg.mlops.tracking.storage import ProjectStorage
 from glioseg.mlops.tracking.training_run import draw_learning_curves, training_run
 from glioseg.models.networks.keras_file import save_networks
-from glioseg.models.training.multi_gpu import device_tags, require_devices
-from glioseg.models.training.multi_host import is_distributed, is_main_host, join_hosts
+from glioseg.models.training.distributed import (
+    device_tags,
+    is_distributed,
+    is_main_host,
+    join_hosts,
+    require_devices,
+)
 from glioseg.params import Params
 from glioseg.params.presets import CUSTOM, detect_preset
 

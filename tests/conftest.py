@@ -51,7 +51,7 @@ FIRST = (
     "tests/mlops/test_pretraining.py",
     "team",
     "reproduced",
-    "tests/models/training/test_multi_gpu.py",
+    "tests/models/training/test_distributed.py",
     "tests/models/training/test_backends.py",
     "tests/dvc/test_versions.py",
     "tests/dvc/test_remotes.py",

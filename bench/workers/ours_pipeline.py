@@ -10,8 +10,8 @@ from ours_build import Changes, changed, compiled
 from serve import serve
 
 from glioseg.data.store.cropped_cases import open_cases
+from glioseg.models.training.distributed import patch_worker_count
 from glioseg.models.training.fit import Trainer, training_batches
-from glioseg.models.training.multi_gpu import patch_worker_count
 from glioseg.models.training.patch_sampling import patch_workers
 
 STATE = {}

@@ -7,7 +7,7 @@ import pytest
 from glioseg.compute import Cluster
 from glioseg.core.cpus import usable_cores
 from glioseg.mlops.tracking.run_tags import describe_machine
-from glioseg.models.training import multi_gpu
+from glioseg.models.training import distributed
 
 CPUS = 64
 
@@ -82,5 +82,5 @@ def test_macos_has_neither_affinity_nor_cgroups(tmp_path, monkeypatch, cpus, exp
 def test_all_parts_of_the_library_use_this_count(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
-    assert (usable_cores(), Cluster().size, multi_gpu.patch_worker_count()) == (1, 1, 1)
+    assert (usable_cores(), Cluster().size, distributed.patch_worker_count()) == (1, 1, 1)
     assert ", cores: 1, " in describe_machine()

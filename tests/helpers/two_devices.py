@@ -1,4 +1,4 @@
-"""Trains on one and on two logical CPU devices and saves each state and network; run by test_multi_gpu.py."""
+"""Trains on one and on two logical CPU devices, saves each state and network; run by test_distributed.py."""
 
 import sys
 from dataclasses import replace
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from glioseg.models.training import multi_gpu
+from glioseg.models.training import distributed
 from glioseg.models.training.fit import fit
 from tests.helpers.toys import make_network, make_train, write_toy
 
@@ -24,7 +24,7 @@ def train(
         if epoch == stop_in:
             raise KeyboardInterrupt
 
-    multi_gpu.available_devices = lambda: names
+    distributed.available_devices = lambda: names
     toys = [write_toy(state.parent / "toys", number) for number in range(5)]
     toys[0], toys[1] = replace(toys[0], grade=None), replace(toys[1], survival_days=None)
     fitted = fit(

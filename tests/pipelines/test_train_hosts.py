@@ -23,7 +23,7 @@ import yaml
 
 from glioseg.mlops.tracking.mlflow_runs import connect, experiment_id
 from glioseg.mlops.tracking.storage import ProjectStorage
-from glioseg.models.training import multi_host
+from glioseg.models.training import distributed
 from tests.helpers.toys import NETWORK, TRAIN, write_toy
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +53,7 @@ def make_project(home: Path) -> Path:
 
 
 def start(home: Path, meeting: dict[str, str]) -> "subprocess.Popen[str]":
-    log = (home / f"{meeting.get(multi_host.HOST_NUMBER_VARIABLE, 'alone')}.log").open("a")
+    log = (home / f"{meeting.get(distributed.HOST_NUMBER_VARIABLE, 'alone')}.log").open("a")
     command = [sys.executable, "pipelines/train.py"]
     env = os.environ | RUN | QUICK | meeting
     return subprocess.Popen(command, cwd=home, env=env, stdout=log, stderr=log, text=True)
@@ -68,9 +68,9 @@ def two_hosts(home: Path) -> Iterator[list["subprocess.Popen[str]"]]:
         start(
             home,
             {
-                multi_host.LEADER_VARIABLE: leader,
-                multi_host.HOST_COUNT_VARIABLE: "2",
-                multi_host.HOST_NUMBER_VARIABLE: str(number),
+                distributed.LEADER_VARIABLE: leader,
+                distributed.HOST_COUNT_VARIABLE: "2",
+                distributed.HOST_NUMBER_VARIABLE: str(number),
             },
         )
         for number in (0, 1)

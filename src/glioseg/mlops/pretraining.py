@@ -33,7 +33,7 @@ from glioseg.models.networks.keras_file import (
     round_to_float16,
     save_networks,
 )
-from glioseg.models.training.multi_gpu import describe_device
+from glioseg.models.training.distributed import describe_device
 from glioseg.params.contract import CONTRACT
 from glioseg.params.pretraining import Phase, Pretraining
 from glioseg.params.sections import Phantom

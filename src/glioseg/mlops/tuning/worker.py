@@ -16,7 +16,7 @@ from glioseg.mlops.tuning import Study, search, study_name
 from glioseg.mlops.tuning.mlflow_trials import study_log
 from glioseg.mlops.tuning.objective import ShortTraining
 from glioseg.models.networks.outputs import require_outcomes
-from glioseg.models.training.multi_gpu import require_devices
+from glioseg.models.training.distributed import require_devices
 from glioseg.params import Params
 
 CROPPED, RAW, SPLITS = Path("data/cropped"), Path("data/raw"), Path("data/splits.json")

@@ -15,7 +15,7 @@ from jaxtyping import Shaped
 from numpy.typing import NDArray
 
 from glioseg.core.files import write_atomic
-from glioseg.models.training.multi_host import is_main_host
+from glioseg.models.training.distributed import is_main_host
 from glioseg.params.sections import Monitor
 
 STATE_FILE = "state.npz"

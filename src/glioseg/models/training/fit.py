@@ -24,14 +24,14 @@ from glioseg.models.networks.weight_transfer import transfer_weights
 from glioseg.models.training import checkpoint
 from glioseg.models.training.callbacks import ProgressLines, Validation
 from glioseg.models.training.checkpoint import CheckpointCallback, OnEpoch
-from glioseg.models.training.losses import Loss, compile_losses, seed_dice, seed_weighted_dice
-from glioseg.models.training.multi_gpu import (
+from glioseg.models.training.distributed import (
     distribution_scope,
     fit_input,
     patch_worker_count,
+    require_same_on_all_hosts,
     training_devices,
 )
-from glioseg.models.training.multi_host import require_same_on_all_hosts
+from glioseg.models.training.losses import Loss, compile_losses, seed_dice, seed_weighted_dice
 from glioseg.models.training.patch_sampling import patch_workers, prefetch, sample_batch
 from glioseg.params.sections import Network, Train
 

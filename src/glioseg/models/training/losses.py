@@ -12,7 +12,7 @@ from functools import partial
 
 from keras import KerasTensor, config, ops
 
-from glioseg.models.training.multi_gpu import sum_over_devices
+from glioseg.models.training.distributed import sum_over_devices
 from glioseg.params.sections import Train
 
 Loss = Callable[[KerasTensor, KerasTensor], KerasTensor]

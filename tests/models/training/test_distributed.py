@@ -1,6 +1,6 @@
-"""A step on several devices equals a step of one device with the whole batch.
+"""A step on several devices equals one on one device with the whole batch; the variables that name hosts.
 
-It runs in a process of its own, because TensorFlow creates logical devices only before its first use.
+That step runs in a process of its own, because TensorFlow creates logical devices only before its first use.
 """
 
 import io
@@ -13,11 +13,13 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import h5py
+import keras
 import numpy as np
 import pytest
 
-from glioseg.models.training import checkpoint, multi_gpu
+from glioseg.models.training import checkpoint, distributed
 from glioseg.params.settings_file import ParamsError
+from tests.helpers.toys import make_train
 
 ROOT = Path(__file__).parents[3]
 
@@ -128,27 +130,27 @@ def test_auto_uses_as_many_devices_as_divide_the_batch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     names = [f"GPU:{number}" for number in range(found)]
-    monkeypatch.setattr(multi_gpu, "available_devices", lambda: names)
-    assert multi_gpu.training_devices(tiny_train(batch_size=batch_size, devices=devices)) == names[:used]
+    monkeypatch.setattr(distributed, "available_devices", lambda: names)
+    assert distributed.training_devices(tiny_train(batch_size=batch_size, devices=devices)) == names[:used]
 
 
 @pytest.mark.parametrize("found", [0, 1, 3])
 def test_fewer_devices_than_requested_are_an_error(
     tiny_train: Callable, found: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(multi_gpu, "available_devices", lambda: ["GPU"] * found)
+    monkeypatch.setattr(distributed, "available_devices", lambda: ["GPU"] * found)
     expected = rf"^train\.devices: expected 4 GPUs that can train together, got {found}$"
     with pytest.raises(ParamsError, match=expected):
-        multi_gpu.distribution_scope(tiny_train(batch_size=4, devices=4))
+        distributed.distribution_scope(tiny_train(batch_size=4, devices=4))
 
 
 def test_an_indivisible_batch_stays_on_one_device(
     tiny_train: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(multi_gpu, "available_devices", lambda: ["GPU:0", "GPU:1"])
+    monkeypatch.setattr(distributed, "available_devices", lambda: ["GPU:0", "GPU:1"])
     train = tiny_train(batch_size=3)
-    assert isinstance(multi_gpu.distribution_scope(train), nullcontext)
-    assert list(multi_gpu.fit_input(lambda: iter("abc"), train=train)) == ["a", "b", "c"]
+    assert isinstance(distributed.distribution_scope(train), nullcontext)
+    assert list(distributed.fit_input(lambda: iter("abc"), train=train)) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(
@@ -157,6 +159,34 @@ def test_an_indivisible_batch_stays_on_one_device(
 def test_with_a_gpu_all_cores_but_one_make_patches(
     cores: int, gpu: tuple[int, int] | None, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(multi_gpu, "usable_cores", lambda: cores)
-    monkeypatch.setattr(multi_gpu, "gpu_capability", lambda: gpu)
-    assert multi_gpu.patch_worker_count() == count
+    monkeypatch.setattr(distributed, "usable_cores", lambda: cores)
+    monkeypatch.setattr(distributed, "gpu_capability", lambda: gpu)
+    assert distributed.patch_worker_count() == count
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({}, "KERAS_DISTRIBUTION_JOB_ADDRESSES: expected KERAS_BACKEND=jax with it, got tensorflow"),
+        ({"jax": "1"}, "KERAS_DISTRIBUTION_NUM_PROCESSES: expected a number, because .* is set, got nothing"),
+        (
+            {"jax": "1", distributed.HOST_COUNT_VARIABLE: "2", distributed.HOST_NUMBER_VARIABLE: "x"},
+            "KERAS_DISTRIBUTION_PROCESS_ID: expected a number, because .* is set, got x",
+        ),
+    ],
+)
+def test_an_error_names_the_missing_variable(
+    variables: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "jax" in variables:
+        monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    for name, value in ({distributed.LEADER_VARIABLE: "nowhere:1"} | variables).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ParamsError, match=message):
+        distributed.join_hosts(make_train())
+
+
+def test_without_variables_a_host_trains_alone() -> None:
+    distributed.join_hosts(make_train())
+    assert distributed.is_main_host()
+    assert not distributed.is_distributed()
