@@ -19,8 +19,8 @@ from glioseg.core.errors import GliosegError
 from glioseg.core.files import FileError, read_json
 from glioseg.core.old_names import PATHS, old_name
 from glioseg.core.progress import track
-from glioseg.mlops.maintenance.artifact_store import ArtifactStore
 from glioseg.mlops.maintenance.reachable import MlflowContents, find_reachable, read_mlflow, strings_in
+from glioseg.mlops.tracking.artifact_store import ArtifactStore
 from glioseg.mlops.tracking.mlflow_runs import EXPERIMENTS
 from glioseg.mlops.tracking.storage import ProjectStorage
 from glioseg.mlops.tuning import delete_study, study_names

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, Run, ViewType
 from mlflow.entities.model_registry import ModelVersion
 
-from glioseg.mlops.maintenance.artifact_store import ArtifactStore
+from glioseg.mlops.tracking.artifact_store import ArtifactStore
 from glioseg.mlops.tracking.mlflow_runs import PARENT_TAG
 
 LINEAGE = "lineage/*/lineage.json"

@@ -67,7 +67,7 @@ class ProjectStorage:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.artifacts_url:
-            from glioseg.mlops.tracking.s3 import require_bucket
+            from glioseg.mlops.tracking.artifact_store import require_bucket
 
             require_bucket(self.artifacts_url)
         if self.database_url:

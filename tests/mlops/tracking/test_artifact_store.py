@@ -1,8 +1,9 @@
-"""The files of runs and models in a bucket of an S3 server on this machine."""
+"""The files of runs and models in local folders, and in a bucket of an S3 server on this machine."""
 
 import subprocess
 import sys
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import mlflow
@@ -12,10 +13,10 @@ from typer.testing import CliRunner
 
 from glioseg import cli
 from glioseg.mlops.maintenance.prune import find_unreferenced, version_fingerprints
+from glioseg.mlops.tracking.artifact_store import ArtifactStore, BucketError
 from glioseg.mlops.tracking.mlflow_locations import MovedError
 from glioseg.mlops.tracking.mlflow_runs import connect
 from glioseg.mlops.tracking.model_uri import model_folder
-from glioseg.mlops.tracking.s3 import BucketError
 from glioseg.mlops.tracking.storage import ARTIFACTS_URL, ProjectStorage
 from tests.helpers import stock, trainings
 from tests.helpers.s3 import KEYS, keys_of, make_bucket, s3_server
@@ -173,3 +174,40 @@ def test_without_a_bucket_nothing_of_s3_is_imported(registry, monkeypatch):
     registry.register("one", case=0.5)
     assert (model_folder(f"models:/{registry.name}/1") / "model.keras").read_text() == "one"
     assert find_unreferenced(registry.storage, registry.client, exclusive=False) is not None
+
+
+@pytest.fixture
+def store(tmp_path):
+    folder = tmp_path / "a run"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "one.txt").write_bytes(b"123")
+    (folder / "inner" / "two.txt").write_bytes(b"45")
+    return ArtifactStore(str(folder))
+
+
+def test_files_have_paths_sizes_and_hashes(store):
+    assert {name: details["size"] for name, details in store.files().items()} == {
+        "one.txt": 3,
+        "inner/two.txt": 2,
+    }
+    assert store.size_bytes() == 5
+    assert store.read("inner/two.txt") == b"45"
+    assert store.content_hashes() == {
+        "one.txt": sha256(b"123").hexdigest(),
+        "inner/two.txt": sha256(b"45").hexdigest(),
+    }
+
+
+@pytest.mark.parametrize(
+    ("other", "contained"),
+    [("/a/b", True), ("/a/b/", True), ("/a/b/c", True), ("/a/bc", False), ("/a", False)],
+)
+def test_a_store_contains_itself_and_what_lies_below_it(other, contained):
+    assert ArtifactStore("/a/b").contains(ArtifactStore(other)) is contained
+
+
+def test_a_removed_store_is_empty_and_can_be_removed_again(store):
+    store.remove()
+    store.remove()
+    assert store.files() == {}
+    assert store.size_bytes() == 0
