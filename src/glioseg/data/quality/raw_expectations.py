@@ -14,11 +14,15 @@ from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import DTYPES, ORIENTATION
 from glioseg.data.cohort.cases import Case, Scan
 from glioseg.data.quality import expectations as expect
-from glioseg.data.quality.brain_checks import brain_expectations, brain_row
+from glioseg.data.quality.brain_checks import (
+    brain_expectations,
+    brain_row,
+    position_expectations,
+    position_row,
+)
 from glioseg.data.quality.case_expectations import case_expectations, case_rows
 from glioseg.data.quality.copies import find_copies
 from glioseg.data.quality.expectations import Expectation, Finding, Row, Table, listed
-from glioseg.data.quality.label_position import position_expectations, position_row
 from glioseg.data.quality.near_duplicates import Image, describe_pairs, find_pairs
 from glioseg.data.quality.scan_geometry import geometry_expectations
 from glioseg.data.quality.volume_statistics import VolumeStatistics, measure_scans

@@ -19,10 +19,9 @@ from glioseg.core.geometry import Shape3, round_spacing
 from glioseg.core.modalities import MODALITIES, ROLES, SEGMENTATION
 from glioseg.core.nifti import Grid, Volume
 from glioseg.data.cohort.cases import Case, Scan, turned_alike
-from glioseg.data.quality.brain_checks import extracerebral_share, measure_overlaps
+from glioseg.data.quality.brain_checks import extracerebral_share, measure_outside, measure_overlaps
 from glioseg.data.quality.image_comparison import compare_images
 from glioseg.data.quality.label_intensities import LabelIntensity
-from glioseg.data.quality.label_position import measure_outside
 from glioseg.data.quality.near_duplicates import fingerprint, hash_voxels, scale_to_unit
 from glioseg.data.quality.scan_geometry import measure_geometry
 from glioseg.data.store.grids import affine_deviation
