@@ -8,7 +8,7 @@ from threading import Thread
 from _stage import RECORDS, configured_cluster, run
 from glioseg.core.errors import GliosegError
 from glioseg.data.cohort.cases import COHORT, read_cohort
-from glioseg.data.cohort.grouping import UNREAD, read_unread
+from glioseg.data.cohort.unread import UNREAD, read_unread
 from glioseg.data.quality.cohort_statistics import measure_cohort
 from glioseg.data.quality.crop_validation import measure_store
 from glioseg.data.quality.validation_report import PREDICTION_ONLY, REFUSED, ValidationReport, finding_lines

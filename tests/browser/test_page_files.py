@@ -34,6 +34,14 @@ FOLDERS = {
     ],
     "two visits": ["P_T1_t1.nii", "P_T2_t1.nii", "P_T2_flair.nii", "Q_T2_FLAIR.nii", "Q_T1.nii"],
     "no cases": ["x_t1.nii", "x_brain_mask_seg.nii", "y_segm.nii", "mask.nii"],
+    "one file in each folder of a modality": [
+        *(f"{patient}/{name}.nii" for patient in ("P01", "P02") for name in ("T1/003", "T1c/007", "seg/5_x")),
+        "P03/T1/T1.nii",
+        "P03/T2/P03_T2.nii",
+        "P04/T1/1.nii",
+        "P04/T1/2.nii",
+        "P04/T2/3.nii",
+    ],
     "brain": ["x_brain_t1.nii", "x_brain_seg.nii", "x_tumour_t1.nii", "x_tumour_seg.nii"],
 }
 
@@ -60,7 +68,7 @@ def page(visit):
 CASES = """async paths => {
   const {Files} = await import('/files.js');
   const files = new Files();
-  files.add(paths.map(path => Object.assign(new File([], path.split('/').pop()), {dropped: path})));
+  await files.add(paths.map(path => Object.assign(new File([], path.split('/').pop()), {dropped: path})));
   const pathsOf = roles => Object.entries(roles).map(([role, all]) => [role, all.map(({path}) => path)]);
   const cases = [...files.cases].map(([name, {roles}]) => [name, Object.fromEntries(pathsOf(roles))]);
   return Object.fromEntries(cases);
@@ -115,3 +123,52 @@ def test_files_of_one_name_in_two_folders_are_two_cases(page):
         "a/x": {"t1": ["a/x_t1.nii"]},
         "b/x": {"t1": ["b/x_t1.nii"], "flair": ["b/x_T2_flair.nii", "b/x_flair.nii"]},
     }
+
+
+def test_cases_of_one_name_in_two_datasets_of_nnunet_keep_their_segmentations(page):
+    images = [f"{name}/imagesTr/x_000{number}.nii" for name in "AB" for number in range(4)]
+    found = page.evaluate(CASES, [*images, "B/labelsTr/x.nii"])
+    assert [(name, list(roles)) for name, roles in found.items()] == [
+        ("A/x", ["t1", "t1ce", "t2", "flair"]),
+        ("B/x", ["t1", "t1ce", "t2", "flair", "seg"]),
+    ]
+
+
+SCHEME = """async ([paths, dataset]) => {
+  const {Files} = await import('/files.js');
+  const files = new Files();
+  const given = paths.map(path => Object.assign(new File([], path.split('/').pop()), {dropped: path}));
+  const json = Object.assign(new File([dataset], 'dataset.json'), {dropped: 'D/dataset.json'});
+  await files.add([...given, json]);
+  const cases = [...files.cases.values()];
+  return [...cases.map(({roles, scheme, notes}) => [Object.keys(roles), scheme, notes]), files.problems];
+}"""
+
+
+@pytest.mark.parametrize("key", ["channel_names", "modality"])
+def test_dataset_json_tells_the_channels_of_nnunet(page, key):
+    paths = ["D/imagesTr/x_0000.nii.gz", "D/imagesTr/x_0001.nii.gz", "D/labelsTr/x.nii.gz"]
+    dataset = {key: {"0": "FLAIR", "1": "t1gd"}}
+    (roles, scheme, notes), problems = page.evaluate(SCHEME, [paths, json.dumps(dataset)])
+    assert (roles, scheme, problems) == (["flair", "t1ce", "seg"], "msd", [])
+    assert notes[0].startswith("dataset.json: 0000 FLAIR, 0001 T1ce. The Decathlon's label values are")
+    for names, got in (("CT", "CT, T1n"), ("T1", "T1, T1n")):
+        dataset = {key: {"0": names, "1": "T1n"}}
+        case, (problem,) = page.evaluate(SCHEME, [paths, json.dumps(dataset)])
+        assert case == [["seg"], "brats2021", []]
+        assert problem.endswith(f"expected T1, T1ce, T2 and FLAIR, each at most once, got {got}.")
+
+
+@pytest.mark.parametrize(
+    ("stem", "scheme", "note"),
+    [
+        ("BraTS-PED-00030-000-t1c", "brats_ped", "BraTS-PED: gliomas of children"),
+        ("BraTS-MEN-00004-000-t1c", "brats2023", "BraTS-MEN: meningiomas"),
+        ("BraTS-GLI-00005-000-t1c", "brats2023", ""),
+        ("BraTS2021_00005_t1ce", "brats2021", ""),
+    ],
+)
+def test_the_name_of_a_challenge_tells_labels_and_population(page, stem, scheme, note):
+    (_, found, notes), _ = page.evaluate(SCHEME, [[f"{stem}.nii.gz"], "{"])
+    assert found == scheme
+    assert [one[: len(note)] for one in notes] == [note] * bool(note)

@@ -16,7 +16,7 @@ from glioseg.core.labels import LabelScheme
 from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import Grid, Volume, read_volume, write_volume
 from glioseg.data.cohort.cases import Case, read_cohort, write_cohort
-from glioseg.data.cohort.grouping import Unread, write_unread
+from glioseg.data.cohort.unread import Unread, write_unread
 from glioseg.data.store.cropped_cases import MANIFEST
 from glioseg.data.store.cropped_store import store_cohort
 

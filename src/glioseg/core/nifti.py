@@ -44,6 +44,9 @@ DTYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint6
 """Supported voxel types. Colours and complex numbers are not intensities, and JSON has no long doubles."""
 
 
+DICOM_ADVICE = "convert the series to NIfTI, for example with dcm2niix"
+
+
 class VolumeError(GliosegError):
     """A file without a readable 3D NIfTI volume; the message names the file."""
 
@@ -195,12 +198,17 @@ def decode_volume(content: bytes, *, name: str, max_voxels: int | None = None) -
     return Volume(data, Grid((d, h, w), affine, geometry))
 
 
+def is_dicom_content(content: bytes) -> bool:
+    """Whether the first 132 bytes of a file are those of DICOM."""
+    return content[128:132] == b"DICM"
+
+
 def _decode(
     content: bytes, *, name: str, max_voxels: int | None = None
 ) -> tuple[Shaped[NDArray, "..."], NDArray[np.float64], HeaderGeometry]:
     """Voxels, affine in mm, and geometry; the header is read first, and limits what is decompressed."""
-    if content[128:132] == b"DICM":
-        raise VolumeError(f"{name}: a DICOM file: convert the series to NIfTI, for example with dcm2niix")
+    if is_dicom_content(content):
+        raise VolumeError(f"{name}: a DICOM file: {DICOM_ADVICE}")
     try:
         compressed = content[:2] == GZIP_MAGIC
         header = read_header(decompress(content, HEADER_BYTES) if compressed else content)

@@ -12,9 +12,9 @@ from glioseg.core.labels import LabelScheme
 from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import Volume, read_volume, write_volume
 from glioseg.data.cohort.cases import CohortError, read_cohort
-from glioseg.data.cohort.grouping import Unread, read_unread
 from glioseg.data.cohort.ingest import acquire_folder, acquire_phantoms, detect_case_scheme
 from glioseg.data.cohort.layouts import find_cases
+from glioseg.data.cohort.unread import Unread, read_unread
 from tests.helpers.brats_folders import GRID, SINCE_2023, UNTIL_2021, write_case
 
 THREADS = Cluster("threads", 1)

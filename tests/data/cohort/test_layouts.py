@@ -243,13 +243,40 @@ def test_one_case_folder_is_a_cohort_of_one(tmp_path):
 def test_bad_folders_are_named(tmp_path):
     with pytest.raises(CohortError, match="nowhere: expected a folder"):
         find_cases(tmp_path / "nowhere")
-    (tmp_path / "scan.dcm").write_bytes(b"")
+    (tmp_path / "scan.mha").write_bytes(b"")
     expected = (
-        r"no case found among 1 files \(scan\.dcm\); \S+scan\.dcm: not read: not a NIfTI file;"
-        r" known names: t1: t1, t1n, .*; MSD Task01_BrainTumour .*--t1 … --flair"
+        r"no case found among 1 files \(scan\.mha\); \S+scan\.mha: not read: not a NIfTI file: .*\.nii\.gz;"
+        r" known: t1: t1, t1n, .*--t1 … --flair; MSD Task01_BrainTumour .*"
     )
     with pytest.raises(CohortError, match=expected):
         find_cases(tmp_path)
+    with pytest.raises(CohortError, match=r"scan\.mha: expected a folder of cases, got a file: .*--t1 …"):
+        find_cases(tmp_path / "scan.mha")
+
+
+DICOM = bytes(128) + b"DICM"
+
+
+@pytest.mark.parametrize("name", ["1.dcm", "slice.IMA", "DICOMDIR", "IM0001", "1.2.840.113619.2"])
+def test_dicom_is_named_by_its_name_or_its_content(tmp_path, name):
+    (tmp_path / name).write_bytes(b"" if "dcm" in name else DICOM)
+    with pytest.raises(CohortError, match=r": expected NIfTI files, got only DICOM \(1 files\): .*dcm2niix$"):
+        find_cases(tmp_path)
+    with pytest.raises(CohortError, match=r"expected a folder of cases, got a file: DICOM: .*dcm2niix$"):
+        find_cases(tmp_path / name)
+    with pytest.raises(CohortError, match=rf"{name}: --t1: .* got DICOM: .*dcm2niix$"):
+        named_case({"t1": tmp_path / name})
+    touch(tmp_path, "x_t1.nii.gz", "notes", "2024")
+    (line,) = search_folder(tmp_path).lines
+    assert line.startswith(f"{tmp_path / name}: not read: DICOM: convert the series to NIfTI")
+
+
+def test_a_name_that_a_download_changed_is_named(tmp_path):
+    touch(tmp_path, "x_t1.nii.gz", "x_t1ce.nii (1).gz", "x_t2.nii.gz.part", "x_nii.txt")
+    assert [item.file.name for item in search_folder(tmp_path).unread] == [
+        "x_t1ce.nii (1).gz",
+        "x_t2.nii.gz.part",
+    ]
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -376,6 +403,41 @@ def test_a_folder_a_modality_in_each_patient(tmp_path):
         *(f"{p}/{role}/scan.nii.gz" for p in ("P01", "P02") for role in ("t1", "T1c", "t2", "flair")),
     )
     assert [case.case for case in find_cases(tmp_path)] == ["P01_scan", "P02_scan"]
+
+
+def test_one_file_in_each_folder_of_a_modality_is_a_case_whatever_its_name(tmp_path):
+    folders = {"t1": "T1", "t1ce": "T1c", "t2": "T2", "flair": "FLAIR", "seg": "seg"}
+    numbers = ("003", "007", "5_T2", "dark", "truth")
+    files = {role: f"{folder}/{n}.nii.gz" for (role, folder), n in zip(folders.items(), numbers, strict=True)}
+    for patient in ("P01", "P02"):
+        touch(tmp_path / patient, *files.values())
+    search = search_folder(tmp_path)
+    assert [case.case for case in search.cases] == ["P01", "P02"]
+    assert roles(tmp_path / "P01", search.cases[0]) == files
+    assert search.lines == [
+        f"{tmp_path}/P01, {tmp_path}/P02: one file in each folder of a modality, of different names:"
+        " read as one case"
+    ]
+    (alone,) = find_cases(tmp_path / "P01")
+    assert (alone.case, len(alone.files)) == ("P01", 5)
+
+
+def test_several_files_of_different_names_in_folders_of_a_modality_are_named(tmp_path):
+    touch(tmp_path, "T1/001.nii.gz", "T1/002.nii.gz", "T1c/003.nii.gz", "T1c/004.nii.gz")
+    search = search_folder(tmp_path)
+    assert [set(case.files) for case in search.cases] == [{"t1"}, {"t1"}, {"t1ce"}, {"t1ce"}]
+    (line,) = search.lines
+    assert line.startswith(f"{tmp_path}: several files in the folders of a modality, without a common name")
+
+
+def test_a_common_name_in_folders_of_a_modality_tells_the_cases(tmp_path):
+    touch(tmp_path, "T1/P01.nii.gz", "T1ce/P01.nii.gz", "T2/P02.nii.gz")
+    search = search_folder(tmp_path)
+    assert [(case.case, set(case.files)) for case in search.cases] == [
+        ("P01", {"t1", "t1ce"}),
+        ("P02", {"t2"}),
+    ]
+    assert search.lines == []
 
 
 def test_folders_t1_and_t2_of_two_visits_are_two_cases(tmp_path):
@@ -538,8 +600,10 @@ def test_named_files_are_a_case(tmp_path):
     case = named_case(files)
     assert (case.case, case.files, case.scheme) == ("y", files, LabelScheme.BRATS2023)
     touch(tmp_path, "P01/T1.nii")
+    with pytest.raises(CohortError, match=r"P01: --t1: expected a NIfTI file, got a folder"):
+        named_case({"t1": tmp_path / "P01"})
     assert named_case({"t1": tmp_path / "P01" / "T1.nii"}).case == "P01"
     with pytest.raises(CohortError, match=r"ax\.nii\.gz: expected one modality, got --t1 and --t2"):
         named_case(files | {"t2": files["t1"]})
-    with pytest.raises(CohortError, match=r"none\.nii: --t1: expected a file, found none"):
+    with pytest.raises(CohortError, match=r"none\.nii: --t1: expected a NIfTI file, got none"):
         named_case({"t1": tmp_path / "none.nii"})

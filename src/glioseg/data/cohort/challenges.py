@@ -26,6 +26,9 @@ CHALLENGES = {
 }
 
 
+CHALLENGE_NAME = "BraTS-[A-Z]+(?=-)"
+
+
 def challenge_of(case: str) -> Challenge | None:
     """The challenge that a case's name tells; None for an adult's glioma (BraTS-GLI) or another name.
 
@@ -34,7 +37,7 @@ def challenge_of(case: str) -> Challenge | None:
     >>> challenge_of("BraTS-GLI-00005-100") is None
     True
     """
-    found = re.search(r"BraTS-[A-Z]+(?=-)", case)
+    found = re.search(CHALLENGE_NAME, case)
     return CHALLENGES.get(found[0]) if found else None
 
 

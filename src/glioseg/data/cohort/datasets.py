@@ -11,10 +11,9 @@ from glioseg.core.errors import GliosegError
 from glioseg.core.labels import TISSUES, Label, LabelScheme
 from glioseg.core.modalities import MODALITIES, SEGMENTATION
 from glioseg.data.cohort.cases import Case
-from glioseg.data.cohort.file_names import CHANNEL, NIFTI_SUFFIX, folder_role, recognise
+from glioseg.data.cohort.file_names import CHANNEL, IMAGE_FOLDERS, NIFTI_SUFFIX, folder_role, recognise
 
 DATASET = "dataset.json"
-IMAGE_FOLDERS = ("imagesTr", "imagesTs")
 DECATHLON = "MSD Task01_BrainTumour (dataset.json, imagesTr, labelsTr, imagesTs)"
 DECATHLON_TISSUES = {"1": "edema", "2": "non-enhancing tumor", "3": "enhancing tumour"}
 """The tissues by their label values in dataset.json: those of `LabelScheme.MSD`."""

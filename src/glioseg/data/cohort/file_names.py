@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 from glioseg.core.labels import LabelScheme
 from glioseg.core.modalities import MODALITIES, SEGMENTATION
+from glioseg.data.cohort.challenges import CHALLENGE_NAME, CHALLENGES, Challenge
 
 NIFTI_SUFFIX = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
-OTHER_IMAGE = re.compile(r"\.(mha|mhd|nrrd|nhdr|mgz|mgh|img|hdr|dcm|nii\.\w+)$", re.IGNORECASE)
-"""Images in formats that glioseg does not read."""
 CHANNEL = "channel"
 """The role of nnU-Net's files: their number and dataset.json give the modality."""
 OTHER_SEGMENTATION = "other segmentation"
@@ -67,6 +66,9 @@ FOLDERS = {
     SEGMENTATION: rf"{_ENDINGS[SEGMENTATION]}|labelst[rs]|segmentations",
 }
 """Names of folders that hold the images of one modality, or the segmentations."""
+
+IMAGE_FOLDERS = ("imagesTr", "imagesTs")
+"""Folders of images in the Decathlon and in nnU-Net."""
 
 KNOWN = (
     "t1: t1, t1n, t1w, t1pre; t1ce: t1ce, t1c, t1gd, t1post; t2: t2, t2w; flair: flair, t2f, t2_flair; "
@@ -132,10 +134,18 @@ def table() -> dict[str, object]:
     return {
         "patterns": PATTERNS,
         "folders": FOLDERS,
+        "image_folders": IMAGE_FOLDERS,
         "derived": DERIVED,
         "other": OTHER_SEGMENTATION,
         "since_2023": SINCE_2023,
         "nifti": NIFTI_SUFFIX.pattern,
         "channels": MODALITIES,
+        "challenge": CHALLENGE_NAME,
+        "challenges": {name: _on_page(challenge) for name, challenge in CHALLENGES.items()},
         "known": KNOWN,
     }
+
+
+def _on_page(challenge: Challenge) -> dict[str, str | None]:
+    note = f"{challenge.name}: {challenge.cases}; the built-in model is made for an adult's glioma."
+    return {"scheme": challenge.scheme, "note": note}

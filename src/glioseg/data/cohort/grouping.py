@@ -1,6 +1,5 @@
 """From file names to cases: which files of a folder belong together, and which belong to no case."""
 
-import csv
 import os
 import re
 from collections import defaultdict
@@ -11,59 +10,27 @@ from pathlib import Path
 from glioseg.core.labels import LabelScheme
 from glioseg.core.modalities import MODALITIES, ROLES, SEGMENTATION
 from glioseg.data.cohort.cases import CohortError
-from glioseg.data.cohort.datasets import ASSUMED, IMAGE_FOLDERS, NnUNetDataset
+from glioseg.data.cohort.clinical import first_few
+from glioseg.data.cohort.datasets import ASSUMED, NnUNetDataset
 from glioseg.data.cohort.file_names import (
     CHANNEL,
+    IMAGE_FOLDERS,
     NIFTI_SUFFIX,
-    OTHER_IMAGE,
     OTHER_SEGMENTATION,
     FileName,
     folder_role,
     is_derived,
     recognise,
 )
+from glioseg.data.cohort.unread import NO_IMAGES, NO_ROLE, Unread, other_format
 
-NO_ROLE, NOT_NIFTI, NO_IMAGES = "no role", "not a NIfTI file", "a segmentation without images of its case"
-UNREAD = "unread.csv"
-"""The table, beside cohort.csv, of the files of the user's folder that belong to no case."""
+ONE_EACH = "one file in each folder of a modality, of different names: read as one case"
+NO_COMMON_NAME = (
+    "several files in the folders of a modality, without a common name: each file is a case of its own;"
+    " give the files of one case one name, or set data.pattern"
+)
 PREDICTIONS = "summary.csv"
 """A folder with this file holds predictions of `glioseg predict`, not truth."""
-
-
-@dataclass(frozen=True)
-class Unread:
-    """A file that belongs to no case, and why."""
-
-    file: Path
-    reason: str
-
-    def __str__(self) -> str:
-        """The path of the file, with escapes for what cannot be printed."""
-        return printable(str(self.file))
-
-
-def printable(name: str) -> str:
-    r"""A name with escapes for line breaks and the like, if it has any.
-
-    >>> printable("a\nb"), printable("ä")
-    ('a\\nb', 'ä')
-    """
-    return name if name.isprintable() else ascii(name)[1:-1]
-
-
-def write_unread(path: Path, unread: Iterable[Unread]) -> None:
-    """Write the table of files that belong to no case."""
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerows([("file", "reason"), *((str(item), item.reason) for item in unread)])
-
-
-def read_unread(path: Path) -> list[Unread]:
-    """The files that belong to no case; none if there is no table."""
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return [Unread(Path(row["file"]), row["reason"]) for row in csv.DictReader(file)]
 
 
 @dataclass
@@ -106,8 +73,8 @@ def group_files(
     """The cases of a tree of folders, the files that belong to none, and notes on what was assumed.
 
     Files of one name in one folder are a case. Folders that each hold one modality, and nnU-Net's imagesTr
-    and labelsTr, count as one folder. A segmentation in a folder of its own belongs to the images with its
-    name.
+    and labelsTr, count as one folder; if each of them holds one file, these are a case whatever their names.
+    A segmentation in a folder of its own belongs to the images with its name.
 
     Args:
         tree: folders with their file names, as from `walk_files`.
@@ -123,16 +90,16 @@ def group_files(
         for file in _resolve_channels(files, here, datasets, unread, notes):
             group = groups.setdefault((file.folder, file.known.case), Group(file.folder, file.known.case))
             group.add(file.known.role, file.path, file.known.scheme)
-    return _join_segmentations(list(groups.values()), unread), unread, list(notes)
+    joined = _join_modality_folders(groups.values(), notes)
+    return _join_segmentations(joined, unread), unread, list(notes)
 
 
 def _read_folder(here: Path, names: Sequence[str], unread: list[Unread]) -> Iterator[_File]:
     """The files of one folder that have a role; the other images become unread."""
     visible = [name for name in names if not name.startswith(".")]
     images = {name: recognise(name) for name in visible if NIFTI_SUFFIX.search(name)}
-    unread += [
-        Unread(here / name, NOT_NIFTI) for name in visible if name not in images and OTHER_IMAGE.search(name)
-    ]
+    others = (here / name for name in visible if name not in images)
+    unread += [Unread(file, reason) for file in others if (reason := other_format(file))]
     role = _common_role(here, images) if PREDICTIONS not in names else None
     folder = here.parent if role or here.name in IMAGE_FOLDERS else here
     for name, known in _with_own_case(images, role).items():
@@ -223,6 +190,48 @@ def _resolve_channels(
             yield replace(file, known=replace(file.known, role=role, scheme=dataset.scheme))
         else:
             yield replace(file, known=replace(file.known, scheme=dataset.scheme)) if dataset else file
+
+
+def _join_modality_folders(groups: Iterable[Group], notes: dict[str, None]) -> list[Group]:
+    """Cases whose folders of one modality hold one file each, of different names, such as P01/T1/003.nii.gz.
+
+    Where such folders hold several files and share no name, each file remains a case, which a note says.
+    """
+    by_folder = defaultdict(list)
+    for group in groups:
+        by_folder[group.folder].append(group)
+    result, joined, apart = list[Group](), list[str](), list[str]()
+    for folder, same in by_folder.items():
+        roles = [role for group in same for role in group.files]
+        if not _share_no_name(same):
+            result += same
+        elif len(roles) == len(set(roles)):
+            result.append(_as_one_case(folder, same))
+            joined.append(str(folder))
+        else:
+            result += same
+            apart.append(str(folder))
+    if joined:
+        notes[f"{first_few(joined)}: {ONE_EACH}"] = None
+    if apart:
+        notes[f"{first_few(apart)}: {NO_COMMON_NAME}"] = None
+    return result
+
+
+def _share_no_name(groups: Sequence[Group]) -> bool:
+    """Whether the files of a folder lie in its folders of a modality, and no name occurs in two of them."""
+    files = [(role, file) for group in groups for role, file in group.files.items()]
+    in_folders = all(folder_role(file.parent.resolve().name) == role for role, file in files)
+    apart = all(file.parent != group.folder for group in groups for file in group.files.values())
+    return in_folders and apart and len(files) == len(groups) and len({role for role, _ in files}) > 1
+
+
+def _as_one_case(folder: Path, groups: Sequence[Group]) -> Group:
+    case = Group(folder, folder.resolve().name)
+    for group in groups:
+        for role, file in group.files.items():
+            case.add(role, file, group.scheme)
+    return case
 
 
 def _join_segmentations(groups: Sequence[Group], unread: list[Unread]) -> list[Group]:

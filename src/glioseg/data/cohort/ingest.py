@@ -29,8 +29,8 @@ from glioseg.data.cohort.cases import (
 )
 from glioseg.data.cohort.clinical import first_few
 from glioseg.data.cohort.file_names import NIFTI_SUFFIX
-from glioseg.data.cohort.grouping import UNREAD, Unread, write_unread
 from glioseg.data.cohort.layouts import search_folder
+from glioseg.data.cohort.unread import UNREAD, Unread, write_unread
 from glioseg.params.sections import PhantomPreset
 
 

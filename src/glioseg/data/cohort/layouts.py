@@ -8,22 +8,24 @@ from pathlib import Path
 
 from glioseg.core.labels import LabelScheme
 from glioseg.core.modalities import ROLES
+from glioseg.core.nifti import DICOM_ADVICE
 from glioseg.data.cohort.cases import Case, CohortError
 from glioseg.data.cohort.challenges import usual_scheme
 from glioseg.data.cohort.clinical import GRADES, ClinicalData, first_few, read_clinical_tables
 from glioseg.data.cohort.datasets import (
     DATASET,
     DECATHLON,
-    IMAGE_FOLDERS,
     decathlon_cases,
     is_nnunet,
     read_nnunet,
 )
-from glioseg.data.cohort.file_names import KNOWN, NIFTI_SUFFIX, recognise
-from glioseg.data.cohort.grouping import NO_ROLE, Group, Unread, group_files, printable
+from glioseg.data.cohort.file_names import IMAGE_FOLDERS, KNOWN, NIFTI_SUFFIX, recognise
+from glioseg.data.cohort.grouping import Group, group_files
 from glioseg.data.cohort.inventory import walk_files
 from glioseg.data.cohort.pattern import group_by_pattern
+from glioseg.data.cohort.unread import DICOM, NO_ROLE, Unread, is_dicom, printable
 
+OTHER_NAMES = f"; known: {KNOWN}; for other names, set data.pattern, or use predict --t1 … --flair"
 LISTED_ENDINGS = 12
 """The number of kinds of file names that one line lists."""
 
@@ -48,7 +50,7 @@ class FolderSearch:
 
 def _unread_line(files: Sequence[Path], reason: str, cases: Sequence[str]) -> str:
     """One line for all files that are not read for a reason; long lists are shortened to the names' ends."""
-    known = f"; known: {KNOWN}; data.pattern or --t1 … --flair name others" if reason == NO_ROLE else ""
+    known = OTHER_NAMES if reason == NO_ROLE else ""
     if len(files) == 1:
         return f"{printable(str(files[0]))}: not read: {reason}{known}"
     ends = Counter(printable(_without_case(file.name, cases)) for file in files)
@@ -83,6 +85,9 @@ def search_folder(folder: Path, *, pattern: Mapping[str, str] | None = None) -> 
         LayoutError: a dataset.json belongs to another task.
         TableError: a table cannot be read.
     """
+    if folder.is_file():
+        advice = DICOM if is_dicom(folder) else "name the files of one case with --t1 … --flair"
+        raise CohortError(f"{folder}: expected a folder of cases, got a file: {advice}")
     if not folder.is_dir():
         raise CohortError(f"{folder}: expected a folder of cases, found none")
     notes = list[str]()
@@ -100,7 +105,7 @@ def search_folder(folder: Path, *, pattern: Mapping[str, str] | None = None) -> 
     cases = sorted(found, key=lambda case: case.case)
     search = FolderSearch(cases, unread, notes)
     if not cases:
-        raise CohortError(_no_case(folder, tree, search.lines))
+        raise CohortError(_no_case(search, folder, tree))
     _check_names(cases)
     return search
 
@@ -116,8 +121,8 @@ def named_case(files: Mapping[str, Path]) -> Case:
     """
     by_path: dict[Path, str] = {}
     for role, file in files.items():
-        if not file.is_file():
-            raise CohortError(f"{file}: --{role}: expected a file, found none")
+        if reason := _no_volume(file):
+            raise CohortError(f"{file}: --{role}: expected a NIfTI file, got {reason}")
         if other := by_path.get(file.resolve()):
             raise CohortError(f"{file}: expected one modality, got --{other} and --{role}")
         by_path[file.resolve()] = role
@@ -128,6 +133,12 @@ def named_case(files: Mapping[str, Path]) -> Case:
     since_2023 = any(one.scheme is LabelScheme.BRATS2023 for one in known)
     scheme = LabelScheme.BRATS2023 if since_2023 else LabelScheme.BRATS2021
     return Case(name, dict(files), usual_scheme(name, scheme), source=str(first.parent))
+
+
+def _no_volume(file: Path) -> str | None:
+    if not file.is_file():
+        return "a folder" if file.is_dir() else "none"
+    return DICOM if is_dicom(file) else None
 
 
 def _from_names(
@@ -186,14 +197,15 @@ def _check_names(cases: Sequence[Case]) -> None:
             raise CohortError(f"{one.case}: two cases have this name: {one.source}, {other.source}")
 
 
-def _no_case(folder: Path, tree: Sequence[tuple[Path, list[str]]], lines: Sequence[str]) -> str:
+def _no_case(search: FolderSearch, folder: Path, tree: Sequence[tuple[Path, list[str]]]) -> str:
+    reasons = {item.reason for item in search.unread}
+    if reasons == {DICOM}:
+        count = len(search.unread)
+        return f"{folder}: expected NIfTI files, got only DICOM ({count} files): {DICOM_ADVICE}"
     seen = Counter(name for _, names in tree for name in names)
     some = ", ".join(name for name, _ in seen.most_common(3)) or "nothing"
-    reasons = "".join(f"; {line.removesuffix(f'; known: {KNOWN}')}" for line in lines)
-    return (
-        f"{folder}: no case found among {seen.total()} files ({some}){reasons};"
-        f" known names: {KNOWN}; {DECATHLON}; for others, set data.pattern, or use predict --t1 … --flair"
-    )
+    lines = "".join(f"; {line.removesuffix(OTHER_NAMES)}" for line in search.lines)
+    return f"{folder}: no case found among {seen.total()} files ({some}){lines}{OTHER_NAMES}; {DECATHLON}"
 
 
 def _folder_grade(folder: Path) -> str | None:

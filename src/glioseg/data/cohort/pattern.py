@@ -6,7 +6,8 @@ from pathlib import Path
 
 from glioseg.data.cohort.cases import CohortError
 from glioseg.data.cohort.file_names import NIFTI_SUFFIX
-from glioseg.data.cohort.grouping import Group, Unread
+from glioseg.data.cohort.grouping import Group
+from glioseg.data.cohort.unread import Unread
 
 
 def compile_pattern(text: str) -> re.Pattern[str]:

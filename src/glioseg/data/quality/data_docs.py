@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glioseg.core.nifti import Volume, VolumeError, read_volume
-from glioseg.data.cohort.grouping import Unread
+from glioseg.data.cohort.unread import Unread
 from glioseg.data.quality.expectations import Finding
 from glioseg.data.quality.validation_report import ValidationReport
 

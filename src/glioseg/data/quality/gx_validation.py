@@ -21,7 +21,7 @@ from great_expectations.expectations.row_conditions import Column
 
 from glioseg.core.files import replace_folder_atomic
 from glioseg.data.cohort.cases import Case
-from glioseg.data.cohort.grouping import Unread
+from glioseg.data.cohort.unread import Unread
 from glioseg.data.quality.crop_validation import CropStatistics, crop_tables
 from glioseg.data.quality.data_docs import draw_findings, finish_site
 from glioseg.data.quality.expectations import Expectation, Finding, Table

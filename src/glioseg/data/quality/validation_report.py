@@ -9,7 +9,7 @@ from typing import Literal
 from glioseg.core.errors import GliosegError
 from glioseg.core.files import write_atomic
 from glioseg.data.cohort.clinical import first_few
-from glioseg.data.cohort.grouping import Unread
+from glioseg.data.cohort.unread import Unread
 from glioseg.data.quality.expectations import Finding
 
 ACCEPTED, PREDICTION_ONLY, REFUSED = "accepted", "prediction_only", "refused"

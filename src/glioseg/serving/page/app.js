@@ -44,7 +44,7 @@ async function takeSample() {
   at("state").textContent = "Fetching the sample case…";
   const files = await service.sample(Object.keys(ROLES));
   at("state").textContent = "";
-  choice.take(files);
+  await choice.take(files);
 }
 
 /** Show the chosen scan, without a segmentation. */

@@ -31,8 +31,8 @@ export class Choice {
   }
 
   /** Add files, and choose the case that they bring. */
-  take(given) {
-    const strange = this.#files.add(given);
+  async take(given) {
+    const strange = await this.#files.add(given);
     const { cases, names } = this.#files;
     const kept = at("case").value;
     at("case").replaceChildren(...[...cases.keys()].map((name) => element("option", name || "(no name)", { value: name })));
@@ -50,6 +50,7 @@ export class Choice {
       strange && `${strange} of the files are not .nii or .nii.gz and were ignored.`,
       given.some(({ name }) => DICOM.test(name)) && WORDS_ON_DICOM,
       unread.length && `${few(unread)}: no role by name: choose it by hand (known: ${KNOWN}).`,
+      ...(unread.length ? this.#files.problems : []),
     ].filter(Boolean).join(" "));
   }
 
@@ -89,15 +90,15 @@ export class Choice {
 
   #choose(caseName) {
     at("case").value = caseName;
-    const { roles, scheme, assumed } = this.#files.cases.get(caseName) ?? { roles: {}, scheme: "brats2021" };
+    const { roles, scheme, notes } = this.#files.cases.get(caseName) ?? { roles: {}, scheme: "brats2021", notes: [] };
     for (const role in ROLES) at(`of-${role}`).value = roles[role]?.length === 1 ? roles[role][0].path : "";
     at("scheme").value = scheme;
     this.#images.clear(); // those of another case would fill the memory
     const twice = Object.entries(roles).filter(([, files]) => files.length > 1);
     say([
       ...twice.map(([role, files]) => `${ROLES[role]}: ${few(files.map(({ path }) => path))}: choose one.`),
-      assumed && "nnU-Net's order is assumed: 0000 T1, 0001 T1ce, 0002 T2, 0003 FLAIR.",
-    ].filter(Boolean).join(" "));
+      ...notes,
+    ].join(" "));
     this.#changed();
   }
 }

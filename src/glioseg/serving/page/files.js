@@ -6,14 +6,19 @@ export const ROLES = {
 export const MODALITIES = ["t1", "t1ce", "t2", "flair"];
 
 // The table of file names that the command line uses too; without it, files are chosen by hand.
-const NONE = { patterns: [], folders: {}, derived: "(?!)", since_2023: "(?!)", nifti: "\\.nii(\\.gz)?$", channels: [], other: "", known: "" };
+const NONE = {
+  patterns: [], folders: {}, image_folders: [], derived: "(?!)", since_2023: "(?!)", nifti: "\\.nii(\\.gz)?$", channels: [], other: "",
+  challenge: "(?!)", challenges: {}, known: "",
+};
 const table = await fetch("file-names").then((response) => (response.ok ? response.json() : NONE)).catch(() => NONE);
 const whole = (pattern) => new RegExp(`^(?:${pattern})$`, "is");
 const PATTERNS = table.patterns.map(([pattern, role]) => [whole(pattern), role]);
 const FOLDERS = Object.entries(table.folders).map(([role, pattern]) => [role, whole(pattern)]);
 const DERIVED = whole(table.derived);
 const SINCE_2023 = whole(table.since_2023);
+const CHALLENGE = new RegExp(table.challenge);
 const NIFTI = new RegExp(table.nifti, "i");
+const DATASET = "dataset.json";
 export const KNOWN = table.known;
 export const DICOM = /\.(dcm|dicom|ima)$|^DICOMDIR$/i;
 
@@ -24,7 +29,7 @@ export function recognise(name) {
   for (const [pattern, role] of PATTERNS) {
     const match = pattern.exec(stem);
     if (match && !role) return null;
-    if (match) return { caseName: match[1] ?? "", role, channel: Number(match[2] ?? 0), since2023: SINCE_2023.test(stem) };
+    if (match) return { caseName: match[1] ?? "", role, channel: Number(match[2] ?? 0), scheme: SINCE_2023.test(stem) ? "brats2023" : null };
   }
   return null;
 }
@@ -32,12 +37,15 @@ export function recognise(name) {
 /** The NIfTI files that somebody has given, by path, and the cases that their names tell. */
 export class Files {
   #files = new Map();
+  #datasets = new Map(); // by folder: what nnU-Net's dataset.json says of the channels
 
   /** Take files; how many of them are no NIfTI files. */
-  add(files) {
+  async add(files) {
     const sound = files.filter((file) => NIFTI.test(file.name) && !file.name.startsWith("."));
+    const datasets = files.filter((file) => file.name === DATASET);
     for (const file of sound) this.#files.set(pathOf(file), file);
-    return files.length - sound.length;
+    for (const file of datasets) this.#datasets.set(parent(pathOf(file)), await readDataset(file));
+    return files.length - sound.length - datasets.length;
   }
 
   get names() {
@@ -48,17 +56,40 @@ export class Files {
     return this.#files.get(name) ?? null;
   }
 
-  /** By name of the case: the files of each role, all of them, and the label scheme. */
+  /** What is wrong with files of dataset.json. */
+  get problems() {
+    return [...this.#datasets.values()].map(({ problem }) => problem).filter(Boolean);
+  }
+
+  /** By name of the case: the files of each role, all of them, the label scheme, and what was assumed. */
   get cases() {
-    const byCase = Map.groupBy(assign(this.names), (file) => file.caseName);
+    const byCase = Map.groupBy(assign(this.names, this.#datasets), (file) => file.caseName);
     const all = [...byCase].flatMap(([name, files]) => (twice(files) ? byFolder(name, files) : [[name, files]]));
     const withImages = all.filter(([, files]) => files.some(({ role }) => role !== "seg"));
-    return new Map((withImages.length ? withImages : all).map(([name, files]) => [name, {
-      roles: Object.groupBy(files, ({ role }) => role),
-      scheme: files.some(({ since2023 }) => since2023) ? "brats2023" : "brats2021",
-      assumed: files.some(({ assumed }) => assumed),
-    }]));
+    return new Map((withImages.length ? withImages : all).map(([name, files]) => {
+      const challenge = table.challenges[CHALLENGE.exec(name)?.[0]];
+      return [name, {
+        roles: Object.groupBy(files, ({ role }) => role),
+        scheme: challenge?.scheme ?? files.find(({ scheme }) => scheme)?.scheme ?? "brats2021",
+        notes: [...new Set([...files.map(({ note }) => note), challenge?.note])].filter(Boolean),
+      }];
+    }));
   }
+}
+
+const NUMBERS = (roles) => Object.entries(roles).map(([number, role]) => `000${number} ${ROLES[role]}`).join(", ");
+const LABELS = "The Decathlon's label values are assumed: others are under Options.";
+const ASSUMED = { roles: table.channels, note: `nnU-Net's order is assumed: ${NUMBERS(table.channels)}. ${LABELS}` };
+
+/** The role of each channel by dataset.json, or what is wrong with it. */
+async function readDataset(file) {
+  const record = await file.text().then(JSON.parse).catch(() => null);
+  const names = Object.entries(record?.channel_names ?? record?.modality ?? {});
+  const roles = Object.fromEntries(names.map(([number, name]) => [number, FOLDERS.find(([, pattern]) => pattern.test(name))?.[0]]));
+  const sound = new Set(Object.values(roles).filter((role) => MODALITIES.includes(role)));
+  if (names.length && sound.size === names.length) return { roles, note: `${DATASET}: ${NUMBERS(roles)}. ${LABELS}` };
+  const got = names.map(([, name]) => name).join(", ") || "none";
+  return { roles: {}, problem: `${DATASET}: channel_names: expected T1, T1ce, T2 and FLAIR, each at most once, got ${got}.` };
 }
 
 /** The path of a file in the folder that was chosen or dropped; its name, if it was given alone. */
@@ -70,35 +101,46 @@ const split = (path) => path.split("/").slice(-2).reverse(); // the name, the fo
 const parent = (path) => path.split("/").slice(0, -1).join("/");
 
 /** Files with case and role: what their names tell, and those beside them. */
-function assign(paths) {
+function assign(paths, datasets) {
   const files = paths.map((path) => ({ path, folder: parent(path), ...recognise(split(path)[0]) }));
   const beside = Map.groupBy(files, ({ folder }) => folder);
-  return [...beside.values()].flatMap((some) => some.map((file) => settle(file, some))).filter(({ role }) => role);
+  const settled = [...beside.values()].flatMap((some) => some.map((file) => settle(file, some, datasets)));
+  const byHome = Map.groupBy(settled.filter(({ role }) => role), ({ folder }) => folder);
+  return [...byHome].flatMap(([home, some]) => (oneEach(some) ? some.map((file) => ({ ...file, caseName: split(home)[0], note: ONE_EACH })) : some));
 }
 
-function settle(file, some) {
-  const [name, folder = ""] = split(file.path);
+const ONE_EACH = "One file in each folder of a modality, of different names: read as one case.";
+
+/** Whether folders of one modality hold one file each, of different names. */
+function oneEach(files) {
+  const count = (key) => new Set(files.map(key)).size;
+  return files.length > 1 && files.every(({ common }) => common) && count(({ role }) => role) === files.length && count(({ caseName }) => caseName) === files.length;
+}
+
+function settle(given, some, datasets) {
+  const [name, own = ""] = split(given.path);
   const stem = name.replace(NIFTI, "");
   const weak = ["channel", table.other, undefined];
-  const [common] = FOLDERS.find(([role, pattern]) => pattern.test(folder) && some.every((one) => [...weak, role].includes(one.role))) ?? [];
+  const [common] = FOLDERS.find(([role, pattern]) => pattern.test(own) && some.every((one) => [...weak, role].includes(one.role))) ?? [];
+  const file = { ...given, folder: common || table.image_folders.includes(own) ? parent(given.folder) : given.folder };
+  const cases = new Set(some.filter(({ role, caseName }) => role in ROLES && caseName).map(({ caseName }) => caseName));
+  const bare = cases.size === 1 ? [...cases][0] : split(file.folder)[0];
   if (common && !DERIVED.test(stem)) {
-    return { ...file, role: common, caseName: file.caseName && file.role === common ? file.caseName : stem, folder: parent(file.folder) };
+    return { ...file, role: common, common, caseName: file.role === common ? file.caseName || bare : stem };
   }
-  const cases = some.filter(({ role }) => role in ROLES).map(({ caseName }) => caseName);
   if (file.role === table.other) {
-    const own = some.some(({ caseName, role }) => caseName === file.caseName && MODALITIES.includes(role));
-    return { ...file, role: own ? "seg" : undefined };
+    const beside = some.some(({ caseName, role }) => caseName === file.caseName && MODALITIES.includes(role));
+    return { ...file, role: beside ? "seg" : undefined };
   }
   if (file.role === "channel") {
-    const all = some.filter(({ caseName, role }) => caseName === file.caseName && role === "channel").length;
-    return { ...file, role: all === table.channels.length ? table.channels[file.channel] : undefined, assumed: true };
+    const all = some.filter(({ caseName, role }) => caseName === file.caseName && role === "channel").length === table.channels.length;
+    const { roles, note } = datasets.get(file.folder) ?? (all ? ASSUMED : { roles: {} });
+    return { ...file, role: roles[file.channel], scheme: "msd", note };
   }
   const [, longer, end] = /^(.+)[-_. ]([^-_. ]+)$/s.exec(stem) ?? []; // P01_T2_flair: of P01, or of its second visit P01_T2
   const same = longer && file.role && recognise(`${end}.nii`)?.role === file.role;
-  if (same && some.some((one) => one !== file && one.caseName === longer)) return { ...file, caseName: longer };
-  const others = new Set(cases.filter(Boolean));
-  if (file.role && !file.caseName) return { ...file, caseName: others.size === 1 ? [...others][0] : folder };
-  return file;
+  if (same && some.some((one) => one !== given && one.caseName === longer)) return { ...file, caseName: longer };
+  return file.role ? { ...file, caseName: file.caseName || bare } : file;
 }
 
 /** Whether a role has files in two folders. */
