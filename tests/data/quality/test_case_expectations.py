@@ -30,7 +30,7 @@ def test_only_labelled_cases_of_the_wrong_scheme_are_refused() -> None:
         Case("Bo", {}, scheme),
         Case("Cy", {"seg": Path("seg")}, LabelScheme.BRATS2021),
     ]
-    measured = ((1, 900, 4.0, 2.0), (3, 900, 0.0, 1.0))  # 1 enhances: NCR, says the scheme
+    measured = ((1, 900, 4.0, 2.0, 0.0), (3, 900, 0.0, 1.0, 0.5))  # 1 enhances: NCR, says the scheme
     volumes = [VolumeStatistics("Ada", "seg", "seg", scheme.value, label_intensities=measured)]
     contradictions = [row["contradiction"] for row in case_rows(cases, volumes)]
     assert str(contradictions[0]).startswith("those of brats2024: 1 (NCR) brightens more than ET does")

@@ -74,7 +74,7 @@ def test_good_cases_are_accepted_beside_bad_ones(report: ValidationReport) -> No
 
 def test_a_swap_is_a_warning_and_a_wrong_label_scheme_refuses_its_cases(tmp_path: Path) -> None:
     cases = [Case(name, {"seg": Path(f"{name}.nii")}, LabelScheme.BRATS2024) for name in ("Ada", "Bo")]
-    measured = ((1, 900, 4.0, 2.0), (3, 900, 0.0, 1.0))  # 1 enhances: NCR, says the scheme
+    measured = ((1, 900, 4.0, 2.0, 0.0), (3, 900, 0.0, 1.0, 0.5))  # 1 enhances: NCR, says the scheme
     volumes = [
         volume
         for case in cases

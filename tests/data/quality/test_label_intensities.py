@@ -16,7 +16,12 @@ from glioseg.data.quality.label_intensities import (
 )
 
 SHAPE = (30, 20, 10)
-CHILD = ((1, 9000, 4.0, 2.5), (2, 7000, 0.1, 2.0), (3, 400, 0.0, 1.0), (4, 20000, 0.2, 3.0))
+CHILD = (
+    (1, 9000, 4.0, 2.5, 0.1),
+    (2, 7000, 0.1, 2.0, 0.9),
+    (3, 400, 0.0, 1.0, 0.0),
+    (4, 20000, 0.2, 3.0, 0.5),
+)
 """BraTS-PED: 1 enhances, 2 is the non-enhancing core, 3 a cyst, and 4 is oedema, bright on FLAIR."""
 
 
@@ -33,7 +38,8 @@ def case() -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
 
 def test_brightness_is_in_robust_deviations_of_the_healthy_brain() -> None:
     # Quartiles 90 and 110: a deviation is 20 / 1.349 = 14.83. (160 - 100) / 14.83 = 4.05; 40 / 14.83 = 2.70.
-    expected = [(1, 1000, 4.047, 0.0), (2, 1000, 0.0, 2.698)]
+    # Label 1 adjoins label 2 alone, and label 2 also background, with as many faces.
+    expected = [(1, 1000, 4.047, 0.0, 0), (2, 1000, 0.0, 2.698, 0.5)]
     measured = measure_label_intensities(*case())
     assert [pytest.approx(row, abs=1e-3) for row in expected] == list(measured or ())
 
@@ -75,14 +81,17 @@ def test_labels_of_children_without_a_cyst_contradict_brats_2021() -> None:
 
 
 def test_another_order_of_the_labels_contradicts_the_usual_one() -> None:
-    audit = ((1, 900, 4.0, 2.0), (2, 900, 0.0, 1.0), (3, 900, 0.0, 3.0))  # 1 ET, 2 NCR, 3 ED
+    audit = ((1, 900, 4.0, 2.0, 0.1), (2, 900, 0.0, 1.0, 0.0), (3, 900, 0.0, 3.0, 0.8))  # 1 ET, 2 NCR, 3 ED
     assert "1 (NCR) brightens" in (contradiction(LabelScheme.BRATS2023, *audit) or "")
     assert contradiction(scheme_of_mapping({1: "ET", 2: "NCR", 3: "ED"}), *audit) is None
 
 
 @pytest.mark.parametrize(
     ("odd", "reason"),
-    [((4, 900, 0.0, 2.0), "4 (ET) does not brighten"), ((2, 900, 0.0, 0.1), "2 (ED) is not bright on FLAIR")],
+    [
+        ((4, 900, 0.0, 2.0, 0.1), "4 (ET) does not brighten"),
+        ((2, 900, 0.0, 0.1, 0.9), "2 (ED) is not bright on FLAIR"),
+    ],
 )
 def test_one_faint_tumour_is_no_contradiction_but_three_are(odd: LabelIntensity, reason: str) -> None:
     assert contradiction(LabelScheme.BRATS2021, odd, cases=2) is None
@@ -90,9 +99,28 @@ def test_one_faint_tumour_is_no_contradiction_but_three_are(odd: LabelIntensity,
 
 
 def test_the_medians_of_the_cohort_decide() -> None:
-    right, wrong = ((1, 900, 0.0, 1.0), (4, 900, 3.0, 2.0)), ((1, 900, 3.0, 1.0), (4, 900, 0.0, 2.0))
+    right = ((1, 900, 0.0, 1.0, 0.0), (4, 900, 3.0, 2.0, 0.1))
+    wrong = ((1, 900, 3.0, 1.0, 0.0), (4, 900, 0.0, 2.0, 0.1))
     assert describe_contradiction(LabelScheme.BRATS2021, [right, right, wrong]) is None
     assert describe_contradiction(LabelScheme.BRATS2021, [right, wrong, wrong])
+
+
+NNUNET = ((1, 900, 0.0, 3.0, 0.8), (2, 900, 0.0, 1.0, 0.0), (3, 900, 4.0, 2.0, 0.2))
+"""nnU-Net's and the Decathlon's order: 1 is oedema, 2 the core within, 3 enhances."""
+
+
+def test_core_and_oedema_that_are_exchanged_contradict_the_scheme() -> None:
+    assert (contradiction(LabelScheme.BRATS2023, *NNUNET) or "").startswith(
+        "1 (NCR) lies outside 2 (ED): 80% and 0% of their surfaces adjoin healthy tissue; label: "
+    )
+    assert (contradiction(LabelScheme.BRATS2023, *NNUNET) or "").endswith("data.scheme may be msd")
+    assert contradiction(LabelScheme.MSD, *NNUNET) is None
+    without_et = NNUNET[:2]  # such a core need not lie within
+    assert contradiction(LabelScheme.BRATS2023, *without_et) is None
+    right = ((1, 900, 0.0, 1.0, 0.6), (2, 900, 0.0, 3.0, 0.5), (3, 900, 4.0, 2.0, 0.2))
+    assert contradiction(LabelScheme.BRATS2023, *right) is None  # a difference within the limit
+    assert describe_contradiction(LabelScheme.BRATS2023, [NNUNET, NNUNET, right])
+    assert describe_contradiction(LabelScheme.BRATS2023, [NNUNET, right, right]) is None
 
 
 def test_each_real_case_fits_its_scheme_and_contradicts_the_order_of_brats_ped(real_scans: Path) -> None:
@@ -108,3 +136,6 @@ def test_each_real_case_fits_its_scheme_and_contradicts_the_order_of_brats_ped(r
         child = {1: 2, 2: 4, 3: 1, 4: 1}
         relabelled = [(child[value], *row) for value, *row in measured]
         assert describe_contradiction(LabelScheme.BRATS2021, [relabelled]), found.case
+        if len(measured) == 3:  # with enhancing tumour
+            exchanged = [({1: 2, 2: 1}.get(value, value), *row) for value, *row in measured]
+            assert describe_contradiction(scheme, [exchanged]), found.case
