@@ -21,10 +21,13 @@ from glioseg.core.errors import SettingError
 from glioseg.core.labels import REGIONS, LabelScheme, from_scheme
 from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import Grid, Volume, decode_volume, encode_volume
+from glioseg.data.cohort.cases import Case, decode_scan
 from glioseg.mlops.tracking.logged_model import REQUIREMENTS
 from glioseg.models.inference.loading import load_model
 from glioseg.models.inference.prediction import NUMERIC_COLUMNS
 from glioseg.models.inference.predictor import Predictor
+from glioseg.params.contract import Contract
+from glioseg.serving.checked_case import check_scans
 from tests.helpers.servers import free_port, server
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +55,20 @@ def expected(registered, scan):
 
 def row(scan, compress=True):
     return dict.fromkeys(MODALITIES, encode_volume(scan, compress=compress))
+
+
+def test_a_version_has_a_small_phantom_as_input_example(model):
+    folder = Path(mlflow.artifacts.download_artifacts("models:/glioseg@champion"))
+    assert (folder / "input_example.json").stat().st_size < 700_000
+    assert list(json.loads((folder / "serving_input_example.json").read_text())) == ["dataframe_split"]
+    row = model.input_example.iloc[0]
+    assert list(row.index) == list(MODALITIES)
+    scans = {name: decode_scan(row[name], file="") for name in MODALITIES}
+    assert {scan.volume.data.shape for scan in scans.values()} == {(76, 96, 76)}
+    case = Case("example", dict.fromkeys(scans, Path()), LabelScheme.BRATS2021)
+    checked = check_scans(case, scans, Contract())
+    assert {finding.expectation for finding in checked.findings} == {"shape", "spacing"}
+    assert not checked.critical
 
 
 def test_the_label_map_is_on_the_grid_of_the_scan(model, scan, expected):

@@ -9,11 +9,11 @@ def test_an_interrupted_model_is_completed_and_not_logged_twice(registry, monkey
     client, model = registry.client, registry.model_files("one")
     run_id = client.create_run(experiment_id(client, "train")).info.run_id
 
-    def interrupt(**options):
+    def interrupt(*arguments, **options):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(mlflow.pyfunc, "log_model", interrupt)
+        patch.setattr(mlflow.pyfunc, "save_model", interrupt)
         with pytest.raises(KeyboardInterrupt):
             log_model(client, model, run_id=run_id)
     model_id = log_model(client, model, run_id=run_id)

@@ -1,17 +1,22 @@
 """A logged model of MLflow that can predict: glioseg's code, the Keras files, and the signature."""
 
-import warnings
 from collections.abc import Mapping
 from importlib.metadata import version as installed
+from tempfile import TemporaryDirectory
 
 import mlflow
+import numpy as np
+import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, LoggedModelStatus
-from mlflow.models import ModelSignature
+from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
 from glioseg.core.labels import REGIONS, LabelScheme
 from glioseg.core.modalities import MODALITIES
+from glioseg.core.nifti import Grid, Volume, encode_volume
+from glioseg.data.phantom import PLAN_SAMPLERS, render_case
+from glioseg.data.phantom.grid import PhantomGrid
 from glioseg.mlops.tracking.mlflow_runs import experiment_id, flatten, has_run, log_metrics
 from glioseg.mlops.tracking.model_files import CONTENT_HASH, ModelFiles
 from glioseg.models.inference.prediction import NUMERIC_COLUMNS
@@ -30,6 +35,9 @@ REQUIREMENTS = (
     "tensorflow",
 )
 """Packages that a registered model imports to predict; its requirements pin the versions that made it."""
+
+EXAMPLE_LEVELS = 32
+"""Grey levels of the input example: noise of 256 levels hardly shrinks when it is compressed."""
 
 
 def signature() -> ModelSignature:
@@ -87,7 +95,7 @@ def log_model(
         model_type="segmentation",
     )
     if model.status != LoggedModelStatus.READY:
-        _write_files(model, model_files)
+        _write_files(client, model, model_files)
     if run and metrics:
         log_metrics(client, run, metrics, model_id=model.model_id)
     return str(model.model_id)
@@ -102,17 +110,36 @@ def _find(client: MlflowClient, model_files: ModelFiles, run: str | None) -> Log
     return max(found, key=lambda model: int(model.creation_timestamp), default=None)
 
 
-def _write_files(model: LoggedModel, model_files: ModelFiles) -> None:
-    """Write the files of a logged model, without any pickle."""
-    with warnings.catch_warnings():
-        # MLflow warns without an input example. It would load each model once more to run it on the example,
-        # and the contract of many projects would refuse a small one; a real one would add 19 MB to a version.
-        warnings.filterwarnings("ignore", message=".*input example")
-        mlflow.pyfunc.log_model(
-            model_id=model.model_id,
+def input_example() -> pd.DataFrame:
+    """One row: a phantom with voxels of 2 mm and few grey levels, so that it takes half a megabyte.
+
+    A real scan would take 19 MB, and would be a patient's.
+    """
+    phantom = render_case(index=3, seed=0, sample_plan=PLAN_SAMPLERS["typical"], grid=PhantomGrid(2))[1]
+    row = {}
+    for modality, image in phantom.images.items():
+        levels = np.ceil(image * (EXAMPLE_LEVELS / image.max())).astype(np.uint8)  # background stays 0
+        row[modality] = encode_volume(Volume(levels, Grid(image.shape, np.diag([-2.0, -2.0, 2.0, 1.0]))))
+    return pd.DataFrame([row])
+
+
+def _write_files(client: MlflowClient, model: LoggedModel, model_files: ModelFiles) -> None:
+    """Write the files of a logged model, without any pickle.
+
+    `mlflow.pyfunc.log_model` would load each model once more and run it on the example.
+    """
+    with TemporaryDirectory() as folder:
+        mlflow.pyfunc.save_model(
+            files := f"{folder}/model",
+            mlflow_model=Model(
+                artifact_path=model.artifact_location, model_uuid=model.model_id, model_id=model.model_id
+            ),
             python_model=str(model_files.pyfunc_file),
             artifacts={path.name: str(path) for path in model_files.files},
             code_paths=[str(model_files.package)],
             pip_requirements=[f"{name}=={installed(name)}" for name in REQUIREMENTS],
             signature=signature(),
+            input_example=input_example(),
         )
+        client.log_model_artifacts(model.model_id, files)
+    client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)

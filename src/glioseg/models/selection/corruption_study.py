@@ -98,7 +98,7 @@ def fit_quality_estimator(
     rng = np.random.default_rng(SEED)
     kinds = [kind for kind in KINDS for _ in range(COPIES_PER_KIND)]
     copies = [Copy(int(rng.integers(len(sound))), kind, (place,)) for place, kind in enumerate(kinds)]
-    scored = score_scans(models, sound, copies, settings)
+    scored = score_scans(models, sound, copies, replace(settings, mirror=False))
     estimator = fit_estimator(scored, sound_weight=len(copies) / len(sound))
     return replace(estimator, out_of_distribution=out_of_distribution)
 
@@ -133,15 +133,15 @@ def score_scans(
         copies: the copies of all cases.
         settings: settings with the results of the other parts of calibration.
     """
-    unmirrored, scored = replace(settings, mirror=False), []
+    scored = []
     for number, case in enumerate(track(cases, title="corrupt and predict", total=len(cases))):
         scan = _read(case, settings.spacing_mm)
-        scored.append(_score(models, scan, unmirrored, case=number))
+        scored.append(_score(models, scan, settings, case=number))
         for copy in copies:
             if copy.case == number:
                 rng = np.random.default_rng([SEED, *copy.seed])
                 corrupted = corrupt(*scan, kind=copy.kind, spacing_mm=settings.spacing_mm, rng=rng)
-                scored.append(_score(models, corrupted, unmirrored, case=number, corruption=copy.kind))
+                scored.append(_score(models, corrupted, settings, case=number, corruption=copy.kind))
     return scored
 
 

@@ -39,7 +39,8 @@ def score_real_cases(
 ) -> list[ScoredScan]:
     """Predict each case as it is, and with every kind of corruption once.
 
-    The corruptions of a case depend on its name, and not on the other cases.
+    Predictions are made with mirroring if the settings say so, as in use. The corruptions of a case depend on
+    its name, and not on the other cases.
     """
     copies = [
         Copy(number, kind, (crc32(case.name.encode()), place))
