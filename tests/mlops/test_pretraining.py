@@ -119,14 +119,19 @@ def test_confidence_of_the_package_is_learned_on_real_cases(package, tmp_path, m
     write_case(tmp_path / "more", "Case_4", tumour=8)
     before, weights = Settings.load(package), (package / "model.keras").read_bytes()
     lines = calibrate_on_real_cases([tmp_path / "real", tmp_path / "more"])
-    assert [line.partition(":")[0] for line in lines] == list(REGIONS)
+    whens = ("with mirroring", "without mirroring")
+    assert [line.partition(":")[0] for line in lines] == [f"{r} {when}" for when in whens for r in REGIONS]
     after = Settings.load(builtin.builtin_model())
     assert after.confidence != before.confidence
     assert (after.volume_intervals.cases, after.volume_intervals.level) == (5, 5 / 6)
-    same = {"confidence": None, "volume_intervals": None}
+    assert after.volume_intervals_unmirrored.cases == 5
+    assert after.confidence_unmirrored.out_of_distribution == before.confidence.out_of_distribution
+    same = {
+        name: None for base in ("confidence", "volume_intervals") for name in (base, f"{base}_unmirrored")
+    }
     assert replace(after, **same) == replace(before, **same)
     assert (package / "model.keras").read_bytes() == weights
     record = json.loads((package / builtin.RECORD).read_text())
     assert record["calibrated_on_real_cases"]["cases"] == [f"Case_{number}" for number in range(5)]
-    assert set(record["calibrated_on_real_cases"]["left_out"]) == set(REGIONS)
+    assert set(record["calibrated_on_real_cases"]["left_out"]) == set(whens)
     assert record["trained"]  # the training stays in the record

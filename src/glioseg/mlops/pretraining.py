@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from shutil import copy, copytree
@@ -175,6 +175,7 @@ def calibrate_on_real_cases(folders: Sequence[Path]) -> list[str]:
     from glioseg.models.inference.model_settings import Settings
     from glioseg.models.selection.real_cases import (
         MIN_CASES,
+        add_unmirrored,
         calibrate_confidence,
         leave_one_out,
         score_real_cases,
@@ -187,8 +188,17 @@ def calibrate_on_real_cases(folders: Sequence[Path]) -> list[str]:
     settings = Settings.load(builtin.FOLDER)
     with TemporaryDirectory() as folder:
         placed = [_place(case, Path(folder), settings.margin_vox) for case in cases]
-        scored = score_real_cases(load_networks(builtin.FOLDER), placed, settings)
-    scores = leave_one_out(scored, settings)
+        models = load_networks(builtin.FOLDER)
+        mirrored, unmirrored = (
+            score_real_cases(models, placed, replace(settings, mirror=mirror)) for mirror in (True, False)
+        )
+    scores = {
+        "with mirroring": leave_one_out(mirrored, settings),
+        "without mirroring": leave_one_out(unmirrored, settings),
+    }
+    calibrated = add_unmirrored(
+        calibrate_confidence(mirrored, settings), calibrate_confidence(unmirrored, settings)
+    )
     record = with_current_names(read_json(builtin.FOLDER / builtin.RECORD), FIELDS)
     record["calibrated_on_real_cases"] = {
         **current_origin(),
@@ -197,10 +207,14 @@ def calibrate_on_real_cases(folders: Sequence[Path]) -> list[str]:
     }
     with replace_folder_atomic(builtin.FOLDER) as aside:
         copytree(builtin.FOLDER, aside, dirs_exist_ok=True)
-        calibrate_confidence(scored, settings).save(aside)
+        calibrated.save(aside)
         (aside / builtin.RECORD).write_text(json.dumps(record, indent=1) + "\n")
         builtin.write_checksums(aside)
-    return [f"{region}: {json.dumps(measured)}" for region, measured in scores.items()]
+    return [
+        f"{region} {when}: {json.dumps(measured)}"
+        for when, regions in scores.items()
+        for region, measured in regions.items()
+    ]
 
 
 def _place(case: Case, folder: Path, margin_vox: int) -> OnTheFlyCase:

@@ -83,7 +83,7 @@ def with_mirror(predictor: "Predictor", mirror: bool | None) -> "Predictor":
     """The same model with test-time mirroring switched on or off; None keeps its own setting."""
     if mirror is None:
         return predictor
-    return replace(predictor, settings=replace(predictor.settings, mirror=mirror))
+    return replace(predictor, settings=predictor.settings.with_mirroring(mirror))
 
 
 def encode_labels(prediction: Prediction, grid: Grid, scheme: LabelScheme) -> bytes:

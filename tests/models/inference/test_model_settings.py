@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -93,6 +94,27 @@ def test_the_built_in_model_states_the_dice_and_the_volumes_that_real_cases_taug
     assert settings.volume_intervals.shift[0] > 0  # it predicts too little in real cases
     assert settings.confidence.empty[2] is None  # two of thirteen cases do not enhance, which is too few
     assert max(settings.confidence.low_dice) <= 0.6
+
+
+def test_predictions_without_mirroring_have_their_own_calibration(tmp_path):
+    mirrored, unmirrored = (replace(IDENTITY_ESTIMATOR, low_dice=(low,) * 3) for low in (0.5, 0.4))
+    narrow, wide = (VolumeIntervals((half_width,) * 3, level=0.9, cases=9) for half_width in (1.0, 2.0))
+    settings = make_settings(
+        mirror=True,
+        confidence=mirrored,
+        volume_intervals=narrow,
+        confidence_unmirrored=unmirrored,
+        volume_intervals_unmirrored=wide,
+    )
+    settings.save(tmp_path)
+    assert Settings.load(tmp_path) == settings == settings.with_mirroring(True)
+    off = settings.with_mirroring(False)
+    assert (off.mirror, off.confidence, off.volume_intervals) == (False, unmirrored, wide)
+
+
+def test_a_calibration_without_one_for_unmirrored_predictions_serves_both():
+    settings = make_settings(mirror=True, confidence=IDENTITY_ESTIMATOR)
+    assert settings.with_mirroring(False) == replace(settings, mirror=False)
 
 
 def test_the_summary_omits_the_quality_estimator():

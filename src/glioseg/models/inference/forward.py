@@ -1,13 +1,13 @@
 """Forward passes over a crop, whole or in sliding windows, averaged over networks and mirror images."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import combinations, product
 from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 from numpy.typing import NDArray
 
 from glioseg.core.geometry import Shape3, pad_to_multiple, pad_to_shape
@@ -30,11 +30,13 @@ class NetworkOutput:
     """The output of one or several networks for a grid.
 
     `regions`: probabilities of WT, TC and ET; `outcomes`: of the outputs that the networks have, "grade", the
-    probability of LGG, and "survival", in years.
+    probability of LGG, and "survival", in years; `pass_volumes`: the sum of each region's probabilities over
+    the grid, in voxels, in each of the passes that this output is the mean of; none for a single pass.
     """
 
     regions: Float32[NDArray, "d h w 3"]
     outcomes: dict[str, float]
+    pass_volumes: Float64[NDArray, "passes 3"] = field(default_factory=lambda: np.empty((0, 3)))
 
 
 ForwardPass = Callable[[Image], NetworkOutput]
@@ -55,15 +57,16 @@ def run_networks(models: Sequence["keras.Model"], image: Image, settings: Settin
 
 
 def _forward_pass(model: "keras.Model", image: Image, settings: Settings, networks: int) -> ForwardPass:
+    d, h, w = image.shape[:3]
+    whole = settings.one_pass and one_pass_fits((d, h, w), settings, networks)
     forward = single_pass(model, settings)
+    if not whole:
+        need_gb = window_gb(settings, networks)
+        check_window_memory(settings.window_shape, need_gb=need_gb, memory_gb=settings.memory_gb)
+        forward = sliding_window(forward, window=settings.window_shape, overlap=settings.overlap)
     if settings.mirror:
         forward = with_mirroring(forward)
-    d, h, w = image.shape[:3]
-    if settings.one_pass and one_pass_fits((d, h, w), settings, networks):
-        return with_padding(forward, settings.multiple)
-    need_gb = window_gb(settings, networks)
-    check_window_memory(settings.window_shape, need_gb=need_gb, memory_gb=settings.memory_gb)
-    return sliding_window(forward, window=settings.window_shape, overlap=settings.overlap)
+    return with_padding(forward, settings.multiple) if whole else forward
 
 
 def one_pass_fits(crop: Shape3, settings: Settings, networks: int = 1) -> bool:
@@ -119,7 +122,7 @@ def with_padding(forward: ForwardPass, multiple: int) -> ForwardPass:
     def padded(image: Image) -> NetworkOutput:
         full, box = pad_to_multiple(image, multiple)
         output = forward(full)
-        return NetworkOutput(output.regions[box.slices], output.outcomes)
+        return replace(output, regions=output.regions[box.slices])
 
     return padded
 
@@ -129,7 +132,7 @@ def with_mirroring(forward: ForwardPass) -> ForwardPass:
 
     def flipped(image: Image, axes: tuple[int, ...]) -> NetworkOutput:
         output = forward(np.ascontiguousarray(np.flip(image, axes)))
-        return NetworkOutput(np.flip(output.regions, axes), output.outcomes)
+        return replace(output, regions=np.flip(output.regions, axes))
 
     return lambda image: average_outputs(flipped(image, axes) for axes in MIRRORS)
 
@@ -188,17 +191,20 @@ def average_outputs(outputs: Iterable[NetworkOutput]) -> NetworkOutput:
     """The mean of several outputs for one grid, with one of them in memory at a time.
 
     >>> pair = (NetworkOutput(np.full((1, 1, 1, 3), p, np.float32), {}) for p in (0.25, 0.75))
-    >>> average_outputs(pair).regions.ravel().tolist()
-    [0.5, 0.5, 0.5]
+    >>> mean = average_outputs(pair)
+    >>> mean.regions.ravel().tolist(), mean.pass_volumes.tolist()
+    ([0.5, 0.5, 0.5], [[0.25, 0.25, 0.25], [0.75, 0.75, 0.75]])
     """
-    total, outcomes = None, []
+    total, outcomes, volumes = None, [], []
     for output in outputs:
         total = output.regions.copy() if total is None else np.add(total, output.regions, out=total)
         outcomes.append(output.outcomes)
+        own = output.regions.sum(axis=(0, 1, 2), dtype=np.float64)[np.newaxis]
+        volumes.append(output.pass_volumes if len(output.pass_volumes) else own)
     if total is None:
         raise ValueError("outputs: expected at least one, got none")
     total /= np.float32(len(outcomes))
-    return NetworkOutput(total, mean_outcomes(outcomes))
+    return NetworkOutput(total, mean_outcomes(outcomes), np.concatenate(volumes))
 
 
 def mean_outcomes(outcomes: Sequence[dict[str, float]]) -> dict[str, float]:

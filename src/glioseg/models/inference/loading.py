@@ -116,7 +116,7 @@ class CachedModel:
     def _with_overrides(self, own: Settings) -> Settings:
         mirror = own.mirror if self.mirror is None else self.mirror
         memory_gb = own.memory_gb if self.memory_gb is None else self.memory_gb
-        return replace(own, mirror=mirror, memory_gb=memory_gb)
+        return replace(own.with_mirroring(mirror), memory_gb=memory_gb)
 
     @property
     def predict(self) -> Predict:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -64,6 +64,8 @@ class Settings:
     `calibration_error_before`, `calibration_error_after`: of WT, TC and ET, see `calibration`;
     `volume_intervals`: None where calibration cases were too few;
     `confidence`: the quality estimator, None for a model that was calibrated without one;
+    `confidence_unmirrored`, `volume_intervals_unmirrored`: the same for predictions without mirroring, None
+    if these were not calibrated separately;
     `calibrated_on`: the kind of cases behind the intervals and the quality estimator, None for models of
     versions that did not record it.
     """
@@ -87,6 +89,8 @@ class Settings:
     calibration_error_before: Regions3 | None = None
     calibration_error_after: Regions3 | None = None
     confidence: QualityEstimator | None = None
+    confidence_unmirrored: QualityEstimator | None = None
+    volume_intervals_unmirrored: VolumeIntervals | None = None
     calibrated_on: CaseKind | None = None
 
     @classmethod
@@ -105,6 +109,17 @@ class Settings:
             mirror=inference.mirror,
         )
 
+    def with_mirroring(self, mirror: bool) -> "Settings":
+        """The settings with test-time mirroring switched on or off, and what was calibrated for that."""
+        if mirror or self.confidence_unmirrored is None:
+            return replace(self, mirror=mirror)
+        return replace(
+            self,
+            mirror=False,
+            confidence=self.confidence_unmirrored,
+            volume_intervals=self.volume_intervals_unmirrored,
+        )
+
     @property
     def calibration(self) -> dict[str, float]:
         """The calibration errors by name, e.g. `calibration_error_after_wt`; empty before calibration."""
@@ -117,8 +132,8 @@ class Settings:
 
     @property
     def summary(self) -> dict[str, object]:
-        """The settings for reports: all except `confidence`, which has many numbers."""
-        return {name: value for name, value in asdict(self).items() if name != "confidence"}
+        """The settings for reports: all except the quality estimators, which have many numbers."""
+        return {name: value for name, value in asdict(self).items() if not name.startswith("confidence")}
 
     def save(self, folder: Path) -> None:
         """Write the settings beside the model file."""
@@ -155,6 +170,8 @@ class Settings:
 
 NESTED_SETTINGS: dict[str, Callable[[Any], object]] = {
     "confidence": QualityEstimator.from_record,
+    "confidence_unmirrored": QualityEstimator.from_record,
     "volume_intervals": VolumeIntervals.from_record,
+    "volume_intervals_unmirrored": VolumeIntervals.from_record,
 }
 """The settings that are objects, and the function that rebuilds each from JSON."""

@@ -10,6 +10,7 @@ from scipy import ndimage
 from glioseg.core.brain import brain_mask_of_channels
 from glioseg.core.labels import REGIONS, Label, labels_from_regions
 from glioseg.models.inference.calibration import apply_temperature
+from glioseg.models.inference.forward import NetworkOutput
 from glioseg.models.inference.quality_estimation import ExpectedDice, expected_dice
 
 if TYPE_CHECKING:
@@ -37,19 +38,20 @@ def final_labels(regions: Float32[NDArray, "d h w 3"], settings: "Settings", *, 
 
 
 def labels_and_expected_dice(
-    image: Float32[NDArray, "d h w 4"], regions: Float32[NDArray, "d h w 3"], settings: "Settings"
+    image: Float32[NDArray, "d h w 4"], output: NetworkOutput, settings: "Settings"
 ) -> tuple[LabelMap, ExpectedDice]:
     """The final labels of a crop on the network's own grid, and their expected Dice.
 
     Args:
         image: the input of the network.
-        regions: output of the network, before temperature scaling.
+        output: output of the network, before temperature scaling.
         settings: settings of the post-processing, and the temperatures.
     """
-    brain = brain_mask_of_channels(image)
-    inside = np.where(brain[..., np.newaxis], regions, np.float32(0))
-    labels = final_labels(inside, settings, voxel_ml=settings.spacing_mm**3 / 1000)
-    return labels, expected_dice(labels[brain], apply_temperature(regions[brain], settings.temperature))
+    brain, voxel_ml = brain_mask_of_channels(image), settings.spacing_mm**3 / 1000
+    inside = np.where(brain[..., np.newaxis], output.regions, np.float32(0))
+    labels = final_labels(inside, settings, voxel_ml=voxel_ml)
+    calibrated = apply_temperature(output.regions[brain], settings.temperature)
+    return labels, expected_dice(labels[brain], calibrated, pass_ml=output.pass_volumes * voxel_ml)
 
 
 def threshold_regions(regions: Float32[NDArray, "d h w 3"], threshold: float) -> LabelMap:

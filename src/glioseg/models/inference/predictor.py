@@ -122,7 +122,7 @@ class Predictor:
         estimator, reasons = self.settings.confidence, missing_modality_reasons(missing)
         if estimator is None:
             return {}, reasons
-        _, expected = labels_and_expected_dice(image, output.regions, self.settings)
+        _, expected = labels_and_expected_dice(image, output, self.settings)
         unjudged = not_judged(missing)
         judged = {
             name: dice for name, dice in estimator.estimate_dice(expected).items() if name not in unjudged

@@ -4,8 +4,8 @@ The Dice that follows from a network's own probabilities is too high where the n
 predictions for uncorrupted and for corrupted cases corrects it (`selection/corruption_study`).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,9 @@ from glioseg.models.inference.out_of_distribution import Features, OutOfDistribu
 
 LOW_DICE = 0.6
 """A prediction with a lower Dice is a bad one. It is the highest threshold of the expected Dice."""
-FALSE_ALARMS = 0.1
-"""Share of the good predictions of calibration whose expected Dice may be below the threshold."""
+FALSE_ALARMS = 0.07
+"""Share of the good predictions of calibration whose expected Dice may be below the threshold. Of new cases
+it shall be at most a tenth; they exceed the share of a dozen calibration cases."""
 MIN_GOOD = 10
 """With fewer good predictions, the threshold is `LOW_DICE`."""
 MIN_CASES_ABSENT = 5
@@ -29,6 +30,8 @@ MIN_CASES_ABSENT = 5
 many cases that lack it, and from as many that do not: all copies of a case tell the same."""
 CLIP = 0.01
 """Margin from 0 and 1 to which Dice values are clipped, so that their log odds are finite."""
+VOLUME_OFFSET_ML = 1.0
+"""Added to a mean volume before division, so that the variation of a tiny region is not huge."""
 RIDGE = 0.5
 """Weight of the penalty that pulls a fit on few predictions towards the prior: expected Dice is true Dice."""
 
@@ -43,23 +46,47 @@ class ExpectedDice:
     """The Dice of one prediction that its probabilities imply, for each of WT, TC and ET.
 
     `dice`: the implied Dice; an empty region has the value of the enclosing region; `empty`: whether the
-    predicted region is empty.
+    predicted region is empty; `agreement`: how well mirror images and the networks of an ensemble agree on
+    the volume, from 0 to 1, see `volume_agreement`.
     """
 
     dice: Float64[NDArray, "3"]
     empty: Bool[NDArray, "3"]
+    agreement: Float64[NDArray, "3"] = field(default_factory=lambda: np.ones(3))
 
 
-def expected_dice(labels: UInt8[NDArray, "voxels"], regions: Float32[NDArray, "voxels 3"]) -> ExpectedDice:
+def volume_agreement(pass_ml: Float64[NDArray, "passes 3"]) -> Float64[NDArray, "3"]:
+    """1 minus the coefficient of variation of each region's volume in several passes; 1 for one pass.
+
+    Args:
+        pass_ml: the sum of each region's probabilities, in ml, in each pass.
+
+    >>> volume_agreement(np.array([[8.0, 0.0, 1.0], [10.0, 0.0, 5.0]])).round(3).tolist()  # σ is 1, 0 and 2
+    [0.9, 1.0, 0.5]
+    """
+    if len(pass_ml) < 2:
+        return np.ones(3)
+    variation: NDArray[np.float64] = pass_ml.std(axis=0) / (pass_ml.mean(axis=0) + VOLUME_OFFSET_ML)
+    return np.clip(1 - variation, 0, 1)
+
+
+def expected_dice(
+    labels: UInt8[NDArray, "voxels"],
+    regions: Float32[NDArray, "voxels 3"],
+    *,
+    pass_ml: Float64[NDArray, "passes 3"],
+) -> ExpectedDice:
     """The Dice that calibrated probabilities imply for a prediction: 2·Σ p·ŷ / (Σ p + Σ ŷ).
 
     Args:
         labels: the final dense labels of the brain's voxels.
         regions: calibrated probabilities of the same voxels.
+        pass_ml: as for `volume_agreement`.
 
     >>> likely = np.array([[0.9, 0.6, 0.1], [0.6, 0.2, 0.0]], np.float32)
     >>> labels = np.array([1, 2], np.uint8)
-    >>> expected_dice(labels, likely).dice.round(3).tolist()  # 3 / 3.5, 1.2 / 1.8, and ET as TC
+    >>> expected = expected_dice(labels, likely, pass_ml=np.empty((0, 3)))
+    >>> expected.dice.round(3).tolist()  # 3 / 3.5, 1.2 / 1.8, and ET as TC
     [0.857, 0.667, 0.667]
     """
     predicted = regions_from_labels(labels)
@@ -70,7 +97,7 @@ def expected_dice(labels: UInt8[NDArray, "voxels"], regions: Float32[NDArray, "v
     around = 0.5  # an empty whole tumour has no enclosing region
     for region in range(len(REGIONS)):
         around = dice[region] = around if empty[region] else dice[region]
-    return ExpectedDice(dice, empty)
+    return ExpectedDice(dice, empty, volume_agreement(pass_ml))
 
 
 @dataclass(frozen=True)
@@ -78,10 +105,11 @@ class QualityEstimator:
     """Corrects the expected Dice, and finds the reasons for low confidence.
 
     `found`: coefficients for each of WT, TC and ET, of predictions that contain the region. The estimate is
-    σ(a + b₀ · logit(d₀) + b₁ · logit(d₁) + …), where d₀ is the implied Dice of the region, d₁ that of the
-    region around it, and so on: where the whole tumour is uncertain, its parts are too. Slopes that are left
-    out are 0. `empty`: the same, of predictions where the region is empty; None where calibration had too few
-    of them for a probability of true absence.
+    σ(a + b₀ · logit(d₀) + b₁ · logit(d₁) + … + c · (logit(g) − logit(1))), where d₀ is the implied Dice of
+    the region, d₁ that of the region around it, and so on: where the whole tumour is uncertain, its parts are
+    too; g is the agreement of the passes on the region. Values are clipped, so that log odds are finite;
+    slopes that are left out are 0. `empty`: the same, of predictions where the region is empty; None where
+    calibration had too few of them for a probability of true absence.
     `out_of_distribution`: detects scans that differ from the training data; None where training cases were
     too few. `low_dice`: thresholds of the expected Dice of each region, below which confidence is low.
     """
@@ -110,13 +138,12 @@ class QualityEstimator:
 
         For an empty region, it is the probability that the region is truly absent; None if it is not known.
         """
-        odds = _log_odds(expected.dice)[np.newaxis]
         lines = [
             absent if empty else found
             for found, absent, empty in zip(self.found, self.empty, expected.empty, strict=True)
         ]
         return {
-            name: None if line is None else float(_estimate(line, odds, region)[0])
+            name: None if line is None else float(_estimate(line, _terms([expected], region))[0])
             for region, (name, line) in enumerate(zip(REGIONS, lines, strict=True))
         }
 
@@ -143,21 +170,19 @@ class QualityEstimator:
 
 
 def fit_dice_regression(
-    expected: Float64[NDArray, "scans 3"],
-    empty: Bool[NDArray, "scans 3"],
+    expected: Sequence[ExpectedDice],
     dice: Float64[NDArray, "scans 3"],
     weights: Float64[NDArray, "scans"],
     cases: Shaped[NDArray, "scans"],
 ) -> QualityEstimator:
-    """Regress the true Dice on the implied Dice of the region and of those around it.
+    """Regress the true Dice on the implied Dice of the region and of those around it, and on the agreement.
 
     Each region has a fractional logistic regression (Papke & Wooldridge 1996). It is monotonic: a higher
     implied Dice never lowers the estimate. The thresholds of low confidence are those that at most
     `FALSE_ALARMS` of the good predictions fall below, each estimated by the regression of the other cases.
 
     Args:
-        expected: `ExpectedDice.dice` of each prediction.
-        empty: `ExpectedDice.empty` of each prediction.
+        expected: of each prediction.
         dice: the true Dice; NaN for regions that cannot be judged, which do not count.
         weights: weight of each prediction; a weight of 2 counts as two predictions.
         cases: the case of each prediction; the copies of a case are left out together.
@@ -166,27 +191,27 @@ def fit_dice_regression(
         An estimator without the detection of scans unlike the training data.
     """
     found, absent, low = [], [], []
+    empty = np.stack([each.empty for each in expected])
     for region in range(len(REGIONS)):
         judged = np.isfinite(dice[:, region])
         contains, hole = judged & ~empty[:, region], judged & empty[:, region]
-        odds, target = _log_odds(expected), dice[:, region]
-        data = odds[contains], target[contains], weights[contains]
-        found.append(_fit_logistic(*data, region))
-        low.append(_low_dice(*data, cases[contains], region))
+        terms, target = _terms(expected, region), dice[:, region]
+        data = terms[contains], target[contains], weights[contains]
+        found.append(_fit_logistic(*data))
+        low.append(_low_dice(*data, cases[contains]))
         truly = target[hole] >= LOW_DICE
         sides = [len(np.unique(cases[hole][truly == side])) for side in (True, False)]
         known = min(sides) >= MIN_CASES_ABSENT
-        absent.append(_fit_logistic(odds[hole], target[hole], weights[hole], region) if known else None)
+        absent.append(_fit_logistic(terms[hole], target[hole], weights[hole]) if known else None)
     (wt, tc, et), (no_wt, no_tc, no_et), (low_wt, low_tc, low_et) = found, absent, low
     return QualityEstimator((wt, tc, et), (no_wt, no_tc, no_et), None, (low_wt, low_tc, low_et))
 
 
 def _low_dice(
-    odds: Float64[NDArray, "scans 3"],
+    terms: Float64[NDArray, "scans terms"],
     dice: Float64[NDArray, "scans"],
     weights: Float64[NDArray, "scans"],
     cases: Shaped[NDArray, "scans"],
-    region: int,
 ) -> float:
     """The threshold of a region's expected Dice, from the estimates of left-out cases."""
     good, names = dice >= LOW_DICE, np.unique(cases)
@@ -195,36 +220,42 @@ def _low_dice(
     estimates = np.empty(len(dice))
     for name in names:
         own = cases == name
-        line = _fit_logistic(odds[~own], dice[~own], weights[~own], region)
-        estimates[own] = _estimate(line, odds[own], region)
+        line = _fit_logistic(terms[~own], dice[~own], weights[~own])
+        estimates[own] = _estimate(line, terms[own])
     return min(LOW_DICE, float(f"{np.quantile(estimates[good], FALSE_ALARMS, method='lower'):.4g}"))
 
 
+def _terms(expected: Sequence[ExpectedDice], region: int) -> Float64[NDArray, "scans terms"]:
+    """1, the log odds of the implied Dice of the region and of those around it, and of the agreement.
+
+    Those of the agreement are 0 for full agreement, hence for one pass.
+    """
+    dice = _log_odds(np.stack([each.dice for each in expected]))
+    agreement = _log_odds(np.array([each.agreement[region] for each in expected])) - _log_odds(np.ones(1))
+    return np.column_stack([np.ones(len(expected)), dice[:, region::-1], agreement])
+
+
 def _fit_logistic(
-    odds: Float64[NDArray, "scans 3"],
+    terms: Float64[NDArray, "scans terms"],
     dice: Float64[NDArray, "scans"],
     weights: Float64[NDArray, "scans"],
-    region: int,
 ) -> Coefficients:
-    """Intercept and slopes: of the region itself, and then of the regions around it."""
-    terms = np.column_stack([np.ones(len(dice)), odds[:, region::-1]])
-    prior = np.array([0.0, 1.0, *[0.0] * region])
+    """Intercept and slopes of the terms; the prior is that the Dice is the implied Dice of the region."""
+    slopes = terms.shape[1] - 1
+    prior = np.array([0.0, 1.0, *[0.0] * (slopes - 1)])
 
     def loss(line: Float64[NDArray, "terms"]) -> tuple[float, Float64[NDArray, "terms"]]:
         eta, change = terms @ line, line - prior
         value = weights @ (np.logaddexp(0, eta) - dice * eta) + RIDGE * np.square(change).sum()
         return float(value), terms.T @ (weights * (expit(eta) - dice)) + 2 * RIDGE * change
 
-    bounds = [(None, None), *[(0, None)] * (region + 1)]
+    bounds = [(None, None), *[(0, None)] * slopes]
     line = minimize(loss, prior, method="L-BFGS-B", jac=True, bounds=bounds).x
     return _numbers(float(f"{number:.4g}") for number in line)
 
 
-def _estimate(
-    line: Coefficients, odds: Float64[NDArray, "scans 3"], region: int
-) -> Float64[NDArray, "scans"]:
-    terms = odds[:, region::-1][:, : len(line) - 1]
-    estimates: NDArray[np.float64] = expit(line[0] + terms @ np.array(line[1:]))
+def _estimate(line: Coefficients, terms: Float64[NDArray, "scans terms"]) -> Float64[NDArray, "scans"]:
+    estimates: NDArray[np.float64] = expit(terms[:, : len(line)] @ np.array(line))
     return estimates
 
 

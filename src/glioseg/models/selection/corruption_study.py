@@ -111,8 +111,7 @@ def fit_estimator(scored: Sequence[ScoredScan], *, sound_weight: float = 1.0) ->
         sound_weight: weight of an uncorrupted scan, where a corrupted one has 1.
     """
     return fit_dice_regression(
-        np.stack([scan.expected.dice for scan in scored]),
-        np.stack([scan.expected.empty for scan in scored]),
+        [scan.expected for scan in scored],
         np.stack([scan.dice for scan in scored]),
         np.array([sound_weight if scan.corruption is None else 1.0 for scan in scored]),
         np.array([scan.case for scan in scored]),
@@ -170,7 +169,7 @@ def _score(
 ) -> ScoredScan:
     image, label = scan
     output = run_networks(models, image, settings)
-    labels, expected = labels_and_expected_dice(image, output.regions, settings)
+    labels, expected = labels_and_expected_dice(image, output, settings)
     truth, predicted = regions_from_labels(label), regions_from_labels(labels)
     dice = dice_per_channel(truth, predicted)
     brain, voxel_ml = brain_mask_of_channels(image), settings.spacing_mm**3 / 1000

@@ -67,6 +67,15 @@ def calibrate_confidence(scored: Sequence[ScoredScan], settings: Settings) -> Se
     )
 
 
+def add_unmirrored(settings: Settings, unmirrored: Settings) -> Settings:
+    """Settings calibrated with mirroring, and beside them what was calibrated without it."""
+    return replace(
+        settings,
+        confidence_unmirrored=unmirrored.confidence,
+        volume_intervals_unmirrored=unmirrored.volume_intervals,
+    )
+
+
 def leave_one_out(scored: Sequence[ScoredScan], settings: Settings) -> dict[str, dict[str, Any]]:
     """How good intervals and expected Dice are for cases that were left out, with all their copies.
 
