@@ -1,9 +1,15 @@
-"""Each name that public data sets and programs give has its role, whatever the case of its letters."""
+"""Each name that public data sets and programs give has its role, whatever the case of its letters.
+
+The names of the cases of BraTS tell the challenge.
+"""
+
+from pathlib import Path
 
 import pytest
 
 from glioseg.core.labels import LabelScheme
-from glioseg.data.cohort.file_names import OTHER_SEGMENTATION, folder_role, recognise
+from glioseg.data.cohort.file_names import OTHER_SEGMENTATION, challenge_of, folder_role, recognise
+from glioseg.data.cohort.layouts import find_cases
 
 ENDINGS = {
     "t1": "t1 T1 t1n t1w T1w t1pre T1_pre",
@@ -64,3 +70,33 @@ def test_segmentations_of_something_else(name):
 )
 def test_the_usual_label_scheme(name, scheme):
     assert recognise(f"{name}.nii.gz").scheme is LabelScheme(scheme)
+
+
+@pytest.mark.parametrize(
+    ("case", "name"),
+    [
+        ("BraTS-PED-00030-000", "BraTS-PED"),
+        ("BraTS-SSA-00002-000", "BraTS-SSA"),
+        ("BraTS-MEN-00004-000", "BraTS-MEN"),
+        ("BraTS-MEN-RT-0002-1", "BraTS-MEN"),
+        ("BraTS-MET-00086-000", "BraTS-MET"),
+        ("fold1_BraTS-PED-00030-000", "BraTS-PED"),
+        ("BraTS-GLI-00005-000", None),
+        ("BraTS2021_00005", None),
+        ("PEDRO-1", None),
+    ],
+)
+def test_a_name_tells_the_challenge(case: str, name: str | None) -> None:
+    challenge = challenge_of(case)
+    assert (challenge and challenge.name) == name
+
+
+@pytest.mark.parametrize(
+    ("case", "scheme"),
+    [("BraTS-PED-00030-000", LabelScheme.BRATS_PED), ("BraTS-SSA-00030-000", LabelScheme.BRATS2023)],
+)
+def test_cases_of_children_have_their_own_labels(tmp_path: Path, case: str, scheme: LabelScheme) -> None:
+    for ending in ("t1n", "t1c", "t2w", "t2f"):
+        (tmp_path / f"{case}-{ending}.nii.gz").touch()
+    (found,) = find_cases(tmp_path)
+    assert (found.case, found.scheme) == (case, scheme)

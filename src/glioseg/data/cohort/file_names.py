@@ -3,6 +3,8 @@
 Command line, cohort and the service's page read names by this one table: `recognise` here, and
 `serving/page/files.js` with the same patterns, which Python and JavaScript understand alike. Upper and lower
 case count as the same. A file that matches no row has no role.
+
+The names of the cases of BraTS also tell which challenge they belong to.
 """
 
 import re
@@ -10,7 +12,6 @@ from dataclasses import dataclass
 
 from glioseg.core.labels import LabelScheme
 from glioseg.core.modalities import MODALITIES, SEGMENTATION
-from glioseg.data.cohort.challenges import CHALLENGE_NAME, CHALLENGES, Challenge
 
 NIFTI_SUFFIX = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 CHANNEL = "channel"
@@ -70,6 +71,9 @@ FOLDERS = {
 IMAGE_FOLDERS = ("imagesTr", "imagesTs")
 """Folders of images in the Decathlon and in nnU-Net."""
 
+CHALLENGE_NAME = "BraTS-[A-Z]+(?=-)"
+"""The challenge in a case's name, such as BraTS-PED-00030-000."""
+
 KNOWN = (
     "t1: t1, t1n, t1w, t1pre; t1ce: t1ce, t1c, t1gd, t1post; t2: t2, t2w; flair: flair, t2f, t2_flair; "
     "seg: seg, segm, segmentation, tumor_segmentation, label, truth; nnU-Net's _0000 to _0003; BIDS"
@@ -127,6 +131,53 @@ def folder_role(name: str) -> str | None:
 def is_derived(name: str) -> bool:
     """Whether a name is that of a mask or of a program's output, such as P01_mask.nii.gz."""
     return bool(_DERIVED.fullmatch(NIFTI_SUFFIX.sub("", name)))
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """A challenge of BraTS for other tumours than an adult's untreated glioma.
+
+    `cases`: what its cases show; `scheme`: its label scheme, unless the file names tell it.
+    """
+
+    name: str
+    cases: str
+    scheme: LabelScheme | None = None
+
+
+CHALLENGES = {
+    challenge.name: challenge
+    for challenge in (
+        Challenge("BraTS-PED", "gliomas of children", LabelScheme.BRATS_PED),
+        Challenge("BraTS-SSA", "gliomas in Sub-Saharan Africa, on scans of lower resolution and contrast"),
+        Challenge("BraTS-MEN", "meningiomas"),
+        Challenge("BraTS-MET", "brain metastases"),
+    )
+}
+
+
+def challenge_of(case: str) -> Challenge | None:
+    """The challenge that a case's name contains; None for an adult's glioma (BraTS-GLI) or another name.
+
+    >>> challenge_of("BraTS-PED-00030-000").cases
+    'gliomas of children'
+    >>> challenge_of("BraTS-GLI-00005-100") is None
+    True
+    """
+    found = re.search(CHALLENGE_NAME, case)
+    return CHALLENGES.get(found[0]) if found else None
+
+
+def usual_scheme(case: str, scheme: LabelScheme) -> LabelScheme:
+    """The usual label scheme of a case: that of its challenge, else that of its file names.
+
+    >>> usual_scheme("BraTS-PED-00030-000", LabelScheme.BRATS2023).value
+    'brats_ped'
+    >>> usual_scheme("BraTS-MET-00086-000", LabelScheme.BRATS2023).value
+    'brats2023'
+    """
+    challenge = challenge_of(case)
+    return (challenge.scheme if challenge else None) or scheme
 
 
 def table() -> dict[str, object]:

@@ -10,7 +10,6 @@ from glioseg.core.labels import LabelScheme
 from glioseg.core.modalities import ROLES
 from glioseg.core.nifti import DICOM_ADVICE
 from glioseg.data.cohort.cases import Case, CohortError
-from glioseg.data.cohort.challenges import usual_scheme
 from glioseg.data.cohort.clinical import GRADES, ClinicalData, first_few, read_clinical_tables
 from glioseg.data.cohort.datasets import (
     DATASET,
@@ -19,7 +18,7 @@ from glioseg.data.cohort.datasets import (
     is_nnunet,
     read_nnunet,
 )
-from glioseg.data.cohort.file_names import IMAGE_FOLDERS, KNOWN, NIFTI_SUFFIX, recognise
+from glioseg.data.cohort.file_names import IMAGE_FOLDERS, KNOWN, NIFTI_SUFFIX, recognise, usual_scheme
 from glioseg.data.cohort.grouping import Group, group_files
 from glioseg.data.cohort.inventory import walk_files
 from glioseg.data.cohort.pattern import group_by_pattern

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from glioseg.core.labels import LabelScheme
 from glioseg.core.modalities import ROLES, SEGMENTATION
 from glioseg.data.cohort.cases import Case
-from glioseg.data.cohort.challenges import challenge_of
+from glioseg.data.cohort.file_names import challenge_of
 from glioseg.data.quality import expectations as expect
 from glioseg.data.quality.expectations import Expectation, Row
 from glioseg.data.quality.label_intensities import LabelIntensity, describe_contradiction
