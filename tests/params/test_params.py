@@ -1,6 +1,7 @@
 """Consistency between the sections of params.yaml, and the best values of a study."""
 
 import pytest
+import yaml
 
 from glioseg.params import load_params, with_best_params
 from glioseg.params.settings_file import ParamsError
@@ -59,6 +60,20 @@ def write_rate(write):
 
 def test_a_choice_in_scientific_notation_is_a_number(write_rate):
     assert load_params(write_rate("1e-4")).tune.space["learning_rate"].choices == (0.0001,)
+
+
+def test_true_is_no_number(write_rate):
+    """Pydantic would take it for 1."""
+    with pytest.raises(ParamsError, match=r"learning_rate: expected a number, got True$"):
+        load_params(write_rate("true"))
+
+
+def test_a_choice_of_true_and_false_stays_one(tmp_path):
+    """It was stored as 1 and 0, so best_params.json had `"batch_dice": 1`."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["tune"]["space"] = {"batch_dice": {"choices": [True, False]}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    assert str(load_params(tmp_path / "params.yaml").tune.space["batch_dice"].choices) == "(True, False)"
 
 
 def test_a_number_in_quotes_is_no_choice(write_rate):

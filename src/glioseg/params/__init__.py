@@ -74,6 +74,8 @@ class Params(Section):
                 setting = getattr(trial.network if name in Network.model_fields else trial.train, name)
                 if isinstance(value, str) and not isinstance(setting, str):
                     raise ValueError(f"tune.space.{name}: expected no text, got {value!r}; remove the quotes")
+                if isinstance(value, bool) and not isinstance(setting, bool):
+                    raise ValueError(f"tune.space.{name}: expected a number, got {value!r}")
                 yield trial
 
 

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from glioseg.params.sections import Count, Network, Positive, Section
 
-Value = int | float | str
+Value = bool | int | float | str
 Sampler = Literal["tpe", "random", "qmc", "nsga2"]
 Pruner = Literal["median", "hyperband", "successive_halving", "none"]
 Objectives = tuple[Literal["dice"]] | tuple[Literal["dice"], Literal["case_s"]]
