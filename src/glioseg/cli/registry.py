@@ -75,7 +75,11 @@ def _text(entries: "Sequence[LineageEntry]") -> str:
         value = f"MISSING: {entry.missing}" if entry.missing else entry.value
         indent = " " * NAME_WIDTH
         lines += textwrap.wrap(
-            value, LINE_WIDTH, initial_indent=entry.name.ljust(NAME_WIDTH), subsequent_indent=indent
+            value,
+            LINE_WIDTH,
+            initial_indent=entry.name.ljust(NAME_WIDTH),
+            subsequent_indent=indent,
+            break_on_hyphens=False,
         )
         lines.append(f"{indent}from {entry.source}")
     missing = [entry.name for entry in entries if entry.missing]

@@ -34,9 +34,10 @@ def test_the_figure_of_the_builtin_model_has_a_box_for_each_entry_and_an_arrow_f
     draw_lineage(entries, tmp_path / "lineage.svg", title="The built-in model")
     patches = ElementTree.parse(tmp_path / "lineage.svg").findall(".//{*}g")
     drawn = [group for group in patches if (group.get("id") or "").startswith("patch_")]
-    # The background, nine boxes, and the arrows evaluation, files, calibration → version;
-    # training, validation data → calibration; data, commit → training; environment → commit.
-    assert len(drawn) == 1 + 9 + 8
+    # The background, ten boxes, and the arrows evaluation, files, calibration, confidence → version;
+    # training, validation data → calibration; training → confidence; data, commit → training;
+    # environment → commit.
+    assert len(drawn) == 1 + 10 + 10
 
 
 def test_entries_with_fewer_or_unknown_names_have_places_of_their_own():

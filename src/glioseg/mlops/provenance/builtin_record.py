@@ -23,6 +23,8 @@ from glioseg.models import builtin
 
 BUILTIN_FILES = (builtin.RECORD, builtin.HISTORY, builtin.CARD)
 """The recorded files that the package contains."""
+REAL_CASES = "calibrated_on_real_cases"
+"""The key of the package's record with the cases from which the confidence was learned."""
 METRICS_FILE = "metrics.json"
 NOT_OF_BUILTIN = ("parameters", "training", "study")
 """Facts that the built-in model lacks."""
@@ -103,6 +105,8 @@ def builtin_card(name: str, version: str, record: Record, metrics: Mapping[str, 
         " fails, and its Dice on two real cases. Its probabilities are calibrated on synthetic cases, not on"
         " real ones."
     )
+    if real := record.facts["pretraining"].get(REAL_CASES):
+        limitations += f" Its expected Dice and volume intervals were learned on {real_cases(real)}."
     rows = [
         [f"{section}.{key}", json.dumps(value)]
         for section in ("network", "train", "inference", "crop")
@@ -124,6 +128,15 @@ def builtin_card(name: str, version: str, record: Record, metrics: Mapping[str, 
         ),
     ]
     return Card(f"{name}, version {version}", summary, sections)
+
+
+def real_cases(fact: Mapping[str, Any]) -> str:
+    """The number and the names of the real cases from which the confidence was learned.
+
+    >>> real_cases({"cases": ["BraTS2021_00003", "BraTS2021_00019"]})
+    '2 real cases: BraTS2021_00003, BraTS2021_00019'
+    """
+    return f"{len(fact['cases'])} real cases: {', '.join(fact['cases'])}"
 
 
 def _pretraining() -> dict[str, Any]:

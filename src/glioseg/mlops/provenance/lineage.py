@@ -10,7 +10,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from glioseg.core.old_names import FIELDS, with_current_names
-from glioseg.mlops.provenance.builtin_record import BUILTIN_FILES
+from glioseg.mlops.provenance.builtin_record import BUILTIN_FILES, REAL_CASES, real_cases
 from glioseg.mlops.provenance.collectors import LOCK_FILE, OPTIONAL_FILES, RECORDED_FILES
 from glioseg.mlops.provenance.record import RECORD, RecordedVersion, lineage_folder
 from glioseg.mlops.provenance.work_tree import PATCH, has_commit
@@ -71,9 +71,10 @@ def trace_lineage(client: MlflowClient, recorded: RecordedVersion, *, root: Path
 def _of_builtin(client: MlflowClient, recorded: RecordedVersion, root: Path) -> list[LineageEntry]:
     """The lineage of the built-in model, which was not made by the stages of a project.
 
-    Earlier versions of glioseg logged no evaluation run of it.
+    Earlier versions of glioseg logged no evaluation run of it, and learned its confidence on synthetic cases.
     """
-    source, evaluated = f"the package's {builtin.RECORD}", "evaluation" in recorded.record.facts
+    source, facts = f"the package's {builtin.RECORD}", recorded.record.facts
+    evaluated, real = "evaluation" in facts, REAL_CASES in facts.get("pretraining", {})
     return [
         _version(recorded),
         _recorded_files(recorded, BUILTIN_FILES),
@@ -82,6 +83,7 @@ def _of_builtin(client: MlflowClient, recorded: RecordedVersion, root: Path) -> 
         _fact(recorded, "data", "pretraining", _training_data, source),
         _fact(recorded, "validation data", "pretraining", _validation_data, source),
         _fact(recorded, "calibration", "pretraining", _calibration, source),
+        *([_fact(recorded, "confidence", "pretraining", _confidence, source)] if real else []),
         _commit(recorded, root),
         _environment(recorded),
     ]
@@ -99,6 +101,13 @@ def _training_phases(fact: Mapping[str, Any]) -> str:
 
 def _calibration(fact: Mapping[str, Any]) -> str:
     return f"at commit {with_current_names(fact, FIELDS)['calibrated']['sha']}"
+
+
+def _confidence(fact: Mapping[str, Any]) -> str:
+    """The real cases are named; their files have no recorded hashes."""
+    real = fact[REAL_CASES]
+    dirty = " with changes that were not recorded" if real["dirty"] else ""
+    return f"learned on {real_cases(real)}; at commit {real['sha']}{dirty}"
 
 
 def _training_data(fact: Mapping[str, Any]) -> str:

@@ -37,8 +37,9 @@ BUILTIN_POSITIONS: Mapping[str, Position] = {
     "evaluation run": (0, 0),
     "registered version": (1, 0),
     "recorded files": (2, 0),
-    "calibration": (1, 1),
     "validation data": (0, 1),
+    "calibration": (1, 1),
+    "confidence": (2, 1),
     "training": (1, 2),
     "git commit": (2, 2),
     "data": (1, 3),
@@ -61,7 +62,9 @@ ARROWS = (
     ("git commit", "training run"),
     ("environment", "git commit"),
     ("calibration", "registered version"),
+    ("confidence", "registered version"),
     ("training", "calibration"),
+    ("training", "confidence"),
     ("validation data", "calibration"),
     ("data", "training"),
     ("git commit", "training"),
@@ -73,6 +76,7 @@ COLOURS = {
     "training run": "#2f6fb0",
     "training": "#2f6fb0",
     "calibration": "#7a5195",
+    "confidence": "#7a5195",
     "evaluation run": "#2f6fb0",
     "recorded files": "#2f6fb0",
     "parameters": "#7a5195",
@@ -173,4 +177,4 @@ def _box(axes: Axes, entry: LineageEntry, position: Position) -> None:
 def _wrap(text: str) -> list[str]:
     """Wrap a text to a few lines; a longer text is cut, and a long hash is shortened."""
     short = " ".join(word if len(word) < 20 else f"{word[:10]}…" for word in text.split())
-    return textwrap.wrap(short, LINE_WIDTH, max_lines=MAX_LINES, placeholder=" …")
+    return textwrap.wrap(short, LINE_WIDTH, max_lines=MAX_LINES, placeholder=" …", break_on_hyphens=False)
