@@ -196,6 +196,45 @@ def test_a_version_that_was_rolled_back_does_not_return_by_itself(registry):
     assert registry.register("two", b=0.9).endswith("already; the champion is version 2")
 
 
+def test_without_its_alias_the_last_champion_is_still_the_baseline(registry):
+    """Otherwise any model that is within the limits would be called the first champion."""
+    registry.register("one", a=0.7)
+    registry.register("two", a=0.6)
+    registry.client.delete_registered_model_alias(registry.name, "champion")
+    assert registry.register("three", a=0.65).startswith(
+        "version 3 is registered, there is no champion: against the last champion, version 1: WT Dice -0.0500"
+    )
+    assert registry.aliases == {"challenger": 3}
+    assert registry.tags(3)["compared_with"] == "1"
+    assert registry.register("four", a=0.8).startswith(
+        "version 4 is the champion: no worse on 1 test cases:"
+        " against the last champion, version 1: mean Dice +0.1000"
+    )
+    assert registry.aliases == {"champion": 4, "challenger": 3, "previous": 1}
+
+
+def test_the_last_champion_of_several_is_the_baseline(registry):
+    registry.register("one", a=0.7)
+    registry.register("two", a=0.8)
+    registry.register("three", a=0.9)
+    registry.versions.roll_back()
+    registry.client.delete_registered_model_alias(registry.name, "champion")
+    assert registry.versions.last_champion() == "2"
+    registry.client.delete_model_version(registry.name, "2")
+    assert "against the last champion, version 1:" in registry.register("four", a=0.6)
+
+
+def test_a_champion_without_its_alias_returns_only_by_hand(registry):
+    """A person may have had a reason to remove the alias."""
+    registry.register("one", a=0.7)
+    registry.client.delete_registered_model_alias(registry.name, "champion")
+    assert registry.register("one", rules=registry.rules(margin=0.1), a=0.7) == (
+        "version 1 is registered, there is no champion:"
+        " it was champion before; `glioseg rollback --to 1` brings it back"
+    )
+    assert registry.aliases == {}
+
+
 class Killed(BaseException):
     """Stands for a kill of the process: nothing catches it."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
 
 import glioseg
 from glioseg.data.cohort.cases import COHORT, read_cases
@@ -16,13 +17,15 @@ from glioseg.mlops.leaderboard.page import leaderboard
 from glioseg.mlops.provenance.lineage import trace_lineage
 from glioseg.mlops.provenance.lineage_figure import draw_lineage
 from glioseg.mlops.provenance.record import open_version
-from glioseg.mlops.registry.register import HeldOutCases, register_builtin
+from glioseg.mlops.registry.promotion import GATE_DECISION
+from glioseg.mlops.registry.register import HeldOutCases, register_builtin, register_candidate
 from glioseg.mlops.tracking.run_tags import TEST_FILES, evaluation_origin
 from glioseg.models import builtin
 from glioseg.params.contract import Contract
 from glioseg.params.pretraining import load_pretraining
 from tests.helpers import trainings
 from tests.helpers.projects import write_case
+from tests.helpers.registries import ELSEWHERE
 
 ROOT = Path(__file__).parents[3]
 CASES = [f"case {number}" for number in range(6)]
@@ -41,6 +44,24 @@ class StubCases(HeldOutCases):
     @property
     def files_hash(self):
         return trainings.TEST_DATA
+
+
+class Killed(BaseException):
+    """Stands for a kill of the process: nothing catches it."""
+
+
+def register_both(registry, monkeypatch):
+    """The first registration of a project: the built-in model, then a trained one."""
+    monkeypatch.setattr("glioseg.mlops.registry.register.record_lineage", lambda client, name, version: None)
+    dice = dict.fromkeys(CASES, 0.6)
+    return register_candidate(
+        registry.storage,
+        registry.rules(samples=100, builtin=True),
+        registry.model_files("trained"),
+        registry.evaluation("trained", **dice),
+        run_id=ELSEWHERE,
+        tests=StubCases(Path("cohort.csv"), CASES, Contract()),
+    ).splitlines()[0]
 
 
 def register_it(registry):
@@ -66,6 +87,28 @@ def test_the_builtin_model_is_version_1_once_and_the_champion(registered):
     assert int(only.version) == 1
 
 
+@pytest.mark.usefixtures("stub_figure")
+@pytest.mark.parametrize(
+    "killed_in", ["log_model_artifact", "set_model_version_tag", "set_registered_model_alias"]
+)
+def test_a_killed_registration_of_the_builtin_model_is_completed_before_a_trained_one(
+    registry, monkeypatch, killed_in
+):
+    def die(*given, **named):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, killed_in, die)
+        with pytest.raises(Killed):
+            register_both(registry, monkeypatch)
+    assert GATE_DECISION not in registry.tags(1)
+    line = register_both(registry, monkeypatch)
+    assert registry.tags(1)[GATE_DECISION] == "version 1 is the champion: the first champion"
+    assert line.startswith("version 2 is registered, version 1 stays champion: WT Dice -0.2000")
+    assert registry.aliases == {"champion": 1, "challenger": 2}
+    assert register_both(registry, monkeypatch).startswith("version 2 is this model already")
+
+
 def test_the_lineage_of_the_builtin_model_has_its_training(registered):
     recorded = open_version(registered.client, f"models:/{registered.name}/1")
     entries = {entry.name: entry for entry in trace_lineage(registered.client, recorded, root=ROOT)}
@@ -77,6 +120,7 @@ def test_the_lineage_of_the_builtin_model_has_its_training(registered):
         "data",
         "validation data",
         "calibration",
+        "confidence",
         "git commit",
         "environment",
     ]
@@ -90,6 +134,28 @@ def test_the_lineage_of_the_builtin_model_has_its_training(registered):
     assert entries["training"].value.startswith(
         f"{sum(p.epochs * p.steps_per_epoch for p in plan.phases)} steps"
     )
+
+
+def test_the_lineage_of_the_builtin_model_names_the_real_cases_of_its_confidence(registered, tmp_path):
+    real = json.loads((builtin.FOLDER / builtin.RECORD).read_text())["calibrated_on_real_cases"]
+    recorded = open_version(registered.client, f"models:/{registered.name}/1")
+    entries = trace_lineage(registered.client, recorded, root=ROOT)
+    (confidence,) = [entry.value for entry in entries if entry.name == "confidence"]
+    assert confidence.startswith(f"learned on {len(real['cases'])} real cases: ")
+    assert f"; at commit {real['sha']}" in confidence
+    card = registered.artifact(1, f"lineage/{registered.name}-1/model_card.md").read_text()
+    for case in real["cases"]:
+        assert case in confidence
+        assert case in card
+    draw_lineage(entries, tmp_path / "chain.svg", title="")
+    assert "<!-- confidence -->" in (tmp_path / "chain.svg").read_text()
+
+
+def test_the_lineage_of_a_builtin_model_without_real_cases_has_no_confidence(registered):
+    recorded = open_version(registered.client, f"models:/{registered.name}/1")
+    del recorded.record.facts["pretraining"]["calibrated_on_real_cases"]
+    entries = trace_lineage(registered.client, recorded, root=ROOT)
+    assert "confidence" not in [entry.name for entry in entries]
 
 
 def test_the_lineage_figure_of_the_builtin_model_is_drawn(registered, tmp_path):

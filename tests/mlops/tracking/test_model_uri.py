@@ -109,7 +109,13 @@ def test_why_the_builtin_model_is_used_names_a_registered_version_and_the_way_ou
         RegistryError, match=r"champion not found\.; `glioseg rollback --to VERSION` sets it$"
     ):
         resolve_alias("models:/glioseg@champion")
+    with pytest.raises(RegistryError, match=r"`glioseg rollback --to VERSION` sets it$"):
+        model_folder("models:/glioseg@champion")
+    registry.register("worse", a=0.6)
+    assert "--to 1` makes version 1 the champion" in why_builtin(storage)  # the last champion, not the newest
     registry.client.delete_model_version("glioseg", "1")
+    assert "--to 2` makes version 2 the champion" in why_builtin(storage)
+    registry.client.delete_model_version("glioseg", "2")
     assert why_builtin(storage) == none
 
 

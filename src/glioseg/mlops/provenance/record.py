@@ -17,6 +17,7 @@ from glioseg.core.fingerprint import sha256_bytes
 from glioseg.mlops.tracking.git_dvc import UNKNOWN
 from glioseg.mlops.tracking.mlflow_runs import download
 from glioseg.mlops.tracking.model_files import CONTENT_HASH, FILES_HASH, ModelFiles
+from glioseg.mlops.tracking.model_uri import not_in_registry
 
 RECORD = "lineage.json"
 RECORD_HASH = "lineage_sha256"
@@ -110,7 +111,7 @@ def open_version(client: MlflowClient, address: str) -> RecordedVersion:
             else client.get_model_version_by_alias(name, alias)
         )
     except MlflowException as error:
-        raise LineageError(f"{address}: not in the registry: {error.message}") from None
+        raise LineageError(not_in_registry(address, error)) from None
     folder = _download(version)
     if folder is None:
         return RecordedVersion(version, None, _from_tags(version.tags), ())

@@ -21,7 +21,8 @@ ROUNDING = 1e-9
 """Tolerance for rounding errors when a bound is compared with the margin."""
 
 CHAMPION_ROLE, BEST_ROLE = "the champion", "the best champion so far"
-"""The roles of a baseline."""
+LAST_ROLE = "the last champion"
+"""The roles of a baseline; `LAST_ROLE` if someone removed the champion's alias."""
 
 
 class GateError(GliosegError):
@@ -54,7 +55,7 @@ class RegionComparison:
 class Baseline:
     """A version that the candidate is compared with.
 
-    `role` is `CHAMPION_ROLE` or `BEST_ROLE`; `table` has a row per case, like the candidate's.
+    `role` is `CHAMPION_ROLE`, `LAST_ROLE` or `BEST_ROLE`; `table` has a row per case, like the candidate's.
     """
 
     version: str

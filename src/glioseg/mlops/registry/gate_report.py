@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from glioseg.evaluation.charts import BOX, DOT
 from glioseg.mlops.registry.gate import (
-    CHAMPION_ROLE,
+    BEST_ROLE,
     Baseline,
     BaselineComparison,
     GateDecision,
@@ -45,7 +45,7 @@ def decision_table(decision: GateDecision) -> str:
     """
     lines = []
     for each in decision.comparisons:
-        baseline = "champion" if each.baseline.role == CHAMPION_ROLE else "best"
+        baseline = "best" if each.baseline.role == BEST_ROLE else "champion"
         lines.append(f"{'gate':6}{baseline:>10}{'new':>8}{'difference':>13}{'lower bound':>14}{'margin':>9}")
         lines += map(_line, each.regions)
     lines += [f"{limit}{_result(limit.passed)}" for limit in decision.limits]

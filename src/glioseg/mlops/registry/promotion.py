@@ -17,9 +17,16 @@ from glioseg.mlops.registry.case_tables import (
     read_table,
     worst_calibration_error,
 )
-from glioseg.mlops.registry.gate import BEST_ROLE, CHAMPION_ROLE, Baseline, GateDecision, decide
+from glioseg.mlops.registry.gate import (
+    BEST_ROLE,
+    CHAMPION_ROLE,
+    LAST_ROLE,
+    Baseline,
+    GateDecision,
+    decide,
+)
 from glioseg.mlops.registry.gate_report import decision_table, log_gate_files
-from glioseg.mlops.registry.versions import CHAMPION, UNTIL, Versions
+from glioseg.mlops.registry.versions import CHAMPION, Versions
 from glioseg.mlops.tracking.run_tags import metric_code_fingerprint
 from glioseg.params.sections import Register
 
@@ -56,11 +63,11 @@ def decide_promotion(candidate: Candidate) -> str:
         The decision in one line; below it the gate's table, if there is one.
     """
     versions, version = candidate.versions, candidate.version
-    against = _champion_to_compare(candidate)
-    was_champion = against != version and UNTIL in versions.tags(version)
-    decision = _former_champion(version) if was_champion else _decide(candidate, against)
+    is_former = versions.version_under(CHAMPION) != version and versions.was_champion(version)
+    against = version if is_former else _champion_to_compare(candidate)
+    decision = _former_champion(version) if is_former else _decide(candidate, against)
     line = _summary(candidate, decision)
-    if not was_champion and against != version:
+    if against != version:
         names = {"version": version, "compared_with": against, "decision": line}
         log_gate_files(versions, decision, rules=candidate.rules, names=names)
         versions.set_tags(version, _result_tags(version, decision))
@@ -73,13 +80,15 @@ def decide_promotion(candidate: Candidate) -> str:
 def _champion_to_compare(candidate: Candidate) -> str:
     """The champion, `NO_CHAMPION`, or the version itself if it is the champion.
 
+    If someone removed the champion's alias, it is the last champion: without an alias the gate is as strict.
     After an interruption, a version that became champion is compared with the former champion again.
     """
     versions, version = candidate.versions, candidate.version
     champion = versions.version_under(CHAMPION)
     if champion != version:
-        versions.set_tags(version, {COMPARED_WITH: champion or NO_CHAMPION})
-        return champion or NO_CHAMPION
+        against = champion or versions.last_champion() or NO_CHAMPION
+        versions.set_tags(version, {COMPARED_WITH: against})
+        return against
     before = versions.tags(version).get(COMPARED_WITH, version)
     return before if before == NO_CHAMPION or versions.exists(before) else version
 
@@ -160,7 +169,7 @@ def find_baselines(tables: CaseTables, *, champion: str, candidate: str) -> tupl
 
     Args:
         tables: of the present test cases.
-        champion: the version under the alias.
+        champion: the version under the alias, or the last champion if there is no alias.
         candidate: the version that may replace it.
 
     Returns:
@@ -168,7 +177,8 @@ def find_baselines(tables: CaseTables, *, champion: str, candidate: str) -> tupl
     """
     champion_table = tables.current(champion)
     best, table, remarks = _best_champion(tables, champion, champion_table, candidate)
-    baselines = [Baseline(champion, CHAMPION_ROLE, champion_table)]
+    role = CHAMPION_ROLE if tables.versions.version_under(CHAMPION) else LAST_ROLE
+    baselines = [Baseline(champion, role, champion_table)]
     if best != champion:
         baselines.append(Baseline(best, BEST_ROLE, table))
     return baselines, remarks

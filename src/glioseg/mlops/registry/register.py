@@ -105,7 +105,7 @@ def register_candidate(
     """
     with storage.locked("registry", waiting="register: another process is registering a version"):
         client = connect(storage)
-        if rules.builtin and Versions(client, rules.name).is_empty():
+        if rules.builtin and _needs_builtin(Versions(client, rules.name)):
             line = register_builtin(client, rules=rules, package=model_files.package, tests=tests)
             print(f"register: the built-in model: {line}", flush=True)
         return register(
@@ -117,6 +117,12 @@ def register_candidate(
             recorder=record_lineage,
             score=lambda folder: tests.evaluate(folder)[0],
         )
+
+
+def _needs_builtin(versions: Versions) -> bool:
+    """Whether the registry is empty, or the registration of the built-in model was interrupted."""
+    builtin = versions.tagged("trained_run", NO_RUN)
+    return not any(GATE_DECISION in versions.tags(v) for v in builtin) if builtin else versions.is_empty()
 
 
 def register_builtin(client: MlflowClient, *, rules: Register, package: Path, tests: HeldOutCases) -> str:
@@ -216,9 +222,7 @@ def register(
 
 def _version_of(versions: Versions, content: str) -> str | None:
     """The newest version with this content, or None."""
-    same_content = f"name = '{versions.name}' AND tags.{CONTENT_HASH} = '{content}'"
-    found = versions.client.search_model_versions(same_content)
-    return str(max(int(version.version) for version in found)) if found else None
+    return max(versions.tagged(CONTENT_HASH, content), key=int, default=None)
 
 
 def _create(versions: Versions, model_files: ModelFiles, run_id: str, origin: Mapping[str, str]) -> str:

@@ -44,6 +44,11 @@ class Versions:
         """Whether the registry has this version."""
         return any(str(found.version) == version for found in self._all())
 
+    def tagged(self, tag: str, value: str) -> list[str]:
+        """The versions with this value of a tag."""
+        found = self.client.search_model_versions(f"name = '{self.name}' AND tags.{tag} = '{value}'")
+        return [str(version.version) for version in found]
+
     def champions(self) -> list[str]:
         """Present and former champions, the oldest first, without those that a person rolled back.
 
@@ -55,6 +60,16 @@ class Versions:
             for number, tags in sorted(found.items())
             if tags.keys() & {SINCE, UNTIL} and BY_HAND not in tags.get(UNTIL, "")
         ]
+
+    def last_champion(self) -> str | None:
+        """The present champion or, if someone removed its alias, the version that was champion until then."""
+        tags = {version: self.tags(version) for version in self.champions()}
+        order = {v: (UNTIL not in tags[v], tags[v].get(SINCE, ""), int(v)) for v in tags}
+        return max(order, key=lambda version: order[version], default=None)
+
+    def was_champion(self, version: str) -> bool:
+        """Whether a version is or was champion, by the gate's decision or a person's."""
+        return bool(self.tags(version).keys() & {SINCE, UNTIL})
 
     def never_champion(self) -> list[str]:
         """The versions that neither the gate nor a person made champion, the oldest first."""

@@ -19,6 +19,7 @@ from glioseg.models.networks.keras_file import MODEL_FILE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
 
 NAME = "glioseg"
 CHAMPION = f"models:/{NAME}@champion"
@@ -38,9 +39,16 @@ VERSION_QUERY = """
         WHERE tags.name = versions.name AND tags.version = versions.version)
 """
 CHAMPION_QUERY = "SELECT version FROM registered_model_aliases WHERE name = :name AND alias = 'champion'"
-NEWEST_QUERY = (
-    "SELECT MAX(version) FROM model_versions WHERE name = :name AND current_stage <> 'Deleted_Internal'"
-)
+LAST_CHAMPION_QUERY = """
+    SELECT versions.version FROM model_versions AS versions
+    LEFT JOIN model_version_tags AS since
+      ON since.name = versions.name AND since.version = versions.version AND since.key = 'champion_since'
+    LEFT JOIN model_version_tags AS until
+      ON until.name = versions.name AND until.version = versions.version AND until.key = 'champion_until'
+    WHERE versions.name = :name AND versions.current_stage <> 'Deleted_Internal'
+    ORDER BY since.value IS NOT NULL AND until.value IS NULL DESC, versions.version DESC
+"""
+"""The version that was champion until its alias was removed, else the newest version."""
 
 
 class RegistryError(GliosegError):
@@ -55,10 +63,10 @@ def default_model(storage: ProjectStorage) -> str:
 
 def why_builtin(storage: ProjectStorage) -> str:
     """The line that says why `default_model` is the built-in model."""
-    newest = _select(storage.database, NEWEST_QUERY, {"name": NAME})
-    if newest is None:
+    version = _select(storage.database, LAST_CHAMPION_QUERY, {"name": NAME})
+    if version is None:
         return "no model is registered in this project: the built-in model is used"
-    return f"the built-in model is used: {NO_CHAMPION.format(version=newest)}"
+    return f"the built-in model is used: {NO_CHAMPION.format(version=version)}"
 
 
 def model_folder(model: str) -> Path:
@@ -84,9 +92,15 @@ def model_folder(model: str) -> Path:
     try:
         return download(model) / "artifacts"
     except MlflowException as error:
-        raise RegistryError(f"{model}: not in the registry: {error.message}") from None
+        raise RegistryError(not_in_registry(model, error)) from None
     except OSError as error:
         raise RegistryError(f"{model}: its files are missing: {error}") from None
+
+
+def not_in_registry(model: str, error: "MlflowException") -> str:
+    """The message on an unknown address; for a champion, with the command that sets the alias."""
+    way_out = "; `glioseg rollback --to VERSION` sets it" if model.endswith("@champion") else ""
+    return f"{model}: not in the registry: {error.message}{way_out}"
 
 
 def resolve_alias(model: str) -> str:
@@ -104,8 +118,7 @@ def resolve_alias(model: str) -> str:
     try:
         version = client.get_model_version_by_alias(name, alias).version
     except MlflowException as error:
-        way_out = "; `glioseg rollback --to VERSION` sets it" if alias == "champion" else ""
-        raise RegistryError(f"{model}: not in the registry: {error.message}{way_out}") from None
+        raise RegistryError(not_in_registry(model, error)) from None
     return f"models:/{name}/{version}"
 
 
