@@ -20,7 +20,9 @@ DIM, DATATYPE, PIXDIM, OFFSET, SLOPE, INTERCEPT, QFORM, SFORM, QUATERNION, QOFFS
 BAD_FILE = "readable: expected a whole 3D NIfTI file, got "
 EMPTY_AXIS = "not a NIfTI file: expected at least 1 voxel along each axis, got shape ("
 NO_FILE = "modality: expected a file for t2, got none"
-SINGULAR = "placed: expected an affine that can be inverted, got one that cannot"
+SINGULAR = (
+    "placed: expected an affine that can be inverted, and voxels of 0.01 to 100 mm, got an affine that cannot"
+)
 
 
 def file(change: Callable[[bytes], bytes]) -> Defect:

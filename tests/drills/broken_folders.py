@@ -154,7 +154,7 @@ def in_raw(home: Path) -> None:
     (raw / "notes.txt").write_text("mine")
 
 
-TWIN = "own bytes: expected an image that no earlier file has, got that of "
+TWIN = "own bytes: expected an image that is no copy of another, got a copy of "
 NO_FILE = "modality: expected a file for t2, got none"
 TABLE = "scans/name_mapping.csv: not a table of patients: "
 DATASET = "scans/dataset.json: not a dataset.json of the Decathlon: "

@@ -114,7 +114,8 @@ VALUES_2021, VALUES_2023 = "0, 1, 2, 4 (brats2021)", "0, 1, 2, 3 (brats2023)"
 FRACTION = "0.05 to 0.6 of the voxels not 0"
 WHOLE = "a whole 3D NIfTI file"
 FIRST = "that of the case's first image to 0.001"
-TWIN = "an image that no earlier file has"
+PLACED = "an affine that can be inverted, and voxels of 0.01 to 100 mm"
+TWIN = "an image that is no copy of another"
 CORNER = (0, 0, 0)
 AROUND = "a background of one value, around the brain that the other images show"
 BELONG = "labels of these images, at most 10 % of them outside the brain"
@@ -170,14 +171,15 @@ SAMPLES = {
     ),
     "shifted": Sample({("flair", "affine", FIRST, "a difference of 5")}, place("flair", 0, 3, 5)),
     "singular": Sample(
-        {("t2", "placed", "an affine that can be inverted", "one that cannot")}, damage=("t2", squash)
+        {("t2", "placed", PLACED, "an affine that cannot")},
+        damage=("t2", squash),
     ),
     "spacing": Sample(
         {(role, "spacing", "(1.0, 1.0, 1.0) mm", "(1.0, 1.0, 2.5) mm") for role in ROLES},
         place("all", 2, 2, 2.5),
     ),
     "truncated": Sample({("flair", "readable", WHOLE, "")}, damage=("flair", truncate)),
-    "twin": Sample({(m, "own bytes", TWIN, f"that of a-good/{m}") for m in MODALITIES}),
+    "twin": Sample({(m, "own bytes", TWIN, f"a copy of a-good/{m}") for m in MODALITIES}),
     "unlabelled": Sample(set(), damage=("seg", Path.unlink)),
 }
 

@@ -76,7 +76,7 @@ def test_a_copy_of_another_modality_is_a_warning():
     assert "own bytes" not in {finding.expectation for finding in check(scans).findings}
     scans["t1ce"] = Scan("t1ce", Volume(volume().data.astype(np.float32), GRID))
     (copy,) = [finding for finding in check(scans).findings if finding.expectation == "own bytes"]
-    assert (copy.role, copy.severity, copy.observed) == ("t1ce", "warning", "that of one/t1")
+    assert (copy.role, copy.severity, copy.observed) == ("t1ce", "warning", "a copy of one/t1")
 
 
 def test_a_rejected_case_never_reaches_the_model(model):

@@ -40,6 +40,7 @@ GEOMETRY_FIELDS = (
 SPATIAL_UNIT_BITS = 7
 """Bits of `xyzt_units` that hold the unit of length; the others hold the unit of time."""
 MM_PER_UNIT = {1: 1e3, 2: 1.0, 3: 1e-3}
+UNITS = {1: "m", 2: "mm", 3: "µm"}
 """Codes of metre, millimetre and micrometre. Without a unit, numbers are mm."""
 
 SILENT_LOGGER = logging.Logger("silent", level=logging.CRITICAL + 1)
@@ -64,6 +65,11 @@ class HeaderGeometry:
     def mm_per_unit(self) -> float:
         """Millimetres in the header's unit of length."""
         return mm_per_unit(int(self.fields["xyzt_units"]))
+
+    @property
+    def unit(self) -> str | None:
+        """The header's unit of length, or None if it names none."""
+        return UNITS.get(int(self.fields["xyzt_units"]) & SPATIAL_UNIT_BITS)
 
     @property
     def has_orientation(self) -> bool:

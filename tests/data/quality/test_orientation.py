@@ -48,8 +48,8 @@ def test_a_ball_and_a_small_brain_show_no_orientation(brain):
 
 
 def test_the_text_names_the_directions_of_the_files_own_axes(brain):
-    assert "left may be right" in check_orientation(brain, MM, "LAS")
+    assert "not checked: left and right" in check_orientation(brain, MM, "LAS")
     # Read as LPS although the second and third axes point the other way; the file's first axis is the third.
     upside_down = brain[:, ::-1, ::-1]
-    assert "fits ILA or its mirror image" in check_orientation(upside_down, MM, "SLP")
+    assert "fits ILA or IRA" in check_orientation(upside_down, MM, "SLP")
     assert "does not show" in check_orientation(brain & False, MM, "LPS")

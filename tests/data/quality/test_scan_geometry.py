@@ -17,7 +17,7 @@ from glioseg.serving.checked_case import check_scans
 
 SHAPE = (12, 10, 8)
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-RULES = ("qform sform", "known orientation", "registration", "affine", "same shape")
+RULES = ("placed", "qform sform", "known orientation", "registration", "affine", "same shape")
 
 
 def image(seed, dtype=np.int16):
@@ -53,6 +53,37 @@ def test_a_qform_and_an_sform_that_differ_are_one_warning_that_says_which_is_use
     assert finding.observed == "36.5 mm between them; the sform is used"
     assert case_of((LPS, 1), (moved, 4))["t1"].grid.affine[0, 3] == 36.5
     assert check(case_of((LPS, 1), (LPS, 1))) == check(case_of((LPS, 1), (None, 0))) == []
+
+
+@pytest.mark.parametrize(("unit", "name", "mm"), [("micron", "µm", "0.001"), ("meter", "m", "1000")])
+def test_a_unit_that_makes_no_voxels_of_a_brain_is_refused_and_named(unit, name, mm):
+    header = nib.Nifti1Header()
+    header.set_data_shape(SHAPE)
+    header.set_sform(LPS, 1)
+    header.set_xyzt_units(unit)
+    scan = decode_volume(nib.Nifti1Image(image(0), None, header).to_bytes(), name="x")
+    (finding,) = check({"t1": scan})
+    assert (finding.role, finding.expectation, finding.severity) == ("t1", "placed", "critical")
+    assert finding.observed == f"{mm} x {mm} x {mm} mm; the header's unit of length is {name}"
+
+
+@pytest.mark.parametrize("axes", ["PSR", "IRA"])
+def test_the_expected_shape_and_spacing_are_along_the_axes_of_lps(axes):
+    affine = np.diag([-1.0, -1.0, 2.0, 1.0])
+    change = nib.orientations.ornt_transform(
+        nib.orientations.axcodes2ornt("LPS"), nib.orientations.axcodes2ornt(axes)
+    )
+    turned = affine @ nib.orientations.inv_ornt_aff(change, SHAPE)
+    data = nib.orientations.apply_orientation(image(0), change)
+    scans = {"t1": Scan("t1.nii", read(np.ascontiguousarray(data), (turned, 1), (turned, 1)))}
+    rules = Contract()
+    shape = rules.shape.model_copy(update={"voxels": SHAPE})
+    spacing = rules.spacing.model_copy(update={"mm": (1.0, 1.0, 2.0)})
+    contract = rules.model_copy(update={"shape": shape, "spacing": spacing})
+    case = Case("one", {"t1": Path("t1.nii")}, LabelScheme.BRATS2021)
+    found = {finding.expectation for finding in check_case(case, scans, contract)}
+    assert data.shape != SHAPE
+    assert not found & {"shape", "same shape", "spacing"}
 
 
 def test_codes_of_0_are_one_warning_that_says_how_the_scan_is_read():

@@ -78,11 +78,11 @@ def extracerebral_share(image: Num[NDArray, "d h w"], spacing_mm: Spacing3) -> f
     """
     steps = [max(1, round(SKULL_STEP_MM / mm)) for mm in spacing_mm]
     mm = [step * each for step, each in zip(steps, spacing_mm, strict=True)]
-    coarse = np.abs(scale_to_unit(image[:: steps[0], :: steps[1], :: steps[2]]))
+    coarse: NDArray = image[:: steps[0], :: steps[1], :: steps[2]]
     foreground_ml = np.count_nonzero(coarse) * float(np.prod(mm)) / 1000
     if not MIN_ML <= foreground_ml <= MAX_HEAD_ML:
         return None
-    coarse = np.pad(coarse[bounding_box(coarse != 0).slices], 1)
+    coarse = np.pad(np.abs(scale_to_unit(coarse[bounding_box(coarse != 0).slices])), 1)
     foreground = coarse != 0
     bright = coarse > BRIGHT * np.median(coarse[foreground])
     deep = ndimage.distance_transform_edt(bright, sampling=mm) > EROSION_MM

@@ -48,11 +48,12 @@ def check_orientation(brain: Bool[NDArray, "d h w"], spacing_mm: Spacing3, orien
     if best is None:
         return "the outline of the brain does not show another one"
     if best == ORIENTATION:
-        return "head, foot, front and back are where the outline of the brain has them, left may be right"
+        return "the outline of the brain agrees in head, foot, front and back, not checked: left and right"
     true = dict(zip(ORIENTATION, best, strict=True))
     true |= {OPPOSITE[read]: OPPOSITE[found] for read, found in true.items()}
     fitting = "".join(true[read] for read in orientation)
-    return f"but the outline of the brain fits {fitting} or its mirror image"
+    mirrored = fitting.translate(str.maketrans("LR", "RL"))
+    return f"but the outline of the brain fits {fitting} or {mirrored}"
 
 
 def fitting_orientation(brain: Bool[NDArray, "d h w"], spacing_mm: Spacing3) -> str | None:

@@ -24,7 +24,7 @@ from glioseg.data.quality.case_expectations import case_expectations, case_rows
 from glioseg.data.quality.copies import find_copies
 from glioseg.data.quality.expectations import Expectation, Finding, Row, Table, listed
 from glioseg.data.quality.near_duplicates import Image, describe_pairs, find_pairs
-from glioseg.data.quality.scan_geometry import geometry_expectations
+from glioseg.data.quality.scan_geometry import VOXEL_MM, geometry_expectations
 from glioseg.data.quality.volume_statistics import VolumeStatistics, measure_scans
 from glioseg.data.store.grids import expected_affine
 from glioseg.params.contract import Contract, OutlierRule, SpacingRule
@@ -108,8 +108,8 @@ def _volume_expectations(contract: Contract, single: bool, cases: Sequence[Case]
     yield expect.absent(
         "own bytes",
         "same_bytes_as",
-        expected="an image that no earlier file has",
-        observed="that of {same_bytes_as}",
+        expected="an image that is no copy of another",
+        observed="a copy of {same_bytes_as}",
     )
     yield from _grid_expectations(contract, single)
     yield from geometry_expectations(contract)
@@ -124,12 +124,12 @@ def _grid_expectations(contract: Contract, single: bool) -> Iterator[Expectation
     shape, affine = str(contract.shape.voxels), contract.affine
     yield expect.one_of("shape", "shape", [shape], expected=shape, observed="{shape}")
     yield expect.equal("same shape", "shape", "case_shape", expected="{case_shape} as others of the case")
-    yield expect.present(
+    low, high = VOXEL_MM
+    yield expect.absent(
         "placed",
-        "orientation",
-        expected="an affine that can be inverted",
-        observed="one that cannot",
-        where=("readable", True),
+        "misplaced",
+        expected=f"an affine that can be inverted, and voxels of {low:g} to {high:g} mm",
+        observed="{misplaced}",
     )
     yield _spacing(contract.spacing, single)
     yield expect.between(

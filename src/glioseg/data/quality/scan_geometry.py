@@ -14,8 +14,27 @@ from glioseg.data.quality.orientation import check_orientation
 from glioseg.data.quality.registration import measure_displacements
 from glioseg.params.contract import Contract
 
+VOXEL_MM = (0.01, 100.0)
+"""Limits of the edges of a scan's voxels. Where a header names µm or m for numbers that are mm, 1 mm becomes
+0.001 mm or 1000 mm."""
+
 Fields = dict[str, Any]
 """Fields of `VolumeStatistics` by name."""
+
+
+def why_misplaced(grid: Grid) -> str | None:
+    """Why the position of the voxels of a file is unknown, or None if it is known.
+
+    >>> why_misplaced(Grid((2, 2, 2), np.diag([0.001, 0.001, 0.002, 1.0])))
+    '0.001 x 0.001 x 0.002 mm'
+    """
+    if not grid.has_valid_affine:
+        return "an affine that cannot"
+    if all(VOXEL_MM[0] <= mm <= VOXEL_MM[1] for mm in grid.lps_spacing_mm):
+        return None
+    spacing = f"{' x '.join(f'{mm:.4g}' for mm in grid.lps_spacing_mm)} mm"
+    unit = None if grid.header is None else grid.header.unit
+    return spacing if unit is None else f"{spacing}; the header's unit of length is {unit}"
 
 
 def measure_geometry(stored: Mapping[str, Volume], turned: Mapping[str, Volume]) -> dict[str, Fields]:

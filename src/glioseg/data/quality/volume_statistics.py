@@ -23,7 +23,7 @@ from glioseg.data.quality.brain_checks import extracerebral_share, measure_outsi
 from glioseg.data.quality.image_comparison import compare_images
 from glioseg.data.quality.label_intensities import LabelIntensity
 from glioseg.data.quality.near_duplicates import fingerprint, hash_voxels, scale_to_unit
-from glioseg.data.quality.scan_geometry import measure_geometry
+from glioseg.data.quality.scan_geometry import measure_geometry, why_misplaced
 from glioseg.data.store.grids import affine_deviation
 
 MAX_LABELS = 10
@@ -52,7 +52,8 @@ Fields = dict[str, Any]
 class VolumeStatistics:
     """Statistics of one file of a case. A value that cannot be measured, as in a truncated file, is None.
 
-    `problem`: why the file cannot be read; `case_shape`: the shape of most volumes of the case;
+    `problem`: why the file cannot be read; `shape`, `spacing_mm`: along the axes of LPS if the affine is
+    valid; `case_shape`: the shape of most volumes of the case; `misplaced`: `scan_geometry.why_misplaced`;
     `affine_deviation`: largest difference of an entry of the affine from that of the case's first
     image; `form_distance_mm`, `unknown_orientation`, `displacement_mm`: see `scan_geometry.measure_geometry`;
     `minimum`, `maximum`: of the finite voxels; `brain_fraction`: share of an image's voxels that
@@ -80,6 +81,7 @@ class VolumeStatistics:
     case_shape: Shape3 | None = None
     spacing_mm: tuple[float, ...] | None = None
     orientation: str | None = None
+    misplaced: str | None = None
     affine_deviation: float | None = None
     form_distance_mm: float | None = None
     unknown_orientation: str | None = None
@@ -122,10 +124,9 @@ def measure_scans(case: Case, scans: Mapping[str, Scan]) -> list[VolumeStatistic
     fields = {role: measure(volume, role, stored=stored[role].grid) for role, volume in volumes.items()}
     for role, own in measure_geometry(stored, volumes).items():
         fields[role] |= own
-    if shapes := Counter(volume.grid.shape for volume in volumes.values()).most_common(1):
-        usual = shapes[0][0]
-        for role, own in fields.items():
-            own["case_shape"] = own["shape"] if volumes[role].grid.shape == usual else usual
+    if shapes := Counter(own["shape"] for own in fields.values()).most_common(1):
+        for own in fields.values():
+            own["case_shape"] = shapes[0][0]
     for role, overlap in measure_overlaps(volumes).items():
         fields[role]["brain_overlap"] = overlap
     for role, comparison in compare_images(volumes, fields).items():
@@ -149,9 +150,10 @@ def _measure(
 ) -> Fields:
     data, grid = volume.data, volume.grid
     dtype = data.dtype.name if data.dtype.names is None else f"colours {''.join(data.dtype.names)}"
-    fields: Fields = {"shape": stored.shape, "dtype": dtype}
+    fields: Fields = {"shape": stored.shape, "dtype": dtype, "misplaced": why_misplaced(stored)}
     if grid.has_valid_affine:
-        fields["spacing_mm"] = round_spacing(stored.spacing_mm)
+        fields["shape"] = stored.lps_shape
+        fields["spacing_mm"] = None if fields["misplaced"] else round_spacing(stored.lps_spacing_mm)
         fields["orientation"] = stored.orientation
         fields["affine_deviation"] = None if first is None else affine_deviation(grid, first)
     if not volume.is_numeric:

@@ -43,7 +43,7 @@ class NetworkGrid:
     @property
     def needs_resampling(self) -> bool:
         """Whether the spacing of the scan differs from that of training, compared as the contract does."""
-        return round_spacing(self.placement.grid.spacing_mm) != round_spacing(self.trained_mm)
+        return round_spacing(self.crop_mm) != round_spacing(self.trained_mm)
 
     @property
     def crop_mm(self) -> Spacing3:
