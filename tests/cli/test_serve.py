@@ -12,6 +12,8 @@ from glioseg.cli.serve import take_port
 from glioseg.serving import model_reloader
 from tests.helpers.servers import free_port
 
+IN_USE = "Address already in use; choose another: --port {}"
+
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.0.7", "example.org", "::"])
 def test_an_address_that_is_not_loopback_requires_a_token(host, monkeypatch):
@@ -34,7 +36,7 @@ def test_a_port_in_use_is_one_line(tmp_path):
         port = other.getsockname()[1]
         result = CliRunner().invoke(app, ["serve", "--port", str(port)])
     assert result.exit_code == 1
-    assert result.output == f"glioseg serve: 127.0.0.1, port {port}: Address already in use\n"
+    assert result.output == f"glioseg serve: 127.0.0.1, port {port}: {IN_USE.format(port + 1)}\n"
 
 
 def test_a_second_service_on_a_port_ends_before_it_loads_a_model(monkeypatch):
@@ -43,7 +45,7 @@ def test_a_second_service_on_a_port_ends_before_it_loads_a_model(monkeypatch):
         port = first.getsockname()[1]
         result = CliRunner().invoke(app, ["serve", "--port", str(port)])
     assert result.exit_code == 1
-    assert result.output == f"glioseg serve: 127.0.0.1, port {port}: Address already in use\n"
+    assert result.output == f"glioseg serve: 127.0.0.1, port {port}: {IN_USE.format(port + 1)}\n"
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def test_the_second_of_two_processes_on_one_port_ends_while_the_first_is_loading
         first.kill()
     assert loading
     assert second.returncode == 1
-    assert second.stderr == f"glioseg serve: 127.0.0.1, port {port}: Address already in use\n"
+    assert second.stderr == f"glioseg serve: 127.0.0.1, port {port}: {IN_USE.format(port + 1)}\n"
 
 
 def listens(port):

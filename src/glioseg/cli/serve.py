@@ -1,5 +1,6 @@
 """`glioseg serve`: the options of the HTTP service, and the socket that it listens on."""
 
+import errno
 import os
 import socket
 import sys
@@ -74,7 +75,8 @@ def take_port(host: str, port: int) -> socket.socket:
         listening.listen()
     except OSError as error:
         listening.close()
-        raise GliosegError(f"{host}, port {port}: {error.strerror}") from None
+        advice = f"; choose another: --port {port + 1}" if error.errno == errno.EADDRINUSE else ""
+        raise GliosegError(f"{host}, port {port}: {error.strerror}{advice}") from None
     return listening
 
 
