@@ -68,13 +68,13 @@ def main() -> None:
 def run_name(params: Params, *, preset: str, key: str) -> str:
     """A name that differs if settings, data or code differ.
 
-    It begins with the preset and filters × depth at a spacing, since MLflow's lists and legends show about
-    twenty letters, and ends with the start of the training's key, a hash of all that determines the weights.
+    It begins with the preset and the start of the training's key, a hash of all that determines the weights,
+    since MLflow's lists and legends show about twenty letters; filters × depth at a spacing follow.
     """
     network, train = params.network, params.train
     kind = preset if preset != CUSTOM else network.architecture
     shape = f"{network.base_filters}×{network.depth}, {network.spacing_mm} mm"
-    return f"{kind} {shape}, {train.epochs} epochs, seed {train.seed}, {key[:4]}"
+    return f"{kind} {key[:4]}, {shape}, {train.epochs} epochs, seed {train.seed}"
 
 
 if __name__ == "__main__":

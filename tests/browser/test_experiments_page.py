@@ -10,6 +10,7 @@ from tests.helpers import studies, trainings
 MEANS = {
     name: np.mean(list(cases.values()), axis=1) for name, cases in (("A", trainings.A), ("B", trainings.B))
 }
+DEEPER, SHALLOWER = "demo c07e, 8×4, 2 mm, 4 epochs, seed 1", "demo a3f2, 8×3, 2 mm, 4 epochs, seed 1"
 TEXTS = "rows => rows.map(row => [...row.cells].map(cell => cell.innerText.trim()))"
 PIXELS = "image => [image.complete, image.naturalWidth > 100]"
 
@@ -100,21 +101,21 @@ def test_the_keyboard_is_enough(open_page):
     assert page.locator("#pictures h4").all_inner_texts() == ["case 2", "case 3", "case 1"]
     page.locator("#pictures button").first.press("Enter")
     shown = page.locator("#large span")
-    assert shown.inner_text().endswith("seed 8×4, 2 mm")
+    assert shown.inner_text().endswith(DEEPER)
     page.keyboard.press("ArrowRight")
-    assert shown.inner_text().endswith("seed 8×3, 2 mm")
+    assert shown.inner_text().endswith(SHALLOWER)
     page.keyboard.press("Escape")
     assert not page.locator("#large").is_visible()
 
 
 def test_the_leaderboard_sorts_by_what_is_chosen(open_page):
     page = open_page()
-    assert [row[0] for row in rows(page, ".board")] == ["seed 8×4, 2 mm", "seed 8×3, 2 mm"]
+    assert [row[0] for row in rows(page, ".board")] == [DEEPER, SHALLOWER]
     heading = page.locator(".board thead button").last  # tested: the newest first
     heading.click()
     assert page.locator(".board [aria-sort]").get_attribute("aria-sort") == "descending"
     page.locator(".board thead button").first.click()
-    assert [row[0] for row in rows(page, ".board")] == ["seed 8×3, 2 mm", "seed 8×4, 2 mm"]
+    assert [row[0] for row in rows(page, ".board")] == [SHALLOWER, DEEPER]
 
 
 def test_the_study_s_plots_show_its_trials(open_page, project):

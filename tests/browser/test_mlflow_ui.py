@@ -107,6 +107,7 @@ def test_two_trials_compare_side_by_side(page, project, shoot):
     names = line(page, "Run Name:")
     assert f"trial {one.number}" in names
     assert f"trial {other.number}" in names
+    page.locator(".js-plotly-plot").first.wait_for()
     shoot(page, "mlflow-trials.png")
 
     page.get_by_role("link", name="val_dice", exact=True).click()

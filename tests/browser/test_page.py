@@ -139,8 +139,8 @@ def test_modalities_are_chosen_by_hand_and_errors_appear_at_their_field(browser,
         }""",
         base64.b64encode(sound).decode(),
     )
-    page.get_by_text("1 of the files are not .nii or .nii.gz and were ignored.").wait_for()
-    page.get_by_text("a scan.nii.gz: no role by name: choose it by hand").wait_for()
+    page.get_by_text("One file is not .nii or .nii.gz and was ignored.").wait_for()
+    page.get_by_text("a scan.nii.gz: not recognised by name: choose the modality by hand").wait_for()
     field = page.locator("#of-flair")
     page.get_by_text("This cannot be read as a NIfTI file.").wait_for()
     assert field.get_attribute("aria-invalid") == "true"

@@ -29,6 +29,8 @@ from glioseg.mlops.tracking.training_run import TrainingRun, training_run
 PACKAGE = Path(glioseg.__file__).parent
 SHAPE = (40, 36, 32)
 EPOCHS = 4
+KEYS = {3: "a3f2", 4: "c07e"}
+"""Of the trainings, by depth of the network."""
 TEST_DATA = "1" * 64
 
 
@@ -53,7 +55,7 @@ def params(depth: int) -> dict[str, object]:
 
 def train(storage: ProjectStorage, folder: Path, *, depth: int) -> Trained:
     """Log a training and its model, whose files hold only a few bytes."""
-    client, name = connect(storage), f"seed 8×{depth}, 2 mm"
+    client, name = connect(storage), f"demo {KEYS[depth]}, 8×{depth}, 2 mm, {EPOCHS} epochs, seed 1"
     cases = [{"train": 6, "validation": 2}]
     with training_run(
         client, state=storage.state(f"depth {depth}"), name=name, params=params(depth), cases=cases

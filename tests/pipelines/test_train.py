@@ -52,9 +52,9 @@ def test_a_stopped_training_continues_in_the_same_run(stage_project, monkeypatch
 def test_the_names_of_two_trainings_tell_them_apart():
     params = load_params(ROOT / "params.yaml")
     name = train.run_name(params, preset="demo", key="a3f29c")
-    assert name == f"demo 8×4, 2 mm, {params.train.epochs} epochs, seed {params.train.seed}, a3f2"
+    assert name == f"demo a3f2, 8×4, 2 mm, {params.train.epochs} epochs, seed {params.train.seed}"
     short = params.model_copy(update={"train": params.train.model_copy(update={"epochs": 2, "seed": 5})})
-    assert train.run_name(short, preset="custom", key="77e01d") == "seed 8×4, 2 mm, 2 epochs, seed 5, 77e0"
+    assert train.run_name(short, preset="custom", key="77e01d") == "seed 77e0, 8×4, 2 mm, 2 epochs, seed 5"
 
 
 def test_missing_devices_are_an_error_before_a_run_is_created(stage_project):

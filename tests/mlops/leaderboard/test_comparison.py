@@ -24,7 +24,7 @@ def test_the_script_gets_every_metric_of_every_case(project, sets):
     }  # fmt: skip
     assert content["pair"] == [champion["id"], newest["id"]]
     assert champion["label"].startswith("glioseg 1 @champion, 20")
-    assert label(sets[0][0]).endswith(", seed 8×4, 2 mm")
+    assert label(sets[0][0]).endswith(", demo c07e, 8×4, 2 mm, 4 epochs, seed 1")
     json.dumps(content, allow_nan=False)
 
 

@@ -47,9 +47,10 @@ export class Choice {
     const unread = names.filter((path) => paths.has(path) && !used.has(path));
     say([
       at("error").textContent,
-      strange && `${strange} of the files are not .nii or .nii.gz and were ignored.`,
+      strange === 1 && "One file is not .nii or .nii.gz and was ignored.",
+      strange > 1 && `${strange} files are not .nii or .nii.gz and were ignored.`,
       given.some(({ name }) => DICOM.test(name)) && WORDS_ON_DICOM,
-      unread.length && `${few(unread)}: no role by name: choose it by hand (known: ${KNOWN}).`,
+      unread.length && `${few(unread)}: not recognised by name: choose the modality by hand (known: ${KNOWN}).`,
       ...(unread.length ? this.#files.problems : []),
     ].filter(Boolean).join(" "));
   }
