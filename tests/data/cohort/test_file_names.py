@@ -13,7 +13,7 @@ from glioseg.data.cohort.layouts import find_cases
 
 ENDINGS = {
     "t1": "t1 T1 t1n t1w T1w t1pre T1_pre",
-    "t1ce": "t1ce T1CE t1c T1c t1gd T1GD T1Gd t1post T1_post t1-ce T1w_gd",
+    "t1ce": "t1ce T1CE t1c T1c t1gd T1GD T1Gd t1post T1_post t1-ce T1w_gd T1km T1+C CT1 T1_postcontrast",
     "t2": "t2 T2 t2w T2w",
     "flair": "flair FLAIR Flair t2f T2_FLAIR T2FLAIR",
     "seg": "seg Seg Segm segmentation tumor_segmentation label truth GlistrBoost_ManuallyCorrected",

@@ -23,7 +23,7 @@ FLAGS = re.IGNORECASE | re.DOTALL
 """A name may hold any character, a line break too."""
 
 _ENDINGS = {
-    "t1ce": r"(?:ce[-_]?)?t1w?[-_]?(?:ce|c|gd|gad|post|contrast)|ce[-_]?t1w?",
+    "t1ce": r"(?:ce[-_]?)?t1w?[-_+]?(?:ce|c|gd|gad|km|post|(?:post[-_]?)?contrast)|ce[-_]?t1w?|ct1w?",
     "t1": r"t1(?:n|w|w?[-_]?pre)?",
     "flair": r"t2f|(?:t2w?[-_]?)?flair",
     "t2": r"t2w?",
