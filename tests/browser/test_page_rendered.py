@@ -51,7 +51,7 @@ def test_without_webgl_the_page_segments_shows_the_service_s_picture_and_downloa
         page.get_by_role("link", name="Download the picture").click()
     assert begun.value.suggested_filename == f"sample-glioseg-v{response['version']}.png"
     assert [error for error in page.errors if "401" not in error] == []  # which asks for the token
-    page.set_viewport_size({"width": 1400, "height": 1250})
+    page.set_viewport_size({"width": 1400, "height": 830})
     shoot(page, "page-no-webgl.png")
     page.get_by_role("button", name="Sample case").click()
     page.get_by_text("Press Segment: the picture comes with the result.").wait_for()
