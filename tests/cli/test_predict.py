@@ -218,15 +218,15 @@ def test_warnings_are_printed_and_a_broken_segmentation_is_ignored(models, tmp_p
 
 
 def test_a_case_that_is_too_large_to_resample_is_rejected_alone(models, tmp_path):
-    """Its header gives the spacing in micrometres."""
+    """Its header gives voxels of 5 to 10 cm."""
     write_scans(tmp_path / "scans", "good", ["t1"])
-    micrometres = Grid(GRID.shape, np.diag([1000.0, 1000, 2000, 1]))
-    write_volume(tmp_path / "scans" / "wrong" / "wrong_t1.nii.gz", Volume(make_scan(), micrometres))
+    large = Grid(GRID.shape, np.diag([50.0, 50, 100, 1]))
+    write_volume(tmp_path / "scans" / "wrong" / "wrong_t1.nii.gz", Volume(make_scan(), large))
     result = run(tmp_path / "scans", "-o", tmp_path / "out")
     assert result.exit_code == 1
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["good.nii.gz", "summary.csv"]
-    # 8 x 8 x 14 m in voxels of 1 mm, 80 bytes each; of the scan 448 voxels.
-    line = "inference.memory_gb: expected at least 71681.4 GB to resample a brain of 8000 x 8000 x 1.4e+04 mm"
+    # 40 x 40 x 70 cm in voxels of 1 mm, 80 bytes each, besides 1.36 GB; of the scan 448 voxels.
+    line = "inference.memory_gb: expected at least 10.32 GB to resample a brain of 400 x 400 x 700 mm"
     assert f"glioseg predict: wrong: {line}" in result.stderr
     rows = csv.DictReader((tmp_path / "out" / "summary.csv").read_text().splitlines())
     status = {row["case"]: (row["status"], row["error"].startswith(line)) for row in rows}
