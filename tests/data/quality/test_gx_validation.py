@@ -91,7 +91,7 @@ def test_a_swap_is_a_warning_and_a_wrong_label_scheme_refuses_its_cases(tmp_path
         cases, volumes, Contract(), on_failure="quarantine", docs=tmp_path / "docs"
     )
     swapped = [each.observed for each in report.warnings if each.expectation == "swapped"]
-    assert swapped == ["t1 and t2 look swapped (log-odds 7.2)"] * 2
+    assert swapped == ["images of which t1 and t2 look swapped (log-odds 7.2)"] * 2
     assert [each.case for each in report.violations if each.expectation == "label scheme"] == ["Ada", "Bo"]
     (line,) = [line for line in finding_lines(report.violations) if "label scheme" in line]
     assert line.startswith("Ada, Bo (cohort.csv): label scheme: expected labels that fit the images")

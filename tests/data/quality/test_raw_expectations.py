@@ -80,9 +80,11 @@ def test_two_swapped_modalities_are_a_warning_of_one_line(phantom: dict[str, np.
     assert swapped(phantom) == []
     ((role, severity, observed),) = swapped(phantom, t1="t1ce", t1ce="t1")
     assert (role, severity) == ("t1", "warning")
-    assert re.fullmatch(r"t1 and t1ce look swapped \(log-odds [0-9.]+\)", observed)
+    assert re.fullmatch(r"images of which t1 and t1ce look swapped \(log-odds [0-9.]+\)", observed)
     ((role, _, observed),) = swapped(phantom, t1="flair", t2="t1", flair="t2")
-    assert observed.startswith("t1 looks like flair, t2 looks like t1, flair looks like t2 (log-odds ")
+    assert observed.startswith(
+        "images of which t1 looks like flair, t2 looks like t1, flair looks like t2 (log-odds "
+    )
 
 
 def test_the_contract_sets_the_log_odds_of_swapped_modalities(phantom: dict[str, np.ndarray]) -> None:

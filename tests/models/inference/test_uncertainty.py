@@ -62,6 +62,18 @@ def test_volumes_and_their_intervals_by_hand():
     assert volumes["ET"] == RegionVolume(0.0, 0.0, 0.0, 0.875)
 
 
+def test_an_interval_does_not_extend_beyond_that_of_the_enclosing_region():
+    """WT is certain: 10 ml, to 11 · e^0.1 − 1. Of TC and ET 1 ml is certain, and 30 ml are possible."""
+    p = np.full((30, 3), 0.5, np.float32)
+    p[:, 0] = np.where(np.arange(30) < 10, 0.95, 0.0)
+    p[0] = 0.95
+    labels = np.where(np.arange(30) < 10, 3, 0).astype(np.uint8).reshape(1, 1, 30)
+    intervals = VolumeIntervals((1.0, 1.0, 1.0), level=0.9, cases=9)
+    volumes = region_volumes(labels, p, intervals=intervals, voxel_ml=1.0)
+    assert [volume.high_ml for volume in volumes.values()] == pytest.approx([11 * math.exp(0.1) - 1] * 3)
+    assert volumes["TC"].low_ml == volumes["ET"].low_ml < volumes["WT"].low_ml
+
+
 def test_without_intervals_only_volumes_are_given():
     labels = np.array([[[1, 2, 3]]], np.uint8)
     volumes = region_volumes(labels, np.full((3, 3), 0.5, np.float32), intervals=None, voxel_ml=2.0)

@@ -176,8 +176,8 @@ def _intensity_expectations(contract: Contract) -> Iterator[Expectation]:
     yield expect.absent(
         "swapped",
         "swapped",
-        expected="images of the modalities that they are named after",
-        observed="{swapped}",
+        expected="images that look like the modalities of their names",
+        observed="images of which {swapped}",
     )
 
 

@@ -66,7 +66,10 @@ def region_volumes(
     intervals: VolumeIntervals | None,
     voxel_ml: float,
 ) -> dict[str, RegionVolume]:
-    """The volume of each region with its prediction interval, which is cut at the volume of the brain.
+    """The volume of each region with its prediction interval.
+
+    An interval ends at the volume of the brain at most, that of TC at the upper end of WT's, and that of ET
+    at the upper end of TC's.
 
     Args:
         labels: the final dense labels.
@@ -78,7 +81,7 @@ def region_volumes(
     volumes = {name: RegionVolume(float(n) * voxel_ml) for name, n in zip(REGIONS, voxels, strict=True)}
     if intervals is None:
         return volumes
-    brain_ml = len(regions) * voxel_ml
+    limit_ml = len(regions) * voxel_ml
     for index, (name, half_width) in enumerate(zip(REGIONS, intervals.half_width, strict=True)):
         certain_ml, possible_ml = (
             np.count_nonzero(regions[..., index] >= p) * voxel_ml for p in (CERTAIN_FROM, POSSIBLE_FROM)
@@ -86,7 +89,7 @@ def region_volumes(
         ml, shift = float(voxels[index]) * voxel_ml, intervals.shift[index]
         uncertainty = volume_uncertainty(certain_ml, possible_ml)
         low, high = volume_interval(ml, uncertainty, half_width, shift)
-        high = min(high, max(brain_ml, ml))
+        limit_ml = high = min(high, max(limit_ml, ml))
         volumes[name] = RegionVolume(ml, low, high, intervals.level)
     return volumes
 
