@@ -1,6 +1,6 @@
 """Calibrate the confidence of the built-in model on labelled real cases (`make calibrate-builtin CASES=…`).
 
-It stores coefficients and the names of the cases. A case takes two minutes on two cores.
+It stores coefficients and the names of the cases. A case takes three minutes on two cores.
 """
 
 import sys
