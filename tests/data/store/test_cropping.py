@@ -58,6 +58,14 @@ def test_an_image_is_normalised_inside_the_brain_and_0_outside(scan):
         assert channel[brain].std() == pytest.approx(expected_std, abs=1e-4)
 
 
+@pytest.mark.parametrize(("dtype", "factor"), [(np.float32, 1e25), (np.float64, 1e200)])
+def test_zscore_of_intensities_whose_squares_overflow(dtype, factor):
+    image = (np.array([0, 1, 3], dtype) * dtype(factor)).reshape(1, 1, 3)
+    with np.errstate(over="raise"):
+        scaled = zscore(image, (image != 0).astype(np.float32))
+    np.testing.assert_allclose(scaled.ravel(), [0, -1, 1], rtol=1e-6)
+
+
 def test_zscore_by_hand():
     image = np.array([0, 2, 4], np.int16).reshape(3, 1, 1)
     np.testing.assert_allclose(zscore(image, (image != 0).astype(np.float32)).ravel(), [0, -1, 1])

@@ -21,6 +21,8 @@ from glioseg.core.nifti import Grid, Volume
 from glioseg.data.store.grids import common_grid
 
 PLACEMENT = "placement.json"
+MAX_SQUARED = 1e18
+"""The squares of larger intensities overflow single precision."""
 
 
 class CropError(GliosegError):
@@ -149,6 +151,9 @@ def zscore(image: Num[NDArray, "d h w"], inside: Float32[NDArray, "d h w"]) -> F
     voxels = int(np.count_nonzero(inside)) or 1
     # float32 represents scanner integers exactly; wider types keep their precision until values are small.
     values = image.astype(np.result_type(image.dtype, np.float32))
+    largest = max(float(values.max(initial=0)), -float(values.min(initial=0)))
+    if largest > MAX_SQUARED:
+        values /= largest
     values -= float(values.sum(dtype=np.float64)) / voxels
     values *= inside
     deviation = sqrt(np.square(values).sum(dtype=np.float64) / voxels)
