@@ -112,7 +112,8 @@ def describe_contradiction(scheme: LabelScheme, cases: Sequence[Sequence[LabelIn
         scheme: the label scheme of the cases.
         cases: the intensities of each labelled case, as from `measure_label_intensities`.
 
-    >>> child = ((1, 9000, 4.0, 2.5, 0.1), (2, 7000, 0.1, 2.0, 0.5), (4, 20000, 0.2, 3.0, 0.7))
+    >>> enhancing, cyst = (1, 9000, 4.0, 2.5, 0.1), (3, 400, 0.0, 1.0, 0.2)
+    >>> child = (enhancing, (2, 7000, 0.1, 2.0, 0.5), cyst, (4, 20000, 0.2, 3.0, 0.7))
     >>> describe_contradiction(LabelScheme.BRATS2024, [child])[:35]
     '1 (NCR) brightens more than ET does'
     >>> describe_contradiction(LabelScheme.BRATS_PED, [child]) is None
