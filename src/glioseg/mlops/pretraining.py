@@ -1,12 +1,13 @@
 """Pretraining: trains the built-in model in phases, and writes it into the package with its lineage."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from shutil import copy, copytree
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -37,6 +38,9 @@ from glioseg.models.training.distributed import describe_device
 from glioseg.params.contract import CONTRACT
 from glioseg.params.pretraining import Phase, Pretraining
 from glioseg.params.sections import Phantom
+
+if TYPE_CHECKING:
+    from glioseg.models.inference.model_settings import Settings
 
 REQUIREMENTS_LOCK, REPORTS = Path("requirements.lock"), Path("reports/pretrain")
 WRITTEN_BY_HAND = (builtin.CARD, "LICENSE")
@@ -199,22 +203,23 @@ def calibrate_on_real_cases(folders: Sequence[Path]) -> list[str]:
     calibrated = add_unmirrored(
         calibrate_confidence(mirrored, settings), calibrate_confidence(unmirrored, settings)
     )
-    record = with_current_names(read_json(builtin.FOLDER / builtin.RECORD), FIELDS)
-    record["calibrated_on_real_cases"] = {
-        **current_origin(),
-        "cases": [case.case for case in cases],
-        "left_out": scores,
-    }
-    with replace_folder_atomic(builtin.FOLDER) as aside:
-        copytree(builtin.FOLDER, aside, dirs_exist_ok=True)
-        calibrated.save(aside)
-        (aside / builtin.RECORD).write_text(json.dumps(record, indent=1) + "\n")
-        builtin.write_checksums(aside)
+    _write_confidence(calibrated, {"cases": [case.case for case in cases], "left_out": scores})
     return [
         f"{region} {when}: {json.dumps(measured)}"
         for when, regions in scores.items()
         for region, measured in regions.items()
     ]
+
+
+def _write_confidence(calibrated: "Settings", measured: Mapping[str, object]) -> None:
+    """Write new settings of the built-in model into the package, and how they were calibrated."""
+    record = with_current_names(read_json(builtin.FOLDER / builtin.RECORD), FIELDS)
+    record["calibrated_on_real_cases"] = {**current_origin(), **measured}
+    with replace_folder_atomic(builtin.FOLDER) as aside:
+        copytree(builtin.FOLDER, aside, dirs_exist_ok=True)
+        calibrated.save(aside)
+        (aside / builtin.RECORD).write_text(json.dumps(record, indent=1) + "\n")
+        builtin.write_checksums(aside)
 
 
 def _place(case: Case, folder: Path, margin_vox: int) -> OnTheFlyCase:

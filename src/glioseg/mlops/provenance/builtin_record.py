@@ -107,11 +107,6 @@ def builtin_card(name: str, version: str, record: Record, metrics: Mapping[str, 
     )
     if real := record.facts["pretraining"].get(REAL_CASES):
         limitations += f" Its expected Dice and volume intervals were learned on {real_cases(real)}."
-    rows = [
-        [f"{section}.{key}", json.dumps(value)]
-        for section in ("network", "train", "inference", "crop")
-        for key, value in settings[section].items()
-    ]
     sections = [
         Section("Training data", [training]),
         Section("Intended use", USE),
@@ -124,10 +119,18 @@ def builtin_card(name: str, version: str, record: Record, metrics: Mapping[str, 
         Section(
             "Parameters",
             [f"Each training phase has more: {builtin.RECORD}."],
-            Table(("setting", "value"), rows),
+            Table(("setting", "value"), _setting_rows(settings)),
         ),
     ]
     return Card(f"{name}, version {version}", summary, sections)
+
+
+def _setting_rows(settings: Mapping[str, Any]) -> list[list[str]]:
+    return [
+        [f"{section}.{key}", json.dumps(value)]
+        for section in ("network", "train", "inference", "crop")
+        for key, value in settings[section].items()
+    ]
 
 
 def real_cases(fact: Mapping[str, Any]) -> str:
