@@ -1,8 +1,9 @@
-"""Stage calibrate: choose thresholds and calibration on the validation cases, and log the model to MLflow."""
+"""Stage calibrate: choose thresholds and calibration on unseen cases, and log the model to MLflow."""
 
 import json
+from functools import partial
 from pathlib import Path
-from shutil import copy, copytree
+from shutil import copy, copytree, ignore_patterns
 
 from _stage import PACKAGE, run, tuned_params
 from glioseg.core.files import read_json, replace_folder_atomic, write_atomic
@@ -13,8 +14,9 @@ from glioseg.mlops.tracking.model_files import ModelFiles
 from glioseg.mlops.tracking.storage import ProjectStorage
 from glioseg.models.inference.model_settings import Settings
 from glioseg.models.inference.prediction import percent
-from glioseg.models.networks.keras_file import load_networks
+from glioseg.models.networks.keras_file import FOLDS, load_networks
 from glioseg.models.selection.calibrate import calibrate_model
+from glioseg.models.selection.unseen_case import unseen_cases
 from glioseg.params.contract import CONTRACT
 
 CROPPED, RAW, SPLITS = Path("data/cropped"), Path("data/raw"), Path("data/splits.json")
@@ -29,19 +31,22 @@ def main() -> None:
     raw = RAW if crop.on_the_fly else None
     # Predictions are evaluated at 1 mm; if the store has no 1 mm crops, the raw scans are cropped instead.
     raw_1_mm = raw if 1 in crop.spacings_mm else RAW
-    validation_cases = open_cases(CROPPED, splits["validation"], raw=raw_1_mm)
+    open_unseen = partial(open_cases, CROPPED, raw=raw_1_mm)
+    cases = unseen_cases(open_unseen(splits["validation"]), load_networks(NETWORKS))
+    if train.folds > 1 and not train.ensemble:
+        for fold, fold_network in zip(splits["folds"], load_networks(NETWORKS / FOLDS), strict=True):
+            cases += unseen_cases(open_unseen(fold["validation"]), [fold_network])
     training_cases = open_cases(CROPPED, splits["train"], raw=raw)
     untuned = Settings.untuned(network, train, crop, inference)
     calibrated = calibrate_model(
-        load_networks(NETWORKS),
-        validation_cases,
+        cases,
         untuned,
         inference=inference,
         training_cases=training_cases,
         calibrated_on="real" if params.data.scans else "synthetic",
     )
     with replace_folder_atomic(MODEL) as aside:
-        copytree(NETWORKS, aside, dirs_exist_ok=True)
+        copytree(NETWORKS, aside, dirs_exist_ok=True, ignore=ignore_patterns(FOLDS))
         calibrated.save(aside)
         if Path(CONTRACT).exists():
             copy(CONTRACT, aside)
@@ -60,7 +65,7 @@ def main() -> None:
         f" smallest component {calibrated.min_component_ml:g} ml,"
         f" smallest enhancing tumour {calibrated.min_et_ml:g} ml"
     )
-    print(f"calibrate: {len(validation_cases)} validation cases: {chosen}; {_intervals(calibrated)}")
+    print(f"calibrate: {len(cases)} unseen cases: {chosen}; {_intervals(calibrated)}")
 
 
 def _intervals(calibrated: Settings) -> str:

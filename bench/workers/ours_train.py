@@ -17,6 +17,7 @@ from glioseg.models.inference.loading import load_model, save_model
 from glioseg.models.inference.model_settings import Settings
 from glioseg.models.inference.predictor import Predictor
 from glioseg.models.selection.calibrate import calibrate_model
+from glioseg.models.selection.unseen_case import unseen_cases
 from glioseg.models.training.fit import FitResult, fit
 from glioseg.params import Params
 
@@ -42,8 +43,7 @@ def train(
     untuned = Settings.untuned(params.network, params.train, params.crop, params.inference)
     Path(out).mkdir(parents=True, exist_ok=True)
     settings = calibrate_model(
-        [fitted.model],
-        validation,
+        unseen_cases(validation, [fitted.model]),
         untuned,
         inference=params.inference,
         training_cases=train_cases,

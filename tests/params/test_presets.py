@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from glioseg.models import builtin
+from glioseg.models.inference.model_settings import Settings
 from glioseg.params import load_params
 from glioseg.params.presets import apply_preset, detect_preset, load_presets
+from glioseg.params.pretraining import load_pretraining
 from glioseg.params.settings_file import ParamsError
 from tests.helpers.projects import ROOT
 
@@ -19,7 +22,7 @@ def path(tmp_path):
 
 def test_all_presets_name_the_same_settings():
     names = [{(s, key) for s in preset for key in preset[s]} for preset in load_presets().values()]
-    assert names[0] == names[1] == names[2]
+    assert all(other == names[0] for other in names)
 
 
 def test_the_repository_is_set_to_demo(path):
@@ -27,13 +30,13 @@ def test_the_repository_is_set_to_demo(path):
     assert path.read_text() == (ROOT / "params.yaml").read_text()
 
 
-@pytest.mark.parametrize("name", ["seed", "brats"])
+@pytest.mark.parametrize("name", ["seed", "brats", "adapt"])
 def test_a_preset_and_back_restores_the_file(path, name):
     before = yaml.safe_load(path.read_text())
     changed = apply_preset(name, path)
     assert "network.base_filters" in changed
     params = load_params(path)
-    assert params.network.base_filters == {"seed": 12, "brats": 32}[name]
+    assert params.network.base_filters == {"seed": 12, "brats": 32, "adapt": 24}[name]
     assert params.data == load_params(ROOT / "params.yaml").data
     assert path.read_text().count("#") == (ROOT / "params.yaml").read_text().count("#")
     assert set(apply_preset("demo", path)) == set(changed)
@@ -47,6 +50,15 @@ def test_preset_seed_has_the_settings_of_the_2018_system(path):
     assert (params.network.depth, params.network.heads, params.network.target) == (5, "normalised", "labels")
     assert (params.train.loss, params.train.monitor, params.train.patience) == ("seed", "val_loss", 10)
     assert (params.train.batch_size, params.train.epochs, params.train.tensorboard) == (1, 100, True)
+
+
+def test_preset_adapt_has_the_network_of_the_built_in_model(path):
+    apply_preset("adapt", path)
+    built_in = Settings.load(builtin.FOLDER)
+    network = load_params(path).network
+    weights = load_pretraining(ROOT / "pipelines/pretrain.yaml")
+    assert network == weights.network.model_copy(update={"base_filters": 24})
+    assert network.spacing_mm == built_in.spacing_mm
 
 
 def test_the_user_s_settings_are_preserved(path):
@@ -70,7 +82,7 @@ def test_a_preset_is_detected_only_if_all_its_settings_match(path, name):
 
 def test_an_unknown_preset_changes_nothing(path):
     before = path.read_text()
-    with pytest.raises(ParamsError, match="preset: expected one of demo, seed, brats, got best"):
+    with pytest.raises(ParamsError, match="preset: expected one of demo, seed, brats, adapt, got best"):
         apply_preset("best", path)
     assert path.read_text() == before
 
@@ -82,8 +94,9 @@ def test_a_duplicate_key_is_named(path):
 
 
 def test_an_inconsistent_preset_is_not_written(path):
-    path.write_text(path.read_text().replace("folds: 5", "folds: 4"))
+    two = path.read_text().replace("batch_size: 1 ", "batch_size: 2 ")
+    path.write_text(two.replace("patches_per_case: 1", "patches_per_case: 2"))
     before = path.read_text()
-    with pytest.raises(ParamsError, match=r"train\.folds: expected 1 or split\.folds 4, got 5"):
-        apply_preset("brats", path)
+    with pytest.raises(ParamsError, match=r"patches_per_case: .* divides batch_size 1, got 2"):
+        apply_preset("seed", path)
     assert path.read_text() == before

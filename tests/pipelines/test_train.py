@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -15,6 +16,7 @@ import tune
 from glioseg.mlops.tracking.mlflow_runs import connect, experiment_id
 from glioseg.mlops.tracking.model_uri import RegistryError
 from glioseg.mlops.tracking.storage import ProjectStorage
+from glioseg.models.networks.keras_file import load_network
 from glioseg.params import load_params
 from glioseg.params.settings_file import ParamsError
 from tests.helpers.projects import ROOT
@@ -73,13 +75,14 @@ def test_cross_validation_trains_one_network_per_fold_and_calibrates_the_ensembl
     train.main()
     calls, choose = [], calibrate.calibrate_model
 
-    def record(models, cases, settings, *, training_cases, **options):
-        calls.append((len(models), [case.name for case in cases], [case.name for case in training_cases]))
-        return choose(models, cases, settings, training_cases=training_cases, **options)
+    def record(cases, settings, *, training_cases, **options):
+        networks = [(len(unseen.models), unseen.case.name) for unseen in cases]
+        calls.append((networks, [case.name for case in training_cases]))
+        return choose(cases, settings, training_cases=training_cases, **options)
 
     monkeypatch.setattr(calibrate, "calibrate_model", record)
     calibrate.main()
-    assert calls == [(2, ["c"], ["a", "b"])]  # no network was trained on c
+    assert calls == [([(2, "c")], ["a", "b"])]  # no network was trained on c
     assert {path.name for path in Path("models/calibrated").iterdir()} == {
         "model.keras", "model_1.keras", "settings.json",
     }  # fmt: skip
@@ -95,6 +98,42 @@ def test_cross_validation_trains_one_network_per_fold_and_calibrates_the_ensembl
     mean = history["val_dice"].mean()
     assert f"train: best validation Dice {mean:.3f}" in capsys.readouterr().out
     assert parent.data.metrics["best_val_dice"] == pytest.approx(mean)
+
+
+def test_cross_validation_calibrates_one_network_on_cases_that_its_folds_have_not_seen(
+    stage_project, capsys, monkeypatch
+):
+    set_params(split={"folds": 2}, train={"folds": 2, "ensemble": False, "epochs": 2, "monitor": "last"})
+    train.main()
+    history = pd.read_csv("reports/train/history.csv")
+    assert history[["fold", "epoch"]].to_numpy().tolist() == [[f, e] for f in range(3) for e in range(2)]
+    last = history[history["epoch"] == 1]["val_dice"].tolist()
+    # The mean over the folds; the third network was trained on all training cases.
+    assert f"train: best validation Dice {(last[0] + last[1]) / 2:.3f}" in capsys.readouterr().out
+    client = connect(ProjectStorage.current())
+    runs = {run.info.run_name: run for run in client.search_runs([experiment_id(client, "train")])}
+    (parent,) = (run for name, run in runs.items() if not name.startswith("fold"))
+    assert runs.keys() == {"fold 0", "fold 1", parent.info.run_name}
+    assert parent.data.metrics["best_val_dice"] == pytest.approx((last[0] + last[1]) / 2)
+    assert parent.data.metrics["val_dice"] == pytest.approx(last[2])
+
+    used, choose = [], calibrate.calibrate_model
+
+    def record(cases, *args, **options):
+        used.extend(cases)
+        return choose(cases, *args, **options)
+
+    monkeypatch.setattr(calibrate, "calibrate_model", record)
+    calibrate.main()
+    folds = json.loads(Path("data/splits.json").read_text())["folds"]
+    validated = [fold["validation"] for fold in folds]
+    assert [unseen.case.name for unseen in used] == ["c", *validated[0], *validated[1]]
+    files = ["models/trained/model.keras", *(f"models/trained/folds/{n}.keras" for n in ("model", "model_1"))]
+    expected = [load_network(Path(file)).get_weights()[0] for file in files]
+    for unseen, weights in zip(used, expected, strict=True):
+        (network,) = unseen.models
+        np.testing.assert_array_equal(network.get_weights()[0], weights)
+    assert {path.name for path in Path("models/calibrated").iterdir()} == {"model.keras", "settings.json"}
 
 
 def test_training_starts_from_a_registered_model(stage_project, capsys):

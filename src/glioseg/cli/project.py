@@ -30,11 +30,11 @@ OldFolder = Annotated[
 ]
 
 
-def preset(name: Annotated[str, typer.Argument(help="demo, seed or brats.")]) -> None:
+def preset(name: Annotated[str, typer.Argument(help="demo, seed, brats or adapt.")]) -> None:
     """Write the settings of a preset into params.yaml; all other settings stay as they are.
 
     demo: minutes on two CPU cores. seed: the set-up of the 2018 project. brats: a full BraTS cohort on a
-    GPU.
+    GPU. adapt: 5 to 50 labelled cases of your own, starting from the built-in model.
     """
     with one_line_errors("glioseg preset"):
         changed = apply_preset(name)

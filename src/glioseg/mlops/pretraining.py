@@ -96,19 +96,19 @@ def _train(plan: Pretraining, phase: Phase, storage: ProjectStorage, *, init: Pa
     done = TrainedPhase(storage.folder / "pretrained" / f"{key}.keras")
     if done.weights.exists():
         return done
-    from glioseg.models.training.cross_validation import TrainingSplit, fit_ensemble
+    from glioseg.models.training.cross_validation import TrainingSplit, fit_splits
 
     (cases, network, train), params = plan.of_phase(phase), plan.model_dump(mode="json")
     validation = render_validation(plan)
     count = {"train": cases.cases, "validation": len(validation)}
     state, name = storage.state(key), f"built-in, phase {plan.phases.index(phase) + 1}"
     with training_run(connect(storage), state=state, name=name, params=params, cases=[count]) as log:
-        members = fit_ensemble(
+        members = fit_splits(
             [TrainingSplit(stream(cases), validation)],
             network=network,
             train=train,
             state=state,
-            epoch_callback=partial(log.fold, folds=1),
+            epoch_callback=partial(log.fold, folds=0),
             init=init,
         )
         done.weights.parent.mkdir(parents=True, exist_ok=True)
@@ -117,7 +117,7 @@ def _train(plan: Pretraining, phase: Phase, storage: ProjectStorage, *, init: Pa
         draw_learning_curves(members.history, REPORTS / "curves.png")
         members.networks[0].save(aside := done.weights.with_name(f"part_{done.weights.name}"))
         aside.rename(done.weights)
-        log.finish({"best_val_dice": members.validation_dice}, REPORTS)
+        log.finish({"best_val_dice": members.validation_dice[0]}, REPORTS)
     return done
 
 
@@ -133,6 +133,7 @@ def publish(plan: Pretraining, phases: Sequence[TrainedPhase]) -> None:
     """Calibrate the network of the last phase on the validation cases; write the model into the package."""
     from glioseg.models.inference.model_settings import Settings
     from glioseg.models.selection.calibrate import calibrate_model
+    from glioseg.models.selection.unseen_case import unseen_cases
 
     cases, network, train = plan.of_phase(plan.phases[-1])
     with replace_folder_atomic(builtin.FOLDER) as aside:
@@ -144,8 +145,7 @@ def publish(plan: Pretraining, phases: Sequence[TrainedPhase]) -> None:
         validation = render_validation(plan, spacing_mm=1)  # the resolution of predictions
         untuned = Settings.untuned(network, train, plan.crop, plan.inference)
         calibrated = calibrate_model(
-            [model],
-            validation,
+            unseen_cases(validation, [model]),
             untuned,
             inference=plan.inference,
             training_cases=stream(cases),
@@ -184,6 +184,7 @@ def calibrate_on_real_cases(folders: Sequence[Path]) -> list[str]:
         leave_one_out,
         score_real_cases,
     )
+    from glioseg.models.selection.unseen_case import unseen_cases
 
     found = [case for folder in folders for case in find_cases(folder) if case.labelled]
     if len(found) <= MIN_CASES:
@@ -192,9 +193,9 @@ def calibrate_on_real_cases(folders: Sequence[Path]) -> list[str]:
     settings = Settings.load(builtin.FOLDER)
     with TemporaryDirectory() as folder:
         placed = [_place(case, Path(folder), settings.margin_vox) for case in cases]
-        models = load_networks(builtin.FOLDER)
+        unseen = unseen_cases(placed, load_networks(builtin.FOLDER))
         mirrored, unmirrored = (
-            score_real_cases(models, placed, replace(settings, mirror=mirror)) for mirror in (True, False)
+            score_real_cases(unseen, replace(settings, mirror=mirror)) for mirror in (True, False)
         )
     scores = {
         "with mirroring": leave_one_out(mirrored, settings),

@@ -24,7 +24,7 @@ def load_presets() -> dict[str, Preset]:
     """All presets by name: the settings of each, by section of params.yaml.
 
     >>> list(load_presets())
-    ['demo', 'seed', 'brats']
+    ['demo', 'seed', 'brats', 'adapt']
     """
     content: dict[str, Preset] = _yaml().load(files("glioseg.params").joinpath("presets.yaml").read_text())
     return content

@@ -25,7 +25,7 @@ DeepSupervision = Literal["sum", "loss", "none"]
 Target = Literal["regions", "labels"]
 Output = Literal["segmentation", "grade", "survival"]
 LossName = Literal["dice", "dice_ce", "focal_tversky", "seed"]
-Monitor = Literal["val_dice", "val_loss"]
+Monitor = Literal["val_dice", "val_loss", "last"]
 Devices = Count | Literal["auto"]
 DiceLossLimit = Annotated[float, Field(ge=0, le=1)]
 PROCESSES, THREADS, SLURM = "processes", "threads", "slurm"
@@ -139,6 +139,7 @@ class Train(Section):
     steps_per_epoch: Count | None
     batch_size: Count
     patches_per_case: Count
+    phantom_share: Annotated[float, Field(ge=0, lt=1)]
     devices: Devices
     patch_shape: Voxels3
     tumour_fraction: Fraction
@@ -152,6 +153,7 @@ class Train(Section):
     monitor: Monitor
     patience: Count
     folds: Count
+    ensemble: bool
     init_from: Annotated[str, AfterValidator(os.path.expanduser)] | None
     tensorboard: bool
     precision: Literal["auto", "float32", "bfloat16"]

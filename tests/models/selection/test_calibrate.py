@@ -1,5 +1,4 @@
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from glioseg.models.selection.calibrate import (
     calibrate_model,
     choose_postprocessing,
 )
+from glioseg.models.selection.unseen_case import UnseenCase, unseen_cases
 from glioseg.params.sections import Inference
 from tests.helpers.models import Formula, make_settings
 
@@ -42,7 +42,10 @@ class Case:
         return np.concatenate([self.regions, brain], axis=-1).astype(np.float16), self.label
 
 
-calibrate = partial(calibrate_model, calibrated_on="synthetic")
+def calibrate(models, cases, settings, **options):
+    return calibrate_model(unseen_cases(cases, models), settings, calibrated_on="synthetic", **options)
+
+
 IDENTITY = Formula(lambda batch: batch[..., :3])
 SHAPE = (10, 10, 10)
 
@@ -119,11 +122,25 @@ def test_settings_are_chosen_for_the_mean_of_an_ensemble():
     assert list(expected.values()) == pytest.approx([0.75] * 3, abs=0.05)
 
 
+def test_each_case_is_predicted_by_the_networks_that_have_not_seen_it():
+    """Three voxels in five are tumour; one fold's network predicts 0.9 everywhere, the other's 0.3."""
+    label = np.zeros(SHAPE, np.uint8)
+    label[:6] = 3
+    scan = Case(np.full((*SHAPE, 3), 0.5), label)
+    folds = [Formula(lambda batch, p=p: np.full((*batch.shape[:4], 3), p)) for p in (0.9, 0.3)]
+    cases = [UnseenCase(scan, [network]) for network in folds]
+    chosen = calibrate_model(
+        cases, make_settings(), inference=INFERENCE, training_cases=[], calibrated_on="real"
+    )
+    # Each is wrong by 0.3; their mean, 0.6, would be right.
+    assert chosen.calibration_error_before == pytest.approx((0.3, 0.3, 0.3), abs=0.003)
+
+
 def test_one_pass_needs_memory_for_all_members():
     budget = peak_gb(SHAPE, base_filters=2, networks=1)
     for count, compared in ((1, True), (2, False)):
         networks = [right_for_edge(10) for _ in range(count)]
-        assert _one_pass_is_good_enough(networks, [GOOD], make_settings(memory_gb=budget))
+        assert _one_pass_is_good_enough(unseen_cases([GOOD], networks), make_settings(memory_gb=budget))
         assert [bool(network.shapes) for network in networks] == [compared] * count
 
 
@@ -230,7 +247,7 @@ def test_one_pass_is_chosen_unless_windows_are_better(edge, at_once):
 @pytest.mark.parametrize("changes", [{"window_shape": (10, 10, 10)}, {"memory_gb": 1.0}])
 def test_if_only_one_kind_of_pass_is_possible_nothing_is_compared(changes):
     network = right_for_edge(10)
-    assert _one_pass_is_good_enough([network], [GOOD], make_settings(**changes))
+    assert _one_pass_is_good_enough(unseen_cases([GOOD], [network]), make_settings(**changes))
     assert network.shapes == []
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from glioseg.core.modalities import MODALITIES
 from glioseg.models.selection.corruption_study import MAX_CASES, fit_quality_estimator, take_evenly
+from glioseg.models.selection.unseen_case import unseen_cases
 from tests.helpers.models import Formula, make_settings
 
 IDENTITY = Formula(lambda batch: batch[..., :3])
@@ -40,7 +41,9 @@ def test_the_detector_is_fitted_on_evenly_spaced_cases(toys):
             return training_cases[self.number].open(spacing_mm)
 
     detector = fit_quality_estimator(
-        [IDENTITY], [Case()], make_settings(), training_cases=[Watched(number) for number in range(200)]
+        unseen_cases([Case()], [IDENTITY]),
+        make_settings(),
+        training_cases=[Watched(number) for number in range(200)],
     ).out_of_distribution
     assert len(opened) == MAX_CASES
     assert (opened[0], opened[-1]) == (0, 199)

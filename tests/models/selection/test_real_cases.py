@@ -10,6 +10,7 @@ from glioseg.models.inference.quality_estimation import ExpectedDice
 from glioseg.models.selection.corruption_study import ScoredScan
 from glioseg.models.selection.corruptions import KINDS
 from glioseg.models.selection.real_cases import calibrate_confidence, leave_one_out, score_real_cases
+from glioseg.models.selection.unseen_case import unseen_cases
 from tests.helpers.models import IDENTITY_ESTIMATOR, Formula, make_settings
 
 KNOWN = OutOfDistribution((0.0,) * len(FEATURE_NAMES), (1.0,) * len(FEATURE_NAMES), 5.0, ())
@@ -50,12 +51,12 @@ def scored(cases=6, copies=20):
 
 
 def test_every_case_is_scored_as_it_is_and_with_every_corruption_by_its_name():
-    three = score_real_cases([BRIGHT], [Case("a"), Case("b"), Case("c")], make_settings())
+    three = score_real_cases(unseen_cases([Case("a"), Case("b"), Case("c")], [BRIGHT]), make_settings())
     assert [scan.case for scan in three] == [number for number in range(3) for _ in range(1 + len(KINDS))]
     assert [scan.corruption for scan in three[: 1 + len(KINDS)]] == [None, *KINDS]
     assert three[0].dice.tolist() == [1, 1, 1]
     assert three[0].volume_errors.tolist() == [0, 0, 0]
-    again = score_real_cases([BRIGHT], [Case("c")], make_settings())
+    again = score_real_cases(unseen_cases([Case("c")], [BRIGHT]), make_settings())
     for ours, theirs in zip(again, three[-len(again) :], strict=True):
         np.testing.assert_array_equal(ours.dice, theirs.dice)
     without_t1ce = next(scan for scan in three if scan.corruption == "no t1ce")

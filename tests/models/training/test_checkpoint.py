@@ -71,6 +71,14 @@ def test_patience_counts_epochs_since_the_best(dice: list[float], expected: bool
     assert trained(*dice).out_of_patience(patience=2) is expected
 
 
+def test_the_last_epoch_can_be_the_best_whatever_validation_says() -> None:
+    progress = TrainingProgress("mark", "last")
+    for loss, dice in ((0.5, 0.6), (0.7, 0.2), (np.nan, np.nan)):
+        progress.add_epoch({"loss": loss, "val_dice": dice}, [np.array(loss)])
+    # The third epoch has no finite loss: its weights are useless.
+    assert (progress.best_epoch, progress.best_weights) == (1, [0.7])
+
+
 def test_an_epoch_with_dice_zero_has_best_weights() -> None:
     assert trained(0.0).best_epoch == 0
 

@@ -20,7 +20,7 @@ from glioseg.core.nifti import Grid
 from glioseg.data.store.cropped_cases import StoredCase
 from glioseg.data.store.cropped_store import write_case
 from glioseg.data.store.cropping import Placement
-from glioseg.data.store.phantom_stream import PhantomStream
+from glioseg.data.store.phantom_stream import PhantomStream, SyntheticCase
 from glioseg.models.training.patch_sampling import patch_workers, prefetch, sample_batch, sample_patch
 from glioseg.params.sections import Train
 
@@ -110,6 +110,33 @@ def test_every_round_uses_each_case_once(tmp_path: Path, tiny_train: MakeTrain) 
     assert sequence == [int(case.name) for batch in batches for case in batch.cases]
     assert sorted(sequence[:5]) == sorted(sequence[5:]) == [0, 1, 2, 3, 4]
     assert sequence[:5] != sequence[5:]
+
+
+@pytest.mark.parametrize(
+    ("share", "phantoms"),
+    # The case with number n is a phantom if n · share passes a whole number: for 0.5 every second case.
+    [(0.5, [1, 3, 5, 7]), (0.25, [3, 7]), (0.0, [])],
+)
+def test_phantoms_are_evenly_spread_between_the_cases(
+    tmp_path: Path,
+    tiny_train: MakeTrain,
+    monkeypatch: pytest.MonkeyPatch,
+    share: float,
+    phantoms: list[int],
+) -> None:
+    empty = np.zeros(SHAPE, np.uint8)
+    cases = [write_numbered(tmp_path / str(i), empty) for i in range(3)]
+    monkeypatch.setattr(SyntheticCase, "open", lambda self, spacing_mm: cases[0].open(spacing_mm))
+    train = tiny_train(phantom_share=share, batch_size=2)
+    batches = [sample_batch(step, cases, train=train, spacing_mm=1) for step in range(4)]
+    chosen = [case for batch in batches for case in batch.cases]
+    assert [n for n, case in enumerate(chosen) if isinstance(case, SyntheticCase)] == phantoms
+    rendered = [case for case in chosen if isinstance(case, SyntheticCase)]
+    assert [(case.index, case.preset) for case in rendered] == [
+        (n, "domain_randomised") for n in range(len(phantoms))
+    ]
+    assert {case.seed for case in rendered} <= {train.seed}
+    assert {case.name for case in chosen[:6] if isinstance(case, StoredCase)} == {"0", "1", "2"}
 
 
 def test_modality_dropout_applies_to_batches(case: StoredCase, tiny_train: MakeTrain) -> None:

@@ -128,23 +128,26 @@ def part_sizes(
     return tests, validations
 
 
-def training_parts(splits: Splits, *, folds: int) -> list[Fold]:
-    """Training and validation cases of each network: one pair, or one pair per fold of cross-validation.
+def training_parts(splits: Splits, *, folds: int, ensemble: bool) -> list[Fold]:
+    """Training and validation cases of each network.
 
-    No fold contains a case of the validation part, so no network of the ensemble is trained on these cases.
+    One pair without cross-validation; one pair per fold for an ensemble; otherwise one pair per fold, and
+    then all training cases. No network is trained on a case of the validation part.
 
     Args:
         splits: the content of data/splits.json.
         folds: 1, or the number of folds in `splits`.
+        ensemble: whether the networks of the folds are the model.
 
     Raises:
         SplitError: the split has a different number of folds.
     """
+    whole = Fold(train=splits["train"], validation=splits["validation"])
     if folds == 1:
-        return [Fold(train=splits["train"], validation=splits["validation"])]
+        return [whole]
     if folds != len(splits["folds"]):
         raise SplitError(f"train.folds: expected 1 or {len(splits['folds'])}, got {folds}")
-    return splits["folds"]
+    return splits["folds"] if ensemble else [*splits["folds"], whole]
 
 
 def _groups(patient_of: Mapping[str, str], near_duplicates: Sequence[Sequence[str]]) -> dict[str, str]:

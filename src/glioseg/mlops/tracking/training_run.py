@@ -48,16 +48,16 @@ class TrainingRun:
 
     @contextmanager
     def fold(self, number: int, *, folds: int) -> Iterator[OnEpoch]:
-        """Log a fold of cross-validation to a nested run; a single fold to this run.
+        """Log a fold of cross-validation to a nested run; any other training to this run.
 
         Args:
-            number: of the fold, from 0.
-            folds: number of folds.
+            number: of the training, from 0; the folds come first.
+            folds: number of folds, 0 without cross-validation.
 
         Yields:
             A function that `fit` calls after each epoch.
         """
-        if folds == 1:
+        if number >= folds:
             yield self.epoch
             return
         run_id = self._fold_run(number)
@@ -118,7 +118,7 @@ def training_run(
         run_id = active.info.run_id
         training = TrainingRun(client, state, run_id, params, cases)
         if not interrupted:
-            training.describe(run_id, fold=0)
+            training.describe(run_id, fold=-1)
             training.save(state / RUN_FILE)
         yield training
 

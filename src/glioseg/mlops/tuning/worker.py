@@ -63,7 +63,9 @@ def work_on_study(params: Params) -> FinishedStudy:
 def _objective(params: Params) -> ShortTraining:
     splits, raw = read_json(SPLITS), RAW if params.crop.on_the_fly else None
     train, validation = (open_cases(CROPPED, splits[part], raw=raw) for part in ("train", "validation"))
-    training_parts(splits, folds=params.train.folds)  # the stage train would reject them after all trials
+    training_parts(
+        splits, folds=params.train.folds, ensemble=True
+    )  # the stage train would reject them after all trials
     require_outcomes(train, params.train.outputs)
     require_devices(params.train.devices)
     return ShortTraining(params, train, validation, recorded_weights(params.train.init_from))

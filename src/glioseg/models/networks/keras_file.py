@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import keras
 
 MODEL_FILE = "model.keras"
+FOLDS = "folds"
+"""Folder, beside the model, of the networks of cross-validation that are not part of it."""
 MEMBER_FILE = re.compile(r"model_(\d+)\.keras")
 
 KERAS_LOAD_ERRORS = (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile)
@@ -86,7 +88,8 @@ def _is_costly_conv(layer: dict[str, Any]) -> bool:
 
 
 def save_networks(folder: Path, models: Sequence["keras.Model"]) -> None:
-    """Write the networks of an ensemble: `model.keras`, `model_1.keras` and so on."""
+    """Write the networks of an ensemble, or of folds: `model.keras`, `model_1.keras` and so on."""
+    folder.mkdir(exist_ok=True)
     for number, model in enumerate(models):
         model.save(folder / (f"model_{number}.keras" if number else MODEL_FILE))
 

@@ -32,14 +32,11 @@ from glioseg.models.inference.uncertainty import (
     volume_uncertainty,
 )
 from glioseg.models.selection.corruption_study import fit_quality_estimator
+from glioseg.models.selection.unseen_case import UnseenCase
 
 if TYPE_CHECKING:
-    import keras
-
     from glioseg.data.store.cropped_cases import CroppedCase
     from glioseg.params.sections import Inference
-
-    Models = Sequence["keras.Model"]
 
 MAX_ONE_PASS_LOSS = 0.005
 """Maximum loss of mean Dice by one pass, which is several times as fast as sliding windows."""
@@ -62,34 +59,32 @@ class _CaseScores:
 
 
 def calibrate_model(
-    models: "Models",
-    cases: "Sequence[CroppedCase]",
+    cases: Sequence[UnseenCase],
     settings: Settings,
     *,
     inference: "Inference",
     training_cases: "Sequence[CroppedCase]",
     calibrated_on: CaseKind,
 ) -> Settings:
-    """The settings that validation cases choose.
+    """The settings that cases which the networks have not seen choose.
 
     Instance norm of a network that was trained on patches has other means and deviations in a whole crop, so
     crops are run in one pass only if Dice decreases by no more than `MAX_ONE_PASS_LOSS`. The threshold and
     the minimum sizes are those with the best mean Dice over cases and regions (`choose_postprocessing`). The
     temperature of each region, the volume intervals and the quality estimator are fitted afterwards.
     Predictions are scored at 1 mm; only the quality estimator works at the network's spacing. All settings
-    are chosen for the mean of the networks' probabilities, as in prediction.
+    are chosen for the mean of a case's networks, as in prediction.
 
     Args:
-        models: the network, or the members of an ensemble.
-        cases: validation cases, which no network was trained on; readable at 1 mm and at the network's
-            spacing.
+        cases: labelled cases, each with the networks that were not trained on it; readable at 1 mm and at the
+            network's spacing.
         settings: `Settings.untuned`.
         inference: the values to choose from.
         training_cases: the cases that the networks were trained on.
-        calibrated_on: whether the validation cases are real or synthetic.
+        calibrated_on: whether `cases` are real or synthetic.
     """
-    settings = replace(settings, one_pass=_one_pass_is_good_enough(models, cases, settings))
-    scored = [_score_case(models, case, settings, inference) for case in cases]
+    settings = replace(settings, one_pass=_one_pass_is_good_enough(cases, settings))
+    scored = [_score_case(case, settings, inference) for case in cases]
     threshold, component, et = _best_postprocessing(scored, inference)
     counts = _total_counts(scored)
     temperature = _temperatures(counts)
@@ -104,7 +99,7 @@ def calibrate_model(
         calibration_error_after=_of_regions(map(calibration_error_of_counts, counts, temperature)),
         calibrated_on=calibrated_on,
     )
-    estimator = fit_quality_estimator(models, cases, calibrated, training_cases=training_cases)
+    estimator = fit_quality_estimator(cases, calibrated, training_cases=training_cases)
     return replace(calibrated, confidence=estimator)
 
 
@@ -196,38 +191,36 @@ def _volume_errors(case: _CaseScores, chosen: tuple[int, int, int], counts: Coun
     return errors
 
 
-def _one_pass_is_good_enough(models: "Models", cases: "Sequence[CroppedCase]", settings: Settings) -> bool:
+def _one_pass_is_good_enough(cases: Sequence[UnseenCase], settings: Settings) -> bool:
     """Whether one pass has about the Dice of windows, on crops that fit in memory and exceed a window."""
     one_pass = replace(settings, one_pass=True, mirror=False)
     windows = replace(one_pass, one_pass=False)
     losses = [
-        _mean_dice(models, case, windows) - _mean_dice(models, case, one_pass)
-        for case in cases
-        if _both_passes_possible(case.open(settings.spacing_mm)[1].shape, settings, len(models))
+        _mean_dice(unseen, windows) - _mean_dice(unseen, one_pass)
+        for unseen in cases
+        if _both_passes_possible(unseen, settings)
     ]
     return not losses or float(np.mean(losses)) <= MAX_ONE_PASS_LOSS
 
 
-def _both_passes_possible(crop: tuple[int, ...], settings: Settings, networks: int) -> bool:
-    d, h, w = crop
+def _both_passes_possible(unseen: UnseenCase, settings: Settings) -> bool:
+    d, h, w = crop = unseen.case.open(settings.spacing_mm)[1].shape
     larger = any(n > edge for n, edge in zip(crop, settings.window_shape, strict=True))
-    return larger and one_pass_fits((d, h, w), settings, networks)
+    return larger and one_pass_fits((d, h, w), settings, len(unseen.models))
 
 
-def _mean_dice(models: "Models", case: "CroppedCase", settings: Settings) -> float:
-    image, label = (array[:] for array in case.open(settings.spacing_mm))
-    regions = run_networks(models, image.astype(np.float32), settings).regions >= 0.5
+def _mean_dice(unseen: UnseenCase, settings: Settings) -> float:
+    image, label = (array[:] for array in unseen.case.open(settings.spacing_mm))
+    regions = run_networks(unseen.models, image.astype(np.float32), settings).regions >= 0.5
     inside = regions & image.any(axis=-1, keepdims=True)
     return float(dice_per_channel(regions_from_labels(label), inside).mean())
 
 
-def _score_case(
-    models: "Models", case: "CroppedCase", settings: Settings, inference: "Inference"
-) -> _CaseScores:
-    image = case.open(settings.spacing_mm)[0][:].astype(np.float32)
-    fine, label = (array[:] for array in case.open(1))
+def _score_case(unseen: UnseenCase, settings: Settings, inference: "Inference") -> _CaseScores:
+    image = unseen.case.open(settings.spacing_mm)[0][:].astype(np.float32)
+    fine, label = (array[:] for array in unseen.case.open(1))
     brain, truth = fine.any(axis=-1), regions_from_labels(label)
-    output = run_networks(models, image, settings)
+    output = run_networks(unseen.models, image, settings)
     regions = probabilities_at_1_mm(output.regions, brain, spacing_mm=settings.spacing_mm)
     dice, voxels = _try_postprocessing(regions, truth, inference)
     counts = count_logits(regions[brain], truth[brain])

@@ -30,6 +30,7 @@ from glioseg.models.inference.uncertainty import (
     volume_uncertainty,
 )
 from glioseg.models.selection.corruptions import KINDS, Scan, corrupt
+from glioseg.models.selection.unseen_case import UnseenCase
 
 if TYPE_CHECKING:
     import keras
@@ -72,8 +73,7 @@ class ScoredScan:
 
 
 def fit_quality_estimator(
-    models: "Models",
-    cases: "Sequence[CroppedCase]",
+    cases: Sequence[UnseenCase],
     settings: Settings,
     *,
     training_cases: "Sequence[CroppedCase]",
@@ -84,21 +84,20 @@ def fit_quality_estimator(
     test-time mirroring, which would take eight times as long.
 
     Args:
-        models: the network, or the members of the ensemble.
-        cases: validation cases, which no network was trained on.
+        cases: labelled cases, each with the networks that were not trained on it.
         settings: settings with all other results of calibration.
         training_cases: the cases that the networks were trained on.
     """
     sound = take_evenly(cases, MAX_CASES)
     out_of_distribution = fit_out_of_distribution(
         _features_of(take_evenly(training_cases, MAX_CASES), settings.spacing_mm),
-        _features_of(sound, settings.spacing_mm),
+        _features_of([unseen.case for unseen in sound], settings.spacing_mm),
         modality_dropout=settings.modality_dropout,
     )
     rng = np.random.default_rng(SEED)
     kinds = [kind for kind in KINDS for _ in range(COPIES_PER_KIND)]
     copies = [Copy(int(rng.integers(len(sound))), kind, (place,)) for place, kind in enumerate(kinds)]
-    scored = score_scans(models, sound, copies, replace(settings, mirror=False))
+    scored = score_scans(sound, copies, replace(settings, mirror=False))
     estimator = fit_estimator(scored, sound_weight=len(copies) / len(sound))
     return replace(estimator, out_of_distribution=out_of_distribution)
 
@@ -118,23 +117,17 @@ def fit_estimator(scored: Sequence[ScoredScan], *, sound_weight: float = 1.0) ->
     )
 
 
-def score_scans(
-    models: "Models",
-    cases: "Sequence[CroppedCase]",
-    copies: Sequence[Copy],
-    settings: Settings,
-) -> list[ScoredScan]:
+def score_scans(cases: Sequence[UnseenCase], copies: Sequence[Copy], settings: Settings) -> list[ScoredScan]:
     """Predict every case as it is, and then its corrupted copies, at the spacing of the network.
 
     Args:
-        models: the network, or the members of an ensemble.
-        cases: labelled cases, which no network was trained on; one is in memory at a time.
+        cases: labelled cases, each with the networks that were not trained on it; one is in memory at a time.
         copies: the copies of all cases.
         settings: settings with the results of the other parts of calibration.
     """
     scored = []
-    for number, case in enumerate(track(cases, title="corrupt and predict", total=len(cases))):
-        scan = _read(case, settings.spacing_mm)
+    for number, unseen in enumerate(track(cases, title="corrupt and predict", total=len(cases))):
+        scan, models = _read(unseen.case, settings.spacing_mm), unseen.models
         scored.append(_score(models, scan, settings, case=number))
         for copy in copies:
             if copy.case == number:

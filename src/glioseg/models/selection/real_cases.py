@@ -6,7 +6,7 @@ and their corrupted copies show by how much.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -24,30 +24,24 @@ from glioseg.models.selection.corruption_study import (
     score_scans,
 )
 from glioseg.models.selection.corruptions import KINDS
-
-if TYPE_CHECKING:
-    import keras
-
-    from glioseg.data.store.cropped_cases import CroppedCase
+from glioseg.models.selection.unseen_case import UnseenCase
 
 MIN_CASES = 4
 """With fewer cases there is no interval."""
 
 
-def score_real_cases(
-    models: "Sequence[keras.Model]", cases: "Sequence[CroppedCase]", settings: Settings
-) -> list[ScoredScan]:
+def score_real_cases(cases: Sequence[UnseenCase], settings: Settings) -> list[ScoredScan]:
     """Predict each case as it is, and with every kind of corruption once.
 
     Predictions are made with mirroring if the settings say so, as in use. The corruptions of a case depend on
     its name, and not on the other cases.
     """
     copies = [
-        Copy(number, kind, (crc32(case.name.encode()), place))
-        for number, case in enumerate(cases)
+        Copy(number, kind, (crc32(unseen.case.name.encode()), place))
+        for number, unseen in enumerate(cases)
         for place, kind in enumerate(KINDS, 1)
     ]
-    return score_scans(models, cases, copies, settings)
+    return score_scans(cases, copies, settings)
 
 
 def calibrate_confidence(scored: Sequence[ScoredScan], settings: Settings) -> Settings:

@@ -29,8 +29,9 @@ class TrainingProgress:
     """The epochs of a training so far, and its best weights.
 
     `fingerprint`: hash of the set-up; `monitor`: name of the logged number that chooses the best epoch, the
-    lowest loss or the highest Dice; `history`: the logs of each epoch; `best_epoch`: the best epoch (from 0,
-    -1 before the first); `best_weights`: the network's weights after that epoch.
+    lowest loss or the highest Dice, or `last` for the last epoch with a finite loss; `history`: the logs of
+    each epoch; `best_epoch`: the best epoch (from 0, -1 before the first); `best_weights`: the network's
+    weights after that epoch.
     """
 
     fingerprint: str
@@ -44,6 +45,11 @@ class TrainingProgress:
         """Number of finished epochs."""
         return len(self.history)
 
+    @property
+    def monitored(self) -> str:
+        """Name of the logged number that must be finite in the best epoch."""
+        return "loss" if self.monitor == "last" else self.monitor
+
     def out_of_patience(self, patience: int) -> bool:
         """Whether none of the last `patience` epochs was an improvement."""
         return self.epoch - 1 - self.best_epoch >= patience
@@ -51,7 +57,11 @@ class TrainingProgress:
     def add_epoch(self, logs: dict[str, float], weights: Arrays) -> None:
         """Append an epoch; store its weights if it is the best so far."""
         self.history.append(logs)
-        if self._score(logs) > self._best_score:
+        if self.monitor == "last":
+            best = math.isfinite(logs[self.monitored])
+        else:
+            best = self._score(logs) > self._best_score
+        if best:
             self.best_epoch, self.best_weights = self.epoch - 1, weights
 
     @property

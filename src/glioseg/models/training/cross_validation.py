@@ -1,4 +1,4 @@
-"""Train an ensemble: one network, or one for each fold of cross-validation."""
+"""Train one network, or one for each fold of cross-validation."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 import keras
-import numpy as np
 import pandas as pd
 
 from glioseg.compute import Cluster
@@ -29,19 +28,19 @@ class TrainingSplit:
 
 
 @dataclass(frozen=True)
-class TrainedEnsemble:
+class TrainedNetworks:
     """Trained networks, one for each split, and the logs of their epochs.
 
     `history` has a row for each epoch and network, with columns `fold`, `epoch` and those of `fit`'s logs;
-    `validation_dice` is the Dice of each network's best epoch, averaged over the networks.
+    `validation_dice` is the validation Dice of each network in its best epoch.
     """
 
     networks: list[keras.Model]
     history: pd.DataFrame
-    validation_dice: float
+    validation_dice: list[float]
 
 
-def fit_ensemble(
+def fit_splits(
     splits: Sequence[TrainingSplit],
     *,
     network: Network,
@@ -51,11 +50,11 @@ def fit_ensemble(
     init: Path | None = None,
     tensorboard: Path | None = None,
     cluster: Cluster | None = None,
-) -> TrainedEnsemble:
+) -> TrainedNetworks:
     """Train a network on each split; a repeated call after an interruption resumes the training.
 
     Args:
-        splits: one, or the folds of cross-validation.
+        splits: one, or one for each fold of cross-validation.
         network: architecture of each network.
         train: settings of the training of each network.
         state: folder of the state, for this training only.
@@ -84,7 +83,7 @@ def fit_ensemble(
         history = pd.DataFrame(result.history).rename_axis("epoch").reset_index()
         histories.append(history.assign(fold=number))
         dice.append(result.history[result.best_epoch]["val_dice"])
-    return TrainedEnsemble(networks, pd.concat(histories, ignore_index=True), float(np.mean(dice)))
+    return TrainedNetworks(networks, pd.concat(histories, ignore_index=True), dice)
 
 
 def _fit_split(
@@ -125,4 +124,4 @@ def _fit_isolated(
 
 
 def _ignore_epoch(epoch: int, logs: dict[str, float]) -> None:
-    """Do nothing; `fit_ensemble` calls `on_epoch` after the training has ended."""
+    """Do nothing; `fit_splits` calls `on_epoch` after the training has ended."""

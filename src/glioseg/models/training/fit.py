@@ -116,7 +116,7 @@ def fit(
         trainer.run(callbacks, progress.epoch)
     if not progress.best_weights:
         raise GliosegError(
-            f"training: expected an epoch with a finite {train.monitor}, got none: training diverged"
+            f"training: expected an epoch with a finite {progress.monitored}, got none: training diverged"
         )
     checkpoint.assign_values(trainer.model.weights, progress.best_weights)
     model = without_deep_supervision(trainer.model)
@@ -144,8 +144,8 @@ class Trainer:
 
     @property
     def steps(self) -> int:
-        """Steps in an epoch; without `train.steps_per_epoch`, an epoch uses each case once."""
-        cases_per_step = self.train.batch_size // self.train.patches_per_case
+        """Steps in an epoch; without `train.steps_per_epoch`, an epoch uses each case about once."""
+        cases_per_step = self.train.batch_size // self.train.patches_per_case * (1 - self.train.phantom_share)
         return self.train.steps_per_epoch or math.ceil(len(self.cases) / cases_per_step)
 
     @property
@@ -185,7 +185,7 @@ class Trainer:
         batches = partial(training_batches, self.network, self.train, self.cases, outputs=self.outputs)
         workers = patch_worker_count()
         # The block ends all workers, so that none uses random generators that another training has seeded.
-        with patch_workers(self.cases, workers=workers) as executor:
+        with patch_workers(self.cases, workers=workers, phantom_share=self.train.phantom_share) as executor:
             begin = partial(batches, start=epoch * self.steps, executor=executor, ahead=workers)
             failures: list[Exception] = []
             try:

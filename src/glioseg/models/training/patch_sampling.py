@@ -20,6 +20,7 @@ from glioseg.compute.local import explain_killed_workers, open_pool
 from glioseg.core.float16 import float16_to_float32
 from glioseg.core.geometry import Shape3
 from glioseg.data.store.cropped_cases import CroppedCase, Voxels
+from glioseg.data.store.phantom_stream import SyntheticCase
 from glioseg.models.training.augmentation import Augmentation
 from glioseg.params.sections import Train
 
@@ -108,18 +109,19 @@ def sample_batch(step: int, cases: Sequence[CroppedCase], *, train: Train, spaci
     all its patches in a batch. A step does not depend on the steps before it, so that an interrupted training
     resumes with the same batches.
 
+    Between these cases, `train.phantom_share` of all cases are `domain_randomised` phantoms, evenly spread,
+    and each of them is used once.
+
     Args:
         step: training step, counted over all epochs.
         cases: the training cases.
-        train: seed, batch size, patches per case, patch shape, tumour fraction, augmentation strength and
-            modality dropout.
+        train: seed, batch size, patches per case, share of phantoms, patch shape, tumour fraction,
+            augmentation strength and modality dropout.
         spacing_mm: resolution of the cases.
     """
     rng = np.random.default_rng([train.seed, step])
     count = train.batch_size // train.patches_per_case
-    chosen = [
-        _scheduled_case(number, cases, train.seed) for number in range(step * count, (step + 1) * count)
-    ]
+    chosen = [_scheduled_case(number, cases, train) for number in range(step * count, (step + 1) * count)]
     patches = [patch for case in chosen for patch in _patches(rng, case, train, spacing_mm)]
     images, labels = zip(*patches, strict=True)
     origins = tuple(case for case in chosen for _ in range(train.patches_per_case))
@@ -142,21 +144,27 @@ def _sample_augmented(rng: np.random.Generator, volume: Voxels, labels: Voxels, 
     return augmentation.apply(image, label)
 
 
-def _scheduled_case(number: int, cases: Sequence[CroppedCase], seed: int) -> CroppedCase:
-    """The case with this number in the sequence of all rounds."""
-    round_, position = divmod(number, len(cases))
-    order = np.random.default_rng([seed, round_, 1]).permutation(len(cases))
+def _scheduled_case(number: int, cases: Sequence[CroppedCase], train: Train) -> CroppedCase:
+    """The case with this number in the sequence of all rounds, or a phantom between them."""
+    phantoms, with_this = (int(n * train.phantom_share) for n in (number, number + 1))
+    if with_this > phantoms:
+        return SyntheticCase(phantoms, train.seed, "domain_randomised")
+    round_, position = divmod(number - phantoms, len(cases))
+    order = np.random.default_rng([train.seed, round_, 1]).permutation(len(cases))
     return cases[int(order[position])]
 
 
 @contextmanager
-def patch_workers(cases: Sequence[CroppedCase], *, workers: int) -> Iterator[Executor]:
+def patch_workers(
+    cases: Sequence[CroppedCase], *, workers: int, phantom_share: float = 0.0
+) -> Iterator[Executor]:
     """An executor of low priority that makes patches during a training; the end of the block stops it.
 
-    Stored cases use threads, because NumPy and Blosc2 release the interpreter's lock while they read. Cases
-    without files are rendered when they are opened, which holds the lock, and use processes.
+    Stored cases use threads, because NumPy and Blosc2 release the interpreter's lock while they read. Phantoms
+    are rendered when they are opened, which holds the lock, and use processes.
     """
-    executor = open_pool(workers, threads=bool(cases[0].files), initializer=_lower_priority)
+    stored = bool(cases[0].files) and not phantom_share
+    executor = open_pool(workers, threads=stored, initializer=_lower_priority)
     try:
         yield executor
     finally:
