@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := true
 
-.PHONY: repro test drill check ui studies report serve relocate bench pretrain calibrate-builtin lock help here repository
+.PHONY: repro test drill check ui studies report serve relocate bench pretrain lock help here repository
 
 # Programs in .venv contain the path of the folder, so .venv is made again after a move or copy.
 .PHONY: $(if $(filter-out $(CURDIR),$(shell cat $(READY) 2>/dev/null)),$(READY))
@@ -63,11 +63,8 @@ here: $(READY)
 bench: $(READY) $(PEERS)  ## benchmarks against PyTorch, MONAI and nnU-Net, hours; ONLY=train_step for one
 	python -m bench $(if $(ONLY),--only $(ONLY)) $(BENCH)
 
-pretrain: $(READY)  ## train the built-in model as pipelines/pretrain.yaml describes, hours
-	python pipelines/pretrain.py
-
-calibrate-builtin: $(READY)  ## learn the built-in model's confidence on labelled real cases: CASES="FOLDER FOLDER"
-	python pipelines/calibrate_builtin.py $(CASES)
+pretrain: $(READY)  ## train the built-in models as pipelines/pretrain.yaml describes, hours; REAL="FOLDER FOLDER" of labelled cases
+	python pipelines/pretrain.py $(REAL)
 
 lock: $(READY)  ## resolve requirements.lock again from pyproject.toml
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \

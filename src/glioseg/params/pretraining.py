@@ -6,7 +6,17 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from glioseg.core.geometry import check_patch_shape
-from glioseg.params.sections import Count, Crop, Inference, Network, Phantom, Positive, Section, Train
+from glioseg.params.sections import (
+    Count,
+    Crop,
+    Fraction,
+    Inference,
+    Network,
+    Phantom,
+    Positive,
+    Section,
+    Train,
+)
 from glioseg.params.settings_file import parse_settings, read_text
 
 
@@ -25,6 +35,20 @@ class Phase(Section):
     base_filters: Count
 
 
+class RealCases(Section):
+    """The training on labelled real cases after all phases.
+
+    It trains one network for each of `folds` parts of the cases, and then one on all of them, mixed with
+    phantoms of the preset `domain_randomised`. `inference` has the candidates of its calibration.
+    """
+
+    folds: Annotated[int, Field(ge=2)]
+    phantom_share: Annotated[float, Field(ge=0, lt=1)]
+    augmentation_strength: Fraction
+    phase: Phase
+    inference: Inference
+
+
 class Pretraining(Section):
     """All of pretrain.yaml.
 
@@ -39,6 +63,7 @@ class Pretraining(Section):
     crop: Crop
     inference: Inference
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
+    real: RealCases
 
     @model_validator(mode="after")
     def _check_patch_shape(self) -> "Pretraining":
@@ -54,6 +79,16 @@ class Pretraining(Section):
             self.network.model_copy(update=filters),
             self.train.model_copy(update=overrides),
         )
+
+    def of_real_cases(self) -> tuple[Phantom, Network, Train]:
+        """The stream, the network and the training settings of the training on real cases."""
+        stream, network, train = self.of_phase(self.real.phase)
+        changes = {
+            "phantom_share": self.real.phantom_share,
+            "augmentation_strength": self.real.augmentation_strength,
+            "monitor": "last",
+        }
+        return stream, network, train.model_copy(update=changes)
 
 
 def load_pretraining(path: Path) -> Pretraining:

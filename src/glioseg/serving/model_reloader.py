@@ -67,7 +67,7 @@ def _name(address: str, folder: Path) -> tuple[str, str]:
     if address.startswith(REGISTERED):
         name, _, version = address.removeprefix(REGISTERED).partition("/")
         return name, version
-    name = address if address == builtin.ADDRESS else folder.resolve().name
+    name = address if builtin.is_builtin(address) else folder.resolve().name
     return name, folder_fingerprint(folder)[:12]
 
 

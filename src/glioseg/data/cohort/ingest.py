@@ -219,6 +219,22 @@ def resolve_schemes(
     return [replace(case, scheme=resolved[case.scheme]) for case in cases]
 
 
+def labelled_cases(folders: Sequence[Path]) -> list[Case]:
+    """The cases with a segmentation, each with the label scheme of its own folder's collection.
+
+    Args:
+        folders: folders with cases, in any layout.
+
+    Raises:
+        CohortError: a folder has no case, or cases of one layout have different schemes.
+    """
+    cases = []
+    for folder in folders:
+        found = [case for case in search_folder(folder).cases if case.labelled]
+        cases += resolve_schemes(found, [detect_case_scheme(case) for case in found])
+    return cases
+
+
 def detect_case_scheme(case: Case) -> LabelScheme | None:
     """The scheme of a case's label map; None if it is ambiguous or cannot be read."""
     if not case.labelled or not case.scheme.is_detectable:

@@ -74,14 +74,14 @@ def model_folder(model: str) -> Path:
 
     Args:
         model: such a folder, the address of a registered model, e.g. `models:/glioseg@champion`, or
-            `builtin`.
+            the name of a built-in model.
 
     Raises:
         RegistryError: the registry has no such model, or its files are missing.
         GliosegError: the built-in model is damaged.
     """
-    if model == builtin.ADDRESS:
-        return builtin.builtin_model()
+    if builtin.is_builtin(model):
+        return builtin.builtin_model(model)
     if not model.startswith("models:/"):
         return expand_user(Path(model))
     _client()
@@ -128,7 +128,7 @@ def weights_file(model: str) -> Path:
     Raises:
         RegistryError: the file does not exist, or the registry has no such model.
     """
-    named = model == builtin.ADDRESS or model.startswith("models:/")
+    named = builtin.is_builtin(model) or model.startswith("models:/")
     file = model_folder(model) / MODEL_FILE if named else Path(model)
     if not file.is_file():
         raise RegistryError(f"train.init_from: expected a .keras file, models:/… or builtin, found no {file}")

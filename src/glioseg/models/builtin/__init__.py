@@ -1,6 +1,7 @@
-"""The model in the package, trained on synthetic cases alone, so that no data licence restricts it.
+"""The models in the package, each an ordinary model folder with a card, a licence and a training record.
 
-`model/` is an ordinary model folder, with a model card, a licence, and the record of the training.
+`model/` was trained on synthetic and then on a few real cases (CC BY 4.0); `synthetic/` on synthetic cases
+alone, so that no data licence applies to it.
 """
 
 import hashlib
@@ -8,34 +9,45 @@ from pathlib import Path
 
 from glioseg.core.errors import GliosegError
 
-ADDRESS = "builtin"
-"""The name of the built-in model in commands and settings."""
-FOLDER = Path(__file__).parent / "model"
+ADDRESS, SYNTHETIC = "builtin", "builtin-synthetic"
+"""The names of the built-in models in commands and settings."""
+FOLDER, SYNTHETIC_FOLDER = (Path(__file__).parent / name for name in ("model", "synthetic"))
 CHECKSUM_FILE = "SHA256SUMS"
 RECORD, HISTORY, CARD = "pretraining.json", "history.csv", "card.md"
 """Files of the folder: the record of the training, the logs of its epochs, and the model card."""
 
 
-def builtin_model() -> Path:
-    """The folder of the built-in model, after its checksums have been verified.
+def is_builtin(address: str) -> bool:
+    """Whether this is the name of a built-in model."""
+    return address in (ADDRESS, SYNTHETIC)
+
+
+def folder_of(address: str) -> Path:
+    """The folder of the built-in model with this name."""
+    return {ADDRESS: FOLDER, SYNTHETIC: SYNTHETIC_FOLDER}[address]
+
+
+def builtin_model(address: str = ADDRESS) -> Path:
+    """The folder of a built-in model, after its checksums have been verified.
 
     Raises:
         GliosegError: a file differs from the published one.
     """
-    for line in (FOLDER / CHECKSUM_FILE).read_text().splitlines():
+    folder = folder_of(address)
+    for line in (folder / CHECKSUM_FILE).read_text().splitlines():
         published, name = line.split()
-        content = (FOLDER / name).read_bytes()
+        content = (folder / name).read_bytes()
         if hashlib.sha256(content).hexdigest() == published:
             continue
         if hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest() == published:
             raise GliosegError(
-                f"{FOLDER / name}: expected line endings LF, got CRLF, to which git converts them where"
+                f"{folder / name}: expected line endings LF, got CRLF, to which git converts them where"
                 " core.autocrlf is set; clone glioseg again"
             )
         raise GliosegError(
-            f"{FOLDER / name}: differs from the file that glioseg was published with; reinstall glioseg"
+            f"{folder / name}: differs from the file that glioseg was published with; reinstall glioseg"
         )
-    return FOLDER
+    return folder
 
 
 def write_checksums(folder: Path) -> None:

@@ -160,8 +160,8 @@ def patch_workers(
 ) -> Iterator[Executor]:
     """An executor of low priority that makes patches during a training; the end of the block stops it.
 
-    Stored cases use threads, because NumPy and Blosc2 release the interpreter's lock while they read. Phantoms
-    are rendered when they are opened, which holds the lock, and use processes.
+    Stored cases use threads, because NumPy and Blosc2 release the interpreter's lock while they read.
+    Phantoms are rendered when they are opened, which holds the lock, and use processes.
     """
     stored = bool(cases[0].files) and not phantom_share
     executor = open_pool(workers, threads=stored, initializer=_lower_priority)

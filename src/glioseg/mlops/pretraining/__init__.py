@@ -1,0 +1,1 @@
+"""Pretraining: trains the built-in models, and writes them into the package with their lineage."""
