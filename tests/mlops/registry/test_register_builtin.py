@@ -14,6 +14,7 @@ from glioseg.data.cohort.cases import COHORT, read_cases
 from glioseg.data.cohort.ingest import acquire_folder
 from glioseg.mlops.leaderboard.evaluations import find_evaluations
 from glioseg.mlops.leaderboard.page import leaderboard
+from glioseg.mlops.provenance.builtin_record import builtin_card
 from glioseg.mlops.provenance.lineage import trace_lineage
 from glioseg.mlops.provenance.lineage_figure import draw_lineage
 from glioseg.mlops.provenance.record import open_version
@@ -149,6 +150,22 @@ def test_the_lineage_of_the_builtin_model_names_the_real_cases_of_its_confidence
         assert case in card
     draw_lineage(entries, tmp_path / "chain.svg", title="")
     assert "<!-- confidence -->" in (tmp_path / "chain.svg").read_text()
+
+
+def test_the_lineage_and_the_card_name_the_real_cases_of_the_training(registered, tmp_path):
+    recorded = open_version(registered.client, f"models:/{registered.name}/1")
+    facts = recorded.record.facts["pretraining"]
+    facts["real_cases"] = {"sha256": {"A": "1a", "B": "2b", "C": "3c"}, "folds": {"A": 0, "B": 1, "C": 0}}
+    traced = trace_lineage(registered.client, recorded, root=ROOT)
+    entries = {entry.name: entry.value for entry in traced}
+    assert entries["data"].endswith("; 3 real cases: A, B, C, whose files have a recorded SHA-256")
+    assert entries["validation data"] == "cross-validation of the real cases in 2 folds"
+    published = registered.artifact(1, f"lineage/{registered.name}-1/metrics.json")
+    builtin_card(registered.name, "1", recorded.record, json.loads(published.read_text())).write(tmp_path)
+    card = (tmp_path / "model_card.md").read_text()
+    assert "trained on synthetic and 3 real cases. Mean Dice" in card
+    assert "Then 3 real cases: A, B, C." in card
+    assert "No scan of a patient" not in card
 
 
 def test_the_lineage_of_a_builtin_model_without_real_cases_has_no_confidence(registered):

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,6 +25,8 @@ BUILTIN_FILES = (builtin.RECORD, builtin.HISTORY, builtin.CARD)
 """The recorded files that the package contains."""
 REAL_CASES = "calibrated_on_real_cases"
 """The key of the package's record with the cases from which the confidence was learned."""
+TRAINED_ON = "real_cases"
+"""The key of the package's record with the real cases that the network was trained on."""
 METRICS_FILE = "metrics.json"
 NOT_OF_BUILTIN = ("parameters", "training", "study")
 """Facts that the built-in model lacks."""
@@ -89,24 +91,31 @@ def builtin_card(name: str, version: str, record: Record, metrics: Mapping[str, 
     """The model card of the built-in model, with its metrics on a project's test cases."""
     settings = record.facts["pretraining"]["settings"]
     stream, network = settings["stream"], settings["network"]
+    real = record.facts["pretraining"].get(TRAINED_ON)
+    trained_on = f"synthetic and {len(real['sha256'])} real cases" if real else "synthetic cases alone"
     dice = ", ".join(f"{region} {metrics['dice'][region]['mean']:.3f}" for region in REGIONS)
     shape = f"{network['architecture']}, depth {network['depth']}, {network['spacing_mm']} mm"
     summary = (
         f"The model that comes with glioseg {record.facts['package']['version']}: a 3D U-Net ({shape}),"
-        f" trained on synthetic cases alone. Mean Dice on {metrics['cases']} test cases of this project:"
+        f" trained on {trained_on}. Mean Dice on {metrics['cases']} test cases of this project:"
         f" {dice}. Not for clinical use."
     )
     training = (
         f"Synthetic cases of glioseg's phantom generator, preset {stream['preset']}, generated during"
-        f" {record.facts['pretraining']['steps']} training steps. No scan of a patient was used for training."
+        f" {record.facts['pretraining']['steps']} training steps."
+    )
+    training += (
+        f" Then {real_cases(real['sha256'])}." if real else " No scan of a patient was used for training."
     )
     limitations = (
         f"{builtin.CARD}, beside this page, is the card that it was published with. It states where the model"
-        " fails, and its Dice on two real cases. Its probabilities are calibrated on synthetic cases, not on"
-        " real ones."
+        " fails, and its Dice on real cases."
     )
-    if real := record.facts["pretraining"].get(REAL_CASES):
-        limitations += f" Its expected Dice and volume intervals were learned on {real_cases(real)}."
+    if not real:
+        limitations += " Its probabilities are calibrated on synthetic cases, not on real ones."
+    if confidence := record.facts["pretraining"].get(REAL_CASES):
+        learned_on = real_cases(confidence["cases"])
+        limitations += f" Its expected Dice and volume intervals were learned on {learned_on}."
     sections = [
         Section("Training data", [training]),
         Section("Intended use", USE),
@@ -133,13 +142,13 @@ def _setting_rows(settings: Mapping[str, Any]) -> list[list[str]]:
     ]
 
 
-def real_cases(fact: Mapping[str, Any]) -> str:
-    """The number and the names of the real cases from which the confidence was learned.
+def real_cases(names: Collection[str]) -> str:
+    """The number and the names of real cases.
 
-    >>> real_cases({"cases": ["BraTS2021_00003", "BraTS2021_00019"]})
+    >>> real_cases(["BraTS2021_00003", "BraTS2021_00019"])
     '2 real cases: BraTS2021_00003, BraTS2021_00019'
     """
-    return f"{len(fact['cases'])} real cases: {', '.join(fact['cases'])}"
+    return f"{len(names)} real cases: {', '.join(names)}"
 
 
 def _pretraining() -> dict[str, Any]:

@@ -10,7 +10,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from glioseg.core.old_names import FIELDS, with_current_names
-from glioseg.mlops.provenance.builtin_record import BUILTIN_FILES, REAL_CASES, real_cases
+from glioseg.mlops.provenance.builtin_record import BUILTIN_FILES, REAL_CASES, TRAINED_ON, real_cases
 from glioseg.mlops.provenance.collectors import LOCK_FILE, OPTIONAL_FILES, RECORDED_FILES
 from glioseg.mlops.provenance.record import RECORD, RecordedVersion, lineage_folder
 from glioseg.mlops.provenance.work_tree import PATCH, has_commit
@@ -107,17 +107,22 @@ def _confidence(fact: Mapping[str, Any]) -> str:
     """The real cases are named; their files have no recorded hashes."""
     real = fact[REAL_CASES]
     dirty = " with changes that were not recorded" if real["dirty"] else ""
-    return f"learned on {real_cases(real)}; at commit {real['sha']}{dirty}"
+    return f"learned on {real_cases(real['cases'])}; at commit {real['sha']}{dirty}"
 
 
 def _training_data(fact: Mapping[str, Any]) -> str:
     stream = fact["settings"]["stream"]
     seeds = f"seed {stream['seed']} and one seed for each phase"
-    return f"synthetic cases, preset {stream['preset']}, {seeds}; no scan of a patient"
+    synthetic = f"synthetic cases, preset {stream['preset']}, {seeds}"
+    if (real := fact.get(TRAINED_ON)) is None:
+        return f"{synthetic}; no scan of a patient"
+    return f"{synthetic}; {real_cases(real['sha256'])}, whose files have a recorded SHA-256"
 
 
 def _validation_data(fact: Mapping[str, Any]) -> str:
-    parts = fact["settings"]["validation"]
+    parts, real = fact["settings"]["validation"], fact.get(TRAINED_ON)
+    if real:
+        return f"cross-validation of the real cases in {len(set(real['folds'].values()))} folds"
     return ", ".join(f"{part['cases']} {part['preset']} of seed {part['seed']}" for part in parts)
 
 
