@@ -29,6 +29,8 @@ install_import_hook(
     "beartype.beartype",
 )
 
+pytest_plugins = ["tests.helpers.stage_project"]  # after the hook, since it imports glioseg.data
+
 ROOT = Path(__file__).parents[1]
 
 # A busy machine makes an example slow, which says nothing about the code.

@@ -17,6 +17,7 @@ if sys.platform == "win32":  # the imports below need modules that Windows lacks
 import typer
 from typer.core import TyperGroup
 
+from glioseg.cli.forecast import forecast
 from glioseg.cli.predict import predict
 from glioseg.cli.project import preset, prune_runs, relocate, report
 from glioseg.cli.registry import lineage, reproduce, rollback
@@ -51,6 +52,7 @@ app.command()(predict)
 app.command()(serve)
 app.command()(tune_worker)
 app.command()(report)
+app.command()(forecast)
 app.command()(lineage)
 app.command()(reproduce)
 app.command()(rollback)

@@ -196,7 +196,7 @@ def _one_pass_is_good_enough(cases: Sequence[UnseenCase], settings: Settings) ->
     one_pass = replace(settings, one_pass=True, mirror=False)
     windows = replace(one_pass, one_pass=False)
     losses = [
-        _mean_dice(unseen, windows) - _mean_dice(unseen, one_pass)
+        mean_dice(unseen, windows) - mean_dice(unseen, one_pass)
         for unseen in cases
         if _both_passes_possible(unseen, settings)
     ]
@@ -209,7 +209,8 @@ def _both_passes_possible(unseen: UnseenCase, settings: Settings) -> bool:
     return larger and one_pass_fits((d, h, w), settings, len(unseen.models))
 
 
-def _mean_dice(unseen: UnseenCase, settings: Settings) -> float:
+def mean_dice(unseen: UnseenCase, settings: Settings) -> float:
+    """Mean Dice of the regions of a case at the network's spacing, at a threshold of 0.5."""
     image, label = (array[:] for array in unseen.case.open(settings.spacing_mm))
     regions = run_networks(unseen.models, image.astype(np.float32), settings).regions >= 0.5
     inside = regions & image.any(axis=-1, keepdims=True)
