@@ -16,8 +16,11 @@ import tune
 from glioseg.mlops.tracking.mlflow_runs import connect, experiment_id
 from glioseg.mlops.tracking.model_uri import RegistryError
 from glioseg.mlops.tracking.storage import ProjectStorage
+from glioseg.models import builtin
+from glioseg.models.inference.model_settings import Settings
 from glioseg.models.networks.keras_file import load_network
 from glioseg.params import load_params
+from glioseg.params.presets import apply_preset
 from glioseg.params.settings_file import ParamsError
 from tests.helpers.projects import ROOT
 from tests.helpers.stages import (
@@ -134,6 +137,29 @@ def test_cross_validation_calibrates_one_network_on_cases_that_its_folds_have_no
         (network,) = unseen.models
         np.testing.assert_array_equal(network.get_weights()[0], weights)
     assert {path.name for path in Path("models/calibrated").iterdir()} == {"model.keras", "settings.json"}
+
+
+def test_preset_adapt_starts_from_the_builtin_model_and_is_calibrated_on_the_folds(stage_project, capsys):
+    apply_preset("adapt")
+    tiny = {"epochs": 1, "steps_per_epoch": 2, "patch_shape": [8, 8, 8]}
+    set_params(split={"folds": 2}, train=tiny | {"folds": 2}, network={"spacing_mm": 1})
+    initial_weights.main()
+    tune.main()
+    train.main()
+    printed = capsys.readouterr().out
+    layers = len([layer for layer in load_network(builtin.FOLDER / "model.keras").layers if layer.weights])
+    assert printed.count(f"init_from: {layers} layers with stored weights, 0 skipped") == 3
+    calibrate.main()
+    assert "calibrate: 3 unseen cases: " in capsys.readouterr().out
+    settings = Settings.load(Path("models/calibrated"))
+    assert settings.base_filters == 24
+    write_evaluation({"d": 0.8})
+    register.main()
+    client = connect(ProjectStorage.current())
+    version = client.get_model_version_by_alias("glioseg", "champion")
+    run = client.get_run(version.tags["trained_run"])
+    assert run.data.params["train.init_from"] == "builtin"
+    assert run.data.params["train.phantom_share"] == "0.5"
 
 
 def test_training_starts_from_a_registered_model(stage_project, capsys):
