@@ -39,7 +39,8 @@ Models = Annotated[
     list[str] | None,
     typer.Option(
         show_default="models:/glioseg@champion, or builtin if none is registered",
-        help="Registered model, folder with a model.keras, or builtin. Repeat it to average several models.",
+        help="Registered model, folder with a model.keras, builtin or builtin-synthetic."
+        " Repeat it to average several models.",
     ),
 ]
 Entropy = Annotated[

@@ -15,7 +15,8 @@ Model = Annotated[
     str | None,
     typer.Option(
         show_default="models:/glioseg@champion, or builtin if none is registered",
-        help="Registered model (its alias is followed), folder with model.keras, or builtin.",
+        help="Registered model (its alias is followed), folder with model.keras, builtin or"
+        " builtin-synthetic.",
     ),
 ]
 Host = Annotated[str, typer.Option(help="Address to listen on; any but a loopback address requires a token.")]

@@ -19,5 +19,9 @@ def test_an_interrupted_model_is_completed_and_not_logged_twice(registry, monkey
     model_id = log_model(client, model, run_id=run_id)
     assert log_model(client, model, run_id=run_id) == model_id
     assert client.get_logged_model(model_id).status == "READY"
+    files = client.list_logged_model_artifacts(model_id, "code/glioseg/models/builtin/model")
+    names = {file.path.rpartition("/")[2] for file in files}
+    assert "card.md" in names
+    assert "model.keras" not in names  # the weights of the built-in model, which it does not predict with
     of_run = f"source_run_id = '{run_id}'"
     assert len(client.search_logged_models([experiment_id(client, "train")], of_run)) == 1

@@ -21,11 +21,13 @@ from glioseg.models.networks.weight_transfer import transfer_weights
 from glioseg.params.pretraining import load_pretraining
 
 ROOT = Path(__file__).parents[3]
+NAMES = [builtin.ADDRESS, builtin.SYNTHETIC]
 IDENTITY = ["-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "core.autocrlf=false"]
 
 
-def test_every_file_has_its_published_checksum():
-    folder = builtin.builtin_model()
+@pytest.mark.parametrize("name", NAMES)
+def test_every_file_has_its_published_checksum(name):
+    folder = builtin.builtin_model(name)
     for line in (folder / builtin.CHECKSUM_FILE).read_text().splitlines():
         published, name = line.split()
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == published
@@ -72,14 +74,35 @@ def test_a_file_with_windows_line_endings_is_named(tmp_path, monkeypatch):
         builtin.builtin_model()
 
 
-def test_its_record_has_the_settings_of_the_repository():
-    record = json.loads((builtin.FOLDER / "pretraining.json").read_text())
-    plan = load_pretraining(ROOT / "pipelines/pretrain.yaml")
-    assert with_current_names(record["settings"], FIELDS) == plan.model_dump(mode="json")
-    assert record["steps"] == sum(phase.epochs * phase.steps_per_epoch for phase in plan.phases)
-    history = pd.read_csv(builtin.FOLDER / "history.csv").rename(columns=COLUMNS)
-    last = history[history["phase"] == len(plan.phases)]  # earlier phases had other validation cases
-    assert record["validation_dice"] == pytest.approx(last["val_dice"].max())
+@pytest.mark.parametrize("name", NAMES)
+def test_a_record_has_the_settings_of_the_repository(name):
+    record = json.loads((builtin.folder_of(name) / "pretraining.json").read_text())
+    recorded = with_current_names(record["settings"], FIELDS)
+    plan = load_pretraining(ROOT / "pipelines/pretrain.yaml").model_dump(mode="json")
+    trained = len(recorded["phases"])
+    assert recorded["phases"] == plan["phases"][:trained]
+    for section in ("stream", "validation", "network", "crop", "inference"):
+        assert recorded[section] == plan[section]
+    # A record is older than a setting that it lacks.
+    assert recorded["train"] == {key: plan["train"][key] for key in recorded["train"]}
+    real = [recorded["real"]["phase"]] if "real_cases" in record else []
+    steps = [phase["epochs"] * phase["steps_per_epoch"] for phase in (*recorded["phases"], *real)]
+    assert record["steps"] == sum(steps)
+    assert len(record["trained"]) == len(steps)
+    history = pd.read_csv(builtin.folder_of(name) / "history.csv").rename(columns=COLUMNS)
+    assert history["phase"].max() == len(steps)
+    if real:
+        assert record["validation_dice"] == pytest.approx(
+            np.mean([list(dice.values()) for dice in record["real_cases"]["dice"].values()])
+        )
+    else:  # of the last phase, since earlier phases had other validation cases
+        last = history[history["phase"] == len(steps)]
+        assert record["validation_dice"] == pytest.approx(last["val_dice"].max())
+
+
+def test_no_real_case_is_in_the_training_of_the_synthetic_model():
+    record = json.loads((builtin.SYNTHETIC_FOLDER / "pretraining.json").read_text())
+    assert "real_cases" not in record
 
 
 def test_the_default_in_an_empty_folder_is_the_builtin_model(tmp_path):
@@ -88,10 +111,11 @@ def test_the_default_in_an_empty_folder_is_the_builtin_model(tmp_path):
     assert default_model(ProjectStorage(tmp_path, "postgresql://somewhere/else")) == CHAMPION
 
 
-def test_training_can_start_from_it():
-    predictor = load_model(model_folder("builtin"))
+@pytest.mark.parametrize("name", NAMES)
+def test_training_can_start_from_it(name):
+    predictor = load_model(model_folder(name))
     other = keras.models.clone_model(predictor.models[0])
     other.set_weights([np.zeros_like(value) for value in other.get_weights()])
-    assert not transfer_weights(other, weights_file("builtin")).skipped
+    assert not transfer_weights(other, weights_file(name)).skipped
     for ours, theirs in zip(other.get_weights(), predictor.models[0].get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)

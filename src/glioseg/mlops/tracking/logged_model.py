@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from importlib.metadata import version as installed
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import mlflow
@@ -141,5 +142,7 @@ def _write_files(client: MlflowClient, model: LoggedModel, model_files: ModelFil
             signature=signature(),
             input_example=input_example(),
         )
+        for weights in Path(files, "code").rglob("*.keras"):  # of built-in models
+            weights.unlink()
         client.log_model_artifacts(model.model_id, files)
     client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
