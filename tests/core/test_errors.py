@@ -33,6 +33,7 @@ COMMANDS = {
     "predict": ([".", "-o", "out"], "glioseg.cli.predict", "search_folder"),
     "rollback": ([], "glioseg.cli.registry", "load_params"),
     "tune-worker": ([], "glioseg.cli.tune_worker", "load_params"),
+    "forecast": ([], "glioseg.cli.forecast", "load_params"),
     "relocate": ([], "glioseg.cli.project", "relocate_storage"),
     "report": ([], "glioseg.mlops.tracking.mlflow_runs", "connect"),
     "lineage": (["models:/glioseg/1"], "glioseg.mlops.tracking.mlflow_runs", "connect"),

@@ -80,6 +80,14 @@ def test_a_preset_is_detected_only_if_all_its_settings_match(path, name):
     assert detect_preset(path) == "custom"
 
 
+def test_a_preset_adds_settings_that_an_earlier_version_did_not_have(path):
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if not line.startswith("  phantom_share:")))
+    assert load_params(path).train.phantom_share == 0.0
+    assert "train.phantom_share" in apply_preset("adapt", path)
+    assert load_params(path).train.phantom_share == 0.5
+
+
 def test_an_unknown_preset_changes_nothing(path):
     before = path.read_text()
     with pytest.raises(ParamsError, match="preset: expected one of demo, seed, brats, adapt, got best"):

@@ -14,7 +14,8 @@ from glioseg.core.files import write_atomic
 from glioseg.mlops.maintenance.relocate import relocate as relocate_storage
 from glioseg.mlops.tracking.mlflow_locations import DATABASE
 from glioseg.mlops.tracking.storage import ProjectStorage
-from glioseg.params.presets import apply_preset
+from glioseg.params import load_params
+from glioseg.params.presets import OF_OWN_CASES, apply_preset
 
 if TYPE_CHECKING:
     from glioseg.mlops.maintenance.prune import Unreferenced
@@ -37,8 +38,10 @@ def preset(name: Annotated[str, typer.Argument(help="demo, seed, brats or adapt.
     GPU. adapt: 5 to 50 labelled cases of your own, starting from the built-in model.
     """
     with one_line_errors("glioseg preset"):
-        changed = apply_preset(name)
+        changed, scans = apply_preset(name), load_params().data.scans
     print(f"params.yaml: {', '.join(changed) if changed else 'nothing to change'}")
+    if name == OF_OWN_CASES and scans is None:
+        print("params.yaml: set data.source: folder, and data.folder to the folder of your labelled cases")
 
 
 def report(output: Output = PAGE) -> None:

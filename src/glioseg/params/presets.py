@@ -18,6 +18,8 @@ from glioseg.params.settings_file import ParamsError
 Preset = dict[str, dict[str, Any]]
 
 CUSTOM = "custom"
+OF_OWN_CASES = "adapt"
+"""The preset that needs labelled cases of the user."""
 
 
 def load_presets() -> dict[str, Preset]:
@@ -55,7 +57,7 @@ def apply_preset(name: str, path: Path = Path("params.yaml")) -> list[str]:
     changed = []
     for section, settings in known[name].items():
         for key, value in settings.items():
-            if content[section][key] != value:
+            if key not in content[section] or content[section][key] != value:
                 changed.append(f"{section}.{key}")
                 content[section][key] = value
     text = io.StringIO()

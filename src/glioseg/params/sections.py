@@ -131,7 +131,7 @@ class Network(Section):
 
 
 class Train(Section):
-    """Training of the network."""
+    """Training of the network; params.yaml of earlier versions lacks the settings that have a default."""
 
     seed: int
     outputs: tuple[Output, ...]
@@ -139,7 +139,7 @@ class Train(Section):
     steps_per_epoch: Count | None
     batch_size: Count
     patches_per_case: Count
-    phantom_share: Annotated[float, Field(ge=0, lt=1)]
+    phantom_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
     devices: Devices
     patch_shape: Voxels3
     tumour_fraction: Fraction
@@ -153,7 +153,7 @@ class Train(Section):
     monitor: Monitor
     patience: Count
     folds: Count
-    ensemble: bool
+    ensemble: bool = True
     init_from: Annotated[str, AfterValidator(os.path.expanduser)] | None
     tensorboard: bool
     precision: Literal["auto", "float32", "bfloat16"]
