@@ -1,9 +1,9 @@
 """Benchmark: how many labelled real cases a model needs, from the built-in model, from scratch, and as peers.
 
 All cases of `GLIOSEG_REAL_SCANS` are test cases, each of trainings that have not seen it; `few_shot_design`
-says which trainings there are. Three folds with orders of their own, and one case left out where nearly all
-others are trained on, take as many trainings as three orders beside one fixed set of test cases would, and
-test three times as many cases.
+says which trainings there are. One fixed set of five test cases and three orders of the others would take as
+many trainings with up to 8 cases, but would test five cases instead of thirteen. With 12 cases each test case
+needs a training of its own either way.
 """
 
 import json

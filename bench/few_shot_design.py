@@ -3,13 +3,14 @@
 The cases are divided into folds. A training with few cases learns from the first cases of an order of all
 other folds, and is tested on its whole fold, so that every case is a test case once. A training that needs
 more cases than the other folds have leaves one case out: it is tested on that case alone. The order of a fold
-is the same for all numbers of cases and all methods, so that fewer cases are always a part of more cases.
+is the same for all numbers of cases and all methods, so that fewer cases are always a part of more cases. It
+is no matter of chance, which would decide what one or two cases show: the first cases are spread over all.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
-from random import Random
 
 BUILTIN, SCRATCH, SEGRESNET, NNUNET = "builtin", "scratch", "segresnet", "nnunet"
 METHODS = {
@@ -63,8 +64,7 @@ def design(ranked: Sequence[str], *, sizes: Sequence[int], folds: int) -> list[T
     by_case = [size for size in sizes if size not in by_fold and size < len(ranked)]
     trainings = [Training(BUILTIN, 0, (), tuple(ranked))]
     for fold, tests in enumerate(groups, start=1):
-        order = shuffled([case for case in ranked if case not in tests], fold)
-        rest = shuffled(tests, fold)
+        order, rest = spread([case for case in ranked if case not in tests]), spread(tests)
         for size in extremes_first(by_fold):
             trainings += _of_all_methods(fold, order[:size], tests)
         for size in by_case:
@@ -93,9 +93,19 @@ def deal(ranked: Sequence[str], folds: int) -> list[list[str]]:
     return groups
 
 
-def shuffled(cases: Sequence[str], seed: int) -> list[str]:
-    """The cases in an order that the seed determines."""
-    return Random(seed).sample(cases, len(cases))
+def spread(ranked: Sequence[str]) -> list[str]:
+    """An order that spans the ranks from its first cases on: the middle, then the middle of each half, etc.
+
+    >>> "".join(spread("abcdefg"))
+    'dbfaceg'
+    """
+    order, parts = [], deque([ranked])
+    while parts:
+        if part := parts.popleft():
+            middle = len(part) // 2
+            order.append(part[middle])
+            parts += [part[:middle], part[middle + 1 :]]
+    return order
 
 
 def extremes_first(sizes: Sequence[int]) -> list[int]:

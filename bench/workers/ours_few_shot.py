@@ -55,6 +55,7 @@ def train(
     start_s = marks[0] - pilot_steps * step_s
     steps = max(1, int((60 * minutes * MARGIN - start_s) / step_s))
     fitted, marks = run(1, steps)
+    Path(out).mkdir(parents=True, exist_ok=True)
     save_model(Path(out), [fitted.model], _settings(params, init))
     return {"seconds": marks[-1], "steps": steps}
 
