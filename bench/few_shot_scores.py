@@ -155,24 +155,26 @@ def summary(values: "pd.Series[float]") -> Summary:
     return bootstrap(column, samples=evaluate.bootstrap_samples, seed=evaluate.seed)[0]
 
 
-def draw(path: Path, table: pd.DataFrame, cases: set[str]) -> None:
-    """Draw mean Dice against the number of training cases, a line for each method, with intervals.
+def points(table: pd.DataFrame, cases: set[str], method: str) -> dict[int, Summary]:
+    """A method's mean Dice by the number of training cases; numbers that lack a test case are left out."""
+    group = table[(table["method"] == method) & table["case"].isin(cases)]
+    found = {number: mean_dice(part) for number, part in group.groupby("cases")}
+    return {number: summary(dice) for number, dice in found.items() if set(dice.index) == cases}
 
-    A point that lacks some of the test cases is left out.
-    """
+
+def draw(path: Path, table: pd.DataFrame, cases: set[str]) -> None:
+    """Draw mean Dice against the number of training cases, a line for each method, with intervals."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
     numbers = sorted(set(table["cases"]))
     for index, (method, title) in enumerate(METHODS.items()):
-        group = table[(table["method"] == method) & table["case"].isin(cases)]
-        found = {n: mean_dice(part) for n, part in group.groupby("cases") if set(part["case"]) == cases}
-        points = {numbers.index(n): summary(dice) for n, dice in found.items()}
-        x = [place + DODGE * (index - 1.5) for place in points]
-        y = [point.mean for point in points.values()]
-        below = [point.mean - point.low for point in points.values()]
-        above = [point.high - point.mean for point in points.values()]
+        found = points(table, cases, method)
+        x = [numbers.index(number) + DODGE * (index - 1.5) for number in found]
+        y = [point.mean for point in found.values()]
+        below = [point.mean - point.low for point in found.values()]
+        above = [point.high - point.mean for point in found.values()]
         axes.errorbar(x, y, [below, above], marker="o", markersize=4, capsize=2, label=title)
     axes.set_xticks(range(len(numbers)), [str(number) for number in numbers])
     axes.set_ylim(0, 1)

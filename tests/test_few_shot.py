@@ -5,7 +5,7 @@ from itertools import pairwise
 import pandas as pd
 import pytest
 from bench.few_shot_design import METHODS, Training, deal, design
-from bench.few_shot_scores import COLUMNS, Scores, counted_cases, key, missing, tables
+from bench.few_shot_scores import COLUMNS, Scores, counted_cases, key, missing, points, tables
 
 RANKED = [f"case_{letter}" for letter in "abcdefghijklm"]
 TRAININGS = design(RANKED, sizes=(1, 2, 4, 8, 12), folds=3)
@@ -164,3 +164,12 @@ def test_tables_have_the_means_of_the_counted_cases_and_paired_differences():
     assert (builtin["minutes"], scratch["minutes"]) == (15.0, 10.0)
     assert builtin["the built-in model's lead"] == ""
     assert scratch["the built-in model's lead"] == "+0.300 (+0.100 to +0.500)"
+
+
+def test_a_point_of_the_picture_has_all_test_cases(scores):
+    scores.add(of("n00_builtin"), CONDITIONS, [row(case, 0.5, 0.5, 0.5) for case in "abc"])
+    scores.add(of("n01_fold1_builtin"), CONDITIONS, [row("a", 0.9, 0.9, 0.9)])
+    found = points(scores.table(), {"a", "b", "c"}, "builtin")
+    assert {number: point.mean for number, point in found.items()} == {0: 0.5}
+    assert list(points(scores.table(), {"a"}, "builtin")) == [0, 1]
+    assert points(scores.table(), {"a"}, "nnunet") == {}
