@@ -170,13 +170,15 @@ def draw(path: Path, table: pd.DataFrame, cases: set[str]) -> None:
     axes = figure.subplots()
     numbers = sorted(set(table["cases"]))
     for index, (method, title) in enumerate(METHODS.items()):
-        found = points(table, cases, method)
-        x = [numbers.index(number) + DODGE * (index - 1.5) for number in found]
+        if not (found := points(table, cases, method)):
+            continue
+        x = [numbers.index(number) + DODGE * (index - (len(METHODS) - 1) / 2) for number in found]
         y = [point.mean for point in found.values()]
         below = [point.mean - point.low for point in found.values()]
         above = [point.high - point.mean for point in found.values()]
         axes.errorbar(x, y, [below, above], marker="o", markersize=4, capsize=2, label=title)
     axes.set_xticks(range(len(numbers)), [str(number) for number in numbers])
+    axes.set_xlim(-0.5, len(numbers) - 0.5)
     axes.set_ylim(0, 1)
     axes.set_xlabel("labelled real cases in the training")
     axes.set_ylabel("mean Dice of WT, TC, ET")
