@@ -184,6 +184,6 @@ def draw(path: Path, table: pd.DataFrame, cases: set[str]) -> None:
     axes.set_ylabel("mean Dice of WT, TC, ET")
     axes.set_title(f"{len(cases)} real test cases; 95 % bootstrap intervals", fontsize=10)
     axes.grid(axis="y", alpha=0.3)
-    axes.legend(fontsize=8, loc="lower right")
+    figure.legend(fontsize=8, loc="outside lower center", ncols=len(METHODS))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
