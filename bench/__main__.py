@@ -10,6 +10,7 @@ from pathlib import Path
 from bench import (
     ablation,
     add_case,
+    few_shot,
     fresh_clone,
     infer_case,
     input_pipeline,
@@ -45,7 +46,10 @@ BENCHMARKS = {
     "shared_load": shared_load,
     "quality": quality,
     "ablation": ablation,
+    "few_shot": few_shot,
 }
+ON_REQUEST = {"few_shot"}
+"""Those that take a day: they run only if they are named, and then go on where they stopped."""
 
 
 def main() -> None:
@@ -58,19 +62,26 @@ def main() -> None:
         train_minutes=arguments.train_minutes,
         model=arguments.model,
         real=Path(real) if (real := os.environ.get("GLIOSEG_REAL_SCANS")) else None,
+        few_shot_minutes=arguments.few_shot_minutes,
+        init=arguments.init,
+        trainings=arguments.trainings,
+        at_most=arguments.at_most,
     )
     machine.pin()
     if options.avx2:
         machine.limit_to_avx2()
     here = machine.describe()
-    for name in [arguments.only] if arguments.only else BENCHMARKS:
+    for name in (
+        [arguments.only] if arguments.only else [name for name in BENCHMARKS if name not in ON_REQUEST]
+    ):
         benchmark, file = BENCHMARKS[name], options.result(name)
         record = {"settings": options.settings(benchmark.USES), "machine": here}
-        if not arguments.fresh and done(file, **record):
+        if not arguments.fresh and name not in ON_REQUEST and done(file, **record):
             print(f"{name}: done already ({file}); --fresh measures again")
             continue
         if arguments.fresh:
             shutil.rmtree(options.work / name, ignore_errors=True)
+            options.scores(name).unlink(missing_ok=True)
         print(f"{name}: running, logs in {options.work / 'logs'}", flush=True)
         save(file, benchmark.run(options), **record)
         report.write(options.page, _sections(options))
@@ -95,6 +106,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=20, help="training time in quality")
     parser.add_argument("--train-minutes", type=float, default=20, help="of infer_case's 1 mm network")
     parser.add_argument("--model", type=Path, help="a trained 1 mm model folder for infer_case")
+    parser.add_argument("--few-shot-minutes", type=float, default=15, help="training time in few_shot")
+    parser.add_argument(
+        "--init", type=Path, help="model folder that few_shot starts from instead of the built-in model"
+    )
+    parser.add_argument(
+        "--trainings", default="*", help="which trainings of few_shot, e.g. 'n08_fold1_*'; default: all"
+    )
+    parser.add_argument("--at-most", type=int, help="how many trainings of few_shot, e.g. 1; 0: report alone")
     parser.add_argument(
         "--avx2", action="store_true", help="as on a processor without AVX-512; results of their own"
     )

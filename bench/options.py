@@ -21,6 +21,10 @@ class Options:
     without AVX-512, see `machine.limit_to_avx2`. `minutes`: training
     time of each side of `quality`. `train_minutes`: of the 1 mm network of `infer_case`, unless `model`
     names the folder of a trained one. `real`: a folder of real scans to segment as well.
+
+    Of `few_shot`: `few_shot_minutes`, training time of each side; `init`, the model folder to start from, the
+    built-in model if None; `trainings`, a pattern of the names of the trainings to run, and `at_most` how
+    many of them, all if None.
     """
 
     smoke: bool
@@ -29,6 +33,10 @@ class Options:
     train_minutes: float
     model: Path | None
     real: Path | None
+    few_shot_minutes: float
+    init: Path | None
+    trainings: str
+    at_most: int | None
 
     @property
     def work(self) -> Path:
@@ -43,6 +51,10 @@ class Options:
     def result(self, benchmark: str) -> Path:
         """Where a benchmark's result goes."""
         return self.results / f"{benchmark}{'_avx2' if self.avx2 else ''}.json"
+
+    def scores(self, benchmark: str) -> Path:
+        """Where a benchmark that goes on where it stopped keeps what it has measured."""
+        return self.result(benchmark).with_suffix(".csv")
 
     @property
     def page(self) -> Path:

@@ -49,8 +49,8 @@ def run(options: Options) -> Result:
     sides: dict[str, Callable[[Cohort, Path, Options], Row]] = {
         OURS: _glioseg,
         PLAIN: _without_mirrors,
-        "nnU-Net v2": _nnunet,
-        "MONAI SegResNet": _segresnet,
+        "nnU-Net v2": nnunet,
+        "MONAI SegResNet": segresnet,
     }
     rows = []
     for name, side in sides.items():
@@ -98,7 +98,8 @@ def _segment(ours: Worker, cohort: Cohort, work: Path, *, model: Path, mirror: b
     once(record, lambda: {"seconds": ours.ask("predict", model=model, mirror=mirror, **asked)})
 
 
-def _nnunet(cohort: Cohort, work: Path, options: Options) -> Row:
+def nnunet(cohort: Cohort, work: Path, options: Options) -> Row:
+    """Plan, train and predict; what is done already is not done again."""
     environment = {
         "nnUNet_raw": str(cohort.folder / "dataset"),
         "nnUNet_preprocessed": str(work / "preprocessed"),
@@ -123,7 +124,8 @@ def _nnunet(cohort: Cohort, work: Path, options: Options) -> Row:
     return trained
 
 
-def _segresnet(cohort: Cohort, work: Path, options: Options) -> Row:
+def segresnet(cohort: Cohort, work: Path, options: Options) -> Row:
+    """Train and predict; what is done already is not done again."""
     cases = [
         {"image": images(cohort.cases[name]), "label": label_file(cohort.folder / "dataset", name)}
         for name in cohort.splits["train"]

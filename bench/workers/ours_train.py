@@ -35,7 +35,7 @@ def train(
     """
     params = changed(changes)
     train_cases, validation = (open_cases(Path(store), parts[p], raw=None) for p in ("train", "validation"))
-    run = partial(_timed, cases=train_cases, validation=validation)
+    run = partial(timed, cases=train_cases, validation=validation)
     _, marks = run(_with_epochs(params, 2))
     first_s, epoch_s = marks[0], marks[1] - marks[0]
     epochs = max(1, 1 + int((60 * minutes * MARGIN - first_s) / epoch_s))
@@ -71,8 +71,8 @@ def _with_epochs(params: Params, epochs: int) -> Params:
     return params.model_copy(update={"train": train})
 
 
-def _timed(params: Params, **cases) -> tuple[FitResult, list[float]]:
-    """Train, and say at how many seconds each epoch ended."""
+def timed(params: Params, **given) -> tuple[FitResult, list[float]]:
+    """Train, with cases and perhaps initial weights, and say at how many seconds each epoch ended."""
     marks, begun = [], time.monotonic()
     with TemporaryDirectory() as state:
         fitted = fit(
@@ -80,7 +80,7 @@ def _timed(params: Params, **cases) -> tuple[FitResult, list[float]]:
             train=params.train,
             state=Path(state),
             on_epoch=lambda *_: marks.append(time.monotonic() - begun),
-            **cases,
+            **given,
         )
     return fitted, marks
 

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import nibabel
@@ -79,9 +80,19 @@ def train(*, cases: list[dict[str, object]], minutes: float, out: str) -> dict[s
         dataset[number]
     prepared_s = time.monotonic() - begun
     net = _network().to(memory_format=torch.channels_last_3d)
-    steps, seconds = _run(net, DataLoader(dataset, batch_size=1, shuffle=True, num_workers=1), 60 * minutes)
+    batches = DataLoader(dataset, batch_size=1, sampler=_rounds(len(dataset)), num_workers=1)
+    steps, seconds = _run(net, batches, 60 * minutes)
     torch.save(net.state_dict(), out)
     return {"prepared s": prepared_s, "seconds": seconds, "steps": steps}
+
+
+def _rounds(count: int) -> Iterator[int]:
+    """Each case once in a round, in random order, round after round.
+
+    The loader's worker would otherwise start anew in each round, which for one case is each step.
+    """
+    while True:
+        yield from torch.randperm(count).tolist()
 
 
 def _run(net: SegResNet, batches: DataLoader, limit_s: float) -> tuple[int, float]:
@@ -89,21 +100,19 @@ def _run(net: SegResNet, batches: DataLoader, limit_s: float) -> tuple[int, floa
     adam = torch.optim.Adam(net.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     loss = DiceLoss(smooth_nr=0, smooth_dr=1e-5, squared_pred=True, to_onehot_y=False, sigmoid=True)
     begun, steps = time.monotonic(), 0
-    while True:
-        for batch in batches:
-            passed = (time.monotonic() - begun) / limit_s
-            if passed >= 1:
-                return steps, time.monotonic() - begun
-            adam.param_groups[0]["lr"] = LEARNING_RATE * (1 + math.cos(math.pi * passed)) / 2
-            images, truth = (
-                batch[k].as_tensor().contiguous(memory_format=torch.channels_last_3d) for k in BOTH
-            )
-            adam.zero_grad(set_to_none=True)
-            with torch.autocast("cpu", torch.bfloat16):
-                logits = net(images)
-            loss(logits.float(), truth).backward()
-            adam.step()
-            steps += 1
+    for batch in batches:
+        passed = (time.monotonic() - begun) / limit_s
+        if passed >= 1:
+            break
+        adam.param_groups[0]["lr"] = LEARNING_RATE * (1 + math.cos(math.pi * passed)) / 2
+        images, truth = (batch[k].as_tensor().contiguous(memory_format=torch.channels_last_3d) for k in BOTH)
+        adam.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = net(images)
+        loss(logits.float(), truth).backward()
+        adam.step()
+        steps += 1
+    return steps, time.monotonic() - begun
 
 
 def predict(*, model: str, cases: dict[str, list[str]], out: str) -> float:
