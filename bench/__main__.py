@@ -108,7 +108,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, help="a trained 1 mm model folder for infer_case")
     parser.add_argument("--few-shot-minutes", type=float, default=15, help="training time in few_shot")
     parser.add_argument(
-        "--init", type=Path, help="model folder that few_shot starts from instead of the built-in model"
+        "--init", type=Path, help="model folder that few_shot starts from instead of builtin-synthetic"
     )
     parser.add_argument(
         "--trainings", default="*", help="which trainings of few_shot, e.g. 'n08_fold1_*'; default: all"

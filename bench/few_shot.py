@@ -32,8 +32,9 @@ from glioseg.core.modalities import SEGMENTATION
 from glioseg.core.nifti import read_volume
 from glioseg.data.cohort.cases import Case
 from glioseg.evaluation.per_case import dense_labels, prediction_path
-from glioseg.models.builtin import builtin_model
+from glioseg.models.builtin import SYNTHETIC, builtin_model
 from glioseg.models.networks.keras_file import MODEL_FILE
+from glioseg.params.presets import load_presets
 
 TITLE = "How many labelled real cases a model needs"
 USES = ("few_shot_minutes", "init", "real")
@@ -43,10 +44,10 @@ PICTURE = HERE.parent / "docs/pictures/few_shot.png"
 
 Changes = Mapping[str, Mapping[str, object]]
 ADAPT: Changes = {
-    "network": {"base_filters": 24},
-    "train": {"phantom_share": 0.5, "learning_rate": 3e-4, "schedule": "cosine"},
+    section: {**load_presets()["adapt"][section], **own}
+    for section, own in {"network": {}, "train": {"folds": 1, "ensemble": True, "init_from": None}}.items()
 }
-"""What differs from params.yaml where a model is adapted."""
+"""What differs from params.yaml where a model is adapted: preset adapt, one network at a time."""
 CHANGES: Mapping[str, Changes] = {
     BUILTIN: ADAPT,
     SCRATCH: {**ADAPT, "train": {**ADAPT["train"], "phantom_share": 0.0, "learning_rate": 0.003}},
@@ -111,8 +112,8 @@ def _conditions(options: Options) -> dict[str, Row]:
 
 
 def _start(options: Options) -> Path:
-    """The model folder from which the built-in model's side starts."""
-    return (options.init or builtin_model()).resolve()
+    """The model folder from which the built-in model's side starts: by default it has seen no real case."""
+    return (options.init or builtin_model(SYNTHETIC)).resolve()
 
 
 def _train(training: Training, base: Path, work_name: str, options: Options) -> list[Row]:

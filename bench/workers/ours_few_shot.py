@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +9,8 @@ from ours_build import Changes, changed
 from ours_train import MARGIN, predict, timed
 from serve import serve
 
-from glioseg.data.store.cropped_cases import CroppedCase, open_cases
-from glioseg.data.store.phantom_stream import CachedSyntheticCase, PhantomStream
+from glioseg.data.store.cropped_cases import open_cases
+from glioseg.data.store.phantom_stream import CachedSyntheticCase
 from glioseg.models.inference.loading import save_model
 from glioseg.models.inference.model_settings import Settings
 from glioseg.models.networks.keras_file import MODEL_FILE
@@ -34,21 +33,18 @@ def train(
 ) -> dict[str, object]:
     """Train params.yaml, with changes, for as many steps as fit the time.
 
-    All steps are one epoch, so that the weights of its end are the best ones, whatever validation says. The
-    model gets the calibrated settings of the model folder `init`, whose weights it starts from; from scratch,
-    those of a model that was never calibrated.
+    All steps are one epoch, whose weights are kept, whatever validation says. The model gets the calibrated
+    settings of the model folder `init`, whose weights it starts from; from scratch, those of a model that was
+    never calibrated.
     """
-    settings = {name: dict(values) for name, values in changes.items()}
-    share = settings["train"].pop("phantom_share")
-    params = changed(settings)
+    params = changed(changes)
     cases = open_cases(Path(store), names, raw=None)
     start = Path(init) / MODEL_FILE if init else None
 
     def run(epochs: int, steps: int) -> tuple[FitResult, list[float]]:
         planned = params.train.model_copy(update={"epochs": epochs, "steps_per_epoch": steps})
-        mixed = mixed_cases(cases, steps * planned.batch_size, share, seed=planned.seed)
         one = params.model_copy(update={"train": planned})
-        return timed(one, cases=mixed, validation=[blank_case(params)], init=start)
+        return timed(one, cases=cases, validation=[blank_case(params)], init=start)
 
     _, marks = run(2, pilot_steps)
     step_s = (marks[1] - marks[0]) / pilot_steps
@@ -64,14 +60,6 @@ def _settings(params: Params, init: str | None) -> Settings:
     if init is None:
         return Settings.untuned(params.network, params.train, params.crop, params.inference)
     return replace(Settings.load(Path(init)), confidence=None, confidence_unmirrored=None)
-
-
-def mixed_cases(
-    cases: Sequence[CroppedCase], count: int, share: float, *, seed: int
-) -> Sequence[CroppedCase]:
-    """So many training cases, of which a share are phantoms, each used once; the real ones take turns."""
-    phantoms = PhantomStream(round(share * count), seed, "domain_randomised")
-    return [*phantoms, *islice(cycle(cases), count - len(phantoms))]
 
 
 def blank_case(params: Params) -> CachedSyntheticCase:
