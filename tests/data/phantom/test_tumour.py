@@ -33,6 +33,14 @@ def test_oedema_follows_white_matter(grown, brain):
     assert brain.csf[labels == ED].max() < 0.5
 
 
+def test_infiltrating_tumour_spreads_through_the_cortex(grown, brain):
+    focus = Focus(site_mm=(28.0, -30.0, 30.0), core_ml=5.0, oedema_ml=60.0, rim_mm=3.0)
+    spared, infiltrated = (brain.grey[grown(focus, infiltration=speed) == ED].mean() for speed in (0.1, 0.9))
+    # Half of a brain's tissue is grey matter, of which a front that is as fast there takes its share.
+    assert spared < 0.2
+    assert infiltrated > max(0.3, 1.8 * spared)
+
+
 @pytest.mark.parametrize(("core_ml", "oedema_ml"), [(1.5, 4.0), (20.0, 50.0)])
 def test_a_focus_takes_the_planned_volumes(core_ml, oedema_ml, grown):
     labels = grown(Focus((-28.0, 20.0, 22.0), core_ml, oedema_ml, rim_mm=3.0))

@@ -43,6 +43,7 @@ class Archetype:
         cyst_share: share of the non-enhancing core that is a cyst.
         haemorrhage: probability of blood products.
         resected_share: share of the core that was resected.
+        infiltration: speed at which oedema spreads in grey matter, log-uniform.
     """
 
     share: float
@@ -55,6 +56,7 @@ class Archetype:
     cyst_share: Range = (0.0, 0.0)
     haemorrhage: float = 0.25
     resected_share: Range = (0.0, 0.0)
+    infiltration: Range = (0.08, 0.9)
 
 
 SITES: dict[str, tuple[Range, Range, Range]] = {
@@ -200,6 +202,7 @@ def sample_tumour_of(archetype: Archetype, rng: np.random.Generator) -> TumourPl
         mass_effect=float(rng.uniform(0.05, 0.6)),
         cyst_share=float(rng.uniform(*archetype.cyst_share)),
         resected_share=float(rng.uniform(*archetype.resected_share)),
+        infiltration=_log_uniform(rng, archetype.infiltration),
     )
 
 

@@ -55,6 +55,8 @@ class TumourPlan:
         mass_effect: displacement of tissue at a core's surface, as a share of the core's radius.
         cyst_share: share of the non-enhancing core that is a cyst.
         resected_share: share of the core that was resected; the cavity holds fluid and has no label.
+        infiltration: speed at which oedema spreads in grey matter, relative to white matter. Vasogenic oedema
+            spares the cortex; infiltrating tumour, which has the same label, does not.
     """
 
     foci: tuple[Focus, ...]
@@ -65,6 +67,7 @@ class TumourPlan:
     mass_effect: float = 0.3
     cyst_share: float = 0.0
     resected_share: float = 0.0
+    infiltration: float = 0.13
 
     @property
     def enhancing(self) -> bool:

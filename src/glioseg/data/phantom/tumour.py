@@ -1,8 +1,9 @@
 """Grow a planned tumour in a brain: irregular cores, ragged rims, oedema that follows white matter.
 
 A region is the set of voxels that a growing front reaches first. The front is fast in white matter and stops
-at CSF, as in growth models of gliomas (Swanson et al. 2000). Growth ends at the planned number of voxels, so
-the volume is exact.
+at CSF, as in growth models of gliomas (Swanson et al. 2000). In grey matter it is slow for vasogenic oedema,
+and nearly as fast for infiltrating tumour, which has the same label. Growth ends at the planned number of
+voxels, so the volume is exact.
 """
 
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ class FrontSpeed:
 
 
 _CORE_SPEED = FrontSpeed(grey=0.9, csf=0.4)
-_OEDEMA_SPEED = FrontSpeed(grey=0.13, csf=0.004)
+_OEDEMA_CSF_SPEED = 0.004
 
 
 def grow_tumour(
@@ -119,7 +120,8 @@ def _grow_focus(
     core_time *= np.exp((0.03 + 0.07 * plan.lobulation) * local.noise(rng, 3.0))
     core = _first_reached(core_time, local.brain & (local.csf < 0.9), focus.core_ml, local)
     core = ndimage.binary_fill_holes(_smooth(core, local))
-    oedema_time = _arrival_time(local, core, _OEDEMA_SPEED, 0.45, focus.core_ml + focus.oedema_ml, rng)
+    oedema_speed = FrontSpeed(grey=plan.infiltration, csf=_OEDEMA_CSF_SPEED)
+    oedema_time = _arrival_time(local, core, oedema_speed, 0.45, focus.core_ml + focus.oedema_ml, rng)
     oedema_time *= np.exp(0.06 * local.noise(rng, 3.0))
     oedema = _first_reached(oedema_time, local.brain & (local.csf < 0.4) & ~core, focus.oedema_ml, local)
     labels = np.where(oedema, ED, 0).astype(np.uint8)
