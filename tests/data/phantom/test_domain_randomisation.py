@@ -1,5 +1,7 @@
 """Kinds of glioma and wide contrasts of the domain-randomised cohort."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -40,6 +42,24 @@ def test_samples_of_an_archetype_are_within_its_ranges(name):
         assert archetype.oedema_ml[0] <= main.oedema_ml <= archetype.oedema_ml[1]
         assert archetype.foci[0] <= len(tumour.foci) <= archetype.foci[1]
         assert (main.rim_mm > 0) == (archetype.rim_mm is not None)
+
+
+def test_whole_tumours_reach_the_volumes_of_the_largest_real_ones():
+    whole_ml = [sum(focus.core_ml + focus.oedema_ml for focus in plan.tumour.foci) for plan in PLANS]
+    # The largest of fifty labelled BraTS cases has 255 ml.
+    assert np.mean(np.array(whole_ml) > 255) > 0.01
+
+
+def test_fewer_nodules_leave_flecks_of_enhancement():
+    plan = sample_randomised_plan(np.random.default_rng(2), "faint")
+    shares = []
+    for threshold in (1.7, 3.0):
+        tumour = replace(plan.tumour, rim_gaps=0.97, nodule_threshold=threshold)
+        rngs = np.random.default_rng(2).spawn(3)
+        labels = render_plan(replace(plan, tumour=tumour), rngs=rngs, grid=COARSE).labels
+        shares.append(np.sum(labels == ET) / np.isin(labels, (NCR, ET)).sum())
+    # A standard normal exceeds 1.7 in 4.5 % and 3.0 in 0.1 %; the rest of the rim adds to both.
+    assert shares[1] < 0.6 * shares[0]
 
 
 def test_a_non_enhancing_tumour_has_no_enhancing_voxel():

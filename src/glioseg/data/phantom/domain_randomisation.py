@@ -1,4 +1,4 @@
-"""The domain-randomised cohort: contrasts far wider than those of any one scanner, and ten kinds of glioma.
+"""The domain-randomised cohort: contrasts far wider than those of any scanner, and eleven kinds of glioma.
 
 To a network that was trained on contrasts, artefacts and shapes beyond the real ones, a real scan is one more
 variation (domain randomisation: Tobin et al. 2017; for brain MRI, Billot et al. 2023).
@@ -62,19 +62,22 @@ class Archetype:
 SITES: dict[str, tuple[Range, Range, Range]] = {
     "base": ((18.0, 45.0), (-10.0, 45.0), (-34.0, -12.0)),
     "ventricle": ((3.0, 18.0), (-45.0, 28.0), (8.0, 30.0)),
-    "anywhere": ((8.0, 55.0), (-88.0, 58.0), (-28.0, 62.0)),
+    "anywhere": ((4.0, 55.0), (-88.0, 58.0), (-28.0, 62.0)),
 }
 """Boxes of |x|, y and z in MNI mm: skull base; beside the ventricles and corpus callosum; cerebrum."""
 
 ARCHETYPES = {
-    "ring": Archetype(0.38, (4.0, 95.0), (8.0, 140.0), (1.8, 6.5)),
-    "solid": Archetype(0.11, (1.5, 60.0), (5.0, 110.0), (8.0, 30.0), rim_gaps=(0.0, 0.3)),
-    "non_enhancing": Archetype(0.10, (8.0, 130.0), (2.0, 50.0), None, site="anywhere", cyst_share=(0.0, 0.2)),
-    "faint": Archetype(0.06, (8.0, 110.0), (5.0, 60.0), (1.2, 3.0), rim_gaps=(0.4, 0.9), site="anywhere"),
-    "oedematous": Archetype(0.11, (0.6, 6.0), (30.0, 150.0), (1.5, 5.0), rim_gaps=(0.0, 0.4)),
-    "multifocal": Archetype(0.08, (3.0, 40.0), (8.0, 80.0), (1.8, 6.0), foci=(2, 4)),
-    "base": Archetype(0.05, (4.0, 70.0), (5.0, 80.0), (1.8, 6.0), site="base"),
-    "ventricle": Archetype(0.05, (4.0, 80.0), (5.0, 90.0), (1.8, 6.0), site="ventricle"),
+    "ring": Archetype(0.27, (4.0, 110.0), (12.0, 200.0), (1.8, 6.5)),
+    "solid": Archetype(0.12, (1.5, 70.0), (8.0, 160.0), (8.0, 30.0), rim_gaps=(0.0, 0.3)),
+    "non_enhancing": Archetype(0.10, (8.0, 180.0), (2.0, 90.0), None, site="anywhere", cyst_share=(0.0, 0.2)),
+    "faint": Archetype(0.07, (8.0, 150.0), (8.0, 110.0), (1.2, 3.0), rim_gaps=(0.4, 0.97), site="anywhere"),
+    "diffuse": Archetype(
+        0.10, (8.0, 180.0), (70.0, 240.0), (1.2, 4.0), (0.3, 0.97), site="anywhere", infiltration=(0.3, 1.0)
+    ),
+    "oedematous": Archetype(0.11, (0.6, 20.0), (30.0, 230.0), (1.5, 7.0), rim_gaps=(0.0, 0.4)),
+    "multifocal": Archetype(0.08, (3.0, 40.0), (10.0, 110.0), (1.8, 6.0), foci=(2, 4)),
+    "base": Archetype(0.04, (4.0, 70.0), (8.0, 110.0), (1.8, 6.0), site="base"),
+    "ventricle": Archetype(0.05, (4.0, 80.0), (8.0, 130.0), (1.8, 6.0), site="ventricle"),
     "cystic": Archetype(0.04, (10.0, 110.0), (3.0, 60.0), (1.2, 4.0), (0.1, 0.6), cyst_share=(0.5, 0.95)),
     "resected": Archetype(0.02, (10.0, 80.0), (5.0, 90.0), (1.8, 5.0), (0.1, 0.6), resected_share=(0.3, 0.8)),
 }
@@ -203,6 +206,7 @@ def sample_tumour_of(archetype: Archetype, rng: np.random.Generator) -> TumourPl
         cyst_share=float(rng.uniform(*archetype.cyst_share)),
         resected_share=float(rng.uniform(*archetype.resected_share)),
         infiltration=_log_uniform(rng, archetype.infiltration),
+        nodule_threshold=float(rng.uniform(1.7, 3.0)),
     )
 
 

@@ -57,6 +57,7 @@ class TumourPlan:
         resected_share: share of the core that was resected; the cavity holds fluid and has no label.
         infiltration: speed at which oedema spreads in grey matter, relative to white matter. Vasogenic oedema
             spares the cortex; infiltrating tumour, which has the same label, does not.
+        nodule_threshold: noise, in standard deviations, above which the inside of a core enhances.
     """
 
     foci: tuple[Focus, ...]
@@ -68,6 +69,7 @@ class TumourPlan:
     cyst_share: float = 0.0
     resected_share: float = 0.0
     infiltration: float = 0.13
+    nodule_threshold: float = 1.9
 
     @property
     def enhancing(self) -> bool:

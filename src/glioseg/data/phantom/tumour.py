@@ -238,7 +238,7 @@ def _rim(
     thickness_mm = rim_mm * np.exp(plan.rim_variation * local.noise(rng, 9.0))
     gaps = local.noise(rng, 12.0) < np.quantile(rng.standard_normal(4001), plan.rim_gaps)
     pockets = (local.noise(rng, 4.0) > 1.4) & (depth_mm > 1.5)
-    nodules = local.noise(rng, 5.0) > 1.9
+    nodules = local.noise(rng, 5.0) > plan.nodule_threshold
     rim = (depth_mm < np.clip(thickness_mm, 1.0, max(9.0, rim_mm))) & ~gaps & ~pockets
     enhancing = core & (rim | nodules)
     return np.asarray(enhancing & ~_small_components(enhancing, local))
