@@ -102,10 +102,22 @@ def test_wide_contrasts_vary_more_than_typical_ones():
 
 @pytest.mark.parametrize(
     ("modality", "tissue", "low", "high"),
-    [("t1ce", "et", 1.3, 3.0), ("t2", "ed", 1.3, 3.6), ("flair", "ed", 1.4, 3.8)],
+    [
+        ("t1", "ncr", 0.42, 1.12),  # from a cyst to cores that T1 hardly shows
+        ("t1ce", "et", 1.0, 2.4),  # from faint enhancement to that of vessels
+        ("t2", "grey", 0.65, 1.75),
+        ("flair", "grey", 0.82, 1.65),  # real grey matter is as often darker than white matter as brighter
+    ],
 )
 def test_wide_contrasts_range_from_faint_to_bright(modality, tissue, low, high):
-    contrasts = [plan.contrasts[modality] for plan in PLANS]
+    contrasts = [plan.contrasts[modality] for plan in PLANS if plan.tumour.enhancing]
     signals = [contrast.signal[tissue] for contrast in contrasts if contrast.core_variation]
     assert low <= min(signals) < 1.1 * low
     assert 0.9 * high < max(signals) <= high
+
+
+@pytest.mark.parametrize("modality", ["t2", "flair"])
+def test_oedema_is_brighter_than_white_and_grey_matter(modality):
+    signals = [plan.contrasts[modality].signal for plan in PLANS if plan.contrasts[modality].core_variation]
+    brighter = [signal["ed"] / max(1, signal["grey"]) for signal in signals]
+    assert 1.0 < min(brighter) < 1.2
