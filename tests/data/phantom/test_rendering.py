@@ -37,6 +37,23 @@ def test_a_scan_without_noise_or_bias_field_shows_the_signal(plan, brain):
     assert white.std() == pytest.approx(25, rel=0.25)
 
 
+def test_a_wide_sagittal_sinus_takes_up_contrast_agent_on_both_sides_of_the_middle(plan, brain):
+    labels = np.zeros(brain.brain.shape, np.uint8)
+    uptake = [
+        build_scene(
+            brain,
+            labels,
+            head=replace(plan.head, sinus_mm2=sinus_mm2),
+            tumour=plan.tumour,
+            rng=np.random.default_rng(4),
+        ).vessels
+        for sinus_mm2 in (5.0, 50.0)
+    ]
+    shell = (brain.surface > 0.9) & (np.abs(brain.midline_mm - 5) < 1)
+    # 5 mm from the middle, exp(−25/5) is 0.007 and exp(−25/50) is 0.61.
+    assert (uptake[1] - uptake[0])[shell].mean() == pytest.approx(0.6, abs=0.15)
+
+
 def render_ring(modality, **changes):
     """One modality of the same ring-enhancing tumour without noise or artefacts, and its labels."""
     plan_rng, *rngs = np.random.default_rng(3).spawn(4)

@@ -144,6 +144,7 @@ def _widen(head: HeadPlan, rng: np.random.Generator) -> HeadPlan:
         ventricle_growth=float(np.clip(head.ventricle_growth + rng.normal(0, 0.2), -0.4, 0.8)),
         lesion_load=float(rng.uniform(0, 2.0)) if rng.random() < 0.3 else head.lesion_load,
         skull_remnants=float(rng.uniform(0.3, 2.0)) if rng.random() < 0.25 else 0.0,
+        sinus_mm2=_log_uniform(rng, (3.0, 60.0)),
     )
 
 
@@ -159,7 +160,7 @@ def sample_wide_contrast(modality: str, tumour: TumourPlan, rng: np.random.Gener
         blur_mm=float(rng.uniform(0.3, 2.1)),
         noise=float(rng.uniform(0.1, 0.3)) if low_quality else _log_uniform(rng, (0.004, 0.08)),
         bias_field=float(rng.uniform(0.03, 0.2)),
-        contrast_uptake=float(rng.uniform(0.8, 5.0)) if modality == "t1ce" else 0.0,
+        contrast_uptake=_log_uniform(rng, (0.1, 5.0)) if modality == "t1ce" else 0.0,
         lesion=contrast.lesion * float(rng.uniform(0.3, 1.7)),
         flow=contrast.flow * float(rng.uniform(0.3, 1.7)),
         blood=contrast.blood * float(rng.uniform(0.3, 1.7)),

@@ -95,6 +95,7 @@ class HeadPlan:
         atrophy: 0 for a young brain that fills its skull, 1 for wide sulci.
         lesion_load: amount of age-related white-matter hyperintensity.
         skull_remnants: amount of dura that skull-stripping left on the brain; 0 for the usual film.
+        sinus_mm2: squared width of the sagittal sinus, whose signal falls off as exp(−distance² / sinus_mm2).
     """
 
     scale: tuple[float, float, float]
@@ -105,6 +106,7 @@ class HeadPlan:
     atrophy: float
     lesion_load: float
     skull_remnants: float = 0.0
+    sinus_mm2: float = 5.0
 
 
 @dataclass(frozen=True)
