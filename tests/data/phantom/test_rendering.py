@@ -80,6 +80,21 @@ def test_variation_within_a_tissue_changes_that_tissue_only(modality, name, labe
     np.testing.assert_array_equal(even[~far], changed[~far])
 
 
+def test_texture_of_the_parenchyma_spares_csf(plan, brain):
+    labels = np.zeros(brain.brain.shape, np.uint8)
+    scene = build_scene(brain, labels, head=plan.head, tumour=plan.tumour, rng=np.random.default_rng(3))
+    signal = dict.fromkeys(("csf", "grey", "dura", "ncr", "ed", "et", "fluid"), 1.0)
+    flat = Contrast(signal, 1000.0, 1.0, 2, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    plain, rough = (
+        render_scan(replace(flat, parenchyma_texture=value), scene, np.random.default_rng(5)).astype(float)
+        for value in (0.0, 0.1)
+    )
+    white, fluid = (brain.white > 0.99) & (scene.dura == 0), brain.csf == 1
+    # The texture has unit variance, so 0.1 of 1000 is 100.
+    assert (rough - plain)[white].std() == pytest.approx(100, rel=0.15)
+    assert np.abs(rough - plain)[fluid].max(initial=0) <= 1
+
+
 def test_core_variation_of_the_opposite_sign_inverts_the_pattern():
     (even, labels), (bright, _), (dark, _) = (
         render_ring("t2", core_variation=value) for value in (0.0, 0.3, -0.3)

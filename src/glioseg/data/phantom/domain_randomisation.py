@@ -110,6 +110,10 @@ _RELATIVE_TO_GREY = (("t2", "ed"), ("flair", "ed"))
 """Signals relative to the brighter of white and grey matter: oedema is brighter than either."""
 _MAX_CORE_VARIATION = {"t1": 0.15, "t1ce": 0.15, "t2": 0.4, "flair": 0.4}
 """Largest `core_variation`: the non-enhancing core is a mixture of necrosis, debris and living tumour."""
+_HETEROGENEITY: dict[str, Range] = {
+    "t1": (0.1, 1.2), "t1ce": (0.15, 2.5), "t2": (0.12, 2.5), "flair": (0.12, 2.0),
+}  # fmt: skip
+_MAX_PARENCHYMA_TEXTURE = {"t1": 0.02, "t1ce": 0.05, "t2": 0.24, "flair": 0.12}
 _CYST_SIGNAL = {"t1": (0.3, 0.8), "t1ce": (0.3, 0.8), "t2": (2.5, 5.5), "flair": (0.2, 2.2)}
 """Cysts range from cerebrospinal fluid to fluid rich in protein."""
 _T2_FLAIR_MISMATCH = (0.4, 1.1)
@@ -167,7 +171,8 @@ def sample_wide_contrast(modality: str, tumour: TumourPlan, rng: np.random.Gener
         iron=contrast.iron * float(rng.uniform(0.3, 1.7)),
         oedema_opacity=float(rng.uniform(0.6, 1.0)),
         oedema_margin_mm=_log_uniform(rng, (0.8, 5.0)) if rng.random() < 0.9 else 0.0,
-        heterogeneity=float(rng.uniform(0.4, 2.5)),
+        heterogeneity=_log_uniform(rng, _HETEROGENEITY[modality]),
+        parenchyma_texture=float(rng.uniform(0.0, _MAX_PARENCHYMA_TEXTURE[modality])),
         enhancement_variation=float(rng.uniform(0.0, 0.4)) if modality == "t1ce" else 0.0,
         core_variation=_MAX_CORE_VARIATION[modality] * float(rng.uniform(-1.0, 1.0)),
         gamma=float(np.exp(rng.normal(0, 0.15))),
@@ -214,7 +219,7 @@ def sample_tumour_of(archetype: Archetype, rng: np.random.Generator) -> TumourPl
     count = int(rng.integers(archetype.foci[0], archetype.foci[1] + 1))
     return TumourPlan(
         foci=(main, *(sample_satellite(rng, main) for _ in range(count - 1))),
-        lobulation=float(rng.uniform(0.0, 1.0) ** 2),
+        lobulation=float(rng.uniform(0.0, 1.0) ** 3),
         rim_variation=float(rng.uniform(0.1, 0.7)),
         rim_gaps=float(rng.uniform(*archetype.rim_gaps)),
         haemorrhage=bool(rng.random() < archetype.haemorrhage),

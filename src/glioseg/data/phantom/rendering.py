@@ -162,6 +162,8 @@ def _healthy_signal(contrast: Contrast, scene: Scene) -> Float32[NDArray, "d h w
     grey = s["grey"] * (1 + 0.05 * scene.coarse_texture)
     tissue = brain.white + grey * brain.grey + s["csf"] * brain.csf
     tissue *= (1 + 0.025 * scene.texture) * (1 + contrast.iron * brain.iron)
+    if contrast.parenchyma_texture:
+        tissue += np.float32(contrast.parenchyma_texture) * scene.texture * (1 - brain.csf)
     tissue += scene.dura * (s["dura"] - tissue)
     return np.asarray(tissue + contrast.lesion * scene.lesions)
 
