@@ -228,6 +228,8 @@ def sample_tumour_of(archetype: Archetype, rng: np.random.Generator) -> TumourPl
         resected_share=float(rng.uniform(*archetype.resected_share)),
         infiltration=_log_uniform(rng, archetype.infiltration),
         nodule_threshold=float(rng.uniform(1.7, 3.0)),
+        roundness=float(rng.uniform(0.0, 0.9)),
+        gap_mm=float(rng.uniform(2.0, 10.0)) if rng.random() < 0.75 else 0.0,
     )
 
 

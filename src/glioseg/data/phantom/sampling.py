@@ -57,6 +57,8 @@ class TumourPlan:
         resected_share: share of the core that was resected; the cavity holds fluid and has no label.
         infiltration: speed at which oedema spreads in grey matter, relative to white matter. Vasogenic oedema
             spares the cortex; infiltrating tumour, which has the same label, does not.
+        roundness: 0 for cores that follow the tissue, 1 for spheres around their seeds.
+        gap_mm: width of the gaps in core and oedema that have their labels, e.g. sulci between invaded gyri.
         nodule_threshold: noise, in standard deviations, above which the inside of a core enhances.
     """
 
@@ -70,6 +72,8 @@ class TumourPlan:
     resected_share: float = 0.0
     infiltration: float = 0.13
     nodule_threshold: float = 1.9
+    roundness: float = 0.0
+    gap_mm: float = 0.0
 
     @property
     def enhancing(self) -> bool:

@@ -78,6 +78,7 @@ class _LocalAnatomy:
     grey: Float32[NDArray, "d h w"]
     white: Float32[NDArray, "d h w"]
     cerebrum: Float32[NDArray, "d h w"]
+    ventricles: Float32[NDArray, "d h w"]
 
     @property
     def step_vox(self) -> int:
@@ -90,7 +91,7 @@ class _LocalAnatomy:
 
 
 def _crop_anatomy(anatomy: Anatomy, box: Box) -> _LocalAnatomy:
-    names = ("brain", "csf", "grey", "white", "cerebrum")
+    names = ("brain", "csf", "grey", "white", "cerebrum", "ventricles")
     return _LocalAnatomy(anatomy.grid, *(getattr(anatomy, name)[box.slices] for name in names))
 
 
@@ -115,15 +116,12 @@ def _grow_focus(
     rng: np.random.Generator,
 ) -> UInt8[NDArray, "d h w"]:
     """Labels of one focus: first the core, then oedema from its surface, then the rim inside it."""
-    seeds = _seeds(local, centre, focus, plan.lobulation, rng)
-    core_time = _arrival_time(local, seeds, _CORE_SPEED, 0.12 + 0.5 * plan.lobulation, focus.core_ml, rng)
-    core_time *= np.exp((0.03 + 0.07 * plan.lobulation) * local.noise(rng, 3.0))
-    core = _first_reached(core_time, local.brain & (local.csf < 0.9), focus.core_ml, local)
-    core = ndimage.binary_fill_holes(_smooth(core, local))
+    core = _grow_core(plan, focus, local, centre, rng)
     oedema_speed = FrontSpeed(grey=plan.infiltration, csf=_OEDEMA_CSF_SPEED)
     oedema_time = _arrival_time(local, core, oedema_speed, 0.45, focus.core_ml + focus.oedema_ml, rng)
     oedema_time *= np.exp(0.06 * local.noise(rng, 3.0))
     oedema = _first_reached(oedema_time, local.brain & (local.csf < 0.4) & ~core, focus.oedema_ml, local)
+    oedema = _close_gaps(core | oedema, plan.gap_mm, local) & ~core
     labels = np.where(oedema, ED, 0).astype(np.uint8)
     labels[core] = NCR
     if focus.rim_mm > 0:
@@ -132,6 +130,34 @@ def _grow_focus(
     if plan.resected_share:
         labels[_cavity(core, plan.resected_share, rng, local)] = CAVITY
     return labels
+
+
+def _grow_core(
+    plan: TumourPlan,
+    focus: Focus,
+    local: _LocalAnatomy,
+    centre: NDArray[np.float64],
+    rng: np.random.Generator,
+) -> Bool[NDArray, "d h w"]:
+    """The core of one focus: between the shape of a front and, with `plan.roundness`, that of a sphere."""
+    seeds = _seeds(local, centre, focus, plan.lobulation, rng)
+    time = _arrival_time(local, seeds, _CORE_SPEED, 0.12 + 0.5 * plan.lobulation, focus.core_ml, rng)
+    time *= np.exp((0.03 + 0.07 * plan.lobulation) * local.noise(rng, 3.0))
+    if plan.roundness:
+        distance_mm = ndimage.distance_transform_edt(~seeds, local.grid.voxel_mm) + 1
+        time = (time + 1) ** (1 - plan.roundness) * distance_mm.astype(np.float32) ** plan.roundness
+    core = _first_reached(time, local.brain & (local.csf < 0.9), focus.core_ml, local)
+    core = ndimage.binary_fill_holes(_smooth(core, local))
+    return _close_gaps(core, plan.gap_mm, local)
+
+
+def _close_gaps(mask: Bool[NDArray, "d h w"], gap_mm: float, local: _LocalAnatomy) -> Bool[NDArray, "d h w"]:
+    """A mask with its gaps up to a width, such as sulci, which raters outline as part of the tumour."""
+    if not gap_mm:
+        return mask
+    near = ndimage.distance_transform_edt(~mask, local.grid.voxel_mm) <= gap_mm / 2
+    closed = ndimage.distance_transform_edt(near, local.grid.voxel_mm) > gap_mm / 2
+    return np.asarray(mask | (closed & local.brain & (local.ventricles == 0)))
 
 
 def _small_components(mask: Bool[NDArray, "d h w"], local: _LocalAnatomy) -> Bool[NDArray, "d h w"]:
