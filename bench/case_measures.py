@@ -60,9 +60,8 @@ def normal_tissue(image: Image, brain: Mask, labels: Labels, spacing_mm: int) ->
     t1 = image[..., MODALITIES.index("t1")]
     tumour_mm = _distance_mm(labels > 0, spacing_mm) if labels.any() else np.full(brain.shape, np.inf)
     normal = ndimage.binary_erosion(brain) & (tumour_mm > FAR_MM)
-    ends = np.quantile(
-        t1[normal], (0.01, 0.95)
-    )  # without fat, remnants of dura and the brightest coil's side
+    # Clipped: fat, remnants of dura, and the side of the brightest coil.
+    ends = np.quantile(t1[normal], (0.01, 0.95))
     low, high = threshold_multiotsu(np.clip(t1[normal], *ends), classes=3)
     white = normal & ndimage.binary_erosion(t1 > high)
     return white, normal & (t1 > low) & (t1 <= high), brain & (t1 <= low)

@@ -8,16 +8,17 @@ it. A repeated call after an interruption continues after the last epoch.
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import keras
 
-from glioseg.core.files import write_atomic
+from glioseg.core.files import remove_folder_atomic, write_atomic
 from glioseg.data.store.phantom_stream import CachedSyntheticCase, PhantomStream
 from glioseg.models import builtin
 from glioseg.models.networks.keras_file import MODEL_FILE
 from glioseg.models.training.fit import fit
-from glioseg.params.pretraining import load_pretraining
+from glioseg.params.pretraining import Phase, load_pretraining
 
 PLAN = Path("pipelines/pretrain.yaml")
 VALIDATION = PhantomStream(8, 77, "domain_randomised")
@@ -36,36 +37,53 @@ def main() -> None:
 
 
 def train(options: argparse.Namespace) -> None:
-    """Train with these options, and save the network."""
+    """Train with these options; save the network, and beside it a `.jsonl` file with a line per epoch."""
     plan = load_pretraining(PLAN)
-    changes = {
-        "seed": options.seed,
-        "base_filters": options.filters,
-        "epochs": options.epochs,
-        "steps_per_epoch": options.steps,
-        "learning_rate": options.learning_rate,
-        "batch_size": 1,
-        "patches_per_case": 1,
-    }
-    phantoms, network, settings = plan.of_phase(plan.phases[-1].model_copy(update=changes))
+    phantoms, network, settings = plan.of_phase(phase_of(options, plan.phases[-1]))
     starts = {"builtin": builtin.FOLDER / MODEL_FILE, "scratch": None}
-    log = options.out.with_suffix(".jsonl")
-    log.unlink(missing_ok=True)
+    log, state = options.out.with_suffix(".jsonl"), options.out.with_suffix(".state")
     fitted = fit(
         network=network,
         train=settings,
         cases=PhantomStream(phantoms.cases, phantoms.seed, phantoms.preset),
         validation=[CachedSyntheticCase.render(case, network.spacing_mm) for case in VALIDATION],
-        state=options.out.with_suffix(".state"),
-        on_epoch=lambda epoch, logs: _note(log, epoch, logs),
+        state=state,
+        on_epoch=lambda epoch, logs: _append(log, json_lines([logs], epoch)),
         init=starts.get(options.init, Path(options.init)),
     )
     save(fitted.model, options.out)
+    write_atomic(log, json_lines(fitted.history).encode())  # without epochs that were repeated
+    remove_folder_atomic(state)
 
 
-def _note(log: Path, epoch: int, logs: dict[str, float]) -> None:
+def phase_of(options: argparse.Namespace, last: Phase) -> Phase:
+    """The phase with these options, of one patch a step; all else is that of the last phase of the plan."""
+    return last.model_copy(
+        update={
+            "seed": options.seed,
+            "base_filters": options.filters,
+            "epochs": options.epochs,
+            "steps_per_epoch": options.steps,
+            "learning_rate": options.learning_rate,
+            "batch_size": 1,
+            "patches_per_case": 1,
+        }
+    )
+
+
+def json_lines(history: Sequence[Mapping[str, float]], first: int = 0) -> str:
+    """A line of JSON for each epoch, numbered from `first`.
+
+    >>> print(json_lines([{"loss": 0.5}, {"loss": 0.4}], first=2), end="")
+    {"epoch": 2, "loss": 0.5}
+    {"epoch": 3, "loss": 0.4}
+    """
+    return "".join(json.dumps({"epoch": n, **logs}) + "\n" for n, logs in enumerate(history, first))
+
+
+def _append(log: Path, lines: str) -> None:
     with log.open("a") as file:
-        file.write(json.dumps({"epoch": epoch, **logs}) + "\n")
+        file.write(lines)
 
 
 def save(model: keras.Model, out: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from bench.case_measures import measure, quantile_of
-from bench.phantoms_vs_real import outside_of, page
+from bench.phantoms_vs_real import grouped, outside_of, page, verdict
 
 SPACING_MM, RADIUS_MM = 2, 20.0
 LEVELS = {"white": 1.0, "grey": 0.4, "csf": -2.0}
@@ -65,3 +65,21 @@ def test_the_page_names_the_cases_outside_what_is_drawn():
     text = page(real, {"typical": drawn, "domain_randomised": drawn})
     assert "00002 236" in text
     assert "50.0 %" in text  # one of two values is inside
+
+
+def test_the_verdict_counts_values_outside_and_names_the_worst_measures():
+    drawn = pd.DataFrame({"WT, ml": np.linspace(0, 100, 101), "TC, ml": np.linspace(0, 100, 101)})
+    real = pd.DataFrame({"WT, ml": [50.0, 236.0, 99.0], "TC, ml": [50.0, np.nan, 99.0]})
+    # Of five values, three are above the 98th percentile, which is 98.
+    assert verdict(real, drawn) == (
+        "**3 of 5 values of real cases (60.0 %) are outside `domain_randomised`.**"
+        " Most cases are outside for: WT, ml (2 of 3); TC, ml (1 of 2)."
+    )
+    assert "Most" not in verdict(real.head(1), drawn)
+
+
+def test_every_measure_has_its_group(measures):
+    groups = grouped(list(measures))
+    assert sum(map(len, groups.values())) == len(measures)
+    assert groups["Margins"][0] == "FLAIR, margin of WT: step"
+    assert groups["Edge of the brain"][0] == "T1ce: 99th percentile at the edge − white"

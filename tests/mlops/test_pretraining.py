@@ -16,8 +16,16 @@ from glioseg.core.fingerprint import files_fingerprint
 from glioseg.core.labels import REGIONS
 from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import Grid, Volume, write_volume
+from glioseg.data import phantom
 from glioseg.mlops import pretraining
-from glioseg.mlops.pretraining import calibrate_on_real_cases, publish, train_phases
+from glioseg.mlops.pretraining import (
+    TrainedPhase,
+    calibrate_on_real_cases,
+    generator_fingerprint,
+    phase_key,
+    publish,
+    train_phases,
+)
 from glioseg.models import builtin
 from glioseg.models.inference.model_settings import Settings
 from glioseg.models.networks.weight_transfer import transfer_weights
@@ -63,6 +71,20 @@ def weights_of(trained):
     return keras.saving.load_model(trained.weights).get_weights()
 
 
+@pytest.fixture
+def trained(plan, shared_storage):
+    """A finished phase: the file of its weights, which have no content, and its origin."""
+    phase = TrainedPhase(
+        shared_storage.folder / "pretrained" / f"{phase_key(plan, plan.phases[0], None)}.keras"
+    )
+    phase.weights.parent.mkdir(parents=True, exist_ok=True)
+    phase.weights.touch()
+    origin = {"sha": "0123456789", "generator": generator_fingerprint()}
+    phase.origin.write_text(json.dumps(origin))
+    yield phase
+    shutil.rmtree(phase.weights.parent)
+
+
 def test_phases_are_trained_once_each_from_the_weights_before_and_recorded_in_the_package(
     plan, package, shared_storage, monkeypatch
 ):
@@ -91,9 +113,53 @@ def test_phases_are_trained_once_each_from_the_weights_before_and_recorded_in_th
     assert record["trained"][0]["environment"] == files_fingerprint(
         [pretraining.REQUIREMENTS_LOCK], folder=Path()
     )
+    assert record["trained"][0]["generator"] == generator_fingerprint()
     assert record["calibrated"]["computed_by"] == f"tensorflow {version('tensorflow')}, CPU"
     assert pd.read_csv(package / builtin.HISTORY)["phase"].tolist() == [1, 2]
     assert (package / builtin.CARD).exists()
+
+
+@pytest.mark.parametrize("recorded", [{}, {"generator": "of another version"}])
+def test_a_phase_of_another_generator_stays_and_is_reported(plan, shared_storage, trained, capsys, recorded):
+    first = plan.model_copy(update={"phases": plan.phases[:1]})
+    assert train_phases(first, shared_storage) == [trained]
+    assert capsys.readouterr().out == ""
+    trained.origin.write_text(json.dumps({"sha": "0123456789"} | recorded))
+    assert train_phases(first, shared_storage) == [trained]
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("pretrain: phase 1 was trained at commit 0123456, with another version of the")
+    assert line.endswith(f"delete {trained.weights}")
+
+
+def test_an_interrupted_phase_continues_with_its_own_generator_only(
+    plan, shared_storage, monkeypatch, capsys
+):
+    states = []
+
+    def interrupt(*_, state, **__):
+        state.mkdir(parents=True, exist_ok=True)
+        states.append(state)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pretraining, "training_run", interrupt)
+    monkeypatch.setattr(pretraining, "render_validation", lambda plan: [])
+    for generator in ("one" * 4, "one" * 4, "two" * 4):
+        monkeypatch.setattr(pretraining, "generator_fingerprint", lambda generator=generator: generator)
+        with pytest.raises(KeyboardInterrupt):
+            train_phases(plan, shared_storage)
+    assert states[0] == states[1] != states[2]
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("pretrain: phase 1 begins again, because the phantom generator changed")
+    assert line.endswith(str(states[0]))
+
+
+def test_the_generator_is_the_package_of_phantoms(tmp_path, monkeypatch):
+    copied = shutil.copytree(Path(phantom.__file__).parent, tmp_path / "phantom")
+    before = generator_fingerprint()
+    monkeypatch.setattr(phantom, "__file__", str(copied / "__init__.py"))
+    assert generator_fingerprint() == before
+    (copied / "tumour.py").write_text("# another generator")
+    assert generator_fingerprint() != before
 
 
 def write_case(folder, name, *, tumour):

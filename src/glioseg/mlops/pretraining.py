@@ -1,4 +1,9 @@
-"""Pretraining: trains the built-in model in phases, and writes it into the package with its lineage."""
+"""Pretraining: trains the built-in model in phases, and writes it into the package with its lineage.
+
+The phases of a model may come from several versions of the phantom generator: weights that took hours stay
+valid when the generator changes, and a new phase starts from them. The record of the model names the commit
+and the generator of each phase, and `train_phases` reports phases of other generators.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,6 +21,7 @@ from glioseg.core.errors import GliosegError
 from glioseg.core.files import read_json, replace_folder_atomic, write_atomic
 from glioseg.core.fingerprint import files_fingerprint, sha256_bytes
 from glioseg.core.old_names import FIELDS, with_current_names
+from glioseg.data import phantom
 from glioseg.data.cohort.cases import Case, read_images
 from glioseg.data.cohort.ingest import detect_case_scheme, resolve_schemes
 from glioseg.data.cohort.layouts import find_cases
@@ -71,8 +77,23 @@ def current_origin() -> dict[str, object]:
     }
 
 
+def generator_fingerprint() -> str:
+    """Hash of the source files of the phantom generator.
+
+    `code_fingerprint` would add all that they import: a new setting in `glioseg.params` then counts as
+    another generator. The environment's hash covers the libraries.
+    """
+    folder = Path(phantom.__file__).parent
+    return files_fingerprint(folder.glob("*.py"), folder=folder)
+
+
 def train_phases(plan: Pretraining, storage: ProjectStorage) -> list[TrainedPhase]:
-    """Train the phases that have not been trained yet; each starts from the weights of the previous phase."""
+    """Train the phases that have not been trained yet; each starts from the weights of the previous phase.
+
+    A trained phase stays valid when the generator changes; one line names it, and the file to delete so that
+    it and the phases after it are trained again. An interrupted phase continues only with the generator with
+    which it began, so that each phase has one.
+    """
     done: list[TrainedPhase] = []
     for phase in plan.phases:
         done.append(_train(plan, phase, storage, init=done[-1].weights if done else None))
@@ -92,16 +113,19 @@ def stream(part: Phantom) -> PhantomStream:
 
 
 def _train(plan: Pretraining, phase: Phase, storage: ProjectStorage, *, init: Path | None) -> TrainedPhase:
-    key = phase_key(plan, phase, init)
+    key, generator = phase_key(plan, phase, init), generator_fingerprint()
+    number = plan.phases.index(phase) + 1
     done = TrainedPhase(storage.folder / "pretrained" / f"{key}.keras")
     if done.weights.exists():
+        _report_generator(done, number, generator)
         return done
     from glioseg.models.training.cross_validation import TrainingSplit, fit_ensemble
 
     (cases, network, train), params = plan.of_phase(phase), plan.model_dump(mode="json")
     validation = render_validation(plan)
     count = {"train": cases.cases, "validation": len(validation)}
-    state, name = storage.state(key), f"built-in, phase {plan.phases.index(phase) + 1}"
+    state, name = storage.state(f"{key}-{generator[:12]}"), f"built-in, phase {number}"
+    _report_interrupted(state, key, number)
     with training_run(connect(storage), state=state, name=name, params=params, cases=[count]) as log:
         members = fit_ensemble(
             [TrainingSplit(stream(cases), validation)],
@@ -113,7 +137,7 @@ def _train(plan: Pretraining, phase: Phase, storage: ProjectStorage, *, init: Pa
         )
         done.weights.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(done.history, members.history.to_csv(index=False).encode())
-        write_atomic(done.origin, json.dumps(current_origin()).encode())
+        write_atomic(done.origin, json.dumps(current_origin() | {"generator": generator}).encode())
         draw_learning_curves(members.history, REPORTS / "curves.png")
         members.networks[0].save(aside := done.weights.with_name(f"part_{done.weights.name}"))
         aside.rename(done.weights)
@@ -121,8 +145,33 @@ def _train(plan: Pretraining, phase: Phase, storage: ProjectStorage, *, init: Pa
     return done
 
 
+def _report_generator(done: TrainedPhase, number: int, generator: str) -> None:
+    """Print a line about a trained phase whose generator differs from the current one, or is not recorded."""
+    origin = read_json(done.origin)
+    if origin.get("generator") != generator:
+        print(
+            f"pretrain: phase {number} was trained at commit {origin['sha'][:7]}, with another version of the"
+            f" phantom generator; to train it and the phases after it again, delete {done.weights}",
+            flush=True,
+        )
+
+
+def _report_interrupted(state: Path, key: str, number: int) -> None:
+    """Print a line if a phase begins that was interrupted with another version of the generator."""
+    others = sorted(state.parent.glob(f"{key}*"))
+    if others and not state.exists():
+        print(
+            f"pretrain: phase {number} begins again, because the phantom generator changed since it was"
+            f" interrupted; its former state stays in {others[-1]}",
+            flush=True,
+        )
+
+
 def phase_key(plan: Pretraining, phase: Phase, init: Path | None) -> str:
-    """The key of a phase: a hash of its settings, its synthetic cases and its initial weights."""
+    """The key of a phase: a hash of its settings, the seeds of its cases and its initial weights.
+
+    It does not depend on code, so that a finished phase is found again after any change of it.
+    """
     cases, network, train = plan.of_phase(phase)
     settings = [part.model_dump_json() for part in (network, train, cases)]
     start = files_fingerprint([init], folder=init.parent) if init else None

@@ -74,9 +74,16 @@ def test_a_solid_core_enhances_more_than_a_ring(ring):
     assert share(render("solid").labels) > share(ring.labels)
 
 
-def test_several_foci_lie_apart():
-    counts = [ndimage.label(render("multifocal", seed).labels > 0)[1] for seed in range(4)]
-    assert max(counts) > 1
+def test_several_cores_lie_apart():
+    # The oedema of several cores often merges, and satellites close to a large core merge with it.
+    counts = [cores_of(render("multifocal", seed).labels) for seed in range(4)]
+    assert np.mean(np.array(counts) > 1) >= 0.5
+
+
+def cores_of(labels):
+    """Number of connected components of the core of at least 0.1 ml."""
+    components, _ = ndimage.label(np.isin(labels, (NCR, ET)), np.ones((3, 3, 3)))
+    return np.sum(np.bincount(components.ravel())[1:] >= COARSE.voxel_count(0.1))
 
 
 def test_a_resection_cavity_lies_inside_the_core_and_has_no_label():
