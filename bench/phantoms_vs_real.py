@@ -6,6 +6,7 @@ the generator and of the measures. The page and its picture hold numbers only, n
 """
 
 import argparse
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,11 +181,11 @@ def verdict(real: pd.DataFrame, drawn: pd.DataFrame) -> str:
     """Sentences: how many of the real values are outside, and for which measures most cases are."""
     outside = pd.Series({name: len(outside_of(real[name], drawn[name])) for name in real})
     measured, total = real.notna().sum(), int(real.notna().to_numpy().sum())
-    worst = outside[outside > 0].sort_values(ascending=False, kind="stable")[:WORST]
-    names = "; ".join(f"{name} ({count} of {measured[name]})" for name, count in worst.items())
+    worst = outside[outside > 1].sort_values(ascending=False, kind="stable")[:WORST]
+    names = ", ".join(f"*{name}* ({count} of {measured[name]})" for name, count in worst.items())
     share = f"{100 * outside.sum() / total:.1f} %"
     first = f"**{outside.sum()} of {total} values of real cases ({share}) are outside `{PRESETS[-1]}`.**"
-    return f"{first} Most cases are outside for: {names}." if names else first
+    return textwrap.fill(f"{first} Measures with most cases outside: {names}." if names else first, 110)
 
 
 def grouped(names: Sequence[str]) -> dict[str, list[str]]:
