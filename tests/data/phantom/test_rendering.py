@@ -37,6 +37,23 @@ def test_a_scan_without_noise_or_bias_field_shows_the_signal(plan, brain):
     assert white.std() == pytest.approx(25, rel=0.25)
 
 
+def test_a_wide_sagittal_sinus_takes_up_contrast_agent_on_both_sides_of_the_middle(plan, brain):
+    labels = np.zeros(brain.brain.shape, np.uint8)
+    uptake = [
+        build_scene(
+            brain,
+            labels,
+            head=replace(plan.head, sinus_mm2=sinus_mm2),
+            tumour=plan.tumour,
+            rng=np.random.default_rng(4),
+        ).vessels
+        for sinus_mm2 in (5.0, 50.0)
+    ]
+    shell = (brain.surface > 0.9) & (np.abs(brain.midline_mm - 5) < 1)
+    # 5 mm from the middle, exp(−25/5) is 0.007 and exp(−25/50) is 0.61.
+    assert (uptake[1] - uptake[0])[shell].mean() == pytest.approx(0.6, abs=0.15)
+
+
 def render_ring(modality, **changes):
     """One modality of the same ring-enhancing tumour without noise or artefacts, and its labels."""
     plan_rng, *rngs = np.random.default_rng(3).spawn(4)
@@ -61,6 +78,21 @@ def test_variation_within_a_tissue_changes_that_tissue_only(modality, name, labe
     assert np.std(np.log(changed[labels == label] / even[labels == label])) > 0.5 * 0.4  # blur reduces it
     far = ndimage.binary_dilation(labels == label, iterations=4)  # outside the scanner's blur
     np.testing.assert_array_equal(even[~far], changed[~far])
+
+
+def test_texture_of_the_parenchyma_spares_csf(plan, brain):
+    labels = np.zeros(brain.brain.shape, np.uint8)
+    scene = build_scene(brain, labels, head=plan.head, tumour=plan.tumour, rng=np.random.default_rng(3))
+    signal = dict.fromkeys(("csf", "grey", "dura", "ncr", "ed", "et", "fluid"), 1.0)
+    flat = Contrast(signal, 1000.0, 1.0, 2, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    plain, rough = (
+        render_scan(replace(flat, parenchyma_texture=value), scene, np.random.default_rng(5)).astype(float)
+        for value in (0.0, 0.1)
+    )
+    white, fluid = (brain.white > 0.99) & (scene.dura == 0), brain.csf == 1
+    # The texture has unit variance, so 0.1 of 1000 is 100.
+    assert (rough - plain)[white].std() == pytest.approx(100, rel=0.15)
+    assert np.abs(rough - plain)[fluid].max(initial=0) <= 1
 
 
 def test_core_variation_of_the_opposite_sign_inverts_the_pattern():

@@ -59,6 +59,8 @@ class Contrast:
         oedema_opacity: weight of the oedema's signal; the rest is the signal of the healthy tissue there.
         oedema_margin_mm: standard deviation of the oedema's margin, in addition to the scanner's blur.
         heterogeneity: strength of the texture of tumour tissue; 1 is typical.
+        parenchyma_texture: standard deviation of a texture of white and grey matter, in addition to the usual
+            2.5 %, relative to white matter.
         enhancement_variation: log standard deviation of the enhancement's signal within a tumour.
         core_variation: the same for the non-enhancing core. If two modalities have opposite signs, one is
             dark where the other is bright.
@@ -82,6 +84,7 @@ class Contrast:
     oedema_opacity: float = 0.75
     oedema_margin_mm: float = 0.0
     heterogeneity: float = 1.0
+    parenchyma_texture: float = 0.0
     enhancement_variation: float = 0.0
     core_variation: float = 0.0
     gamma: float = 1.0

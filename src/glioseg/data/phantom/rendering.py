@@ -67,7 +67,7 @@ def build_scene(
     lesions = np.clip(2 * (spots - 3.6 + 0.9 * head.lesion_load), 0, 1) * anatomy.white * healthy
     core = np.isin(labels, (NCR, ET))
     blood = np.clip(noise(6.0) - 1.0, 0, 1) * (core & tumour.haemorrhage)
-    vessels = _vessels(anatomy, rng) * ~core
+    vessels = _vessels(anatomy, head.sinus_mm2, rng) * ~core
     plexus = anatomy.choroid_plexus * (texture > -0.4) * (labels == 0)
     dura = np.clip(4 * anatomy.surface - 2.6 + head.skull_remnants + 0.7 * octaves[2], 0, 1)
     return Scene(
@@ -95,7 +95,7 @@ def _cysts(
     return np.asarray(core & (field >= np.quantile(field[core], 1 - share)))
 
 
-def _vessels(anatomy: Anatomy, rng: np.random.Generator) -> Float32[NDArray, "d h w"]:
+def _vessels(anatomy: Anatomy, sinus_mm2: float, rng: np.random.Generator) -> Float32[NDArray, "d h w"]:
     """Thin tubes where two noise fields are both zero, dense in the sulci; and the sagittal sinus."""
     noise = partial(anatomy.grid.noise, rng)
     one, two = (noise(7.0) for _ in range(2))
@@ -103,7 +103,7 @@ def _vessels(anatomy: Anatomy, rng: np.random.Generator) -> Float32[NDArray, "d 
     tubes *= np.clip(anatomy.csf + anatomy.grey * 0.5 + 0.04 + 0.8 * anatomy.surface, 0, 1)
     tubes *= 1 - anatomy.ventricles
     tubes *= np.clip(0.6 + 0.4 * noise(14.0), 0, 1)
-    sinus = np.exp(-(anatomy.midline_mm**2) / 5) * np.clip(2.5 * anatomy.surface - 0.6, 0, 1)
+    sinus = np.exp(-(anatomy.midline_mm**2) / sinus_mm2) * np.clip(2.5 * anatomy.surface - 0.6, 0, 1)
     return np.asarray(np.clip(tubes + sinus, 0, 1) * anatomy.brain)
 
 
@@ -162,6 +162,8 @@ def _healthy_signal(contrast: Contrast, scene: Scene) -> Float32[NDArray, "d h w
     grey = s["grey"] * (1 + 0.05 * scene.coarse_texture)
     tissue = brain.white + grey * brain.grey + s["csf"] * brain.csf
     tissue *= (1 + 0.025 * scene.texture) * (1 + contrast.iron * brain.iron)
+    if contrast.parenchyma_texture:
+        tissue += np.float32(contrast.parenchyma_texture) * scene.texture * (1 - brain.csf)
     tissue += scene.dura * (s["dura"] - tissue)
     return np.asarray(tissue + contrast.lesion * scene.lesions)
 

@@ -55,6 +55,11 @@ class TumourPlan:
         mass_effect: displacement of tissue at a core's surface, as a share of the core's radius.
         cyst_share: share of the non-enhancing core that is a cyst.
         resected_share: share of the core that was resected; the cavity holds fluid and has no label.
+        infiltration: speed at which oedema spreads in grey matter, relative to white matter. Vasogenic oedema
+            spares the cortex; infiltrating tumour, which has the same label, does not.
+        roundness: 0 for cores that follow the tissue, 1 for spheres around their seeds.
+        gap_mm: width of the gaps in core and oedema that have their labels, e.g. sulci between invaded gyri.
+        nodule_threshold: noise, in standard deviations, above which the inside of a core enhances.
     """
 
     foci: tuple[Focus, ...]
@@ -65,6 +70,10 @@ class TumourPlan:
     mass_effect: float = 0.3
     cyst_share: float = 0.0
     resected_share: float = 0.0
+    infiltration: float = 0.13
+    nodule_threshold: float = 1.9
+    roundness: float = 0.0
+    gap_mm: float = 0.0
 
     @property
     def enhancing(self) -> bool:
@@ -90,6 +99,7 @@ class HeadPlan:
         atrophy: 0 for a young brain that fills its skull, 1 for wide sulci.
         lesion_load: amount of age-related white-matter hyperintensity.
         skull_remnants: amount of dura that skull-stripping left on the brain; 0 for the usual film.
+        sinus_mm2: squared width of the sagittal sinus, whose signal falls off as exp(−distance² / sinus_mm2).
     """
 
     scale: tuple[float, float, float]
@@ -100,6 +110,7 @@ class HeadPlan:
     atrophy: float
     lesion_load: float
     skull_remnants: float = 0.0
+    sinus_mm2: float = 5.0
 
 
 @dataclass(frozen=True)

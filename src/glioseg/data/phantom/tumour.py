@@ -1,8 +1,9 @@
 """Grow a planned tumour in a brain: irregular cores, ragged rims, oedema that follows white matter.
 
 A region is the set of voxels that a growing front reaches first. The front is fast in white matter and stops
-at CSF, as in growth models of gliomas (Swanson et al. 2000). Growth ends at the planned number of voxels, so
-the volume is exact.
+at CSF, as in growth models of gliomas (Swanson et al. 2000). In grey matter it is slow for vasogenic oedema,
+and nearly as fast for infiltrating tumour, which has the same label. Growth ends at the planned number of
+voxels, so the volume is exact.
 """
 
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ class FrontSpeed:
 
 
 _CORE_SPEED = FrontSpeed(grey=0.9, csf=0.4)
-_OEDEMA_SPEED = FrontSpeed(grey=0.13, csf=0.004)
+_OEDEMA_CSF_SPEED = 0.004
 
 
 def grow_tumour(
@@ -77,6 +78,7 @@ class _LocalAnatomy:
     grey: Float32[NDArray, "d h w"]
     white: Float32[NDArray, "d h w"]
     cerebrum: Float32[NDArray, "d h w"]
+    ventricles: Float32[NDArray, "d h w"]
 
     @property
     def step_vox(self) -> int:
@@ -89,7 +91,7 @@ class _LocalAnatomy:
 
 
 def _crop_anatomy(anatomy: Anatomy, box: Box) -> _LocalAnatomy:
-    names = ("brain", "csf", "grey", "white", "cerebrum")
+    names = ("brain", "csf", "grey", "white", "cerebrum", "ventricles")
     return _LocalAnatomy(anatomy.grid, *(getattr(anatomy, name)[box.slices] for name in names))
 
 
@@ -114,14 +116,12 @@ def _grow_focus(
     rng: np.random.Generator,
 ) -> UInt8[NDArray, "d h w"]:
     """Labels of one focus: first the core, then oedema from its surface, then the rim inside it."""
-    seeds = _seeds(local, centre, focus, plan.lobulation, rng)
-    core_time = _arrival_time(local, seeds, _CORE_SPEED, 0.12 + 0.5 * plan.lobulation, focus.core_ml, rng)
-    core_time *= np.exp((0.03 + 0.07 * plan.lobulation) * local.noise(rng, 3.0))
-    core = _first_reached(core_time, local.brain & (local.csf < 0.9), focus.core_ml, local)
-    core = ndimage.binary_fill_holes(_smooth(core, local))
-    oedema_time = _arrival_time(local, core, _OEDEMA_SPEED, 0.45, focus.core_ml + focus.oedema_ml, rng)
+    core = _grow_core(plan, focus, local, centre, rng)
+    oedema_speed = FrontSpeed(grey=plan.infiltration, csf=_OEDEMA_CSF_SPEED)
+    oedema_time = _arrival_time(local, core, oedema_speed, 0.45, focus.core_ml + focus.oedema_ml, rng)
     oedema_time *= np.exp(0.06 * local.noise(rng, 3.0))
     oedema = _first_reached(oedema_time, local.brain & (local.csf < 0.4) & ~core, focus.oedema_ml, local)
+    oedema = _close_gaps(core | oedema, plan.gap_mm, local) & ~core
     labels = np.where(oedema, ED, 0).astype(np.uint8)
     labels[core] = NCR
     if focus.rim_mm > 0:
@@ -130,6 +130,34 @@ def _grow_focus(
     if plan.resected_share:
         labels[_cavity(core, plan.resected_share, rng, local)] = CAVITY
     return labels
+
+
+def _grow_core(
+    plan: TumourPlan,
+    focus: Focus,
+    local: _LocalAnatomy,
+    centre: NDArray[np.float64],
+    rng: np.random.Generator,
+) -> Bool[NDArray, "d h w"]:
+    """The core of one focus: between the shape of a front and, with `plan.roundness`, that of a sphere."""
+    seeds = _seeds(local, centre, focus, plan.lobulation, rng)
+    time = _arrival_time(local, seeds, _CORE_SPEED, 0.12 + 0.5 * plan.lobulation, focus.core_ml, rng)
+    time *= np.exp((0.03 + 0.07 * plan.lobulation) * local.noise(rng, 3.0))
+    if plan.roundness:
+        distance_mm = ndimage.distance_transform_edt(~seeds, local.grid.voxel_mm) + 1
+        time = (time + 1) ** (1 - plan.roundness) * distance_mm.astype(np.float32) ** plan.roundness
+    core = _first_reached(time, local.brain & (local.csf < 0.9), focus.core_ml, local)
+    core = ndimage.binary_fill_holes(_smooth(core, local))
+    return _close_gaps(core, plan.gap_mm, local)
+
+
+def _close_gaps(mask: Bool[NDArray, "d h w"], gap_mm: float, local: _LocalAnatomy) -> Bool[NDArray, "d h w"]:
+    """A mask with its gaps up to a width, such as sulci, which raters outline as part of the tumour."""
+    if not gap_mm:
+        return mask
+    near = ndimage.distance_transform_edt(~mask, local.grid.voxel_mm) <= gap_mm / 2
+    closed = ndimage.distance_transform_edt(near, local.grid.voxel_mm) > gap_mm / 2
+    return np.asarray(mask | (closed & local.brain & (local.ventricles == 0)))
 
 
 def _small_components(mask: Bool[NDArray, "d h w"], local: _LocalAnatomy) -> Bool[NDArray, "d h w"]:
@@ -236,7 +264,7 @@ def _rim(
     thickness_mm = rim_mm * np.exp(plan.rim_variation * local.noise(rng, 9.0))
     gaps = local.noise(rng, 12.0) < np.quantile(rng.standard_normal(4001), plan.rim_gaps)
     pockets = (local.noise(rng, 4.0) > 1.4) & (depth_mm > 1.5)
-    nodules = local.noise(rng, 5.0) > 1.9
+    nodules = local.noise(rng, 5.0) > plan.nodule_threshold
     rim = (depth_mm < np.clip(thickness_mm, 1.0, max(9.0, rim_mm))) & ~gaps & ~pockets
     enhancing = core & (rim | nodules)
     return np.asarray(enhancing & ~_small_components(enhancing, local))

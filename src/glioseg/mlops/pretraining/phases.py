@@ -1,4 +1,9 @@
-"""Trains a network on synthetic cases in phases; each phase starts from the weights of the previous one."""
+"""Trains a network on synthetic cases in phases; each phase starts from the weights of the previous one.
+
+The phases of a model may come from several versions of the phantom generator: weights that took hours stay
+valid when the generator changes, and a new phase starts from them. The record of the model names the commit
+and the generator of each phase.
+"""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -11,6 +16,7 @@ from glioseg.compute import Cluster
 from glioseg.core.files import read_json, write_atomic
 from glioseg.core.fingerprint import files_fingerprint, sha256_bytes
 from glioseg.core.old_names import COLUMNS, FIELDS, with_current_names
+from glioseg.data import phantom
 from glioseg.data.store.phantom_stream import CachedSyntheticCase, PhantomStream
 from glioseg.mlops.tracking.git_dvc import current_commit
 from glioseg.mlops.tracking.mlflow_runs import connect
@@ -39,11 +45,18 @@ class TrainedPhases:
 
 
 def current_origin() -> dict[str, object]:
-    """The current commit, whether files differ from it, the hash of the lock file, and the device."""
+    """The commit, whether files differ from it, hashes of lock file and phantom generator, and the device."""
     return asdict(current_commit()) | {
         "environment": files_fingerprint([REQUIREMENTS_LOCK], folder=Path()),
+        "generator": generator_fingerprint(),
         "computed_by": describe_device(),
     }
+
+
+def generator_fingerprint() -> str:
+    """Hash of the source files of the phantom generator, without what they import."""
+    folder = Path(phantom.__file__).parent
+    return files_fingerprint(folder.glob("*.py"), folder=folder)
 
 
 def pretrained_folder(storage: ProjectStorage) -> Path:
@@ -100,7 +113,9 @@ def _train(
         (cases, network, train), params = plan.of_phase(phase), plan.model_dump(mode="json")
         validation = render_validation(plan)
         count = {"train": cases.cases, "validation": len(validation)}
-        state, name = storage.state(key), f"built-in, phase {number}"
+        # An interrupted phase continues only with the generator with which it began.
+        state = storage.state(f"{key}-{generator_fingerprint()[:12]}")
+        name = f"built-in, phase {number}"
         with training_run(connect(storage), state=state, name=name, params=params, cases=[count]) as log:
             trained = fit_splits(
                 [TrainingSplit(stream(cases), validation)],
@@ -122,7 +137,10 @@ def _train(
 
 
 def phase_key(plan: Pretraining, phase: Phase, init: Path | None) -> str:
-    """The key of a phase: a hash of its settings, its synthetic cases and its initial weights."""
+    """The key of a phase: a hash of its settings, the seeds of its cases and its initial weights.
+
+    It does not depend on code, so that a finished phase is found again after any change of it.
+    """
     cases, network, train = plan.of_phase(phase)
     settings = [part.model_dump_json() for part in (network, train, cases)]
     start = files_fingerprint([init], folder=init.parent) if init else None

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from glioseg.core.errors import GliosegError
 from glioseg.core.files import read_json, replace_folder_atomic, write_atomic
-from glioseg.core.fingerprint import sha256_bytes, sha256_file
+from glioseg.core.fingerprint import sha256_bytes
 from glioseg.data.cohort.cases import Case
 from glioseg.data.cohort.ingest import labelled_cases
 from glioseg.data.store.cropped_cases import MANIFEST, CroppedCase, open_cases, read_table
@@ -19,7 +20,7 @@ from glioseg.mlops.pretraining.phases import REPORTS, current_origin, pretrained
 from glioseg.mlops.tracking.mlflow_runs import connect
 from glioseg.mlops.tracking.storage import ProjectStorage
 from glioseg.mlops.tracking.training_run import draw_learning_curves, training_run
-from glioseg.models.networks.keras_file import FOLDS, load_networks, save_networks
+from glioseg.models.networks.keras_file import FOLDS, load_network, load_networks, save_networks
 from glioseg.models.selection.unseen_case import UnseenCase
 from glioseg.params.pretraining import Pretraining
 
@@ -118,8 +119,9 @@ def train_on_real_cases(
     """
     real, count = plan.real, len(cohort.cases)
     _, network, train = plan.of_real_cases()
-    settings = [real.model_dump_json(), network.model_dump_json(), train.model_dump_json()]
-    key = sha256_bytes(json.dumps([*settings, cohort.sha256, sha256_file(start)]).encode())
+    trained_with = real.model_dump_json(exclude={"inference"})
+    settings = [trained_with, network.model_dump_json(), train.model_dump_json()]
+    key = sha256_bytes(json.dumps([*settings, cohort.sha256, _weights_hash(start)]).encode())
     done = TrainedOnRealCases(pretrained_folder(storage) / key, cohort)
     if done.folder.exists():
         return done
@@ -148,6 +150,12 @@ def train_on_real_cases(
         dice = trained.validation_dice[: real.folds]
         log.finish({"best_val_dice": sum(dice) / len(dice)}, REPORTS)
     return done
+
+
+def _weights_hash(file: Path) -> str:
+    """Hash of the weights in half precision, which is the same for their published file, which is rounded."""
+    weights = load_network(file, "float32").get_weights()
+    return sha256_bytes(b"".join(weight.astype(np.float16).tobytes() for weight in weights))
 
 
 def _without(cohort: RealCohort, fold: int) -> tuple[list[CroppedCase], list[CroppedCase]]:
