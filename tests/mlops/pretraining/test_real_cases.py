@@ -7,7 +7,7 @@ from glioseg.models.training import cross_validation
 
 
 def test_each_fold_leaves_out_large_and_small_tumours(
-    plan, package, real_folder, shared_storage, tmp_path, monkeypatch
+    plan, package, real_folder, shared_storage, monkeypatch
 ):
     cohort = crop_real_cases([real_folder], plan, shared_storage)
     assert [case.case for case in cohort.cases] == [f"Case_{n}" for n in (4, 3, 2, 1, 0)]
@@ -16,13 +16,12 @@ def test_each_fold_leaves_out_large_and_small_tumours(
 
     def record(splits, *, train, init, **options):
         asked.extend(splits)
-        assert (train.monitor, train.phantom_share, init) == ("last", 0.5, tmp_path / "start.keras")
+        assert (train.monitor, train.phantom_share, init) == ("last", 0.5, package / "synthetic/model.keras")
         raise KeyboardInterrupt
 
-    (tmp_path / "start.keras").write_bytes(b"weights")
     monkeypatch.setattr(cross_validation, "fit_splits", record)
     with pytest.raises(KeyboardInterrupt):
-        train_on_real_cases(plan, cohort, shared_storage, start=tmp_path / "start.keras")
+        train_on_real_cases(plan, cohort, shared_storage, start=package / "synthetic/model.keras")
     names = [
         ([case.name for case in split.cases], [case.name for case in split.validation]) for split in asked
     ]
