@@ -67,18 +67,20 @@ SITES: dict[str, tuple[Range, Range, Range]] = {
 """Boxes of |x|, y and z in MNI mm: skull base; beside the ventricles and corpus callosum; cerebrum."""
 
 ARCHETYPES = {
-    "ring": Archetype(0.27, (4.0, 110.0), (12.0, 200.0), (1.8, 6.5)),
-    "solid": Archetype(0.12, (1.5, 70.0), (8.0, 160.0), (8.0, 30.0), rim_gaps=(0.0, 0.3)),
-    "non_enhancing": Archetype(0.10, (8.0, 180.0), (2.0, 90.0), None, site="anywhere", cyst_share=(0.0, 0.2)),
-    "faint": Archetype(0.07, (8.0, 150.0), (8.0, 110.0), (1.2, 3.0), rim_gaps=(0.4, 0.97), site="anywhere"),
-    "diffuse": Archetype(
-        0.10, (8.0, 180.0), (70.0, 240.0), (1.2, 4.0), (0.3, 0.97), site="anywhere", infiltration=(0.3, 1.0)
+    "ring": Archetype(0.33, (12.0, 150.0), (12.0, 200.0), (2.2, 9.0)),
+    "solid": Archetype(0.15, (5.0, 80.0), (8.0, 160.0), (8.0, 30.0), rim_gaps=(0.0, 0.2)),
+    "non_enhancing": Archetype(
+        0.08, (12.0, 180.0), (2.0, 90.0), None, site="anywhere", cyst_share=(0.0, 0.2)
     ),
-    "oedematous": Archetype(0.11, (0.6, 20.0), (30.0, 230.0), (1.5, 7.0), rim_gaps=(0.0, 0.4)),
-    "multifocal": Archetype(0.08, (3.0, 40.0), (10.0, 110.0), (1.8, 6.0), foci=(2, 4)),
-    "base": Archetype(0.04, (4.0, 70.0), (8.0, 110.0), (1.8, 6.0), site="base"),
-    "ventricle": Archetype(0.05, (4.0, 80.0), (8.0, 130.0), (1.8, 6.0), site="ventricle"),
-    "cystic": Archetype(0.04, (10.0, 110.0), (3.0, 60.0), (1.2, 4.0), (0.1, 0.6), cyst_share=(0.5, 0.95)),
+    "faint": Archetype(0.06, (12.0, 150.0), (8.0, 110.0), (1.4, 5.0), rim_gaps=(0.4, 0.97), site="anywhere"),
+    "diffuse": Archetype(
+        0.08, (14.0, 190.0), (70.0, 240.0), (1.4, 6.0), (0.2, 0.97), site="anywhere", infiltration=(0.3, 1.0)
+    ),
+    "oedematous": Archetype(0.09, (1.5, 30.0), (30.0, 230.0), (2.0, 8.0), rim_gaps=(0.0, 0.3)),
+    "multifocal": Archetype(0.07, (6.0, 60.0), (10.0, 110.0), (2.0, 8.0), foci=(2, 4)),
+    "base": Archetype(0.03, (5.0, 75.0), (8.0, 110.0), (2.0, 8.0), site="base"),
+    "ventricle": Archetype(0.05, (5.0, 80.0), (8.0, 130.0), (2.0, 8.0), site="ventricle"),
+    "cystic": Archetype(0.04, (10.0, 110.0), (3.0, 60.0), (1.5, 5.0), (0.1, 0.6), cyst_share=(0.5, 0.95)),
     "resected": Archetype(0.02, (10.0, 80.0), (5.0, 90.0), (1.8, 5.0), (0.1, 0.6), resected_share=(0.3, 0.8)),
 }
 
@@ -91,23 +93,30 @@ _SIGNALS: dict[str, dict[str, Range]] = {
     },
     "t1ce": {
         "csf": (0.20, 0.72), "grey": (0.62, 0.95), "dura": (0.3, 5.0),
-        "ncr": (0.40, 1.10), "ed": (0.60, 1.08), "et": (1.0, 2.4),
+        "ncr": (0.40, 1.10), "ed": (0.60, 1.08), "et": (1.1, 2.4),
     },
     "t2": {
         "csf": (1.3, 7.5), "grey": (0.65, 1.75), "dura": (0.1, 0.8),
-        "ncr": (1.2, 5.0), "ed": (1.02, 2.7), "et": (0.95, 3.0),
+        "ncr": (0.7, 1.75), "ed": (1.02, 2.7), "et": (0.65, 1.4),
     },
     "flair": {
         "csf": (0.12, 0.5), "grey": (0.82, 1.65), "dura": (0.1, 2.2),
-        "ncr": (0.6, 3.4), "ed": (1.05, 2.8), "et": (0.85, 3.2),
+        "ncr": (0.45, 1.7), "ed": (1.05, 2.8), "et": (0.55, 1.5),
     },
 }  # fmt: skip
-"""Ranges of the signals relative to white matter, log-uniform; `_RELATIVE_TO_GREY` lists exceptions.
+"""Ranges of the signals relative to white matter, log-uniform; `_RELATIVE_TO` lists exceptions.
 
 With them, each contrast that was measured on thirteen labelled real cases is well inside what is drawn; see
 docs/phantoms-vs-real.md."""
-_RELATIVE_TO_GREY = (("t2", "ed"), ("flair", "ed"))
-"""Signals relative to the brighter of white and grey matter: oedema is brighter than either."""
+_RELATIVE_TO = {
+    ("t2", "ed"): ("white", "grey"), ("t2", "ncr"): ("ed",), ("t2", "et"): ("ed",),
+    ("flair", "ed"): ("white", "grey"), ("flair", "ncr"): ("ed",), ("flair", "et"): ("ed",),
+    ("t1ce", "et"): ("white", "ed", "ncr"),
+}  # fmt: skip
+"""Signals relative to the brightest of other tissues, in the order in which they are sampled.
+
+Oedema is brighter than white and grey matter; the core differs less from oedema than from white matter, and on
+T2 is hardly ever darker; enhancing tumour is brighter than all around it, or nothing would show it."""
 _MAX_CORE_VARIATION = {"t1": 0.15, "t1ce": 0.15, "t2": 0.4, "flair": 0.4}
 """Largest `core_variation`: the non-enhancing core is a mixture of necrosis, debris and living tumour."""
 _HETEROGENEITY: dict[str, Range] = {
@@ -183,9 +192,9 @@ def sample_wide_contrast(modality: str, tumour: TumourPlan, rng: np.random.Gener
 
 def _signals(modality: str, tumour: TumourPlan, rng: np.random.Generator) -> dict[str, float]:
     signal = {name: _log_uniform(rng, ends) for name, ends in _SIGNALS[modality].items()}
-    for name in signal:
-        if (modality, name) in _RELATIVE_TO_GREY:
-            signal[name] *= max(1.0, signal["grey"])
+    for (of, name), references in _RELATIVE_TO.items():
+        if of == modality:
+            signal[name] *= max({"white": 1.0, **signal}[reference] for reference in references)
     if modality == "flair" and not tumour.enhancing and rng.random() < 0.3:
         signal["ncr"] = float(rng.uniform(*_T2_FLAIR_MISMATCH))
     return signal | {"fluid": float(rng.uniform(*_CYST_SIGNAL[modality]))}
