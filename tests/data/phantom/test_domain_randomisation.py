@@ -111,7 +111,6 @@ def test_wide_contrasts_vary_more_than_typical_ones():
     ("modality", "tissue", "low", "high"),
     [
         ("t1", "ncr", 0.42, 1.12),  # from a cyst to cores that T1 hardly shows
-        ("t1ce", "et", 1.0, 2.4),  # from faint enhancement to that of vessels
         ("t2", "grey", 0.65, 1.75),
         ("flair", "grey", 0.82, 1.65),  # real grey matter is as often darker than white matter as brighter
     ],
@@ -121,6 +120,22 @@ def test_wide_contrasts_range_from_faint_to_bright(modality, tissue, low, high):
     signals = [contrast.signal[tissue] for contrast in contrasts if contrast.core_variation]
     assert low <= min(signals) < 1.1 * low
     assert 0.9 * high < max(signals) <= high
+
+
+@pytest.mark.parametrize(
+    ("modality", "tissue", "around", "low", "high"),
+    [
+        ("t1ce", "et", ("white", "ed", "ncr"), 1.1, 2.4),  # from faint enhancement to that of vessels
+        ("t2", "ncr", ("ed",), 0.7, 1.75),
+        ("flair", "et", ("ed",), 0.55, 1.5),
+    ],
+)
+def test_the_signals_of_a_tumour_are_relative_to_the_tissue_around(modality, tissue, around, low, high):
+    contrasts = [plan.contrasts[modality] for plan in PLANS if plan.tumour.enhancing]
+    signals = [contrast.signal | {"white": 1.0} for contrast in contrasts if contrast.core_variation]
+    ratios = [signal[tissue] / max(signal[name] for name in around) for signal in signals]
+    assert low <= min(ratios) * 1.001 < 1.1 * low
+    assert 0.9 * high < max(ratios) <= high * 1.001
 
 
 @pytest.mark.parametrize("modality", ["t2", "flair"])

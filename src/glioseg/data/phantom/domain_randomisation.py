@@ -77,7 +77,7 @@ ARCHETYPES = {
         0.08, (14.0, 190.0), (70.0, 240.0), (1.4, 6.0), (0.2, 0.97), site="anywhere", infiltration=(0.3, 1.0)
     ),
     "oedematous": Archetype(0.09, (1.5, 30.0), (30.0, 230.0), (2.0, 8.0), rim_gaps=(0.0, 0.3)),
-    "multifocal": Archetype(0.07, (6.0, 60.0), (10.0, 110.0), (2.0, 8.0), foci=(2, 4)),
+    "multifocal": Archetype(0.07, (4.0, 45.0), (10.0, 110.0), (2.0, 8.0), foci=(2, 4)),
     "base": Archetype(0.03, (5.0, 75.0), (8.0, 110.0), (2.0, 8.0), site="base"),
     "ventricle": Archetype(0.05, (5.0, 80.0), (8.0, 130.0), (2.0, 8.0), site="ventricle"),
     "cystic": Archetype(0.04, (10.0, 110.0), (3.0, 60.0), (1.5, 5.0), (0.1, 0.6), cyst_share=(0.5, 0.95)),
@@ -115,8 +115,8 @@ _RELATIVE_TO = {
 }  # fmt: skip
 """Signals relative to the brightest of other tissues, in the order in which they are sampled.
 
-Oedema is brighter than white and grey matter; the core differs less from oedema than from white matter, and on
-T2 is hardly ever darker; enhancing tumour is brighter than all around it, or nothing would show it."""
+Oedema is brighter than white and grey matter. The core differs less from oedema than from white matter, and
+on T2 it is seldom darker. Enhancing tumour is brighter than all around it, or nothing would show it."""
 _MAX_CORE_VARIATION = {"t1": 0.15, "t1ce": 0.15, "t2": 0.4, "flair": 0.4}
 """Largest `core_variation`: the non-enhancing core is a mixture of necrosis, debris and living tumour."""
 _HETEROGENEITY: dict[str, Range] = {
