@@ -216,7 +216,7 @@ def sample_tumour_of(archetype: Archetype, rng: np.random.Generator) -> TumourPl
     """Random tumour of an archetype.
 
     >>> ring = sample_tumour_of(ARCHETYPES["ring"], np.random.default_rng(0))
-    >>> 4 <= ring.core_ml <= 95, len(ring.foci)
+    >>> 12 <= ring.core_ml <= 150, len(ring.foci)
     (True, 1)
     """
     main = Focus(
