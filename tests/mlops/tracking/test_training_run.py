@@ -30,7 +30,7 @@ def test_a_training_run_has_settings_tags_curves_and_the_dataset(shared_storage,
     assert [(m.step, m.value) for m in curve] == [(0, 1.0), (1, 0.5), (2, 0.25)]
     (given,) = run.inputs.dataset_inputs
     assert given.dataset.digest == "0123456789abcdef0123456789abcdef.dir"
-    assert run.data.tags["cases"] == "6 train, 2 validation"
+    assert run.data.tags["cases"] == "7 train, 1 validation"  # those of the last training
     assert {tag.key: tag.value for tag in given.tags} == {"mlflow.data.context": "train, validation"}
 
 

@@ -109,7 +109,7 @@ def training_run(
         state: the folder from which an interrupted training continues; it stores the run's ID.
         name: of the run, as MLflow lists it.
         params: all settings, nested as in params.yaml.
-        cases: of each fold, for `mlflow_runs.log_dataset`.
+        cases: of each training, for `mlflow_runs.log_dataset`; this run describes those of the last one.
     """
     interrupted = _interrupted_run(client, state)
     options = {"run_id": interrupted} if interrupted else {"run_name": name, "tags": run_tags("train")}
