@@ -44,8 +44,11 @@ def test_validation_cases_without_1_mm_crops_are_cropped_from_raw_scans(
 ):
     set_params(crop={"spacings_mm": spacings_mm}, network={"spacing_mm": 2})
     calls = []
-    monkeypatch.setattr(calibrate, "open_cases", lambda store, names, raw: calls.append((*names, raw)))
-    monkeypatch.setattr(calibrate, "load_networks", lambda folder: sys.exit("stop here"))
+    monkeypatch.setattr(
+        calibrate, "open_cases", lambda store, names, raw: calls.append((*names, raw)) or names
+    )
+    monkeypatch.setattr(calibrate, "load_networks", lambda folder: ())
+    monkeypatch.setattr(calibrate, "calibrate_model", lambda *given, **named: sys.exit("stop here"))
     with pytest.raises(SystemExit, match="stop here"):
         calibrate.main()
     assert calls == [("c", raw), ("a", "b", None)]
