@@ -1,7 +1,7 @@
 """Write docs/phantoms-vs-real.md: `python -m bench.phantoms_vs_real CASES… [--phantoms 100]`.
 
 It measures labelled real cases (`bench.case_measures`) and phantoms of each preset at 2 mm, where the
-built-in model is trained. The tables of measures stay in bench/work/phantoms_vs_real, named by the code of
+built-in model is trained. The tables of measures stay in `WORK`, named by the code of
 the generator and of the measures. The page and its picture hold numbers only, no scans.
 """
 
@@ -20,13 +20,13 @@ import bench.case_measures
 import glioseg.data.phantom
 from bench.case_measures import Measures, measure, quantile_of
 from bench.options import HERE
-from bench.real_cases import labelled_cases
 from bench.report import table
 from glioseg.compute import Cluster
 from glioseg.core.fingerprint import sha256_bytes
 from glioseg.core.modalities import SEGMENTATION
 from glioseg.core.nifti import read_volume
 from glioseg.data.cohort.cases import Case, read_images
+from glioseg.data.cohort.ingest import labelled_cases
 from glioseg.data.store.cropping import crop_and_normalise, crop_labels, downsample_image, downsample_labels
 from glioseg.data.store.phantom_stream import PhantomStream, SyntheticCase
 from glioseg.evaluation.per_case import dense_labels

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench.real_cases import labelled_cases
 from glioseg.core.dice import dice_per_channel
 from glioseg.core.labels import REGIONS, regions_from_labels
 from glioseg.core.modalities import SEGMENTATION
 from glioseg.core.nifti import read_volume
 from glioseg.data.cohort.cases import Case, read_images
+from glioseg.data.cohort.ingest import labelled_cases
 from glioseg.evaluation.per_case import dense_labels
 from glioseg.models.builtin import builtin_model
 from glioseg.models.inference.model_settings import Settings

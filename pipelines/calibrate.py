@@ -16,7 +16,7 @@ from glioseg.models.inference.model_settings import Settings
 from glioseg.models.inference.prediction import percent
 from glioseg.models.networks.keras_file import FOLDS, load_networks
 from glioseg.models.selection.calibrate import calibrate_model
-from glioseg.models.selection.unseen_case import unseen_cases
+from glioseg.models.selection.unseen_case import left_out_cases, unseen_cases
 from glioseg.params.contract import CONTRACT
 
 CROPPED, RAW, SPLITS = Path("data/cropped"), Path("data/raw"), Path("data/splits.json")
@@ -34,8 +34,8 @@ def main() -> None:
     open_unseen = partial(open_cases, CROPPED, raw=raw_1_mm)
     cases = unseen_cases(open_unseen(splits["validation"]), load_networks(NETWORKS))
     if train.folds > 1 and not train.ensemble:
-        for fold, fold_network in zip(splits["folds"], load_networks(NETWORKS / FOLDS), strict=True):
-            cases += unseen_cases(open_unseen(fold["validation"]), [fold_network])
+        left_out = {name: n for n, fold in enumerate(splits["folds"]) for name in fold["validation"]}
+        cases += left_out_cases(open_unseen(list(left_out)), list(left_out.values()), NETWORKS)
     training_cases = open_cases(CROPPED, splits["train"], raw=raw)
     untuned = Settings.untuned(network, train, crop, inference)
     calibrated = calibrate_model(
@@ -60,18 +60,16 @@ def main() -> None:
         metrics=calibrated.calibration,
     )
     write_atomic(RECORD, json.dumps({"run_id": run_id, "model_id": model_id}, indent=2).encode() + b"\n")
-    chosen = (
-        f"probability threshold {calibrated.threshold:g},"
-        f" smallest component {calibrated.min_component_ml:g} ml,"
-        f" smallest enhancing tumour {calibrated.min_et_ml:g} ml"
+    print(f"calibrate: {len(cases)} cases that no network was trained on: {_chosen(calibrated)}")
+
+
+def _chosen(settings: Settings) -> str:
+    level = percent(settings.volume_intervals.level) if settings.volume_intervals else None
+    return (
+        f"probability threshold {settings.threshold:g}, smallest component {settings.min_component_ml:g} ml,"
+        f" smallest enhancing tumour {settings.min_et_ml:g} ml;"
+        f" {f'{level} volume intervals' if level else 'too few cases for volume intervals'}"
     )
-    print(f"calibrate: {len(cases)} unseen cases: {chosen}; {_intervals(calibrated)}")
-
-
-def _intervals(calibrated: Settings) -> str:
-    if calibrated.volume_intervals is None:
-        return "too few cases for volume intervals"
-    return f"{percent(calibrated.volume_intervals.level)} volume intervals"
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from glioseg.mlops.tracking.initial_weights import recorded_hash, recorded_weigh
 from glioseg.mlops.tracking.mlflow_runs import connect
 from glioseg.mlops.tracking.run_tags import training_key
 from glioseg.mlops.tracking.storage import ProjectStorage
-from glioseg.mlops.tracking.training_run import draw_learning_curves, training_run
+from glioseg.mlops.tracking.training_run import draw_learning_curves, run_name, training_run
 from glioseg.models.networks.keras_file import FOLDS, save_networks
 from glioseg.models.training.distributed import (
     device_tags,
@@ -22,8 +22,7 @@ from glioseg.models.training.distributed import (
     join_hosts,
     require_devices,
 )
-from glioseg.params import Params
-from glioseg.params.presets import CUSTOM, detect_preset
+from glioseg.params.presets import detect_preset
 
 CROPPED, RAW, SPLITS = Path("data/cropped"), Path("data/raw"), Path("data/splits.json")
 NETWORKS, REPORTS = Path("models/trained"), Path("reports/train")
@@ -69,18 +68,6 @@ def main() -> None:
         dice = fmean(trained.validation_dice[: folds or None])
         log.finish({"best_val_dice": dice}, REPORTS)
     print(f"train: best validation Dice {dice:.3f} in {len(trained.history)} epochs")
-
-
-def run_name(params: Params, *, preset: str, key: str) -> str:
-    """A name that differs if settings, data or code differ.
-
-    It begins with the preset and the start of the training's key, a hash of all that determines the weights,
-    since MLflow's lists and legends show about twenty letters; filters × depth at a spacing follow.
-    """
-    network, train = params.network, params.train
-    kind = preset if preset != CUSTOM else network.architecture
-    shape = f"{network.base_filters}×{network.depth}, {network.spacing_mm} mm"
-    return f"{kind} {key[:4]}, {shape}, {train.epochs} epochs, seed {train.seed}"
 
 
 if __name__ == "__main__":

@@ -4,13 +4,13 @@ import argparse
 
 import numpy as np
 import pytest
-from bench.real_cases import labelled_cases
 from bench.score_real import score
 from bench.train_on_phantoms import PLAN, phase_of
 
 from glioseg.core.labels import Label
 from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import Grid, Volume, write_volume
+from glioseg.data.cohort.ingest import labelled_cases
 from glioseg.params.pretraining import load_pretraining
 
 

@@ -19,10 +19,8 @@ from glioseg.mlops.tracking.storage import ProjectStorage
 from glioseg.models import builtin
 from glioseg.models.inference.model_settings import Settings
 from glioseg.models.networks.keras_file import load_network
-from glioseg.params import load_params
 from glioseg.params.presets import apply_preset
 from glioseg.params.settings_file import ParamsError
-from tests.helpers.projects import ROOT
 from tests.helpers.stages import (
     set_params,
     write_evaluation,
@@ -52,14 +50,6 @@ def test_a_stopped_training_continues_in_the_same_run(stage_project, monkeypatch
     assert history["epoch"].tolist() == [0, 1]
     assert {"loss", "val_loss", "val_dice", "val_dice_wt", "learning_rate", "seconds"} <= set(history)
     assert not list(Path("mlruns/state").iterdir())
-
-
-def test_the_names_of_two_trainings_tell_them_apart():
-    params = load_params(ROOT / "params.yaml")
-    name = train.run_name(params, preset="demo", key="a3f29c")
-    assert name == f"demo a3f2, 8×4, 2 mm, {params.train.epochs} epochs, seed {params.train.seed}"
-    short = params.model_copy(update={"train": params.train.model_copy(update={"epochs": 2, "seed": 5})})
-    assert train.run_name(short, preset="custom", key="77e01d") == "seed 77e0, 8×4, 2 mm, 2 epochs, seed 5"
 
 
 def test_missing_devices_are_an_error_before_a_run_is_created(stage_project):
@@ -150,7 +140,7 @@ def test_preset_adapt_starts_from_the_builtin_model_and_is_calibrated_on_the_fol
     layers = len([layer for layer in load_network(builtin.FOLDER / "model.keras").layers if layer.weights])
     assert printed.count(f"init_from: {layers} layers with stored weights, 0 skipped") == 3
     calibrate.main()
-    assert "calibrate: 3 unseen cases: " in capsys.readouterr().out
+    assert "calibrate: 3 cases that no network was trained on: " in capsys.readouterr().out
     settings = Settings.load(Path("models/calibrated"))
     assert settings.base_filters == 24
     write_evaluation({"d": 0.8})

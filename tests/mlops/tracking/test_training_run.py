@@ -10,7 +10,8 @@ from glioseg.mlops.tracking.mlflow_runs import (
     connect,
     experiment_id,
 )
-from glioseg.mlops.tracking.training_run import training_run
+from glioseg.mlops.tracking.training_run import run_name, training_run
+from glioseg.params import load_params
 from tests.helpers.trainings import CASES, PARAMS, log_epochs
 
 ROOT = Path(__file__).parents[3]
@@ -94,3 +95,11 @@ def test_a_training_stopped_while_it_deletes_its_state_leaves_none_of_it(shared_
         with pytest.raises(KeyboardInterrupt):
             log.finish({}, report[0].parent)
     assert not log.state.exists()
+
+
+def test_the_names_of_two_trainings_tell_them_apart():
+    params = load_params(ROOT / "params.yaml")
+    name = run_name(params, preset="demo", key="a3f29c")
+    assert name == f"demo a3f2, 8×4, 2 mm, {params.train.epochs} epochs, seed {params.train.seed}"
+    short = params.model_copy(update={"train": params.train.model_copy(update={"epochs": 2, "seed": 5})})
+    assert run_name(short, preset="custom", key="77e01d") == "seed 77e0, 8×4, 2 mm, 2 epochs, seed 5"

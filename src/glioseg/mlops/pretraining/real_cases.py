@@ -20,8 +20,8 @@ from glioseg.mlops.pretraining.phases import REPORTS, current_origin, pretrained
 from glioseg.mlops.tracking.mlflow_runs import connect
 from glioseg.mlops.tracking.storage import ProjectStorage
 from glioseg.mlops.tracking.training_run import draw_learning_curves, training_run
-from glioseg.models.networks.keras_file import FOLDS, load_network, load_networks, save_networks
-from glioseg.models.selection.unseen_case import UnseenCase
+from glioseg.models.networks.keras_file import FOLDS, load_network, save_networks
+from glioseg.models.selection.unseen_case import UnseenCase, left_out_cases
 from glioseg.params.pretraining import Pretraining
 
 HISTORY_FILE, ORIGIN_FILE = "history.csv", "origin.json"
@@ -63,9 +63,7 @@ class TrainedOnRealCases:
 
     def unseen(self) -> list[UnseenCase]:
         """Each case with the network of the fold that left it out."""
-        networks = load_networks(self.folder / FOLDS)
-        pairs = zip(self.cohort.cropped, self.cohort.folds, strict=True)
-        return [UnseenCase(case, [networks[fold]]) for case, fold in pairs]
+        return left_out_cases(self.cohort.cropped, self.cohort.folds, self.folder)
 
 
 def crop_real_cases(folders: Sequence[Path], plan: Pretraining, storage: ProjectStorage) -> RealCohort:

@@ -90,7 +90,7 @@ def record_builtin_lineage(
 def builtin_card(name: str, version: str, record: Record, metrics: Mapping[str, Any]) -> Card:
     """The model card of the built-in model, with its metrics on a project's test cases."""
     settings = record.facts["pretraining"]["settings"]
-    stream, network = settings["stream"], settings["network"]
+    network = settings["network"]
     real = record.facts["pretraining"].get(TRAINED_ON)
     trained_on = f"synthetic and {len(real['sha256'])} real cases" if real else "synthetic cases alone"
     dice = ", ".join(f"{region} {metrics['dice'][region]['mean']:.3f}" for region in REGIONS)
@@ -100,27 +100,11 @@ def builtin_card(name: str, version: str, record: Record, metrics: Mapping[str, 
         f" trained on {trained_on}. Mean Dice on {metrics['cases']} test cases of this project:"
         f" {dice}. Not for clinical use."
     )
-    training = (
-        f"Synthetic cases of glioseg's phantom generator, preset {stream['preset']}, generated during"
-        f" {record.facts['pretraining']['steps']} training steps."
-    )
-    training += (
-        f" Then {real_cases(real['sha256'])}." if real else " No scan of a patient was used for training."
-    )
-    limitations = (
-        f"{builtin.CARD}, beside this page, is the card that it was published with. It states where the model"
-        " fails, and its Dice on real cases."
-    )
-    if not real:
-        limitations += " Its probabilities are calibrated on synthetic cases, not on real ones."
-    if confidence := record.facts["pretraining"].get(REAL_CASES):
-        learned_on = real_cases(confidence["cases"])
-        limitations += f" Its expected Dice and volume intervals were learned on {learned_on}."
     sections = [
-        Section("Training data", [training]),
+        Section("Training data", [_training_text(record.facts["pretraining"])]),
         Section("Intended use", USE),
         Section("Metrics", *scores(metrics)),
-        Section("Limitations", [limitations]),
+        Section("Limitations", [_limitations_text(record.facts["pretraining"])]),
         Section("Lineage", *lineage_table(record)),
         Section(
             "Reproducing it", ["`make pretrain` in a checkout of the commit above trains it again, in hours."]
@@ -132,6 +116,32 @@ def builtin_card(name: str, version: str, record: Record, metrics: Mapping[str, 
         ),
     ]
     return Card(f"{name}, version {version}", summary, sections)
+
+
+def _training_text(pretraining: Mapping[str, Any]) -> str:
+    """What the network was trained on."""
+    preset, real = pretraining["settings"]["stream"]["preset"], pretraining.get(TRAINED_ON)
+    synthetic = (
+        f"Synthetic cases of glioseg's phantom generator, preset {preset}, generated during"
+        f" {pretraining['steps']} training steps."
+    )
+    if real:
+        return f"{synthetic} Then {real_cases(real['sha256'])}."
+    return f"{synthetic} No scan of a patient was used for training."
+
+
+def _limitations_text(pretraining: Mapping[str, Any]) -> str:
+    """Where the limitations are stated, and on which cases probabilities and confidence rest."""
+    text = (
+        f"{builtin.CARD}, beside this page, is the card that it was published with. It states where the model"
+        " fails, and its Dice on real cases."
+    )
+    if TRAINED_ON not in pretraining:
+        text += " Its probabilities are calibrated on synthetic cases, not on real ones."
+    if confidence := pretraining.get(REAL_CASES):
+        learned_on = real_cases(confidence["cases"])
+        text += f" Its expected Dice and volume intervals were learned on {learned_on}."
+    return text
 
 
 def _setting_rows(settings: Mapping[str, Any]) -> list[list[str]]:

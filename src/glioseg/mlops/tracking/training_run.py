@@ -22,6 +22,8 @@ from glioseg.mlops.tracking.mlflow_runs import (
     log_params,
 )
 from glioseg.mlops.tracking.run_tags import run_tags
+from glioseg.params import Params
+from glioseg.params.presets import CUSTOM
 
 RUN_FILE = "run.json"
 OnEpoch = Callable[[int, Mapping[str, float]], None]
@@ -121,6 +123,18 @@ def training_run(
             training.describe(run_id, fold=-1)
             training.save(state / RUN_FILE)
         yield training
+
+
+def run_name(params: Params, *, preset: str, key: str) -> str:
+    """A name that differs if settings, data or code differ.
+
+    It begins with the preset and the start of the training's key, a hash of all that determines the weights,
+    since MLflow's lists and legends show about twenty letters; filters × depth at a spacing follow.
+    """
+    network, train = params.network, params.train
+    kind = preset if preset != CUSTOM else network.architecture
+    shape = f"{network.base_filters}×{network.depth}, {network.spacing_mm} mm"
+    return f"{kind} {key[:4]}, {shape}, {train.epochs} epochs, seed {train.seed}"
 
 
 def _interrupted_run(client: MlflowClient, state: Path) -> str | None:

@@ -1,1 +1,1 @@
-"""Choices made on validation cases: passes, post-processing, temperatures, intervals, quality estimator."""
+"""Choices made on unseen cases: passes, post-processing, temperatures, intervals, quality estimator."""

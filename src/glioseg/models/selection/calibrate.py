@@ -1,4 +1,4 @@
-"""Calibration on validation cases: passes, post-processing, temperatures, intervals, quality estimator."""
+"""Calibration on unseen cases: passes, post-processing, temperatures, intervals, quality estimator."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace

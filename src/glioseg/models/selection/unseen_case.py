@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from glioseg.models.networks.keras_file import FOLDS, load_networks
 
 if TYPE_CHECKING:
     import keras
@@ -25,3 +28,18 @@ class UnseenCase:
 def unseen_cases(cases: "Sequence[CroppedCase]", models: "Sequence[keras.Model]") -> list[UnseenCase]:
     """Cases that the same networks were not trained on."""
     return [UnseenCase(case, models) for case in cases]
+
+
+def left_out_cases(cases: "Sequence[CroppedCase]", folds: Sequence[int], folder: Path) -> list[UnseenCase]:
+    """Training cases, each with the network of the fold of cross-validation that left it out.
+
+    Args:
+        cases: the cases.
+        folds: the number of the fold that leaves each case out.
+        folder: folder of the model, which contains the networks of the folds.
+
+    Raises:
+        ModelError: a network is missing.
+    """
+    networks = load_networks(folder / FOLDS)
+    return [UnseenCase(case, [networks[fold]]) for case, fold in zip(cases, folds, strict=True)]
