@@ -196,6 +196,25 @@ def test_a_dropped_folder_is_read_recursively(browser, segmenting, scan):
     page.close()
 
 
+DROP_AT_ONCE = """
+new MutationObserver((_, observer) => {
+  if (!document.getElementById('of-seg')) return;
+  observer.disconnect();
+  (%s)('%s');
+}).observe(document, {childList: true, subtree: true});
+"""
+
+
+def test_a_scan_dropped_while_the_viewer_starts_is_shown(browser, segmenting, scan):
+    page = open_page(browser, segmenting)
+    page.add_init_script(DROP_AT_ONCE % (DROP_A_FOLDER, base64.b64encode(encode_volume(scan)).decode()))
+    page.reload()
+    page.get_by_text("No scan loaded.").wait_for(state="hidden")
+    assert page.get_by_role("radio", name="FLAIR").is_checked()
+    assert page.errors == []
+    page.close()
+
+
 @pytest.mark.parametrize(
     ("status", "body", "words"),
     [

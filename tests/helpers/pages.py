@@ -28,6 +28,7 @@ def open_page(browser, address):
     page.on("pageerror", lambda error: page.errors.append(str(error)))
     page.on("console", lambda line: line.type == "error" and page.errors.append(line.text))
     page.goto("/")
+    page.locator("#of-seg").wait_for()  # its scripts run on after the load event
     page.evaluate(LISTEN)
     return page
 

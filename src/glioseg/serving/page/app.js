@@ -9,7 +9,7 @@ import { describe } from "./results.js";
 import { Service } from "./service.js";
 
 const service = new Service(askForToken);
-const view = await openView();
+const view = openView(); // takes a second and more: what is dropped meanwhile must not be lost
 const choice = new Choice(show);
 let running = null;
 
@@ -48,20 +48,20 @@ async function takeSample() {
 }
 
 /** Show the chosen scan, without a segmentation. */
-function show() {
+async function show() {
   running?.abort(); // its response would belong to another scan
   at("send").disabled = !choice.some;
   at("results").hidden = true;
   at("state").textContent = "";
   const given = Object.keys(ROLES).filter((role) => choice.file(role));
-  return view.show(given, (role) => choice.image(role), at("scheme").value);
+  await (await view).show(given, (role) => choice.image(role), at("scheme").value);
 }
 
 async function segment() {
   running = new AbortController();
   busy(true);
   await attempt(async () => {
-    const response = await service.segment(formData(), { tell: progress, signal: running.signal });
+    const response = await service.segment(await formData(), { tell: progress, signal: running.signal });
     at("state").textContent = "Done.";
     await present(response);
   });
@@ -69,7 +69,7 @@ async function segment() {
   busy(false);
 }
 
-function formData() {
+async function formData() {
   const form = new FormData();
   for (const role in ROLES) {
     const file = choice.file(role);
@@ -77,7 +77,7 @@ function formData() {
   }
   form.append("scheme", at("scheme").value);
   form.append("entropy", at("entropy").checked);
-  form.append("picture", view instanceof Rendered);
+  form.append("picture", (await view) instanceof Rendered);
   if (at("mirror").value) form.append("mirror", at("mirror").value);
   return form;
 }
@@ -103,7 +103,7 @@ async function present(response) {
   at("download").href = URL.createObjectURL(segmentation);
   at("download").download = `${name}.nii.gz`;
   at("results").hidden = false;
-  await view.present({ segmentation, entropy, picture, scheme: at("scheme").value, name });
+  await (await view).present({ segmentation, entropy, picture, scheme: at("scheme").value, name });
 }
 
 /** A file of the response, .nii.gz or PNG; null where there is none. */
