@@ -44,8 +44,8 @@ def main() -> None:
     from glioseg.models.training.cross_validation import TrainingSplit, fit_splits
 
     open_part = partial(open_cases, CROPPED, raw=raw)
-    splits = [TrainingSplit(open_part(part["train"]), open_part(part["validation"])) for part in parts]
-    fit = partial(fit_splits, splits, network=params.network, train=train, state=state, init=init)
+    splits = [TrainingSplit(open_part(part["train"]), open_part(part["validation"]), init) for part in parts]
+    fit = partial(fit_splits, splits, network=params.network, train=train, state=state)
     if not is_main_host():
         fit(epoch_callback=lambda number: nullcontext(lambda epoch, logs: None))
         print("train: done; the first host writes the model")

@@ -36,16 +36,17 @@ class Phase(Section):
 
 
 class RealCases(Section):
-    """The training on labelled real cases after all phases.
+    """The training on labelled real cases after all phases, in phases of its own.
 
-    It trains one network for each of `folds` parts of the cases, and then one on all of them, mixed with
-    phantoms of the preset `domain_randomised`. `inference` has the candidates of its calibration.
+    Each phase trains one network for each of `folds` parts of the cases, and then one on all of them, mixed
+    with phantoms of the preset `domain_randomised`; each network starts from that of the phase before it.
+    `inference` has the candidates of the calibration.
     """
 
     folds: Annotated[int, Field(ge=2)]
     phantom_share: Annotated[float, Field(ge=0, lt=1)]
     augmentation_strength: Fraction
-    phase: Phase
+    phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
     inference: Inference
 
 
@@ -80,9 +81,9 @@ class Pretraining(Section):
             self.train.model_copy(update=overrides),
         )
 
-    def of_real_cases(self) -> tuple[Phantom, Network, Train]:
-        """The stream, the network and the training settings of the training on real cases."""
-        stream, network, train = self.of_phase(self.real.phase)
+    def of_real_phase(self, phase: Phase) -> tuple[Phantom, Network, Train]:
+        """The stream, the network and the training settings of a phase of the training on real cases."""
+        stream, network, train = self.of_phase(phase)
         changes = {
             "phantom_share": self.real.phantom_share,
             "augmentation_strength": self.real.augmentation_strength,

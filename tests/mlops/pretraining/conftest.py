@@ -1,11 +1,15 @@
 import shutil
 
+import keras
 import numpy as np
+import pandas as pd
 import pytest
 
 from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import Grid, Volume, write_volume
+from glioseg.mlops.pretraining.phases import TrainedPhases, current_origin
 from glioseg.models import builtin
+from glioseg.models.networks.unet import build_unet
 from glioseg.params.pretraining import load_pretraining
 from tests.helpers.projects import ROOT
 
@@ -18,7 +22,7 @@ def plan():
     phase = own.phases[-1].model_copy(update={"epochs": 1, "steps_per_epoch": 2})
     real = {
         "folds": 2,
-        "phase": phase.model_copy(update={"seed": 3, "base_filters": 4}),
+        "phases": tuple(phase.model_copy(update={"seed": seed, "base_filters": 4}) for seed in (3, 4)),
         "inference": own.real.inference.model_copy(update={"mirror": False}),
     }
     return own.model_copy(
@@ -47,6 +51,26 @@ def package(tmp_path, monkeypatch):
     for name in ("requirements.lock", "contract.yaml"):
         shutil.copy(ROOT / name, tmp_path)
     return folder
+
+
+@pytest.fixture
+def phases(plan, package, tmp_path):
+    """Two phases that trained a network of four filters, which is random."""
+    keras.utils.set_random_seed(0)
+    network = plan.network
+    model = build_unet(
+        architecture=network.architecture,
+        base_filters=4,
+        depth=network.depth,
+        dropout=network.dropout,
+        heads=network.heads,
+        deep_supervision=network.deep_supervision,
+        outputs=("segmentation",),
+        dtype="float32",
+    )
+    model.save(tmp_path / "trained.keras")
+    history = pd.DataFrame({"phase": [1, 2], "fold": 0, "epoch": 0, "val_dice": [0.2, 0.3]})
+    return TrainedPhases(tmp_path / "trained.keras", history, (current_origin(),) * 2)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from glioseg.core.errors import GliosegError
 from glioseg.core.fingerprint import files_fingerprint
 from glioseg.core.labels import REGIONS
-from glioseg.mlops.pretraining.phases import REQUIREMENTS_LOCK, TrainedPhases, current_origin
+from glioseg.mlops.pretraining.phases import REQUIREMENTS_LOCK
 from glioseg.mlops.pretraining.publish import (
     cross_validated_dice,
     publish_synthetic,
@@ -21,28 +21,7 @@ from glioseg.mlops.pretraining.publish import (
 from glioseg.mlops.pretraining.real_cases import crop_real_cases, train_on_real_cases
 from glioseg.models import builtin
 from glioseg.models.inference.model_settings import Settings
-from glioseg.models.networks.unet import build_unet
 from glioseg.models.selection import corruption_study
-
-
-@pytest.fixture
-def phases(plan, package, tmp_path):
-    """Two phases that trained a network of four filters, which is random."""
-    keras.utils.set_random_seed(0)
-    network = plan.network
-    model = build_unet(
-        architecture=network.architecture,
-        base_filters=4,
-        depth=network.depth,
-        dropout=network.dropout,
-        heads=network.heads,
-        deep_supervision=network.deep_supervision,
-        outputs=("segmentation",),
-        dtype="float32",
-    )
-    model.save(tmp_path / "trained.keras")
-    history = pd.DataFrame({"phase": [1, 2], "fold": 0, "epoch": 0, "val_dice": [0.2, 0.3]})
-    return TrainedPhases(tmp_path / "trained.keras", history, (current_origin(),) * 2)
 
 
 def test_the_network_of_the_phases_is_published_with_its_record(plan, package, phases, monkeypatch):
@@ -82,9 +61,9 @@ def test_folds_measure_the_network_that_is_trained_on_all_real_cases(
     assert record["validation_dice"] == pytest.approx(np.mean(list(means.values())))
     assert record["real_cases"]["folds"] == {f"Case_{4 - place}": place % 2 for place in range(5)}
     assert record["real_cases"]["sha256"].keys() == dice.keys()
-    assert (record["steps"], len(record["trained"])) == (6, 3)
-    # Three epochs more: two folds and all cases.
-    assert pd.read_csv(builtin.FOLDER / builtin.HISTORY)["phase"].tolist() == [1, 2, 3, 3, 3]
+    assert (record["steps"], len(record["trained"])) == (8, 4)
+    # Three epochs more in each phase: two folds and all cases.
+    assert pd.read_csv(builtin.FOLDER / builtin.HISTORY)["phase"].tolist() == [1, 2, *[3] * 3, *[4] * 3]
     settings = Settings.load(builtin.FOLDER)
     assert settings.calibrated_on == "real"
     assert settings.volume_intervals.cases == settings.volume_intervals_unmirrored.cases == 5

@@ -118,12 +118,11 @@ def _train(
         name = f"built-in, phase {number}"
         with training_run(connect(storage), state=state, name=name, params=params, cases=[count]) as log:
             trained = fit_splits(
-                [TrainingSplit(stream(cases), validation)],
+                [TrainingSplit(stream(cases), validation, before.weights)],
                 network=network,
                 train=train,
                 state=state,
                 epoch_callback=partial(log.fold, folds=0),
-                init=before.weights,
             )
             weights.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(history, trained.history.to_csv(index=False).encode())

@@ -1,7 +1,7 @@
 """Calibrates the pretrained networks, and writes them into the package with their lineage."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from shutil import copy
@@ -27,7 +27,7 @@ from glioseg.models.networks.keras_file import (
     save_networks,
 )
 from glioseg.params.contract import CONTRACT
-from glioseg.params.pretraining import Pretraining
+from glioseg.params.pretraining import Phase, Pretraining
 
 if TYPE_CHECKING:
     import keras
@@ -74,11 +74,11 @@ def publish_trained_on_real_cases(
     """
     calibrated, left_out = _calibrate(plan, trained)
     dice = cross_validated_dice(trained, calibrated)
-    cohort, phase = trained.cohort, len(before.origins) + 1
+    cohort, first = trained.cohort, len(before.origins)
     with_real = replace(
         before,
-        history=pd.concat([before.history, trained.history.assign(phase=phase)]),
-        origins=(*before.origins, trained.origin),
+        history=pd.concat([before.history, trained.history.assign(phase=trained.history["phase"] + first)]),
+        origins=(*before.origins, *trained.origins),
     )
     names = [case.case for case in cohort.cases]
     real_cases = {
@@ -87,7 +87,7 @@ def publish_trained_on_real_cases(
         "dice": dice,
     }
     record = _record(plan, with_real) | {
-        "steps": _steps(plan) + plan.real.phase.epochs * plan.real.phase.steps_per_epoch,
+        "steps": _steps((*plan.phases, *plan.real.phases)),
         "validation_dice": float(np.mean([list(regions.values()) for regions in dice.values()])),
         "real_cases": real_cases,
         "calibrated_on_real_cases": {**current_origin(), "cases": names, "left_out": left_out},
@@ -113,7 +113,7 @@ def _calibrate(plan: Pretraining, trained: TrainedOnRealCases) -> "tuple[Setting
         score_real_cases,
     )
 
-    unseen, (phantoms, network, train) = trained.unseen(), plan.of_real_cases()
+    unseen, (phantoms, network, train) = trained.unseen(), plan.of_real_phase(plan.real.phases[-1])
     inference = plan.real.inference
     calibrated = calibrate_model(
         unseen,
@@ -181,12 +181,12 @@ def _record(plan: Pretraining, trained: TrainedPhases) -> dict[str, object]:
     last = trained.history[trained.history["phase"] == trained.history["phase"].max()]
     return {
         "settings": plan.model_dump(mode="json"),
-        "steps": _steps(plan),
+        "steps": _steps(plan.phases),
         "validation_dice": float(last["val_dice"].max()),
         "trained": list(trained.origins),
         "calibrated": current_origin(),
     }
 
 
-def _steps(plan: Pretraining) -> int:
-    return sum(phase.epochs * phase.steps_per_epoch for phase in plan.phases)
+def _steps(phases: Sequence[Phase]) -> int:
+    return sum(phase.epochs * phase.steps_per_epoch for phase in phases)

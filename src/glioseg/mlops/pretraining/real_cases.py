@@ -20,9 +20,9 @@ from glioseg.mlops.pretraining.phases import REPORTS, current_origin, pretrained
 from glioseg.mlops.tracking.mlflow_runs import connect
 from glioseg.mlops.tracking.storage import ProjectStorage
 from glioseg.mlops.tracking.training_run import draw_learning_curves, training_run
-from glioseg.models.networks.keras_file import FOLDS, load_network, save_networks
+from glioseg.models.networks.keras_file import FOLDS, MODEL_FILE, load_network, network_files, save_networks
 from glioseg.models.selection.unseen_case import UnseenCase, left_out_cases
-from glioseg.params.pretraining import Pretraining
+from glioseg.params.pretraining import Phase, Pretraining
 
 HISTORY_FILE, ORIGIN_FILE = "history.csv", "origin.json"
 
@@ -44,22 +44,15 @@ class RealCohort:
 class TrainedOnRealCases:
     """The folder of a network that was trained on all cases, and of the networks of the folds.
 
-    It contains `model.keras`, the networks of the folds in `folds/`, and logs and origin of the training.
+    It contains `model.keras` and, in `folds/`, the networks of the folds. `history` has the logs of all
+    epochs, with columns `phase` and `fold`; the last fold is the training on all cases. `origins` has the
+    result of `current_origin` for each phase.
     """
 
     folder: Path
     cohort: RealCohort
-
-    @property
-    def history(self) -> pd.DataFrame:
-        """The logs of all epochs, with column `fold`; the last fold is the training on all cases."""
-        return pd.read_csv(self.folder / HISTORY_FILE)
-
-    @property
-    def origin(self) -> dict[str, object]:
-        """As from `current_origin`."""
-        origin: dict[str, object] = read_json(self.folder / ORIGIN_FILE)
-        return origin
+    history: pd.DataFrame
+    origins: tuple[dict[str, object], ...]
 
     def unseen(self) -> list[UnseenCase]:
         """Each case with the network of the fold that left it out."""
@@ -105,7 +98,7 @@ def crop_real_cases(folders: Sequence[Path], plan: Pretraining, storage: Project
 def train_on_real_cases(
     plan: Pretraining, cohort: RealCohort, storage: ProjectStorage, *, start: Path
 ) -> TrainedOnRealCases:
-    """Train a network on each fold, and then on all cases; what has been trained is not trained again.
+    """Train a network on each fold, and one on all cases, in phases; a finished phase is not trained again.
 
     Each training keeps the weights of its last epoch, since so few validation cases would choose by chance.
 
@@ -115,39 +108,63 @@ def train_on_real_cases(
         storage: storage of the project; an interrupted training continues.
         start: file with the initial weights.
     """
-    real, count = plan.real, len(cohort.cases)
-    _, network, train = plan.of_real_cases()
-    trained_with = real.model_dump_json(exclude={"inference"})
-    settings = [trained_with, network.model_dump_json(), train.model_dump_json()]
-    key = sha256_bytes(json.dumps([*settings, cohort.sha256, _weights_hash(start)]).encode())
-    done = TrainedOnRealCases(pretrained_folder(storage) / key, cohort)
-    if done.folder.exists():
-        return done
+    key = sha256_bytes(json.dumps([cohort.sha256, _weights_hash(start)]).encode())
+    starts, folder = [start] * (plan.real.folds + 1), pretrained_folder(storage)
+    histories: list[pd.DataFrame] = []
+    origins: list[dict[str, object]] = []
+    for number, phase in enumerate(plan.real.phases, 1):
+        key = _phase_key(plan, phase, key)
+        if not (folder := pretrained_folder(storage) / key).exists():
+            _train(plan, phase, cohort, storage, starts, folder, name=f"real cases, phase {number}")
+        starts = [*network_files(folder / FOLDS), folder / MODEL_FILE]
+        histories.append(pd.read_csv(folder / HISTORY_FILE).assign(phase=number))
+        origins.append(read_json(folder / ORIGIN_FILE))
+    return TrainedOnRealCases(folder, cohort, pd.concat(histories), tuple(origins))
+
+
+def _train(
+    plan: Pretraining,
+    phase: Phase,
+    cohort: RealCohort,
+    storage: ProjectStorage,
+    starts: Sequence[Path],
+    folder: Path,
+    *,
+    name: str,
+) -> None:
+    """Train a phase, and write its networks, logs and origin into `folder`."""
     from glioseg.models.training.cross_validation import TrainingSplit, fit_splits
 
-    splits = [TrainingSplit(*_without(cohort, fold)) for fold in range(real.folds)]
-    splits.append(TrainingSplit(cohort.cropped, cohort.cropped))  # its own validation chooses nothing
+    folds = plan.real.folds
+    _, network, train = plan.of_real_phase(phase)
+    parts = [_without(cohort, fold) for fold in range(folds)]
+    parts.append(([*cohort.cropped],) * 2)  # its own validation chooses nothing
+    splits = [TrainingSplit(*part, start) for part, start in zip(parts, starts, strict=True)]
     counts = [{"train": len(split.cases), "validation": len(split.validation)} for split in splits]
-    state, params = storage.state(key), plan.model_dump(mode="json")
-    name = f"built-in, {count} real cases"
+    state, params = storage.state(folder.name), plan.model_dump(mode="json")
     with training_run(connect(storage), state=state, name=name, params=params, cases=counts) as log:
         trained = fit_splits(
             splits,
             network=network,
             train=train,
             state=state,
-            epoch_callback=partial(log.fold, folds=real.folds),
-            init=start,
+            epoch_callback=partial(log.fold, folds=folds),
         )
-        with replace_folder_atomic(done.folder) as aside:
+        with replace_folder_atomic(folder) as aside:
             save_networks(aside, trained.networks[-1:])
             save_networks(aside / FOLDS, trained.networks[:-1])
             write_atomic(aside / HISTORY_FILE, trained.history.to_csv(index=False).encode())
             write_atomic(aside / ORIGIN_FILE, json.dumps(current_origin()).encode())
         draw_learning_curves(trained.history, REPORTS / "curves.png")
-        dice = trained.validation_dice[: real.folds]
+        dice = trained.validation_dice[:folds]
         log.finish({"best_val_dice": sum(dice) / len(dice)}, REPORTS)
-    return done
+
+
+def _phase_key(plan: Pretraining, phase: Phase, before: str) -> str:
+    """A hash of the settings of a phase, and of what it starts from; it does not depend on code."""
+    _, network, train = plan.of_real_phase(phase)
+    settings = [part.model_dump_json() for part in (network, train)]
+    return sha256_bytes(json.dumps([*settings, plan.real.folds, before]).encode())
 
 
 def _weights_hash(file: Path) -> str:

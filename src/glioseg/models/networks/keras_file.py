@@ -94,17 +94,21 @@ def save_networks(folder: Path, models: Sequence["keras.Model"]) -> None:
         model.save(folder / (f"model_{number}.keras" if number else MODEL_FILE))
 
 
+def network_files(folder: Path) -> list[Path]:
+    """The files that `save_networks` wrote, in its order."""
+    numbers = sorted(
+        int(match[1]) for path in folder.iterdir() if (match := MEMBER_FILE.fullmatch(path.name))
+    )
+    return [folder / MODEL_FILE, *(folder / f"model_{number}.keras" for number in numbers)]
+
+
 def load_networks(folder: Path) -> tuple["keras.Model", ...]:
     """The networks that `save_networks` wrote, in the precision that this machine computes fast.
 
     Raises:
         ModelError: a file does not exist, or is not a network.
     """
-    numbers = sorted(
-        int(match[1]) for path in folder.iterdir() if (match := MEMBER_FILE.fullmatch(path.name))
-    )
-    files = [folder / MODEL_FILE, *(folder / f"model_{number}.keras" for number in numbers)]
-    return tuple(load_network(file) for file in files)
+    return tuple(load_network(file) for file in network_files(folder))
 
 
 def round_to_float16(model: "keras.Model") -> None:

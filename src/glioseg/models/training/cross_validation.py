@@ -21,10 +21,14 @@ from glioseg.params.sections import Network, Train
 
 @dataclass(frozen=True)
 class TrainingSplit:
-    """The training cases of one network, and the validation cases that choose its best epoch."""
+    """The training cases of one network, and the validation cases that choose its best epoch.
+
+    `init`: the file or folder with its initial weights, as in `fit`.
+    """
 
     cases: Sequence[CroppedCase]
     validation: Sequence[CroppedCase]
+    init: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,6 @@ def fit_splits(
     train: Train,
     state: Path,
     epoch_callback: Callable[[int], AbstractContextManager[OnEpoch]],
-    init: Path | None = None,
     tensorboard: Path | None = None,
     cluster: Cluster | None = None,
 ) -> TrainedNetworks:
@@ -60,16 +63,13 @@ def fit_splits(
         state: folder of the state, for this training only.
         epoch_callback: function from the number of a split to a context manager that yields `on_epoch` of
             `fit`.
-        init: as in `fit`.
         tensorboard: folder for TensorBoard's logs; None writes none.
         cluster: its workers train the splits in parallel, and `on_epoch` is called after each training has
             ended; None trains one split after the other in this process.
     """
     for split in splits:
         require_outcomes(split.cases, train.outputs)
-    train_split = partial(
-        _fit_split, network=network, train=train, state=state, init=init, tensorboard=tensorboard
-    )
+    train_split = partial(_fit_split, network=network, train=train, state=state, tensorboard=tensorboard)
     numbered = list(enumerate(splits))
     if cluster:
         cluster.map(partial(_fit_isolated, train_split=train_split), numbered, title="train folds", gpu=True)
@@ -92,7 +92,6 @@ def _fit_split(
     network: Network,
     train: Train,
     state: Path,
-    init: Path | None,
     tensorboard: Path | None,
     on_epoch: OnEpoch,
 ) -> FitResult:
@@ -105,7 +104,7 @@ def _fit_split(
         validation=split.validation,
         state=state / f"fold{number}",
         on_epoch=on_epoch,
-        init=init,
+        init=split.init,
         tensorboard=tensorboard / f"fold{number}" if tensorboard else None,
     )
 
