@@ -1,9 +1,12 @@
 """Training on real cases: every case is left out by one fold, and the last network is trained on all."""
 
+import pandas as pd
 import pytest
 
 from glioseg.mlops.pretraining.real_cases import crop_real_cases, train_on_real_cases
+from glioseg.models.networks.keras_file import load_network
 from glioseg.models.training import cross_validation
+from glioseg.models.training.cross_validation import TrainedNetworks
 
 
 def test_each_fold_leaves_out_large_and_small_tumours(
@@ -37,25 +40,24 @@ def test_each_network_starts_from_the_phase_before_on_the_same_cases(
     """So a case that a fold leaves out is left out of every phase of its network."""
     cohort = crop_real_cases([real_folder], plan, shared_storage)
     start = phases.weights
-    first = plan.model_copy(update={"real": plan.real.model_copy(update={"phases": plan.real.phases[:1]})})
-    before = train_on_real_cases(first, cohort, shared_storage, start=start)
-    fit_splits, asked = cross_validation.fit_splits, []
+    asked = []
 
-    def record(splits, **options):
+    def trained(splits, **options):
+        """Networks that are as they were at the start."""
         asked.append([(split.init, [case.name for case in split.cases]) for split in splits])
-        return fit_splits(splits, **options)
+        history = pd.DataFrame({"fold": range(3), "epoch": 0, "loss": 0.1, "val_loss": 0.1, "val_dice": 0.5})
+        return TrainedNetworks([load_network(split.init) for split in splits], history, [0.5] * 3)
 
-    monkeypatch.setattr(cross_validation, "fit_splits", record)
+    monkeypatch.setattr(cross_validation, "fit_splits", trained)
     done = train_on_real_cases(plan, cohort, shared_storage, start=start)
-    folds = before.folder / "folds"
-    assert asked == [
-        [
-            (folds / "model.keras", ["Case_3", "Case_1"]),
-            (folds / "model_1.keras", ["Case_4", "Case_2", "Case_0"]),
-            (before.folder / "model.keras", [f"Case_{n}" for n in (4, 3, 2, 1, 0)]),
-        ]
-    ]
-    assert done.history["phase"].tolist() == [1] * 3 + [2] * 3
+    cases = [["Case_3", "Case_1"], ["Case_4", "Case_2", "Case_0"], [f"Case_{n}" for n in (4, 3, 2, 1, 0)]]
+    first, second = asked
+    assert first == [(start, names) for names in cases]
+    folder = second[2][0].parent
+    files = [folder / "folds/model.keras", folder / "folds/model_1.keras", folder / "model.keras"]
+    assert second == list(zip(files, cases, strict=True))
+    assert done.folder != folder
+    assert done.history["phase"].tolist() == [1, 1, 1, 2, 2, 2]
     assert len(done.origins) == 2
     assert train_on_real_cases(plan, cohort, shared_storage, start=start).folder == done.folder
-    assert len(asked) == 1
+    assert len(asked) == 2
