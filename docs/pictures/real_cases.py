@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from glioseg.core.dice import dice_per_channel
+from glioseg.core.geometry import bounding_box
 from glioseg.core.labels import REGIONS, regions_from_labels
 from glioseg.core.modalities import SEGMENTATION
 from glioseg.core.nifti import read_volume
@@ -45,7 +46,7 @@ def main() -> None:
     start = builtin.folder_of(builtin.SYNTHETIC) / MODEL_FILE
     trained = train_on_real_cases(plan, cohort, storage, start=start)
     settings, rows = Settings.load(builtin.FOLDER), -(-len(cohort.cases) // COLUMNS)
-    figure, axes = plt.subplots(rows, 4 * COLUMNS, figsize=(7 * COLUMNS, 2.25 * rows), facecolor="black")
+    figure, axes = plt.subplots(rows, 4 * COLUMNS, figsize=(7 * COLUMNS, 2.35 * rows), facecolor="black")
     for axis in axes.flat:
         axis.axis("off")
     for number, (case, unseen) in enumerate(zip(cohort.cases, trained.unseen(), strict=True)):
@@ -62,14 +63,15 @@ def draw(case: Case, predictor: Predictor, axes: NDArray[np.object_]) -> None:
     truth = regions_from_labels(dense_labels(read_volume(case.files[SEGMENTATION]), case.scheme))
     predicted = regions_from_labels(predictor.segment(images))
     z = int(truth[..., 0].sum(axis=(0, 1)).argmax())
+    brain = bounding_box(images["flair"].data > 0, margin_vox=3).slices[:2]
     for number, (modality, regions) in enumerate(
         (name, regions) for name in ("flair", "t1ce") for regions in (truth, predicted)
     ):
         volume = images[modality].data
         axes[number].imshow(
-            volume[:, :, z].T, cmap="gray", vmin=0, vmax=np.percentile(volume[volume > 0], 99.5)
+            volume[*brain, z].T, cmap="gray", vmin=0, vmax=np.percentile(volume[volume > 0], 99.5)
         )
-        outline(axes[number], regions[:, :, z])
+        outline(axes[number], regions[*brain, z])
     dice = dice_per_channel(truth, predicted)
     scores = " / ".join(f"{value:.2f}" for _, value in zip(REGIONS, dice, strict=True))
     axes[1].set_title(f"{case.case}: {scores}", color="white", fontsize=8, loc="right", pad=2)
