@@ -1,4 +1,4 @@
-"""Stage split respects the patients and near-duplicates of rejected cases too."""
+"""Stage split respects patients, near-duplicates of rejected cases, and what the built-in model has seen."""
 
 import json
 from pathlib import Path
@@ -11,6 +11,7 @@ import split
 from _stage import run
 from glioseg.core.labels import LabelScheme
 from glioseg.data.cohort.cases import Case, write_cohort
+from glioseg.models.builtin import training_images
 
 ROOT = Path(__file__).parents[2]
 NAMES = [f"BraTS-GLI-{number:05}-000" for number in range(8)]
@@ -25,7 +26,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for folder in ("data/raw", "data/cropped", "reports/validation"):
         Path(folder).mkdir(parents=True)
     write_cohort(Path("data/raw/cohort.csv"), cases)
-    Path("reports/validation/raw.json").write_text(json.dumps({"near_duplicates": [[NAMES[1], REFUSED]]}))
+    Path("reports/validation/raw.json").write_text(
+        json.dumps({"near_duplicates": [[NAMES[1], REFUSED]], "volumes": []})
+    )
     patients = [case.patient for case in cases[:-1]]
     manifest = pd.DataFrame({"case": NAMES, "patient": patients, "grade": "HGG", "ncr_vox": range(8)})
     manifest.assign(ed_vox=1, et_vox=1).to_csv("data/cropped/manifest.csv", index=False)
@@ -45,6 +48,45 @@ def test_a_rejected_near_duplicate_keeps_two_patients_together(project: Path) ->
         splits = json.loads(Path("data/splits.json").read_text())
         for part in ("train", "validation", "test"):
             assert (NAMES[0] in splits[part]) == (NAMES[1] in splits[part])
+
+
+def validated(*, seen: list[str]) -> None:
+    """Write a validation report; the T1ce of the cases in `seen` is an image of the built-in's training."""
+    image = next(iter(training_images()))
+    rows = [
+        {
+            "case": name,
+            "role": role,
+            "voxels_sha256": image if (name, role) in {(s, "t1ce") for s in seen} else None,
+        }
+        for name in NAMES
+        for role in ("t1ce", "seg")
+    ]
+    report = {"near_duplicates": [], "volumes": rows}
+    Path("reports/validation/raw.json").write_text(json.dumps(report))
+
+
+def test_cases_that_trained_the_builtin_model_are_for_training(project: Path, capsys) -> None:
+    seen = NAMES[:5]
+    validated(seen=seen)
+    for seed in range(20):
+        configure(seed=seed, test_fraction=0.25, validation_fraction=0.1, folds=3)
+        split.main()
+        splits = json.loads(Path("data/splits.json").read_text())
+        assert set(seen) <= set(splits["train"])
+    assert "built-in" not in capsys.readouterr().out
+
+
+def test_a_cohort_that_the_builtin_model_has_seen_is_split_with_a_warning(project: Path, capsys) -> None:
+    validated(seen=NAMES)
+    configure(seed=0, test_fraction=0.25, validation_fraction=0.1, folds=3)
+    split.main()
+    splits = json.loads(Path("data/splits.json").read_text())
+    assert len(splits["test"]) == 2
+    assert (
+        "split: 2 of 2 test cases are training cases of the built-in model, so its Dice on them, and that of"
+        f" models that start from it, is too high: {', '.join(splits['test'])}"
+    ) in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

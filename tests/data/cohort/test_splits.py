@@ -139,3 +139,20 @@ def test_a_fold_with_a_patient_of_the_validation_part_is_leakage():
     splits["folds"] = [{"train": ["a-0"], "validation": ["c-1"]}]
     with pytest.raises(SplitError, match="c-0: patient c is in a fold's validation and in validation"):
         check_leakage(splits, {"a-0": "a", "b-0": "b", "c-0": "c", "c-1": "c"})
+
+
+@given(st.integers(10, 30), st.integers(1, 2), st.integers(0, 99))
+def test_cases_for_training_only_are_in_other_parts_only_if_others_do_not_suffice(patients, visits, seed):
+    manifest = manifest_of(patients, visits=visits)
+    plain = split_cases(manifest, seed=seed, **SETTINGS)
+    wanted = len(plain["validation"]) + len(plain["test"])
+    cases = sorted(manifest["case"])
+    for others in range(0, patients, 3):  # patients without such a case
+        bound = [case for case in cases[others * visits :] if case.endswith("-0")]
+        splits = split_cases(manifest, seed=seed, training_only=bound, **SETTINGS)
+        assert [len(splits[part]) for part in ("train", "validation", "test")] == [
+            len(plain[part]) for part in ("train", "validation", "test")
+        ]
+        free = [case for case in splits["validation"] + splits["test"] if int(case[1:4]) < others]
+        assert len(free) == min(others * visits, wanted)
+    assert split_cases(manifest, seed=seed, training_only=cases, **SETTINGS) == plain

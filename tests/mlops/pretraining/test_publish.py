@@ -12,6 +12,7 @@ import pytest
 from glioseg.core.errors import GliosegError
 from glioseg.core.fingerprint import files_fingerprint
 from glioseg.core.labels import REGIONS
+from glioseg.data.quality.cohort_statistics import measure_cohort
 from glioseg.mlops.pretraining.phases import REQUIREMENTS_LOCK
 from glioseg.mlops.pretraining.publish import (
     cross_validated_dice,
@@ -45,7 +46,7 @@ def test_the_network_of_the_phases_is_published_with_its_record(plan, package, p
 
 
 def test_folds_measure_the_network_that_is_trained_on_all_real_cases(
-    plan, package, phases, real_folder, shared_storage, monkeypatch
+    plan, package, phases, real_folder, shared_storage, monkeypatch, tmp_path
 ):
     monkeypatch.setattr(corruption_study, "COPIES_PER_KIND", 1)
     cohort = crop_real_cases([real_folder], plan, shared_storage)
@@ -64,6 +65,11 @@ def test_folds_measure_the_network_that_is_trained_on_all_real_cases(
     assert (record["steps"], len(record["trained"])) == (8, 4)
     # Three epochs more in each phase: two folds and all cases.
     assert pd.read_csv(builtin.FOLDER / builtin.HISTORY)["phase"].tolist() == [1, 2, *[3] * 3, *[4] * 3]
+    # A cohort with these cases, validated anywhere, is recognised.
+    measured = measure_cohort(cohort.cases, records=tmp_path / "records")
+    images = {volume.voxels_sha256: volume.case for volume in measured if volume.role != "seg"}
+    assert builtin.training_images() == images
+    assert len(images) == 5  # the four images of a case are the same
     settings = Settings.load(builtin.FOLDER)
     assert settings.calibrated_on == "real"
     assert settings.volume_intervals.cases == settings.volume_intervals_unmirrored.cases == 5

@@ -1,6 +1,6 @@
 """Seeded splits: grouped by patient, stratified by grade and tumour size."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import TypedDict
 
@@ -44,6 +44,7 @@ def split_cases(
     folds: int,
     near_duplicates: Sequence[Sequence[str]] = (),
     patients: Mapping[str, str] = MappingProxyType({}),
+    training_only: Collection[str] = (),
 ) -> Splits:
     """Split the cases of a manifest into training, validation and test, and the training cases into folds.
 
@@ -59,6 +60,8 @@ def split_cases(
         folds: number of folds of the training cases.
         near_duplicates: pairs of near-duplicate cases, including refused ones.
         patients: the patient of each case of the raw cohort; required for cases that the manifest lacks.
+        training_only: cases that should be for training; patients with one are in the other parts only if
+            there are too few others.
 
     Raises:
         SplitError: there are too few patients for the parts or the folds.
@@ -79,6 +82,7 @@ def split_cases(
     cases_of = manifest.groupby("patient", sort=True)["case"].apply(list)
     stratum_of = dict(zip(manifest["patient"], strata, strict=True))
     order = _interleave([stratum_of[patient] for patient in cases_of.index], seed)
+    order.sort(key=lambda row: not set(training_only).isdisjoint(cases_of.iloc[row]))
     parts = {
         "test": order[:tests],
         "validation": order[tests : tests + validations],

@@ -15,7 +15,8 @@ from glioseg.core.files import replace_folder_atomic
 from glioseg.core.labels import REGIONS, regions_from_labels
 from glioseg.core.modalities import SEGMENTATION
 from glioseg.core.nifti import read_volume
-from glioseg.data.cohort.cases import read_images
+from glioseg.data.cohort.cases import Case, read_images
+from glioseg.data.quality.volume_statistics import measure_image_quality
 from glioseg.mlops.pretraining.phases import TrainedPhases, current_origin, render_validation, stream
 from glioseg.mlops.pretraining.real_cases import TrainedOnRealCases
 from glioseg.models import builtin
@@ -83,6 +84,7 @@ def publish_trained_on_real_cases(
     names = [case.case for case in cohort.cases]
     real_cases = {
         "sha256": dict(zip(names, cohort.sha256, strict=True)),
+        "images": {case.case: image_hashes(case) for case in cohort.cases},
         "folds": dict(zip(names, cohort.folds, strict=True)),
         "dice": dice,
     }
@@ -133,6 +135,12 @@ def _calibrate(plan: Pretraining, trained: TrainedOnRealCases) -> "tuple[Setting
         calibrate_confidence(mirrored, calibrated), calibrate_confidence(unmirrored, calibrated)
     )
     return both, left_out
+
+
+def image_hashes(case: Case) -> list[str]:
+    """The hash of the voxels of each image of a case, as validation computes it."""
+    volumes = [volume.grid.to_lps(volume.data) for volume in read_images(case).values()]
+    return [str(measure_image_quality(data, data[data != 0])["voxels_sha256"]) for data in volumes]
 
 
 def cross_validated_dice(trained: TrainedOnRealCases, settings: "Settings") -> dict[str, dict[str, float]]:

@@ -8,6 +8,7 @@ import hashlib
 from pathlib import Path
 
 from glioseg.core.errors import GliosegError
+from glioseg.core.files import read_json
 
 ADDRESS, SYNTHETIC = "builtin", "builtin-synthetic"
 """The names of the built-in models in commands and settings."""
@@ -48,6 +49,15 @@ def builtin_model(address: str = ADDRESS) -> Path:
             f"{folder / name}: differs from the file that glioseg was published with; reinstall glioseg"
         )
     return folder
+
+
+def training_images() -> dict[str, str]:
+    """The real images that the built-in model was trained on: name of the case by the hash of the voxels.
+
+    The hashes are those of `data.quality.near_duplicates.hash_voxels`.
+    """
+    images = read_json(FOLDER / RECORD)["real_cases"]["images"]
+    return {digest: case for case, digests in images.items() for digest in digests}
 
 
 def write_checksums(folder: Path) -> None:
