@@ -132,9 +132,8 @@ def test_the_lineage_of_the_builtin_model_has_its_training(registered):
     record = json.loads((builtin.FOLDER / builtin.RECORD).read_text())
     assert entries["git commit"].value.startswith(record["trained"][-1]["sha"]) or missing
     assert record["trained"][-1]["environment"] in entries["environment"].value
-    assert entries["training"].value.startswith(
-        f"{sum(p.epochs * p.steps_per_epoch for p in plan.phases)} steps"
-    )
+    phases = (*plan.phases, *plan.real.phases)
+    assert entries["training"].value.startswith(f"{sum(p.epochs * p.steps_per_epoch for p in phases)} steps")
 
 
 def test_the_lineage_of_the_builtin_model_names_the_real_cases_of_its_confidence(registered, tmp_path):
@@ -185,7 +184,9 @@ def test_the_lineage_figure_of_the_builtin_model_is_drawn(registered, tmp_path):
 def test_the_builtin_model_has_a_card_with_its_dice_on_the_test_cases(registered):
     card = registered.artifact(1, f"lineage/{registered.name}-1/model_card.md").read_text()
     assert "Mean Dice on 6 test cases of this project: WT 0.800, TC 0.700, ET 0.600." in card
-    assert "No scan of a patient was used for training." in card
+    real = json.loads((builtin.FOLDER / builtin.RECORD).read_text())["real_cases"]["sha256"]
+    assert f"Then 13 real cases: {', '.join(real)}." in card
+    assert "Its probabilities are calibrated on synthetic cases" not in card
     page = registered.artifact(1, f"lineage/{registered.name}-1/model_card.html").read_text()
     assert "0.8 (0.8 to 0.8)" in page
 

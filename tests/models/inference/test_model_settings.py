@@ -91,7 +91,8 @@ def test_the_built_in_model_states_the_dice_and_the_volumes_that_real_cases_taug
     settings = Settings.load(builtin.FOLDER)
     assert settings.calibrated_on == "real"
     assert (settings.volume_intervals.level, settings.volume_intervals.cases) == (0.9, 13)
-    assert settings.volume_intervals.shift[0] > 0  # it predicts too little in real cases
+    shift = settings.volume_intervals.shift
+    assert abs(shift[0]) < 0.05 < shift[2]  # WT has about the right volume, and ET is predicted too small
     assert settings.confidence.empty[2] is None  # two of thirteen cases do not enhance, which is too few
     assert max(settings.confidence.low_dice) <= 0.6
 
