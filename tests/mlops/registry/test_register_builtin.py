@@ -185,7 +185,7 @@ def test_the_builtin_model_has_a_card_with_its_dice_on_the_test_cases(registered
     card = registered.artifact(1, f"lineage/{registered.name}-1/model_card.md").read_text()
     assert "Mean Dice on 6 test cases of this project: WT 0.800, TC 0.700, ET 0.600." in card
     real = json.loads((builtin.FOLDER / builtin.RECORD).read_text())["real_cases"]["sha256"]
-    assert f"Then 13 real cases: {', '.join(real)}." in card
+    assert f"The last of them also used 13 real cases: {', '.join(real)}." in card
     assert "Its probabilities are calibrated on synthetic cases" not in card
     page = registered.artifact(1, f"lineage/{registered.name}-1/model_card.html").read_text()
     assert "0.8 (0.8 to 0.8)" in page

@@ -82,7 +82,8 @@ def split_cases(
     cases_of = manifest.groupby("patient", sort=True)["case"].apply(list)
     stratum_of = dict(zip(manifest["patient"], strata, strict=True))
     order = _interleave([stratum_of[patient] for patient in cases_of.index], seed)
-    order.sort(key=lambda row: not set(training_only).isdisjoint(cases_of.iloc[row]))
+    bound = set(training_only)
+    order.sort(key=lambda row: not bound.isdisjoint(cases_of.iloc[row]))  # stable: keeps the strata spread
     parts = {
         "test": order[:tests],
         "validation": order[tests : tests + validations],

@@ -109,12 +109,13 @@ def train_on_real_cases(
         start: file with the initial weights.
     """
     key = sha256_bytes(json.dumps([cohort.sha256, _weights_hash(start)]).encode())
-    starts, folder = [start] * (plan.real.folds + 1), pretrained_folder(storage)
+    starts = [start] * (plan.real.folds + 1)
     histories: list[pd.DataFrame] = []
     origins: list[dict[str, object]] = []
     for number, phase in enumerate(plan.real.phases, 1):
         key = _phase_key(plan, phase, key)
-        if not (folder := pretrained_folder(storage) / key).exists():
+        folder = pretrained_folder(storage) / key
+        if not folder.exists():
             _train(plan, phase, cohort, storage, starts, folder, name=f"real cases, phase {number}")
         starts = [*network_files(folder / FOLDS), folder / MODEL_FILE]
         histories.append(pd.read_csv(folder / HISTORY_FILE).assign(phase=number))

@@ -126,7 +126,7 @@ def _training_text(pretraining: Mapping[str, Any]) -> str:
         f" {pretraining['steps']} training steps."
     )
     if real:
-        return f"{synthetic} Then {real_cases(real['sha256'])}."
+        return f"{synthetic} The last of them also used {real_cases(real['sha256'])}."
     return f"{synthetic} No scan of a patient was used for training."
 
 
