@@ -163,7 +163,7 @@ def test_the_lineage_and_the_card_name_the_real_cases_of_the_training(registered
     builtin_card(registered.name, "1", recorded.record, json.loads(published.read_text())).write(tmp_path)
     card = (tmp_path / "model_card.md").read_text()
     assert "trained on synthetic and 3 real cases. Mean Dice" in card
-    assert "Then 3 real cases: A, B, C." in card
+    assert "The last of them also used 3 real cases: A, B, C." in card
     assert "No scan of a patient" not in card
 
 
