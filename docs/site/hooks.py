@@ -43,7 +43,12 @@ def _is_outside(path: str) -> bool:
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Insert the generated reference, and point links out of docs/ to the copies on the site."""
+    """Insert the generated reference, and point links out of docs/ to the copies on the site.
+
+    The reference comes first among the results of a search.
+    """
+    if page.file.src_uri.startswith("reference/"):
+        page.meta["search"] = {"boost": 4}
     text = MARKER.sub(lambda match: GENERATED[match[1]](), markdown)
     return LINK.sub(lambda match: match[1] + _rewritten(match[2], page.file.src_uri), text)
 

@@ -14,15 +14,19 @@ from glioseg.params import load_params
 from glioseg.params.contract import Contract
 
 COMMON = ("severity", "predict")
+DOCUMENT = re.compile(r"\bdocs/([\w-]+)\.md")
 EXAMPLE = re.compile(r"\{(?:[^{}]|\{[^}]*\})*\}")
 BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 
 
 def commands() -> str:
     """The commands with their arguments and options, as Markdown."""
-    command = typer.main.get_command(app)
-    text = get_docs_for_click(obj=command, ctx=typer.Context(command, info_name="glioseg"), name="glioseg")
-    return text.split("\n", 1)[1]  # without the heading
+    group = typer.main.get_group(app)
+    text = get_docs_for_click(obj=group, ctx=typer.Context(group, info_name="glioseg"), name="glioseg")
+    for name, command in group.commands.items():
+        summary = (command.help or "").partition("\n\n")[0]  # Typer cuts it after 45 characters
+        text = re.sub(rf"^\* `{name}`: .*$", f"* [`{name}`](#glioseg-{name}): {summary}", text, flags=re.M)
+    return DOCUMENT.sub(r"[docs/\1.md](../\1.md)", text.partition("\n")[2])
 
 
 def settings() -> str:
@@ -115,8 +119,9 @@ def _yaml(value: object) -> str:
 
 
 def _meaning(field: Schema) -> str:
-    """The description of a field, with examples in braces as code."""
-    return EXAMPLE.sub(r"`\g<0>`", field.get("description", ""))
+    """The description of a field, with links to documents, and with examples in braces as code."""
+    text = EXAMPLE.sub(r"`\g<0>`", field.get("description", ""))
+    return DOCUMENT.sub(r"[docs/\1.md](../\1.md)", text)
 
 
 def _anchor(anchor: str, text: str) -> str:

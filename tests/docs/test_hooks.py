@@ -1,0 +1,73 @@
+"""The documentation builds without a warning, needs no network, and holds what it links to outside docs/."""
+
+import re
+
+import pytest
+from mkdocs.commands.build import build
+from mkdocs.config import load_config
+from mkdocs.exceptions import Abort
+
+from tests.helpers.documentation import build_site
+from tests.helpers.projects import ROOT
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    return build_site(tmp_path_factory.mktemp("site"))
+
+
+def test_every_document_is_a_page(site):
+    documents = [path.relative_to(ROOT / "docs") for path in (ROOT / "docs").rglob("*.md")]
+    pages = [
+        path.with_name("index.html") if path.stem == "README" else path.with_suffix(".html")
+        for path in documents
+    ]
+    assert [str(page) for page in pages if not (site / page).is_file()] == []
+    assert len(pages) > 45
+
+
+def test_no_page_loads_anything_from_the_network(site):
+    loaded = r"<(?:script|img|iframe|source)\b[^>]*\bsrc=\"(?:https?:)?//|<link\b[^>]*\bhref=\"(?:https?:)?//"
+    assert [str(page) for page in site.rglob("*.html") if re.search(loaded, page.read_text())] == []
+    assert [
+        str(page) for page in site.rglob("*.css") if re.search(r"url\([\"']?(https?:)?//", page.read_text())
+    ] == []
+
+
+@pytest.mark.parametrize(
+    ("page", "link"),
+    [
+        ("scale.html", "repository/bench/RESULTS.html"),
+        (
+            "decisions/0024-confidence-from-real-cases.html",
+            "../repository/src/glioseg/models/builtin/model/card.html",
+        ),
+        ("repository/README.html", "../contract.html#the-patients-of-the-cases"),
+        ("reference/cli.html", "../clusters.html"),
+    ],
+)
+def test_links_out_of_docs_and_into_it_are_rewritten(site, page, link):
+    page = page.replace("README", "index")
+    assert f'href="{link}"' in (site / page).read_text()
+    assert (site / page).parent.joinpath(link.partition("#")[0]).is_file()
+
+
+def test_search_knows_the_generated_reference(site):
+    assert "validation_fraction" in (site / "search" / "search_index.json").read_text()
+
+
+@pytest.mark.parametrize(
+    "text", ["[a page](none.md)", "[a heading](#none)", "[a heading](two.md#none)", "![a picture](none.png)"]
+)
+def test_a_link_to_nowhere_fails(tmp_path, text):
+    (tmp_path / "docs").mkdir()
+    for name, content in (("one.md", text), ("two.md", "# Two")):
+        (tmp_path / "docs" / name).write_text(content)
+    config = load_config(
+        str(ROOT / "mkdocs.yml"), docs_dir=str(tmp_path / "docs"), site_dir=str(tmp_path / "site")
+    )
+    config.nav, config.plugins, config.extra_css = None, type(config.plugins)(), []
+    with pytest.raises(Abort):
+        build(config)
+    (tmp_path / "docs" / "one.md").write_text("[a heading](two.md#two)")
+    build(config)
