@@ -18,9 +18,9 @@ from reference_pages import commands, rules, settings
 ROOT = Path(__file__).parents[2]
 OUTSIDE = "repository"
 PROJECT_PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
-LINK = re.compile(r"(\]\()(?![a-z]+:|#)([^)\s#]+)")
+LINK = re.compile(r"(\]\(|\b(?:src|href)=\")(?![a-z]+:|#)([^)\s#\"]+)")
 GENERATED: dict[str, Callable[[], str]] = {"commands": commands, "settings": settings, "rules": rules}
-MARKER = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
+MARKER = re.compile(r"^\*`make docs` inserts the (\w+) here\.\*$", re.MULTILINE)
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
@@ -61,9 +61,10 @@ def _rewritten(link: str, page: str) -> str:
 
 
 def _target(path: str, link: str) -> str:
-    """The path to which a link in a file of the repository points; the README for a folder."""
+    """The path to which a link in a file of the repository points; for a folder, its first page."""
     target = posixpath.normpath(posixpath.join(posixpath.dirname(path), link))
-    return f"{target}/README.md" if (ROOT / target).is_dir() else target
+    first_pages = [f"{target}/{name}" for name in ("README.md", "index.md")]
+    return next((page for page in first_pages if (ROOT / page).is_file()), target)
 
 
 def to_site(path: str) -> str:

@@ -31,22 +31,14 @@ def commands() -> str:
 
 def settings() -> str:
     """A table for each section of params.yaml, and for the two kinds of domains of a study, as Markdown."""
-    schema, shipped = (
-        params_schema(),
-        load_params(ROOT / "params.yaml").model_dump(mode="json", by_alias=True),
-    )
+    schema = params_schema()
+    shipped = load_params(ROOT / "params.yaml").model_dump(mode="json", by_alias=True)
     parts = []
     for name, field in schema["properties"].items():
         section = resolve(schema, field)
         rows = [
-            [
-                _anchor(f"{name}.{dotted}", dotted),
-                values(schema, inner),
-                _shipped(shipped[name], path),
-                _meaning(inner),
-            ]
+            [_anchor(name, *path), values(schema, inner), _shipped(shipped[name], path), _meaning(inner)]
             for path, inner in fields(schema, section)
-            for dotted in [".".join(path)]
         ]
         table = _table(["setting", "values", "as shipped", "meaning"], rows)
         parts.append(f"## {name}\n\n{section['description']}\n\n{table}")
@@ -75,7 +67,7 @@ def rules() -> str:
             if field not in COMMON
         ]
         severities = [f"`{defaults[name][field]}`" for field in COMMON]
-        rows.append([_anchor(name, name), *severities, "<br>".join(bounds), _meaning(rule)])
+        rows.append([_anchor(name), *severities, "<br>".join(bounds), _meaning(rule)])
     return _table(["rule", "severity", "predict", "bounds", "requirement"], rows)
 
 
@@ -124,8 +116,9 @@ def _meaning(field: Schema) -> str:
     return DOCUMENT.sub(r"[docs/\1.md](../\1.md)", text)
 
 
-def _anchor(anchor: str, text: str) -> str:
-    return f"`{text}`{{ #{anchor} }}"
+def _anchor(section: str, *path: str) -> str:
+    """The name of a setting in its section, or of a rule, with an anchor."""
+    return f"`{'.'.join(path) or section}`{{ #{'.'.join((section, *path))} }}"
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

@@ -1,7 +1,9 @@
 """The documentation builds without a warning, needs no network, and holds what it links to outside docs/."""
 
 import re
+from types import SimpleNamespace
 
+import hooks
 import pytest
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
@@ -52,8 +54,27 @@ def test_links_out_of_docs_and_into_it_are_rewritten(site, page, link):
     assert (site / page).parent.joinpath(link.partition("#")[0]).is_file()
 
 
+@pytest.mark.parametrize(
+    ("page", "text", "expected"),
+    [
+        ("repository/README.md", "[all](docs/dvc.md#go-back)", "[all](../dvc.md#go-back)"),
+        ("repository/README.md", '<img src="docs/pictures/gate.png">', '<img src="../pictures/gate.png">'),
+        ("repository/README.md", "[decisions](docs/decisions)", "[decisions](../decisions/README.md)"),
+        ("repository/README.md", "[docs](docs/)", "[docs](../index.md)"),
+        ("dvc.md", "[settings](../params.yaml)", "[settings](repository/params.yaml)"),
+        ("dvc.md", "[a](lineage.md) [b](https://a.org/x.md) [c](#go-back)", None),
+    ],
+)
+def test_a_link_points_to_the_same_file_on_the_site(page, text, expected):
+    shown = SimpleNamespace(file=SimpleNamespace(src_uri=page))
+    assert hooks.on_page_markdown(text, page=shown, config=None, files=None) == (expected or text)
+
+
 def test_search_knows_the_generated_reference(site):
-    assert "validation_fraction" in (site / "search" / "search_index.json").read_text()
+    found = (site / "search" / "search_index.json").read_text()
+    assert "labels_outside_brain" in found
+    assert "--max-upload-mb" in found
+    assert "inserts the" not in "".join(page.read_text() for page in (site / "reference").glob("*.html"))
 
 
 @pytest.mark.parametrize(
