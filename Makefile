@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := true
 
-.PHONY: repro test drill check ui studies report serve relocate bench pretrain lock help here repository
+.PHONY: repro test drill check docs ui studies report serve relocate bench pretrain lock help here repository
 
 # Programs in .venv contain the path of the folder, so .venv is made again after a move or copy.
 .PHONY: $(if $(filter-out $(CURDIR),$(shell cat $(READY) 2>/dev/null)),$(READY))
@@ -26,12 +26,17 @@ test: $(READY)  ## all tests, in one process more than there are cores
 drill: $(READY)  ## give the data stages a hundred kinds of broken input and check their messages
 	PYTHONPATH=pipelines python -m tests.drills
 
-check: $(READY)  ## format, lint, types, import layers, doctests
+check: $(READY)  ## format, lint, spelling, types, import layers, doctests
 	ruff format --check .
 	ruff check .
+	codespell
 	mypy
 	lint-imports
-	pytest --quiet --doctest-modules src/glioseg
+	pytest --quiet --doctest-modules src/glioseg docs/site
+
+docs: $(READY)  ## JSON Schemas of both settings files, and the documentation as a site: site/index.html
+	python docs/site/settings_schemas.py
+	NO_MKDOCS_2_WARNING=1 python -m mkdocs build --quiet
 
 ui: here  ## MLflow's page of runs and models, http://127.0.0.1:5000; PORT=5001 for another port
 	@python -m glioseg.mlops.tracking.mlflow_page $(or $(PORT),5000)

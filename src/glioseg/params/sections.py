@@ -31,6 +31,8 @@ DiceLossLimit = Annotated[float, Field(ge=0, le=1)]
 PROCESSES, THREADS, SLURM = "processes", "threads", "slurm"
 UserPath = Annotated[Path, AfterValidator(expand_user)]
 """A path of the user: `~` is the home folder."""
+TissueName = Literal["BACKGROUND", "NCR", "ED", "ET"]
+"""Names of `Label`."""
 FilePattern = Annotated[str, Field(pattern=r"\{case\}")]
 ADDRESS = re.compile(r"(tcp|tls|ws|wss)://[^/\s]+:\d+")
 
@@ -51,7 +53,10 @@ class Data(Section):
 
     source: Literal["phantom", "folder"]
     folder: UserPath | None = None
-    scheme: Annotated[LabelScheme | None, BeforeValidator(_to_scheme)] = None
+    scheme: Annotated[
+        LabelScheme | None,
+        BeforeValidator(_to_scheme, json_schema_input_type=LabelScheme | dict[int, TissueName] | None),
+    ] = None
     patients: UserPath | None = None
     pattern: dict[str, FilePattern] | None = None
 

@@ -20,15 +20,17 @@ REDUCTION_FACTOR = 3
 class Conditional(Section):
     """A domain that is sampled only if each parameter in `when` has one of the given values."""
 
-    when: dict[str, Annotated[tuple[Value, ...], Field(min_length=1)]] = Field(default={})
+    when: dict[str, Annotated[tuple[Value, ...], Field(min_length=1)]] = Field(
+        default={}, description="other searched settings, and the values that each of them must have"
+    )
 
 
 class Range(Conditional):
     """Numbers from low to high; integers if both limits are integers."""
 
-    low: int | float
-    high: int | float
-    log: bool = False
+    low: int | float = Field(description="smallest value")
+    high: int | float = Field(description="largest value")
+    log: bool = Field(default=False, description="true: sampled on a logarithmic scale")
 
     @model_validator(mode="after")
     def _check_order(self) -> "Range":
@@ -49,7 +51,7 @@ class Range(Conditional):
 class Choices(Conditional):
     """A categorical parameter."""
 
-    choices: Annotated[tuple[Value, ...], Field(min_length=1)]
+    choices: Annotated[tuple[Value, ...], Field(min_length=1, description="the values to choose from")]
 
     def contains(self, value: Value) -> bool:
         """Whether the value is one of the choices."""
