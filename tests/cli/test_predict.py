@@ -7,6 +7,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
 
 from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import Grid, Volume, read_volume, write_volume
@@ -194,27 +195,94 @@ def test_a_case_that_breaks_the_contract_is_skipped_and_the_others_are_segmented
     result = run(tmp_path / "scans", "-o", tmp_path / "out")
     assert result.exit_code == 1
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["good.nii.gz", "summary.csv"]
-    critical = [line for line in result.stderr.splitlines() if "warning" not in line]
+    lines = [line for line in result.stderr.splitlines() if line.startswith("glioseg predict: ")]
+    critical = [line for line in lines if "warning" not in line]
     assert critical[0] == "glioseg predict: none: no modality: expected at least one of t1, t1ce, t2, flair"
     start = "glioseg predict: cut/t2 (cut_t2.nii.gz): readable: expected a whole 3D NIfTI file, got not"
     assert critical[1].startswith(start)
     assert critical[2:] == ["glioseg predict: nan/t1 (nan_t1.nii.gz): NaN: expected 0 voxels, got 1 voxels"]
 
 
-def test_warnings_are_printed_and_a_broken_segmentation_is_ignored(models, tmp_path):
+def test_warnings_are_printed_and_a_broken_segmentation_is_named(models, tmp_path):
     write_scans(tmp_path / "scans", "one", MODALITIES)
     (tmp_path / "scans" / "one" / "one_seg.nii.gz").write_bytes(b"broken")
     result = run(tmp_path / "scans", "-o", tmp_path / "out")
     assert result.exit_code == 0, result.output
     about = {m: f"glioseg predict: warning: one/{m} (one_{m}.nii.gz): " for m in MODALITIES}
-    assert sorted(result.stderr.splitlines()) == sorted(
-        f"{about[m]}{rule}"
-        for m in MODALITIES
-        for rule in (
-            "shape: expected (240, 240, 155), got (9, 8, 7)",
-            "spacing: expected (1.0, 1.0, 1.0) mm, got (1.0, 1.0, 2.0) mm, is resampled",
-        )
+    rules = (
+        "shape: expected (240, 240, 155), got (9, 8, 7)",
+        "spacing: expected (1.0, 1.0, 1.0) mm, got (1.0, 1.0, 2.0) mm, is resampled",
     )
+    *of_images, last = [line for line in result.stderr.splitlines() if line.startswith("glioseg predict: ")]
+    assert sorted(of_images) == sorted(f"{about[m]}{rule}" for m in MODALITIES for rule in rules)
+    assert last.startswith("glioseg predict: warning: one/seg: no Dice: ")
+
+
+def test_a_true_segmentation_gives_the_dice(models, tmp_path):
+    """The formula labels all 180 voxels of the brain as core; in truth, half of them are."""
+    write_scans(tmp_path / "scans", "one", MODALITIES)
+    truth = np.zeros(GRID.shape, np.uint8)
+    truth[2:5, 1:7, 1:6] = 1
+    write_volume(tmp_path / "scans" / "one" / "one_seg.nii.gz", Volume(truth, GRID))
+    result = run(tmp_path / "scans", "-o", tmp_path / "out")
+    # 2 x 90 / (180 + 90); no enhancing tumour in both
+    assert "Dice WT 0.67 TC 0.67 ET 1.00" in result.stdout
+    with (tmp_path / "out" / "summary.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert [row[f"dice_{name}"] for name in ("wt", "tc", "et")] == ["0.666667", "0.666667", "1"]
+
+
+def test_statistics_and_a_preview_lie_beside_the_label_map(models, tmp_path):
+    write_scans(tmp_path / "scans", "one", MODALITIES)
+    run(tmp_path / "scans", "-o", tmp_path / "out", "--statistics", "json", "--preview")
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["one.nii.gz", "one_preview.png", "one_statistics.json", "summary.csv"]
+    statistics = json.loads((tmp_path / "out" / "one_statistics.json").read_text())
+    assert (statistics["case"], statistics["wt_low_ml"]) == ("one", None)
+    assert statistics["wt_ml"] == pytest.approx(0.36)
+    with Image.open(tmp_path / "out" / "one_preview.png") as picture:
+        assert picture.format == "PNG"
+        assert picture.width >= 960
+
+
+def test_statistics_as_csv_have_a_header_and_a_row(models, tmp_path):
+    write_scans(tmp_path / "scans", "one", ["t1", "t1ce"])
+    run(tmp_path / "scans", "-o", tmp_path / "seg.nii.gz", "--statistics", "csv")
+    with (tmp_path / "seg_statistics.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["case"], float(row["tc_ml"]), row["missing"]) == ("one", pytest.approx(0.36), "t2; flair")
+
+
+def test_json_prints_a_line_for_each_case(models, tmp_path):
+    for name in ("one", "two"):
+        write_scans(tmp_path / "scans", name, MODALITIES)
+    result = run(tmp_path / "scans", "-o", tmp_path / "out", "--json")
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [row["case"] for row in rows] == ["one", "two"]
+    assert [row["wt_ml"] for row in rows] == pytest.approx([0.36, 0.36])
+
+
+def test_a_dry_run_names_the_files_and_writes_nothing(models, tmp_path):
+    write_scans(tmp_path / "scans", "one", ["t1"])
+    result = run(tmp_path / "scans", "-o", tmp_path / "out", "--entropy", "--dry-run")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        f"one: writes {tmp_path / 'out' / 'one.nii.gz'}, {tmp_path / 'out' / 'one_entropy.nii.gz'}",
+        f"  t1: {tmp_path / 'scans' / 'one' / 'one_t1.nii.gz'}",
+    ]
+    assert not (tmp_path / "out").exists()
+    assert "folders" not in models
+
+
+@pytest.mark.parametrize(
+    ("option", "stdout", "stderr"),
+    [("--quiet", 0, 8), ("--verbose", 1, 14)],  # for each image two warnings and a note; progress and seconds
+)
+def test_how_much_is_printed(models, tmp_path, option, stdout, stderr):
+    write_scans(tmp_path / "scans", "one", MODALITIES)
+    result = run(tmp_path / "scans", "-o", tmp_path / "out", option)
+    assert len(result.stdout.splitlines()) == stdout
+    assert len(result.stderr.splitlines()) == stderr
 
 
 def test_a_case_that_is_too_large_to_resample_is_rejected_alone(models, tmp_path):
@@ -241,7 +309,8 @@ def test_the_contract_comes_from_the_model(models, tmp_path, monkeypatch):
     write_scans(tmp_path / "scans", "one", ["t1"])
     result = run(tmp_path / "scans", "-o", tmp_path / "out")
     assert result.exit_code == 1
-    assert [line for line in result.stderr.splitlines() if "modality_dropout" not in line] == [
+    lines = [line for line in result.stderr.splitlines() if line.startswith("glioseg predict: ")]
+    assert [line for line in lines if "modality_dropout" not in line] == [
         "glioseg predict: one/t1 (one_t1.nii.gz): spacing:"
         " expected (1.0, 1.0, 1.5) mm, got (1.0, 1.0, 2.0) mm"
     ]

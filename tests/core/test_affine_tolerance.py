@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from glioseg.cli.predict_case import CaseJob, JobSettings, segment_case
+from glioseg.cli.predict_case import CaseJob, JobSettings, Product, segment_case
 from glioseg.compute import Cluster
 from glioseg.core.errors import GliosegError
 from glioseg.core.modalities import MODALITIES
@@ -131,7 +131,7 @@ def evaluate(project: Project) -> None:
 def segment_folder(project: Project) -> None:
     """As `glioseg predict` does."""
     outcome = segment_case(
-        CaseJob(project.case, [project.home / "labels.nii.gz"]),
+        CaseJob(project.case, {Product.LABELS: project.home / "labels.nii.gz"}),
         model=project.model,
         settings=JobSettings("formula", project.contract, {}),
     )

@@ -33,7 +33,7 @@ TRIAL = ("glioseg.mlops.tuning.objective",)
 SCOPES = [COPIED, MEASURED, STORED, MEASURED_CROPS, (TRAINING,), TRIAL, PREDICTION]
 NO_EFFECT = {
     *("botocore", "filelock", "fsspec", "s3fs", "sqlalchemy"),  # storage of studies
-    *("plotly", "rich"),  # charts and progress
+    *("PIL", "plotly", "rich"),  # pictures, charts and progress
     *("jaxtyping", "pydantic", "ruamel", "yaml"),  # types and settings
     "threadpoolctl",  # number of threads
 }

@@ -28,7 +28,7 @@ def repro(home: Path) -> list[str]:
     """Run the data stages; returns the lines that name the work done."""
     result = command(home, "dvc", "repro", "validate_cropped")
     assert result.returncode == 0, result.stdout + result.stderr
-    return [line.partition(",")[0] for line in result.stdout.splitlines() if "about 0 s left" in line] + [
+    return [line.partition(",")[0] for line in result.stderr.splitlines() if "about 0 s left" in line] + [
         line for line in result.stdout.splitlines() if line.startswith("Running")
     ]
 

@@ -17,6 +17,7 @@ if sys.platform == "win32":  # the imports below need modules that Windows lacks
 import typer
 from typer.core import TyperGroup
 
+from glioseg.cli.evaluate import evaluate
 from glioseg.cli.forecast import forecast
 from glioseg.cli.predict import predict
 from glioseg.cli.project import preset, prune_runs, relocate, report
@@ -49,6 +50,7 @@ def main() -> None:
 
 app.command()(preset)
 app.command()(predict)
+app.command()(evaluate)
 app.command()(serve)
 app.command()(tune_worker)
 app.command()(report)

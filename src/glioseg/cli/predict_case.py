@@ -3,36 +3,52 @@
 It runs in the process of the command or on a worker of a cluster.
 """
 
+import csv
 import hashlib
+import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
+from io import BytesIO, StringIO
 from pathlib import Path
 
+from glioseg.api.segmentation import RejectedCaseError, Segmentation, segment_scans
 from glioseg.core.errors import GliosegError
+from glioseg.core.files import write_atomic
 from glioseg.core.fingerprint import sha256_file
-from glioseg.core.labels import to_scheme
-from glioseg.core.modalities import MODALITIES
-from glioseg.core.nifti import Grid, Volume, write_volume
+from glioseg.core.labels import from_detected_scheme
+from glioseg.core.modalities import MODALITIES, SEGMENTATION
+from glioseg.core.nifti import Volume, read_volume, write_volume
 from glioseg.data.cohort.cases import Case, open_scans
 from glioseg.data.quality.expectations import Finding
 from glioseg.data.quality.validation_report import REFUSED
-from glioseg.data.store.resampling import ResamplingError
+from glioseg.evaluation.metrics import region_dice
+from glioseg.evaluation.overlap import confusion_matrix
 from glioseg.models.inference.prediction import CaseModel, Prediction, RegionVolume, percent
 from glioseg.params.contract import Contract
-from glioseg.serving.checked_case import check_scans
 
 SEGMENTED = "segmented"
 Row = dict[str, str]
 """A row of summary.csv, by column."""
 
 
+class Product(StrEnum):
+    """A file that is written for each case."""
+
+    LABELS = "labels"
+    ENTROPY = "entropy"
+    STATISTICS_JSON = "statistics_json"
+    STATISTICS_CSV = "statistics_csv"
+    PREVIEW = "preview"
+
+
 @dataclass(frozen=True)
 class CaseJob:
-    """A case, and the files to write: the label map and, if requested, the entropy map."""
+    """A case, and the files to write."""
 
     case: Case
-    files: Sequence[Path]
+    files: Mapping[Product, Path]
 
 
 @dataclass(frozen=True)
@@ -49,11 +65,18 @@ class JobSettings:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one case: its summary row, warnings, and a line with the volumes if it was segmented."""
+    """The result of one case.
+
+    `row`: of the summary; `warnings`: lines for the user, `infos`: those that only a verbose command prints;
+    `line`: volumes and, if known, Dice; `statistics`: the same as JSON holds them; both empty for a case that
+    was rejected.
+    """
 
     row: Row
     warnings: Sequence[str]
+    infos: Sequence[str] = ()
     line: str = ""
+    statistics: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def refused(self) -> bool:
@@ -74,27 +97,42 @@ def segment_case(job: CaseJob, *, model: CaseModel, settings: JobSettings) -> Ou
     """
     start, case = time.monotonic(), job.case
     content_sha256 = input_sha256(case, settings.facts)
-    checked = check_scans(case, open_scans(case, MODALITIES), settings.contract)
-    findings = [finding for finding in checked.findings if finding.severity != "info"]
-    warnings = [_warning(finding) for finding in findings]
-    if checked.critical:
-        return Outcome(refused_row(case, "; ".join(map(str, checked.critical))), warnings)
+    scans = open_scans(case, MODALITIES)
     try:
-        prediction = checked.predict(model)
-    except ResamplingError as error:  # smaller cases can still be segmented
-        return Outcome(refused_row(case, str(error)), [*warnings, f"{case.case}: {error}"])
+        result = segment_scans(case, scans, model=model, name=settings.model, contract=settings.contract)
+    except RejectedCaseError as error:
+        return _rejected(case, error)
+    dice, problem = _dice(result, case)
+    statistics = result.statistics() | {f"dice_{region.lower()}": value for region, value in dice.items()}
+    _write(result, statistics, job.files)
+    seconds = time.monotonic() - start
+    row = segmented_row(result, dice=dice, seconds=seconds, content_sha256=content_sha256)
+    line = f"{case.case}: {job.files[Product.LABELS]}: {_one_line(result.prediction, dice)}"
+    infos = [*_infos(result.findings), f"{case.case}: {seconds:.1f} s"]
+    return Outcome(row, [*_warnings(result.findings), *problem], infos, line, statistics)
+
+
+def _rejected(case: Case, error: RejectedCaseError) -> Outcome:
+    """The lines are those of the findings; a scan that is too large for the memory has none."""
+    too_large = [] if any(f.severity == "critical" for f in error.findings) else [str(error)]
+    lines = [*_warnings(error.findings), *too_large]
+    return Outcome(refused_row(case, error.reason), lines, _infos(error.findings))
+
+
+def _dice(result: Segmentation, case: Case) -> tuple[dict[str, float], list[str]]:
+    """The Dice of each region if the case has a true segmentation, and why it could not be used."""
+    if SEGMENTATION not in case.files:
+        return {}, []
+    try:
+        truth = read_volume(case.files[SEGMENTATION])
+        if not truth.grid.has_valid_affine:
+            raise GliosegError("expected an affine that can be inverted")
+        labels = from_detected_scheme(truth.turned_to(result.grid).data, case.scheme)
+        if labels.shape != result.labels.shape:
+            raise GliosegError(f"expected shape {result.labels.shape}, got {labels.shape}")
     except GliosegError as error:
-        raise GliosegError(f"{case.case}: {error}") from None
-    _write(prediction, job, checked.grid)
-    row = segmented_row(
-        case,
-        prediction,
-        model=settings.model,
-        warnings=findings,
-        seconds=time.monotonic() - start,
-        content_sha256=content_sha256,
-    )
-    return Outcome(row, warnings, f"{case.case}: {job.files[0]}: {_one_line(prediction)}")
+        return {}, [f"warning: {case.case}/{SEGMENTATION}: no Dice: {error}"]
+    return region_dice(confusion_matrix(labels, result.labels)), []
 
 
 def input_sha256(case: Case, facts: Mapping[str, object]) -> str:
@@ -115,32 +153,24 @@ def _sha256(path: Path) -> str:
 
 
 def segmented_row(
-    case: Case,
-    prediction: Prediction,
-    *,
-    model: str,
-    warnings: Sequence[Finding],
-    seconds: float,
-    content_sha256: str,
+    result: Segmentation, *, dice: Mapping[str, float], seconds: float, content_sha256: str
 ) -> Row:
     """The summary row of a segmented case.
 
     Args:
-        case: the case.
-        prediction: of the model for this case.
-        model: the model's address.
-        warnings: findings of the contract.
+        result: of the case.
+        dice: of each region, if the case has a true segmentation.
         seconds: time that the case took.
         content_sha256: from `input_sha256`.
     """
-    numbers = {
-        name: "" if value is None else f"{value:.6g}" for name, value in prediction.numeric_values.items()
-    }
+    prediction = result.prediction
+    values = prediction.numeric_values | {f"dice_{region.lower()}": value for region, value in dice.items()}
+    warnings = [finding for finding in result.findings if finding.severity == "warning"]
     return {
-        "case": case.case,
+        "case": result.case,
         "status": SEGMENTED,
-        "model": model,
-        **numbers,
+        "model": result.model,
+        **{name: "" if value is None else f"{value:.6g}" for name, value in values.items()},
         "low_confidence_reasons": "; ".join(prediction.low_confidence_reasons),
         "calibrated_on": prediction.calibrated_on or "",
         "missing": " ".join(prediction.missing),
@@ -155,20 +185,53 @@ def refused_row(case: Case, error: str) -> Row:
     return {"case": case.case, "status": REFUSED, "error": error}
 
 
-def _warning(finding: Finding) -> str:
-    return f"warning: {finding}" if finding.severity == "warning" else str(finding)
+def _warnings(findings: Sequence[Finding]) -> list[str]:
+    marked = {"warning": "warning: ", "critical": ""}
+    return [f"{marked[found.severity]}{found}" for found in findings if found.severity in marked]
 
 
-def _write(prediction: Prediction, job: CaseJob, grid: Grid) -> None:
-    arrays = (to_scheme(prediction.labels, job.case.scheme), prediction.entropy_bits)
-    for file, array in zip(job.files, arrays, strict=False):
-        write_volume(file, Volume(array, grid))
+def _infos(findings: Sequence[Finding]) -> list[str]:
+    return [str(found) for found in findings if found.severity == "info"]
 
 
-def _one_line(prediction: Prediction) -> str:
-    """Volumes, grade and survival if predicted, missing modalities, and reasons for low confidence."""
+def _write(result: Segmentation, statistics: Mapping[str, object], files: Mapping[Product, Path]) -> None:
+    for product, file in files.items():
+        match product:
+            case Product.LABELS:
+                result.save(file)
+            case Product.ENTROPY:
+                write_volume(file, Volume(result.entropy_bits, result.grid))
+            case Product.STATISTICS_JSON:
+                write_atomic(file, (json.dumps(statistics, indent=2, ensure_ascii=False) + "\n").encode())
+            case Product.STATISTICS_CSV:
+                write_atomic(file, _csv(statistics).encode())
+            case Product.PREVIEW:
+                write_atomic(file, _png(result))
+
+
+def _csv(statistics: Mapping[str, object]) -> str:
+    """A header and one row; texts of a list are separated by semicolons, unknown values are empty."""
+    content = StringIO(newline="")
+    writer = csv.writer(content, lineterminator="\n")
+    writer.writerow(statistics)
+    writer.writerow(
+        "; ".join(map(str, value)) if isinstance(value, list) else value for value in statistics.values()
+    )
+    return content.getvalue()
+
+
+def _png(result: Segmentation) -> bytes:
+    content = BytesIO()
+    result.plot().save(content, "PNG")
+    return content.getvalue()
+
+
+def _one_line(prediction: Prediction, dice: Mapping[str, float]) -> str:
+    """Volumes, Dice, grade and survival where known, missing modalities, reasons for low confidence."""
     basis = ", synthetic" if prediction.calibrated_on == "synthetic" else ""
     parts = [_in_ml(name, volume, basis) for name, volume in prediction.volumes.items()]
+    if dice:
+        parts.append("Dice " + " ".join(f"{name} {value:.2f}" for name, value in dice.items()))
     if prediction.grade_lgg is not None:
         parts.append(f"low grade {prediction.grade_lgg:.0%}")
     if prediction.survival_days is not None:

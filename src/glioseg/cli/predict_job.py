@@ -10,17 +10,17 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glioseg.cli.predict_case import SEGMENTED, CaseJob, JobSettings, Row, input_sha256
+from glioseg.api.model import find_models
+from glioseg.cli.predict_case import SEGMENTED, CaseJob, JobSettings, Product, Row, input_sha256
 from glioseg.compute import Cluster
 from glioseg.core import old_names
 from glioseg.core.errors import GliosegError
 from glioseg.core.files import write_atomic
 from glioseg.core.fingerprint import code_fingerprint, folder_fingerprint
+from glioseg.core.labels import REGIONS
 from glioseg.core.old_names import with_current_names
 from glioseg.data.cohort.cases import Case
 from glioseg.data.cohort.file_names import NIFTI_SUFFIX
-from glioseg.mlops.tracking.storage import ProjectStorage
-from glioseg.models import builtin
 from glioseg.models.inference.prediction import NUMERIC_COLUMNS
 from glioseg.params.contract import CONTRACT, Contract, load_contract
 
@@ -33,6 +33,7 @@ COLUMNS = (
     "status",
     "model",
     *NUMERIC_COLUMNS,
+    *(f"dice_{region.lower()}" for region in REGIONS),
     "low_confidence_reasons",
     "calibrated_on",
     "missing",
@@ -106,26 +107,15 @@ class ModelSource:
             shutil.rmtree(place, ignore_errors=True)
 
 
-def find_models(models: Sequence[str], *, mirror: bool | None, memory_gb: float | None) -> ModelSource:
+def find_source(models: Sequence[str], *, mirror: bool | None, memory_gb: float | None) -> ModelSource:
     """Find models in the registry or in folders.
 
     Args:
-        models: addresses or folders, as for `model_folder`; if empty, the champion, or the built-in model
-            if no model is registered.
+        models: as for `find_models`.
         mirror: whether to average over mirror images; None: the model's own setting.
         memory_gb: memory budget; None: the model's own.
     """
-    from glioseg.mlops.tracking.model_uri import (  # imported after the input is checked
-        default_model,
-        model_folder,
-        resolve_alias,
-        why_builtin,
-    )
-
-    addresses = [resolve_alias(model) for model in models or [default_model(ProjectStorage.current())]]
-    if not models and addresses == [builtin.ADDRESS]:
-        print(why_builtin(ProjectStorage.current()), flush=True)
-    folders = tuple(model_folder(address) for address in addresses)
+    addresses, folders = find_models(models)
     return ModelSource(" ".join(addresses), folders, mirror, memory_gb)
 
 
@@ -181,20 +171,29 @@ class Summary:
 
 @dataclass(frozen=True)
 class JobPlan:
-    """Where predictions are written: `targets` by case, in `folder`; `summary` only for an output folder."""
+    """Where predictions are written: `targets` by case, in `folder`; `summary` only for an output folder.
+
+    `products`: what is written beside each label map.
+    """
 
     targets: Mapping[str, Path]
     folder: Path
     summary: Summary | None
-    entropy: bool
+    products: Sequence[Product] = ()
 
-    def files(self, case: Case) -> list[Path]:
-        """The files of a case: the label map and, if requested, the entropy map."""
+    def files(self, case: Case) -> dict[Product, Path]:
+        """The files of a case: the label map, and the products beside it."""
         target = self.targets[case.case]
         suffix = NIFTI_SUFFIX.search(target.name)
         assert suffix  # `plan_job` names a NIfTI file
-        entropy = target.with_name(f"{target.name[: suffix.start()]}_entropy{suffix.group()}")
-        return [target, entropy] if self.entropy else [target]
+        stem = target.name[: suffix.start()]
+        beside = {
+            Product.ENTROPY: target.with_name(f"{stem}_entropy{suffix.group()}"),
+            Product.STATISTICS_JSON: target.with_name(f"{stem}_statistics.json"),
+            Product.STATISTICS_CSV: target.with_name(f"{stem}_statistics.csv"),
+            Product.PREVIEW: target.with_name(f"{stem}_preview.png"),
+        }
+        return {Product.LABELS: target} | {product: beside[product] for product in self.products}
 
     def put(self, rows: Sequence[Row]) -> None:
         """Add rows to the summary."""
@@ -208,7 +207,7 @@ class JobPlan:
 
     def settings(self, source: ModelSource) -> JobSettings:
         """The settings that all cases share."""
-        return JobSettings(source.name, source.contract, source.facts | {"entropy": self.entropy})
+        return JobSettings(source.name, source.contract, source.facts | {"files": sorted(self.products)})
 
     def unfinished(
         self, cases: Sequence[Case], settings: JobSettings, cluster: Cluster | None
@@ -223,7 +222,9 @@ class JobPlan:
         stored = self.summary.finished() if self.summary else {}
         jobs = [CaseJob(case, self.files(case)) for case in cases]
         candidates = [
-            job.case for job in jobs if job.case.case in stored and all(file.is_file() for file in job.files)
+            job.case
+            for job in jobs
+            if job.case.case in stored and all(file.is_file() for file in job.files.values())
         ]
         task = partial(input_sha256, facts=settings.facts)
         hashes = cluster.map(task, candidates, title="compare") if cluster else map(task, candidates)
@@ -233,20 +234,20 @@ class JobPlan:
         return [job for job in jobs if job.case.case not in finished]
 
 
-def plan_job(cases: Sequence[Case], output: Path, *, entropy: bool) -> JobPlan:
+def plan_job(cases: Sequence[Case], output: Path, products: Sequence[Product] = ()) -> JobPlan:
     """Choose the files to write.
 
     Args:
         cases: all of them, finished or not.
         output: a .nii or .nii.gz file, or a folder.
-        entropy: whether to write entropy maps too.
+        products: what to write beside each label map.
 
     Raises:
         GliosegError: a single file for several cases.
     """
     if not NIFTI_SUFFIX.search(output.name):
         targets = {case.case: output / f"{case.case}.nii.gz" for case in cases}
-        return JobPlan(targets, output, Summary(output / SUMMARY), entropy)
+        return JobPlan(targets, output, Summary(output / SUMMARY), products)
     if len(cases) > 1:
         raise GliosegError(f"{output}: expected a folder for {len(cases)} cases, got a file name")
-    return JobPlan({cases[0].case: output}, output.parent, None, entropy)
+    return JobPlan({cases[0].case: output}, output.parent, None, products)

@@ -14,10 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from threading import Lock
 
-import glioseg
-
-PACKAGE = Path(glioseg.__file__).parent
-PACKAGE_NAME = glioseg.__name__
+PACKAGE = Path(__file__).parents[1]
+PACKAGE_NAME = __name__.partition(".")[0]
 IGNORED = ("compute/", "cli/__init__.py")
 """Parts of the package that do not affect results: parallel processing of cases, and the list of commands."""
 

@@ -176,6 +176,26 @@ def from_scheme(labels: Integer[NDArray, "*grid"], scheme: LabelScheme) -> UInt8
     return dense
 
 
+def from_detected_scheme(values: Num[NDArray, "*grid"], usual: LabelScheme) -> UInt8[NDArray, "*grid"]:
+    """The label map of a file, whose own values tell its scheme where they differ between the years of BraTS.
+
+    Args:
+        values: as stored.
+        usual: the scheme if the values do not tell it; it counts in any case if it is not detectable.
+
+    Raises:
+        LabelError: a value outside the scheme.
+
+    >>> from_detected_scheme(np.array([0.0, 1.0, 3.0]), LabelScheme.BRATS2021)
+    array([0, 1, 3], dtype=uint8)
+    """
+    if not (np.abs(values) <= MAX_LABEL).all():
+        raise LabelError(f"expected labels, got values up to {np.abs(values).max():g}")
+    labels = round_labels(values)
+    detected = detect_scheme(np.unique(labels).tolist()) if usual.is_detectable else None
+    return from_scheme(labels, detected or usual)
+
+
 def round_labels(values: Num[NDArray, "*grid"]) -> Integer[NDArray, "*grid"]:
     """A label map as integers: some years of BraTS stored floats.
 

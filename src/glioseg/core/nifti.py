@@ -10,6 +10,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from jaxtyping import Float32, Shaped
+from nibabel import Nifti1Image as Nifti1Image
 from nibabel.orientations import (
     apply_orientation,
     axcodes2ornt,
@@ -189,7 +190,27 @@ def decode_volume(content: bytes, *, name: str, max_voxels: int | None = None) -
     Raises:
         VolumeError: as `read_volume`.
     """
-    data, affine, geometry = _decode(content, name=name, max_voxels=max_voxels)
+    return make_volume(*_decode(content, name=name, max_voxels=max_voxels), name=name)
+
+
+def make_volume(
+    data: Shaped[NDArray, "..."],
+    affine: NDArray[np.float64],
+    geometry: HeaderGeometry | None,
+    *,
+    name: str,
+) -> Volume:
+    """The volume of an array, without further axes of one voxel.
+
+    Args:
+        data: voxels.
+        affine: from voxels to mm in RAS.
+        geometry: of a header, if there is one.
+        name: name of the volume in error messages.
+
+    Raises:
+        VolumeError: the array does not have three axes.
+    """
     while data.ndim > 3 and data.shape[-1] == 1:
         data = data[..., 0]
     if data.ndim != 3:
@@ -243,7 +264,7 @@ def encode_volume(volume: Volume, *, compress: bool = True) -> bytes:
     The header states the geometry as the header of the grid's own file does, so that both lie on each other
     in every program.
     """
-    content: bytes = _image(volume.data, volume.grid).to_bytes()
+    content: bytes = to_nibabel(volume).to_bytes()
     return compress_bytes(content) if compress else content
 
 
@@ -255,18 +276,20 @@ def encode_fractions(fractions: Float32[NDArray, "d h w"], grid: Grid) -> bytes:
     >>> decode_volume(content, name="").data.round(6).tolist()
     [[[0.0, 0.2, 1.0]]]
     """
-    image = _image(np.rint(fractions * 255).astype(np.uint8), grid)
+    image = to_nibabel(Volume(np.rint(fractions * 255).astype(np.uint8), grid))
     image.header.set_slope_inter(1 / 255, 0)
     return compress_bytes(image.to_bytes())
 
 
-def _image(data: Shaped[NDArray, "d h w"], grid: Grid) -> nib.Nifti1Image:
+def to_nibabel(volume: Volume) -> Nifti1Image:
+    """A volume as an image of nibabel; its header states the geometry as that of the grid's own file does."""
+    data, grid = volume.data, volume.grid
     # The dtype is explicit because nibabel rejects 64-bit integers otherwise.
     if grid.header is None:
-        image = nib.Nifti1Image(data, grid.affine, dtype=data.dtype)
+        image = Nifti1Image(data, grid.affine, dtype=data.dtype)
         image.header.set_xyzt_units("mm", "sec")
         return image
-    image = nib.Nifti1Image(data, None, dtype=data.dtype)
+    image = Nifti1Image(data, None, dtype=data.dtype)
     image.header["pixdim"][:4] = grid.header.pixdim
     for name, value in grid.header.fields.items():
         image.header[name] = value

@@ -1,10 +1,11 @@
-"""Progress of long loops: a bar in a terminal, lines in a log file."""
+"""Progress of long loops on stderr: a bar in a terminal, lines in a log file."""
 
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
+from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -23,9 +24,12 @@ def track(items: Iterable[T], *, title: str, total: int) -> Iterator[T]:
 
     Args:
         items: an iterable of `total` items.
-        title: name of the work, e.g. "crop".
+        title: name of the work, e.g. "crop"; without a name, nothing is shown.
         total: number of items.
     """
+    if not title:
+        yield from items
+        return
     show = _progress_bar if sys.stderr.isatty() else _log_lines
     yield from show(items, title, total)
 
@@ -39,7 +43,7 @@ def _progress_bar(items: Iterable[T], title: str, total: int) -> Iterator[T]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns) as progress:
+    with Progress(*columns, console=Console(stderr=True)) as progress:
         yield from progress.track(items, total=total, description=title)
 
 
@@ -51,4 +55,5 @@ def _log_lines(items: Iterable[T], title: str, total: int) -> Iterator[T]:
         if now - last >= LOG_EVERY_S or done == total:
             last = now
             left_s = (now - start) / done * (total - done)
-            print(f"{title}: {done}/{total}, {now - start:.0f} s, about {left_s:.0f} s left", flush=True)
+            line = f"{title}: {done}/{total}, {now - start:.0f} s, about {left_s:.0f} s left"
+            print(line, file=sys.stderr, flush=True)

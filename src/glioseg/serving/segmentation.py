@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 from jaxtyping import UInt8
 from numpy.typing import NDArray
 
 from glioseg.core.errors import GliosegError
 from glioseg.core.gzip_bytes import plausible_voxels
-from glioseg.core.labels import LabelError, detect_scheme, from_scheme, round_labels
+from glioseg.core.labels import LabelError, from_detected_scheme
 from glioseg.core.modalities import SEGMENTATION
 from glioseg.core.nifti import Volume, encode_volume
 from glioseg.data.cohort.cases import Case, decode_scan
@@ -40,8 +39,6 @@ CASE = "case"
 """Name of the case in messages: an upload has none."""
 VOXEL_BYTES = 8
 """Memory of a voxel in double precision, the largest dtype of the arrays that are computed from a file."""
-LARGEST_LABEL = 100
-"""Well above the labels of every scheme; a volume with larger values is no label map."""
 
 
 @dataclass(frozen=True)
@@ -122,13 +119,8 @@ def _truth(checked: CheckedCase, upload: Upload) -> UInt8[NDArray, "d h w"] | No
     scan = checked.scans.get(SEGMENTATION)
     if scan is None or scan.volume is None:
         return None
-    data = scan.volume.data
     try:
-        if not (np.abs(data) <= LARGEST_LABEL).all():
-            raise LabelError(f"expected labels, got values up to {np.abs(data).max():g}")
-        values = round_labels(data)
-        detected = detect_scheme(np.unique(values).tolist()) if upload.scheme.is_detectable else None
-        return from_scheme(values, detected or upload.scheme)
+        return from_detected_scheme(scan.volume.data, upload.scheme)
     except LabelError as error:
         message = str(error).removeprefix("labels: ")
         raise RequestError(422, "contract", message, SEGMENTATION, "labels") from None
