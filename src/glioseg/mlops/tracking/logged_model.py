@@ -1,7 +1,7 @@
 """A logged model of MLflow that can predict: glioseg's code, the Keras files, and the signature."""
 
 from collections.abc import Mapping
-from importlib.metadata import version as installed
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,6 +13,7 @@ from mlflow.entities import LoggedModel, LoggedModelStatus
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
+from glioseg.core.fingerprint import installed_package
 from glioseg.core.labels import REGIONS, LabelScheme
 from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import Grid, Volume, encode_volume
@@ -129,6 +130,7 @@ def _write_files(client: MlflowClient, model: LoggedModel, model_files: ModelFil
 
     `mlflow.pyfunc.log_model` would load each model once more and run it on the example.
     """
+    packages = [installed_package(name) or name for name in REQUIREMENTS]
     with TemporaryDirectory() as folder:
         mlflow.pyfunc.save_model(
             files := f"{folder}/model",
@@ -138,7 +140,7 @@ def _write_files(client: MlflowClient, model: LoggedModel, model_files: ModelFil
             python_model=str(model_files.pyfunc_file),
             artifacts={path.name: str(path) for path in model_files.files},
             code_paths=[str(model_files.package)],
-            pip_requirements=[f"{name}=={installed(name)}" for name in REQUIREMENTS],
+            pip_requirements=[f"{name}=={version(name)}" for name in packages],
             signature=signature(),
             input_example=input_example(),
         )
