@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from glioseg.compute import CLUSTER_VARIABLE, Cluster, ClusterError, choose_cluster
+from glioseg.compute import CLUSTER_VARIABLE, Cluster, choose_cluster
 from glioseg.core.extras import MissingPackageError
 from glioseg.params.sections import Compute
 from glioseg.params.settings_file import ParamsError
