@@ -16,7 +16,7 @@ runpy.run_path(name, run_name="__main__")
 """
 
 
-@pytest.mark.parametrize("stage", ["train", "validate", "register"])
+@pytest.mark.parametrize("stage", ["train", "tune", "validate"])
 def test_a_stage_names_the_extra_that_it_needs(stage):
     code = f"{WITHOUT_EXTRAS}sys.path.insert(0, 'pipelines')\n{RUN.format(stage=stage)}"
     done = subprocess.run(
