@@ -23,7 +23,7 @@ from glioseg.mlops.tracking.mlflow_runs import experiment_id, flatten, has_run, 
 from glioseg.mlops.tracking.model_files import CONTENT_HASH, ModelFiles
 from glioseg.models.inference.prediction import NUMERIC_COLUMNS
 
-REQUIREMENTS = (
+PACKAGES = (
     "isal",
     "jaxtyping",
     "keras",
@@ -65,6 +65,12 @@ def signature() -> ModelSignature:
         outputs=Schema([ColSpec(DataType.binary, "segmentation"), *numbers, *words, *probabilities]),
         params=ParamSchema(params),
     )
+
+
+def pinned_requirements() -> list[str]:
+    """The installed versions of `PACKAGES`, as pip reads them; TensorFlow is named as it is installed."""
+    installed = [installed_package(name) or name for name in PACKAGES]
+    return [f"{name}=={version(name)}" for name in installed]
 
 
 def log_model(
@@ -130,7 +136,6 @@ def _write_files(client: MlflowClient, model: LoggedModel, model_files: ModelFil
 
     `mlflow.pyfunc.log_model` would load each model once more and run it on the example.
     """
-    packages = [installed_package(name) or name for name in REQUIREMENTS]
     with TemporaryDirectory() as folder:
         mlflow.pyfunc.save_model(
             files := f"{folder}/model",
@@ -140,7 +145,7 @@ def _write_files(client: MlflowClient, model: LoggedModel, model_files: ModelFil
             python_model=str(model_files.pyfunc_file),
             artifacts={path.name: str(path) for path in model_files.files},
             code_paths=[str(model_files.package)],
-            pip_requirements=[f"{name}=={version(name)}" for name in packages],
+            pip_requirements=pinned_requirements(),
             signature=signature(),
             input_example=input_example(),
         )
