@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := true
 
-.PHONY: repro test drill check docs ui studies report serve relocate bench pretrain lock help here repository
+.PHONY: repro test drill check docs ui studies report serve relocate image bench pretrain lock help here repository
 
 # Programs in .venv contain the path of the folder, so .venv is made again after a move or copy.
 .PHONY: $(if $(filter-out $(CURDIR),$(shell cat $(READY) 2>/dev/null)),$(READY))
@@ -64,6 +64,9 @@ repository:
 
 here: $(READY)
 	@python -m glioseg.mlops.tracking.mlflow_locations
+
+image:  ## the container image `glioseg`, which segments and serves on a CPU; ENGINE=podman instead of docker
+	$(or $(ENGINE),docker) build --tag glioseg .
 
 bench: $(READY) $(PEERS)  ## benchmarks against PyTorch, MONAI and nnU-Net, hours; ONLY=train_step for one
 	python -m bench $(if $(ONLY),--only $(ONLY)) $(BENCH)

@@ -3,10 +3,11 @@
 import os
 import platform
 import subprocess
-from importlib.metadata import version
 from pathlib import Path
 
 import psutil
+
+from glioseg.core.fingerprint import installed_version
 
 CORES = 2
 OURS = ("tensorflow", "keras", "numpy", "nibabel")
@@ -44,7 +45,7 @@ def describe() -> dict[str, object]:
         "memory_gb": round(psutil.virtual_memory().total / 1e9),
         "flags": sorted(usable & set(cpu["flags"].split())),
         "python": platform.python_version(),
-        "ours": {name: version(name) for name in OURS},
+        "ours": {name: installed_version(name) for name in OURS},
         "peers": _peer_versions(),
     }
 

@@ -22,6 +22,7 @@ from glioseg.core.entry import (
     was_interrupted,
 )
 from glioseg.core.errors import one_line_errors
+from glioseg.core.extras import missing_package
 
 if TYPE_CHECKING:
     from glioseg.compute import Cluster
@@ -38,12 +39,17 @@ RECORDS = Path("data/.records")
 def _handle_exception(
     kind: type[BaseException], error: BaseException, traceback: TracebackType | None
 ) -> None:
-    """Print one line for Ctrl-C, also during imports; every other uncaught error keeps its traceback."""
-    if not was_interrupted(error):
+    """Print one line for Ctrl-C and for a missing package, also during imports.
+
+    Every other uncaught error keeps its traceback.
+    """
+    if was_interrupted(error):
+        print_interrupted(sys.argv[0], KeyboardInterrupt("stopped; run `dvc repro` again to go on"))
+        exit_interrupted()
+    if message := missing_package(error, "train"):
+        print(f"{sys.argv[0]}: {message}", file=sys.stderr)
+    else:
         sys.__excepthook__(kind, error, traceback)
-        return
-    print_interrupted(sys.argv[0], KeyboardInterrupt("stopped; run `dvc repro` again to go on"))
-    exit_interrupted()
 
 
 require_unix()

@@ -1,5 +1,6 @@
 """All kinds of clusters give the same results and raise the same errors."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -8,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from glioseg.compute import CLUSTER_VARIABLE, Cluster, ClusterError, choose_cluster
+from glioseg.compute import CLUSTER_VARIABLE, Cluster, choose_cluster
+from glioseg.core.extras import MissingPackageError
 from glioseg.params.sections import Compute
 from glioseg.params.settings_file import ParamsError
 from tests.helpers.clusters import (
@@ -53,8 +55,12 @@ def test_items_run_in_the_folder_of_the_caller(cluster, tmp_path, monkeypatch):
 
 
 def test_without_dask_the_error_names_the_extra_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "glioseg.compute.dask", None)
-    with pytest.raises(ClusterError, match=r"^compute\.cluster: tcp://head:1 expects Dask \(pip install"):
+    monkeypatch.delitem(sys.modules, "glioseg.compute.dask", raising=False)
+    monkeypatch.setitem(sys.modules, "distributed", None)  # to import it is an error
+    message = (
+        "compute.cluster: tcp://head:1: needs packages that are not installed (distributed): pip install"
+    )
+    with pytest.raises(MissingPackageError, match=f"^{re.escape(message)} 'glioseg\\[cluster\\]'$"):
         Cluster("tcp://head:1").map(abs, [1], title="count")
 
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from glioseg.compute.local import map_local
 from glioseg.core.cpus import usable_cores
 from glioseg.core.errors import ClusterError
+from glioseg.core.extras import optional_imports
 from glioseg.params.sections import PROCESSES, THREADS, Compute
 from glioseg.params.settings_file import params_error
 
@@ -85,18 +86,15 @@ class Cluster:
         Raises:
             The first error of `function`; items that have not started are cancelled.
             ClusterError: a machine failed, not the function.
+            MissingPackageError: Dask is not installed.
         """
         if not items:
             return iter(())
         if not self.is_remote:
             threads = self.kind == THREADS
             return map_local(function, items, title=title, threads=threads, workers=self.workers)
-        try:
+        with optional_imports(f"compute.cluster: {self.kind}"):
             from glioseg.compute.dask import map_dask  # importing Dask takes a second
-        except ModuleNotFoundError as error:
-            raise ClusterError(
-                f"compute.cluster: {self.kind} expects Dask (pip install 'glioseg[cluster]'): {error}"
-            ) from None
         return map_dask(function, items, title=title, cluster=self, gpu=gpu)
 
 

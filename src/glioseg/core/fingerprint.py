@@ -8,6 +8,7 @@ fingerprint does not depend on the modules that a process has imported so far.
 import ast
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -35,6 +36,8 @@ LIBRARIES = {
     "tensorflow": "tensorflow",
 }
 """Libraries whose version may change a result: import name → package name."""
+SMALLER_PACKAGES = {"tensorflow": "tensorflow-cpu"}
+"""Packages with the same modules but no code for GPUs, which pyproject.toml prefers on some platforms."""
 
 _read_lock = Lock()
 
@@ -103,7 +106,7 @@ class SourceCode:
         """
         imported = {name.partition(".")[0] for source in self.sources.values() for name in _imports(source)}
         return " ".join(
-            f"{LIBRARIES[name]}=={_installed_version(name)}" for name in sorted(imported & LIBRARIES.keys())
+            f"{LIBRARIES[name]}=={installed_version(name)}" for name in sorted(imported & LIBRARIES.keys())
         )
 
 
@@ -174,8 +177,16 @@ def _imports(source: bytes) -> frozenset[str]:
     return frozenset(names)
 
 
-def _installed_version(library: str) -> str:
-    try:
-        return version(LIBRARIES[library])
-    except PackageNotFoundError:
-        return "none"
+def installed_version(library: str) -> str:
+    """The installed version of one of `LIBRARIES`, or "none"."""
+    package = installed_package(LIBRARIES[library])
+    return version(package) if package else "none"
+
+
+def installed_package(name: str) -> str | None:
+    """The package with this name, or its smaller form; None if neither is installed."""
+    for package in (name, SMALLER_PACKAGES.get(name)):
+        with suppress(PackageNotFoundError):
+            if package and version(package):
+                return package
+    return None

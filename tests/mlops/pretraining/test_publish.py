@@ -1,7 +1,6 @@
 """Pretrained networks are calibrated, and written into the package with their lineage."""
 
 import json
-from importlib.metadata import version
 from pathlib import Path
 
 import keras
@@ -10,7 +9,7 @@ import pandas as pd
 import pytest
 
 from glioseg.core.errors import GliosegError
-from glioseg.core.fingerprint import files_fingerprint
+from glioseg.core.fingerprint import files_fingerprint, installed_version
 from glioseg.core.labels import REGIONS
 from glioseg.data.quality.cohort_statistics import measure_cohort
 from glioseg.mlops.pretraining.phases import REQUIREMENTS_LOCK
@@ -39,7 +38,7 @@ def test_the_network_of_the_phases_is_published_with_its_record(plan, package, p
     record = json.loads((folder / builtin.RECORD).read_text())
     assert (record["steps"], len(record["trained"]), record["validation_dice"]) == (4, 2, 0.3)
     assert record["trained"][0]["environment"] == files_fingerprint([REQUIREMENTS_LOCK], folder=Path())
-    assert record["calibrated"]["computed_by"] == f"tensorflow {version('tensorflow')}, CPU"
+    assert record["calibrated"]["computed_by"] == f"tensorflow {installed_version('tensorflow')}, CPU"
     assert pd.read_csv(folder / builtin.HISTORY)["phase"].tolist() == [1, 2]
     assert (folder / builtin.CARD).exists()
     assert {file.name: file.read_bytes() for file in builtin.FOLDER.iterdir()} == before

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from glioseg import cli
+from glioseg.core.extras import MissingPackageError
 from glioseg.mlops.maintenance.prune import find_unreferenced, version_fingerprints
 from glioseg.mlops.tracking.artifact_store import ArtifactStore, BucketError
 from glioseg.mlops.tracking.mlflow_locations import MovedError
@@ -163,7 +164,8 @@ def test_a_server_that_does_not_respond_is_named(bucket, tmp_path, monkeypatch):
 
 def test_a_missing_driver_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "s3fs", None)
-    with pytest.raises(BucketError, match=r"pip install 'glioseg\[s3\]'"):
+    message = r"^S3: needs packages that are not installed \(s3fs\): pip install 'glioseg\[s3\]'$"
+    with pytest.raises(MissingPackageError, match=message):
         ProjectStorage(tmp_path, artifacts_url=URL).prepare()
 
 

@@ -1,7 +1,9 @@
+from importlib.metadata import version
+
 import mlflow.pyfunc
 import pytest
 
-from glioseg.mlops.tracking.logged_model import log_model
+from glioseg.mlops.tracking.logged_model import PACKAGES, log_model, pinned_requirements
 from glioseg.mlops.tracking.mlflow_runs import experiment_id
 
 
@@ -25,3 +27,10 @@ def test_an_interrupted_model_is_completed_and_not_logged_twice(registry, monkey
     assert "model.keras" not in names  # the weights of the built-in model, which it does not predict with
     of_run = f"source_run_id = '{run_id}'"
     assert len(client.search_logged_models([experiment_id(client, "train")], of_run)) == 1
+
+
+def test_the_requirements_are_installed_packages():
+    """Otherwise MLflow warns of a mismatch wherever the model is loaded."""
+    pinned = dict(line.split("==") for line in pinned_requirements())
+    assert pinned == {name: version(name) for name in pinned}
+    assert {name.removesuffix("-cpu") for name in pinned} == set(PACKAGES)

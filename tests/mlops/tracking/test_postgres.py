@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from optuna.trial import TrialState
 
 from glioseg.cli.tune_worker import TuneWorker
+from glioseg.core.extras import MissingPackageError
 from glioseg.mlops.tracking.mlflow_runs import connect
 from glioseg.mlops.tracking.model_uri import champion_version
 from glioseg.mlops.tracking.postgres import DatabaseError, schema_url
@@ -171,5 +172,6 @@ def test_another_kind_of_address_is_rejected(url):
 
 def test_a_missing_driver_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(DatabaseError, match=r"pip install 'glioseg\[postgres\]'"):
+    message = r"^GLIOSEG_DATABASE_URL: needs packages .* \(psycopg\): pip install 'glioseg\[postgres\]'$"
+    with pytest.raises(MissingPackageError, match=message):
         ProjectStorage(Path("/nowhere"), "postgresql://me@127.0.0.1/db").locked("x").__enter__()

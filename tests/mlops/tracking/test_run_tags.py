@@ -2,11 +2,10 @@
 
 import hashlib
 import platform
-from importlib.metadata import version
 
 import yaml
 
-from glioseg.core.fingerprint import files_fingerprint
+from glioseg.core.fingerprint import files_fingerprint, installed_version
 from glioseg.mlops.tracking import run_tags
 from tests.helpers.projects import ROOT
 
@@ -40,7 +39,7 @@ def test_the_machine_s_line_names_what_numbers_depend_on(monkeypatch, tmp_path):
     monkeypatch.setattr(run_tags, "GPUS", tmp_path / "gpus")
     plain = run_tags.describe_machine()
     assert ", An Abacus 7, " in plain
-    assert f"Python {platform.python_version()}, tensorflow {version('tensorflow')}, " in plain
+    assert f"Python {platform.python_version()}, tensorflow {installed_version('tensorflow')}, " in plain
     assert not run_tags.has_gpu(plain)
     (tmp_path / "gpus" / "0" / "information").write_text("Model: \t\t NVIDIA H100\nIRQ: 1\n")
     assert ", GPU NVIDIA H100, " in run_tags.describe_machine()

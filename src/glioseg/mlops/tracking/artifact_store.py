@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from glioseg.core.errors import GliosegError
+from glioseg.core.extras import optional_imports
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -24,12 +25,10 @@ def open_s3() -> "S3FileSystem":
     """Connect to Amazon's S3, or to the server that AWS_ENDPOINT_URL or MLFLOW_S3_ENDPOINT_URL names.
 
     Raises:
-        BucketError: the driver is not installed.
+        MissingPackageError: the driver is not installed.
     """
-    try:
+    with optional_imports("S3"):
         from s3fs import S3FileSystem
-    except ModuleNotFoundError:
-        raise BucketError("S3 needs its driver: pip install 'glioseg[s3]'") from None
     # Other processes write to the bucket too, so a cached listing may be out of date.
     return S3FileSystem(
         endpoint_url=os.environ.get("MLFLOW_S3_ENDPOINT_URL") or None, use_listings_cache=False

@@ -1,7 +1,7 @@
 """A logged model of MLflow that can predict: glioseg's code, the Keras files, and the signature."""
 
 from collections.abc import Mapping
-from importlib.metadata import version as installed
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,6 +13,7 @@ from mlflow.entities import LoggedModel, LoggedModelStatus
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
+from glioseg.core.fingerprint import installed_package
 from glioseg.core.labels import REGIONS, LabelScheme
 from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import Grid, Volume, encode_volume
@@ -22,7 +23,7 @@ from glioseg.mlops.tracking.mlflow_runs import experiment_id, flatten, has_run, 
 from glioseg.mlops.tracking.model_files import CONTENT_HASH, ModelFiles
 from glioseg.models.inference.prediction import NUMERIC_COLUMNS
 
-REQUIREMENTS = (
+PACKAGES = (
     "isal",
     "jaxtyping",
     "keras",
@@ -64,6 +65,12 @@ def signature() -> ModelSignature:
         outputs=Schema([ColSpec(DataType.binary, "segmentation"), *numbers, *words, *probabilities]),
         params=ParamSchema(params),
     )
+
+
+def pinned_requirements() -> list[str]:
+    """The installed versions of `PACKAGES`, as pip reads them; TensorFlow is named as it is installed."""
+    installed = [installed_package(name) or name for name in PACKAGES]
+    return [f"{name}=={version(name)}" for name in installed]
 
 
 def log_model(
@@ -138,7 +145,7 @@ def _write_files(client: MlflowClient, model: LoggedModel, model_files: ModelFil
             python_model=str(model_files.pyfunc_file),
             artifacts={path.name: str(path) for path in model_files.files},
             code_paths=[str(model_files.package)],
-            pip_requirements=[f"{name}=={installed(name)}" for name in REQUIREMENTS],
+            pip_requirements=pinned_requirements(),
             signature=signature(),
             input_example=input_example(),
         )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glioseg.core.errors import GliosegError
+from glioseg.core.extras import optional_imports
 from glioseg.core.files import expand_user
 from glioseg.mlops.tracking.storage import ProjectStorage
 from glioseg.models import builtin
@@ -78,13 +79,14 @@ def model_folder(model: str) -> Path:
 
     Raises:
         RegistryError: the registry has no such model, or its files are missing.
+        MissingPackageError: it is registered, and MLflow is not installed.
         GliosegError: the built-in model is damaged.
     """
     if builtin.is_builtin(model):
         return builtin.builtin_model(model)
     if not model.startswith("models:/"):
         return expand_user(Path(model))
-    _client()
+    _client(model)
     from mlflow.exceptions import MlflowException
 
     from glioseg.mlops.tracking.mlflow_runs import download
@@ -108,11 +110,12 @@ def resolve_alias(model: str) -> str:
 
     Raises:
         RegistryError: the registry has no such alias.
+        MissingPackageError: MLflow is not installed.
     """
     name, _, alias = model.removeprefix("models:/").partition("@")
     if not model.startswith("models:/") or not alias:
         return model
-    client = _client()
+    client = _client(model)
     from mlflow.exceptions import MlflowException
 
     try:
@@ -135,10 +138,10 @@ def weights_file(model: str) -> Path:
     return file
 
 
-def _client() -> "MlflowClient":
-    from glioseg.mlops.tracking.mlflow_runs import (
-        connect,  # importing MLflow takes seconds, and a folder as address needs no MLflow
-    )
+def _client(model: str) -> "MlflowClient":
+    with optional_imports(model):
+        # Importing MLflow takes seconds, and a folder as address needs no MLflow.
+        from glioseg.mlops.tracking.mlflow_runs import connect
 
     return connect(ProjectStorage.current())
 

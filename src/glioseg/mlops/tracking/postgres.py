@@ -9,6 +9,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool
 
 from glioseg.core.errors import GliosegError
+from glioseg.core.extras import optional_imports
 
 DRIVER = "postgresql+psycopg"
 
@@ -82,9 +83,9 @@ def _connect(url: str) -> Iterator[sa.Connection]:
     """A new connection that commits each statement."""
     parsed = _parse(url)
     try:
-        connection = sa.create_engine(parsed, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect()
-    except ModuleNotFoundError:
-        raise DatabaseError("PostgreSQL needs its driver: pip install 'glioseg[postgres]'") from None
+        with optional_imports("GLIOSEG_DATABASE_URL"):  # SQLAlchemy imports the driver
+            engine = sa.create_engine(parsed, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        connection = engine.connect()
     except DBAPIError as error:
         reason = _reason(error)
         raise DatabaseError(

@@ -4,11 +4,10 @@ import json
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from glioseg.core.cpus import usable_cores
-from glioseg.core.fingerprint import code_fingerprint, files_fingerprint, sha256_bytes
+from glioseg.core.fingerprint import code_fingerprint, files_fingerprint, installed_version, sha256_bytes
 from glioseg.mlops.tracking.git_dvc import UNKNOWN, current_commit, data_version
 from glioseg.params import load_params
 from glioseg.params.presets import detect_preset
@@ -21,7 +20,7 @@ METRICS = ("glioseg.evaluation.metrics",)
 TEST_FILES = "SHA-256 of the test cases' files"
 
 VERSIONED = ("tensorflow", "keras", "numpy", "scipy")
-"""Packages whose version may change the last digits of a result."""
+"""Libraries whose version may change the last digits of a result."""
 CPUS, GPUS = Path("/proc/cpuinfo"), Path("/proc/driver/nvidia/gpus")
 
 
@@ -94,8 +93,9 @@ def describe_machine() -> str:
 
     Two machines with the same line compute the same numbers.
     """
+    versions = [f"{name} {installed_version(name)}" for name in VERSIONED]
     parts = [f"{platform.system()} {platform.machine()}", _processor(), f"cores: {usable_cores()}", *_gpus()]
-    return ", ".join([*parts, f"Python {platform.python_version()}", *_versions()])
+    return ", ".join([*parts, f"Python {platform.python_version()}", *versions])
 
 
 def has_gpu(described: str) -> bool:
@@ -127,13 +127,3 @@ def _field(file: Path, name: str) -> str:
     except OSError:
         return ""
     return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
-
-
-def _versions() -> list[str]:
-    found = []
-    for name in VERSIONED:
-        try:
-            found.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            found.append(f"no {name}")
-    return found

@@ -10,12 +10,12 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from glioseg.core.cpus import usable_cores
+from glioseg.core.fingerprint import installed_version
 from glioseg.models.networks.hardware import gpu_capability
 from glioseg.params.sections import Devices, Train
 from glioseg.params.settings_file import ParamsError
@@ -96,7 +96,7 @@ def describe_device() -> str:
         import jax
 
         device = jax.local_devices()[0].device_kind
-    return f"{name} {version(name)}, {device}"
+    return f"{name} {installed_version(name)}, {device}"
 
 
 def patch_worker_count() -> int:
