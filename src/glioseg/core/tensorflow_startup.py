@@ -36,9 +36,11 @@ SHORTENED = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")
 
 OPTIONAL_JAX_USERS = ("tensorflow.lite.python.util", "keras.src.callbacks.orbax_checkpoint")
 """Modules that import JAX if it is installed, for features that glioseg does not use."""
-STARTUP_LINE = re.compile(rb"WARNING: All log messages before absl|I\d{4} \d\d:\d\d:\d\d")
-"""Messages that TensorFlow writes during its import at any `TF_CPP_MIN_LOG_LEVEL`: that it uses oneDNN, and
-that there is no GPU."""
+STARTUP_LINE = re.compile(
+    rb"WARNING: All log messages before absl|I\d{4} \d\d:\d\d:\d\d|To enable the following instructions: "
+)
+"""Messages that TensorFlow writes during its import at any `TF_CPP_MIN_LOG_LEVEL`: that it uses oneDNN, that
+there is no GPU, and which instructions of the processor it uses (two lines)."""
 
 
 def configure_tensorflow() -> None:
