@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import re
 import sys
 import tempfile
 import traceback
@@ -29,6 +30,8 @@ from tests.drills.kinds import End, Kind, MachineFault
 
 ROOT = Path(__file__).parents[2]
 KINDS = (*FILES, *VOXELS, *FOLDERS)
+
+PROGRESS = re.compile(r"[a-z ]+: \d+/\d+, \d+ s, about \d+ s left")
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,9 @@ def differences(kind: Kind, outcome: Outcome) -> list[str]:
 
 
 def is_useful(kind: Kind, line: str) -> bool:
-    """Whether a line of the error output is useful to a user."""
+    """Whether a line of the error output is useful to a user: it shows progress, or names the fault."""
+    if PROGRESS.fullmatch(line):
+        return True
     if kind.end is End.REFUSED:
         return (line.startswith("Odd/") or "not read: " in line) and line.isprintable()
     told = (End.STOPPED, End.REPORTED, End.SKIPPED)
