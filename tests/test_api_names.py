@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import glioseg
+from tests.helpers.extras import WITHOUT_EXTRAS
 
 
 def test_importing_glioseg_loads_no_library():
@@ -27,3 +28,25 @@ def test_editors_and_the_program_know_the_same_names():
     assert {alias.asname: node.module for node in imports for alias in node.names} == glioseg.HOMES
     assert glioseg.__all__ == list(glioseg.HOMES)
     assert all(getattr(glioseg, name).__module__ == home for name, home in glioseg.HOMES.items())
+
+
+WORK = """
+import numpy as np
+import glioseg
+affine = np.diag([-1.0, -1, 1, 1])
+image = np.zeros((60, 60, 60), np.float32)
+image[10:50, 10:50, 10:50] = np.random.default_rng(0).normal(100, 10, (40, 40, 40))
+image[25:35, 25:35, 25:35] += 60
+result = glioseg.segment(images={"flair": (image, affine)}, model="builtin", mirror=False)
+result.save("seg.nii.gz")
+scores = glioseg.evaluate("seg.nii.gz", "seg.nii.gz")
+print(result.plot().mode, result.statistics()["model"], scores["mean_dice"])
+"""
+
+
+def test_the_api_works_without_any_extra(tmp_path):
+    """Segmenting with the built-in model, the picture and the metrics, as after `pip install glioseg`."""
+    words = [sys.executable, "-W", "error::UserWarning", "-c", WITHOUT_EXTRAS + WORK]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("RGB builtin 1.0\n", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["seg.nii.gz"]  # no mlruns
