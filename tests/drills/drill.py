@@ -3,7 +3,6 @@
 import contextlib
 import io
 import logging
-import re
 import sys
 import tempfile
 import traceback
@@ -27,11 +26,10 @@ from tests.drills.broken_folders import FOLDERS
 from tests.drills.broken_voxels import VOXELS
 from tests.drills.cohort import GOOD, SHAPE, write_scans
 from tests.drills.kinds import End, Kind, MachineFault
+from tests.helpers.progress import PROGRESS
 
 ROOT = Path(__file__).parents[2]
 KINDS = (*FILES, *VOXELS, *FOLDERS)
-
-PROGRESS = re.compile(r"[a-z ]+: \d+/\d+, \d+ s, about \d+ s left")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from tests.helpers.progress import PROGRESS
 from tests.helpers.waiting import TIMEOUT_S, until
 
 IMPORT_TIMES = re.compile(r"import time: ")
@@ -43,14 +44,15 @@ class Interruptible:
         """Send SIGINT to the process alone, or to its whole group, as a terminal does.
 
         Returns:
-            The exit code and the lines on stderr; all child processes have ended.
+            The exit code and the lines on stderr but those of progress; all child processes have ended.
         """
         children = psutil.Process(self.process.pid).children(recursive=True)
         (os.killpg if group else os.kill)(self.process.pid, signal.SIGINT)
         code = self.process.wait(TIMEOUT_S)
         _, alive = psutil.wait_procs(children, TIMEOUT_S)
         assert not alive
-        return code, [line for line in self.err().splitlines() if not IMPORT_TIMES.match(line)]
+        lines = self.err().splitlines()
+        return code, [line for line in lines if not (IMPORT_TIMES.match(line) or PROGRESS.fullmatch(line))]
 
 
 @contextmanager
