@@ -165,7 +165,7 @@ def test_after_a_kill_it_segments_the_remaining_cases_and_the_summary_is_complet
     model["folder"] = Path("folder of models:/glioseg@champion")  # as in the killed command
     result = run(scans, "-o", out)
     assert result.exit_code == 0, result.output
-    assert "2 of 5 cases are finished already" in result.stdout
+    assert "2 of 5 cases are finished already" in result.stderr
     assert predictions(model) == 3
     after = table(out)
     assert sorted(after) == list("abcde")
