@@ -148,7 +148,7 @@ def test_a_rejected_case_is_the_only_one_that_is_tried_again(words, quick, tmp_p
     cut.write_bytes(whole)
     result = run(*words_of_command)
     assert result.exit_code == 0, result.output
-    assert "2 of 3 cases are finished already" in result.stdout
+    assert "2 of 3 cases are finished already" in result.stderr
     assert {row["status"] for row in table(tmp_path / "out").values()} == {"segmented"}
 
 
