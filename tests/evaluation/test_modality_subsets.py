@@ -60,4 +60,4 @@ def test_a_subset_is_accepted_where_the_whole_case_is(write_case):
 
 def test_progress_shows_the_task(write_case, picky, capsys):
     subset_dice(picky, [write_case("a")])
-    assert "modality subsets: 15/15" in capsys.readouterr().out
+    assert "modality subsets: 15/15" in capsys.readouterr().err
