@@ -262,7 +262,7 @@ def test_a_run_of_another_process_is_kept_until_the_process_ends(stocked):
         result = run("--yes")
         os.kill(worker.pid, signal.SIGKILL)
     assert result.exit_code == 0, result.output
-    assert result.output.startswith("another process uses this project: runs that may be running are kept\n")
+    assert result.stdout.startswith("another process uses this project: runs that may be running are kept\n")
     # The killed training may be the running one, so it is kept with its saved state.
     assert left(stocked) == REACHABLE | {"running", "killed"}
     assert (stocked.storage.state("key") / "weights").exists()
