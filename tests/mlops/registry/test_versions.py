@@ -133,7 +133,7 @@ def test_the_command_prints_errors_in_one_line(registry):
 
 def test_the_help_says_which_servers_follow_by_themselves():
     said = " ".join(CliRunner().invoke(app, ["rollback", "--help"]).stdout.replace("│", " ").split())
-    assert "glioseg serve` loads the new champion by itself; MLflow's own server must be restarted" in said
+    assert "glioseg serve loads the new champion by itself; MLflow's own server must be restarted" in said
 
 
 def test_the_command_waits_for_another_process_that_registers_a_version(three_versions):
