@@ -22,7 +22,7 @@ from glioseg.core.labels import REGIONS, LabelScheme, from_scheme
 from glioseg.core.modalities import MODALITIES
 from glioseg.core.nifti import Grid, Volume, decode_volume, encode_volume
 from glioseg.data.cohort.cases import Case, decode_scan
-from glioseg.mlops.tracking.logged_model import REQUIREMENTS
+from glioseg.mlops.tracking.logged_model import PACKAGES
 from glioseg.models.inference.loading import load_model
 from glioseg.models.inference.prediction import NUMERIC_COLUMNS
 from glioseg.models.inference.predictor import Predictor
@@ -287,7 +287,7 @@ def test_another_process_needs_no_checkout_and_may_predict_in_chunks(model, regi
     assert done.returncode == 0, done.stderr
     modules = [Path(file) for file in json.loads(done.stdout.splitlines()[-1])]
     assert not [file for file in modules if file.is_relative_to(ROOT)]
-    assert third_parties(modules) - OPTIONAL_BACKEND <= {IMPORTED_AS.get(name, name) for name in REQUIREMENTS}
+    assert third_parties(modules) - OPTIONAL_BACKEND <= {IMPORTED_AS.get(name, name) for name in PACKAGES}
     result = pd.read_parquet(tmp_path / "results.parquet")
     assert result.index.tolist() == ["a", "b", "c"]
     assert [check["status"] for check in checks(result)] == ["warned", "warned", "refused"]

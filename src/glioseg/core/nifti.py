@@ -44,7 +44,6 @@ LPS_ORIENTATION = axcodes2ornt(tuple(ORIENTATION))
 DTYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")
 """Supported voxel types. Colours and complex numbers are not intensities, and JSON has no long doubles."""
 
-
 DICOM_ADVICE = "convert the series to NIfTI, for example with dcm2niix"
 
 
