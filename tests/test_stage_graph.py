@@ -59,7 +59,7 @@ def package_of(file: Path) -> Path:
 @pytest.mark.parametrize("stage", STAGES)
 def test_deps_are_the_packages_that_the_stage_imports(stage):
     script = ROOT / STAGES[stage]["cmd"].split()[1]
-    # `models` and `mlops` themselves only configure TensorFlow and MLflow, and `glioseg` names the Python API.
+    # `models` and `mlops` only configure TensorFlow and MLflow there, and `glioseg` names the Python API.
     without_effect = {PACKAGE / folder / "__init__.py" for folder in ("models", "mlops", "")}
     used = {str(package_of(file).relative_to(ROOT)) for file in closure(script) - without_effect}
     named = {dep for dep in STAGES[stage]["deps"] if dep.startswith(("src/", "pipelines/"))}
