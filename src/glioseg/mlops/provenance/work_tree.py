@@ -1,22 +1,27 @@
 """A commit with its data in a temporary git work tree, in which stages run without changing the project."""
 
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import mkdtemp
 
 from glioseg.compute import CLUSTER_VARIABLE
 from glioseg.core.environment import own_environment
 from glioseg.core.errors import GliosegError
+from glioseg.core.fingerprint import installed_package
 from glioseg.mlops.tracking.git_dvc import SOURCE, git_output, git_output_bytes
 from glioseg.params.sections import PROCESSES
 
 PATCH = "source.patch"
 WORK_TREES = Path(".dvc/tmp/reproduce")
 """The folder of work trees: git and DVC ignore it, and DVC can link data into it instead of copying."""
+DECLARED = Path(".dvc/tmp/declared")
+"""A folder in the work tree with metadata of packages that are installed under another name."""
 PROJECT_VARIABLES = ("DVC_", "MLFLOW_", "GLIOSEG_", "PYTHONPATH")
 """Prefixes of environment variables that could make a process use the project's storage, code or data."""
 
@@ -62,6 +67,7 @@ def work_tree(root: Path, commit: str, *, patch: Path | None) -> Iterator[Path]:
     folder = Path(mkdtemp(dir=(root / WORK_TREES).resolve()))
     try:
         _check_out(root, folder, commit, patch)
+        _declare_tensorflow(folder)
         yield folder
     finally:
         _remove(root, folder)
@@ -77,6 +83,19 @@ def _check_out(root: Path, folder: Path, commit: str, patch: Path | None) -> Non
     except subprocess.CalledProcessError as error:
         what = f"{PATCH} on commit {commit}" if patch else f"commit {commit}"
         raise CheckoutError(f"{what} cannot be checked out: {error.stderr.decode().strip()}") from None
+
+
+def _declare_tensorflow(folder: Path) -> None:
+    """Declare TensorFlow by its full name, for code from before glioseg preferred `tensorflow-cpu`.
+
+    Both packages have the same modules and versions, but that code asks for the version of `tensorflow`.
+    """
+    package = installed_package("tensorflow")
+    if package not in (None, "tensorflow"):
+        about = folder / DECLARED / f"tensorflow-{version(package)}.dist-info"
+        about.mkdir(parents=True)
+        text = f"Metadata-Version: 2.1\nName: tensorflow\nVersion: {version(package)}\n"
+        (about / "METADATA").write_text(text)
 
 
 def _remove(root: Path, folder: Path) -> None:
@@ -95,7 +114,8 @@ def isolated_environment(tree: Path) -> dict[str, str]:
     general = {
         name: value for name, value in own_environment().items() if not name.startswith(PROJECT_VARIABLES)
     }
-    return general | {"PYTHONPATH": str(tree / "src"), CLUSTER_VARIABLE: PROCESSES}
+    path = os.pathsep.join(map(str, (tree / "src", tree / DECLARED)))
+    return general | {"PYTHONPATH": path, CLUSTER_VARIABLE: PROCESSES}
 
 
 def share_cache(root: Path, tree: Path) -> None:
