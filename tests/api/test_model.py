@@ -51,6 +51,10 @@ def test_a_case_that_breaks_the_contract_is_an_error_with_its_findings(models, t
     [
         ({}, "^segment: expected a folder, or images of modalities, got neither$"),
         (
+            {"case": ".", "images": {"t1": (make_scan(), GRID.affine)}},
+            "^segment: expected a folder, or images of modalities, got both$",
+        ),
+        (
             {"images": {"t1": (make_scan(), GRID.affine), "dwi": (make_scan(), GRID.affine)}},
             "^images: expected t1, t1ce, t2, flair, got dwi$",
         ),

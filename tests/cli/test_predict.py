@@ -232,6 +232,16 @@ def test_a_true_segmentation_gives_the_dice(models, tmp_path):
     assert [row[f"dice_{name}"] for name in ("wt", "tc", "et")] == ["0.666667", "0.666667", "1"]
 
 
+def test_a_corrected_segmentation_gives_a_new_dice(models, tmp_path):
+    write_scans(tmp_path / "scans", "one", MODALITIES)
+    file = tmp_path / "scans" / "one" / "one_seg.nii.gz"
+    for labels, dice in ((np.zeros(GRID.shape, np.uint8), "0"), ((make_scan() > 0).astype(np.uint8), "1")):
+        write_volume(file, Volume(labels, GRID))
+        run(tmp_path / "scans", "-o", tmp_path / "out")
+        with (tmp_path / "out" / "summary.csv").open(newline="") as table:
+            assert [row["dice_wt"] for row in csv.DictReader(table)] == [dice]
+
+
 def test_statistics_and_a_preview_lie_beside_the_label_map(models, tmp_path):
     write_scans(tmp_path / "scans", "one", MODALITIES)
     run(tmp_path / "scans", "-o", tmp_path / "out", "--statistics", "json", "--preview")

@@ -14,8 +14,8 @@ from tests.helpers.projects import ROOT
 from tests.helpers.waiting import TIMEOUT_S, until
 
 DASK = [sys.executable, "-m", "dask"]
-PROCESSOR = ("ONEDNN_MAX_CPU_ISA", "TF_ENABLE_ONEDNN_OPTS")
-"""Environment variables that restrict how networks compute; workers inherit them from the tests."""
+PROCESSOR = ("ONEDNN_MAX_CPU_ISA", "OPENBLAS_CORETYPE", "TF_ENABLE_ONEDNN_OPTS")
+"""Environment variables that restrict how networks and NumPy compute; workers inherit them from the tests."""
 SETTINGS = {
     **{name: os.environ[name] for name in PROCESSOR if name in os.environ},
     "PATH": os.environ["PATH"],

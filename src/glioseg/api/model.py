@@ -50,7 +50,13 @@ class Model:
             RejectedCaseError: the scans break the contract.
             GliosegError: there is no such case, or its images cannot be read.
         """
-        found, scans = _scans_in_memory(images) if images else _scans_of_folder(case)
+        if case is not None and not images:
+            found, scans = _scans_of_folder(case)
+        elif case is None and images:
+            found, scans = _scans_in_memory(images)
+        else:
+            got = "both" if images else "neither"
+            raise GliosegError(f"segment: expected a folder, or images of modalities, got {got}")
         return segment_scans(found, scans, model=self.network, name=self.name, contract=self.contract)
 
     def segment_many(self, cases: str | Path | Iterable[str | Path]) -> Iterator[Segmentation]:
@@ -144,9 +150,7 @@ def segment(
     return load_model(model, mirror=mirror, memory_gb=memory_gb).segment(case, images=images)
 
 
-def _scans_of_folder(folder: str | Path | None) -> tuple[Case, dict[str, Scan]]:
-    if folder is None:
-        raise GliosegError("segment: expected a folder, or images of modalities, got neither")
+def _scans_of_folder(folder: str | Path) -> tuple[Case, dict[str, Scan]]:
     cases = find_cases(Path(folder).expanduser())
     if len(cases) > 1:
         raise CohortError(

@@ -18,7 +18,7 @@ from glioseg.core.errors import GliosegError
 from glioseg.core.files import write_atomic
 from glioseg.core.fingerprint import sha256_file
 from glioseg.core.labels import from_detected_scheme
-from glioseg.core.modalities import MODALITIES, SEGMENTATION
+from glioseg.core.modalities import MODALITIES, ROLES, SEGMENTATION
 from glioseg.core.nifti import Volume, read_volume, write_volume
 from glioseg.data.cohort.cases import Case, open_scans
 from glioseg.data.quality.expectations import Finding
@@ -136,13 +136,13 @@ def _dice(result: Segmentation, case: Case) -> tuple[dict[str, float], list[str]
 
 
 def input_sha256(case: Case, facts: Mapping[str, object]) -> str:
-    """One hash of everything that the prediction of a case depends on: its files, and what segments them.
+    """One hash of everything that the row of a case depends on: its files, and what segments them.
 
     Args:
         case: the names of its files count too, since they determine the label scheme.
         facts: the model, its settings, the code and what is written.
     """
-    files = [(role, case.files[role]) for role in MODALITIES if role in case.files]
+    files = [(role, case.files[role]) for role in ROLES if role in case.files]  # the truth gives the Dice
     digests = {path: _sha256(path) for _, path in files}
     scans = [[(role, path.name, digests[path]) for role, path in files], case.scheme.value, case.channels]
     return hashlib.sha256(repr([scans, sorted(facts.items())]).encode()).hexdigest()
