@@ -25,9 +25,9 @@ def test_a_name_that_the_api_lacks_is_an_attribute_error():
 def test_editors_and_the_program_know_the_same_names():
     stub = ast.parse(Path(glioseg.__file__).with_suffix(".pyi").read_text())
     imports = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
-    assert {alias.asname: node.module for node in imports for alias in node.names} == glioseg.HOMES
-    assert glioseg.__all__ == list(glioseg.HOMES)
-    assert all(getattr(glioseg, name).__module__ == home for name, home in glioseg.HOMES.items())
+    assert {alias.asname: node.module for node in imports for alias in node.names} == glioseg._HOMES
+    assert glioseg.__all__ == list(glioseg._HOMES)
+    assert all(getattr(glioseg, name).__module__ == home for name, home in glioseg._HOMES.items())
 
 
 WORK = """

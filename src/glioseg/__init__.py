@@ -1,22 +1,21 @@
 """From brain MRI to a registered, served tumour-segmentation model whose lineage is recorded.
 
-The Python API segments cases and scores segmentations:
+`import glioseg` loads no library; each name is imported when it is first used.
 
+Examples:
     >>> import glioseg
-    >>> result = glioseg.segment("case/")                               # doctest: +SKIP
-    >>> result.volumes_ml                                               # doctest: +SKIP
+    >>> result = glioseg.segment("case/")  # doctest: +SKIP
+    >>> result.volumes_ml  # doctest: +SKIP
     {'WT': 103.2, 'TC': 41.0, 'ET': 22.7}
-    >>> result.save("segmentation.nii.gz")                              # doctest: +SKIP
+    >>> result.save("segmentation.nii.gz")  # doctest: +SKIP
     >>> glioseg.evaluate("segmentation.nii.gz", "truth.nii.gz")["dice_wt"]  # doctest: +SKIP
     0.91
-
-TensorFlow is imported when a model is loaded, and NumPy when a function is first used.
 """
 
 from importlib import import_module
 from typing import Any
 
-HOMES = {
+_HOMES = {
     "GliosegError": "glioseg.core.errors",
     "Model": "glioseg.api.model",
     "RejectedCaseError": "glioseg.api.segmentation",
@@ -42,10 +41,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """A name of the API; its module is imported when the name is first used."""
-    if name not in HOMES:
+    if name not in _HOMES:
         raise AttributeError(f"module 'glioseg' has no attribute {name!r}")
-    return getattr(import_module(HOMES[name]), name)
+    return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *HOMES})
+    return sorted({*globals(), *_HOMES})
